@@ -1,0 +1,141 @@
+"""The project's `kedro run`: upstream's, with both spellings of --pipeline(s) and with mistakes told in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as upstream
+
+from superbatch.errors import UserError
+
+TRACEBACK = "SUPERBATCH_TRACEBACK"
+RESUME_HINT = "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
+
+
+@click.group(name="superbatch")
+def cli() -> None:
+    """Commands of this project."""
+
+
+@cli.command(
+    name="run",
+    params=[*upstream.params, click.Option(["--traceback"], is_flag=True, help=f"Show the whole traceback of an error (or set {TRACEBACK}=1).")],
+    short_help="Run a method's chain (--pipeline=jest) or a stage.",
+)
+def run(pipeline: str | None, pipelines: list[str], traceback: bool, **options: Any) -> Any:
+    """Run a pipeline: a method's chain, such as jest or uniform, or one stage, such as ingest.
+
+    --pipeline and --pipelines mean the same; without either, jest is run.
+    """
+    if pipeline and pipelines:
+        raise click.UsageError("--pipeline and --pipelines mean the same: give one of them")
+    names = [pipeline] if pipeline else pipelines
+    with one_line_errors(traceback or os.environ.get(TRACEBACK, "") not in ("", "0")):
+        use_project_logging()
+        assert upstream.callback is not None
+        return upstream.callback(pipeline=None, pipelines=names, **options)
+
+
+def use_project_logging() -> None:
+    """Apply conf/logging.yml also when the command was given in a sub-folder: Kedro looks for it in the working directory only."""
+    import yaml
+    from kedro.framework.project import LOGGING
+    from kedro.utils import find_kedro_project
+
+    project = find_kedro_project(Path.cwd())
+    file = project / "conf" / "logging.yml" if project else None
+    if file is not None and file.is_file() and project != Path.cwd() and "KEDRO_LOGGING_CONFIG" not in os.environ:
+        LOGGING.configure(yaml.safe_load(file.read_text()))
+
+
+@contextmanager
+def one_line_errors(traceback: bool) -> Iterator[None]:
+    """Turn a user's mistake into `Error: ...` and exit code 1; anything else keeps its traceback."""
+    _quieten(traceback)
+    try:
+        yield
+    except click.ClickException:
+        raise
+    except KeyboardInterrupt:
+        stopped = click.ClickException(RESUME_HINT)
+        stopped.exit_code = 130
+        raise stopped from None
+    except Exception as error:
+        line = None if traceback else told(error)
+        if line is None:
+            raise
+        raise click.ClickException(line) from None
+
+
+def told(error: BaseException) -> str | None:
+    """Return the one line that tells a user's mistake, found wherever Kedro wrapped it; None if it is not a user's mistake."""
+    from kedro.config import BadConfigException, MissingConfigException
+    from kedro.framework.cli.utils import KedroCliError
+    from kedro.io import DatasetError
+    from kedro.validation.exceptions import ParameterValidationError
+
+    chain = list(_chain(error))
+    for found in chain:
+        if isinstance(found, UserError):
+            return str(found)
+    kinds = (DatasetError, ParameterValidationError, BadConfigException, MissingConfigException, KedroCliError, *_parser_errors())
+    for found in chain:
+        if isinstance(found, kinds):
+            return " ".join(str(found).split())
+    return _told_selection(chain[0])
+
+
+def _told_selection(error: BaseException) -> str | None:
+    """Kedro's ValueErrors about --pipelines, --nodes, --tags, --namespaces and the like, which name what they miss."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, ValueError):
+        return None
+    unknown = re.match(r"Failed to find the pipeline named '([^']*)'", text)
+    if unknown:
+        return _unknown_pipeline(unknown[1])
+    return text if text.startswith(("Pipeline does not contain", "Pipeline contains no nodes", "Pipeline input(s)")) else None
+
+
+def _unknown_pipeline(name: str) -> str:
+    from superbatch.pipeline_registry import pipeline_names
+
+    known = [known for known in pipeline_names() if not known.startswith("_")]
+    close = get_close_matches(name, known, 1)
+    guess = f"did you mean {close[0]}? " if close else ""
+    return f"--pipelines={name}: no such pipeline; {guess}known: {', '.join(known)}"
+
+
+def _parser_errors() -> tuple[type[BaseException], ...]:
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    return YAMLError, OmegaConfBaseException
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _quieten(traceback: bool) -> None:
+    """Keep Kedro from logging what is about to be told, what our stages know better (--from-nodes), and advice for other projects."""
+    if not traceback:
+        for name in ("kedro.pipeline.node", "kedro.validation"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    # It sets its own level when imported; a filter stays.
+    logging.getLogger("great_expectations.data_context.types.base").addFilter(lambda record: record.levelno >= logging.WARNING)
+    for runner in ("sequential_runner", "thread_runner", "parallel_runner"):
+        logging.getLogger(f"kedro.runner.{runner}").addFilter(_is_worth_a_line)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    return not any(words in record.getMessage() for words in ("nodes that have not run", "No nodes ran", "Using synchronous mode"))

@@ -1,0 +1,1 @@
+"""What a set must be like before anything is trained on it."""

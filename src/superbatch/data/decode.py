@@ -1,0 +1,191 @@
+"""Bytes to pixels: one way to decode an image, used by ingestion and by the readers alike.
+
+By content, never by name: JPEG (simplejpeg, Pillow where it refuses), PNG and WebP (Pillow). The result is always RGB,
+8 bits, as seen: EXIF rotation applied, alpha laid over white, 16-bit grey scaled to 8 bits, CMYK and palettes
+converted, the first frame of an animation.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 89_478_485  # Pillow's own limit for what may be a decompression bomb
+EXIF_ORIENTATION = 0x0112
+
+NOTES = {
+    "mislabelled": "the content is another format than the name says; the content counts",
+    "alpha": "transparency, laid over white",
+    "rotated": "EXIF orientation, applied",
+    "animated": "several frames, the first counts",
+    "cmyk": "converted to RGB",
+    "deep": "more than 8 bits a channel, scaled down",
+}
+
+_OTHER_FORMATS = {b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"<svg": "SVG", b"%PDF": "PDF"}
+
+
+class DecodeError(ValueError):
+    """An image that can't be used: a reason code of the rejects, and a detail."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What ingestion keeps about an image: format by content, size as seen, notes (keys of NOTES)."""
+
+    format: str
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
+def sniff(data: bytes) -> str:
+    """Name an image's format by its first bytes: jpeg, png or webp.
+
+    Raises:
+        DecodeError: image_empty, image_unsupported (a format we don't read) or image_corrupt.
+    """
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if not data:
+        raise DecodeError("image_empty", "0 bytes")
+    for magic, name in _OTHER_FORMATS.items():
+        if data.startswith(magic):
+            raise DecodeError("image_unsupported", f"the content is {name}; JPEG, PNG and WebP are read")
+    raise DecodeError("image_corrupt", f"the content is no JPEG, PNG or WebP (it begins with {data[:8].hex(' ')})")
+
+
+def check_image(data: bytes, extension: str, max_pixels: int = MAX_PIXELS) -> ImageFacts:
+    """Decode an image once and tell what it is; JPEGs are entropy-decoded whole, but at an eighth of their size.
+
+    Raises:
+        DecodeError: with the reason code of the rejects.
+    """
+    kind = sniff(data)
+    named = {"jpg": "jpeg"}.get(extension, extension)
+    notes = ["mislabelled"] if named != kind else []
+    if kind == "jpeg" and _orientation(data) == 1:
+        size = _jpeg_size(data, max_pixels)
+        if size is not None and _plain_jpeg(data, 1) is not None:
+            return ImageFacts(kind, *size, tuple(notes))
+    image, more = _load(data, kind, max_pixels)
+    return ImageFacts(kind, image.width, image.height, (*notes, *more))
+
+
+def decode(data: bytes, at_least: int = 0, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode an image to RGB, uint8 (height, width, 3).
+
+    Args:
+        data: the file's bytes.
+        at_least: where only a smaller view is needed, the shorter side may shrink to this many pixels (JPEG decodes at
+        1/2, 1/4, 1/8
+            without the full cost); 0 for full size.
+        max_pixels: larger images are refused.
+
+    Raises:
+        DecodeError: with the reason code of the rejects.
+    """
+    kind = sniff(data)
+    if kind == "jpeg" and _jpeg_size(data, max_pixels) is not None and _orientation(data) == 1:
+        pixels = _plain_jpeg(data, at_least)
+        if pixels is not None:
+            return pixels
+    return np.asarray(to_rgb(_load(data, kind, max_pixels)[0]))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a loaded image of any mode to RGB: alpha over white, 16 bits scaled to 8."""
+    if image.mode == "RGB":
+        return image
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        image = Image.fromarray((np.asarray(image).astype(np.int64) * 255 // 65_535).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _jpeg_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height of a JPEG; None where Pillow should read it: CMYK, or a header that simplejpeg refuses."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    _refuse_large(width, height, max_pixels)
+    return None if colours in ("CMYK", "YCCK") else (width, height)
+
+
+def _plain_jpeg(data: bytes, at_least: int) -> np.ndarray | None:
+    """Decode an upright RGB or grey JPEG; None where simplejpeg refuses, so that Pillow may judge it."""
+    try:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_height=at_least, min_width=at_least)
+    except ValueError:
+        return None
+    return pixels
+
+
+def _orientation(data: bytes) -> int:
+    if b"Exif\0" not in data[:65_536]:
+        return 1
+    try:
+        return int(Image.open(io.BytesIO(data)).getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:  # damaged EXIF is no reason to refuse the image
+        return 1
+
+
+def _load(data: bytes, kind: str, max_pixels: int) -> tuple[Image.Image, list[str]]:
+    """Decode with Pillow and turn upright; returns the image and its notes."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
+        _refuse_large(image.width, image.height, max_pixels)
+        image.load()
+        notes = _notes_of(image)
+        return (ImageOps.exif_transpose(image) if "rotated" in notes else image), notes
+    except DecodeError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DecodeError("image_too_large", _short(error)) from None
+    except (
+        Exception
+    ) as error:  # Pillow's plugins raise whatever their parsers meet: SyntaxError, struct.error, OverflowError, ...
+        raise DecodeError(
+            "image_truncated" if "truncated" in str(error).lower() else "image_corrupt", _short(error)
+        ) from None
+
+
+def _notes_of(image: Image.Image) -> list[str]:
+    notes = []
+    if image.has_transparency_data:
+        notes.append("alpha")
+    if getattr(image, "n_frames", 1) > 1:
+        notes.append("animated")
+    if image.mode == "CMYK":
+        notes.append("cmyk")
+    if image.mode.startswith("I"):
+        notes.append("deep")
+    if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
+        notes.append("rotated")
+    return notes
+
+
+def _refuse_large(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise DecodeError("image_too_large", f"{width} x {height} pixels are over the limit of {max_pixels:,}")
+
+
+def _short(error: Exception) -> str:
+    # Pillow prints the address of the buffer; the same damage must give the same text.
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split(" <_io.BytesIO")[0][:200]

@@ -1,0 +1,159 @@
+"""Shards into a set: manifest, rejects and summary, in parallel over shards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from joblib import Parallel, delayed
+
+from superbatch.data.manifest import (
+    MANIFEST_FILE,
+    REJECTS_FILE,
+    REJECTS_SCHEMA,
+    SUMMARY_FILE,
+    write_manifest,
+)
+from superbatch.data.shards import ScanSettings, ShardScan, scan_shard
+from superbatch.errors import UserError
+from superbatch.files import atomic_path, write_json
+from superbatch.progress import progress
+
+QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+
+
+def ingest(
+    shards: list[Path],
+    out: Path,
+    *,
+    jobs: int = 1,
+    min_rows: int = 1,
+    captions_per_line: bool = False,
+    require_caption: bool = True,
+    max_pixels: int = ScanSettings.max_pixels,
+) -> dict[str, Any]:
+    """Check and index every sample of some shards.
+
+    Args:
+        shards: tars, in the order in which their samples get row numbers.
+        out: a directory; `manifest.parquet`, `rejects.parquet` and `summary.json` are written to it.
+        jobs: processes (joblib's `n_jobs`).
+        min_rows: fewer samples than that are an error.
+        captions_per_line: .txt holds several captions, one a line.
+        require_caption: a sample without .txt is rejected.
+        max_pixels: larger images are rejected.
+
+    Returns:
+        The summary: counts, shares of rejects by reason, distributions, the fingerprint.
+
+    Raises:
+        UserError: no shards, an unreadable shard, fewer than `min_rows` samples. Rejects and summary are written even
+        then.
+    """
+    if not shards:
+        raise UserError("shards", "the list is empty", "name at least one .tar")
+    settings = ScanSettings(captions_per_line, require_caption, max_pixels)
+    scans = _scan_all([Path(shard) for shard in shards], settings, jobs)
+    manifest, rejects = _merge(scans)
+    sizes = {scan.shard: scan.size for scan in scans}
+    return _write(Path(out), manifest, rejects, sizes, min_rows)
+
+
+def _scan_all(shards: list[Path], settings: ScanSettings, jobs: int) -> list[ShardScan]:
+    jobs = min(jobs, len(shards)) if jobs > 0 else jobs
+    work = Parallel(jobs, return_as="generator")(delayed(scan_shard)(shard, settings) for shard in shards)
+    return list(progress(work, total=len(shards), description="ingest", unit="shard"))
+
+
+def _merge(scans: list[ShardScan]) -> tuple[pa.Table, pa.Table]:
+    """Join the shards' tables; a key that an earlier shard has moves to the rejects."""
+    manifest = pa.concat_tables([scan.manifest for scan in scans])
+    rejects = pa.concat_tables([scan.rejects for scan in scans])
+    first: dict[str, int] = {}
+    duplicates = [(i, j) for i, key in enumerate(manifest["key"].to_pylist()) if (j := first.setdefault(key, i)) != i]
+    if not duplicates:
+        return manifest, rejects
+    positions, firsts = (np.array(column) for column in zip(*duplicates, strict=True))
+    rows = manifest.take(pa.array(positions))
+    earlier = manifest["shard"].take(pa.array(firsts)).to_pylist()
+    moved = [
+        _duplicate(row, shard)
+        for row, shard in zip(rows.select(["key", "shard", "offset", "members"]).to_pylist(), earlier, strict=True)
+    ]
+    keep = np.ones(manifest.num_rows, bool)
+    keep[positions] = False
+    return manifest.filter(pa.array(keep)), pa.concat_tables([rejects, pa.Table.from_pylist(moved, REJECTS_SCHEMA)])
+
+
+def _duplicate(row: dict[str, Any], earlier: str) -> dict[str, Any]:
+    return {**row, "names": [], "code": "duplicate_key", "detail": f"{earlier} has the key"}
+
+
+def _write(out: Path, manifest: pa.Table, rejects: pa.Table, sizes: dict[str, int], min_rows: int) -> dict[str, Any]:
+    """Write the three files; the manifest comes last, and there is none while the others may be of another set."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST_FILE).unlink(missing_ok=True)
+    with atomic_path(out / REJECTS_FILE) as temporary:
+        pq.write_table(rejects, temporary, compression="zstd")
+    summary = summarise(manifest, rejects, len(sizes), sum(sizes.values()))
+    write_json(out / SUMMARY_FILE, summary)
+    if manifest.num_rows < max(min_rows, 1):
+        raise UserError(
+            str(out / REJECTS_FILE), _too_few(summary, sizes, min_rows), "see the rejects for each sample's reason"
+        )
+    write_manifest(out / MANIFEST_FILE, manifest, sizes)
+    return summary
+
+
+def _too_few(summary: dict[str, Any], sizes: dict[str, int], min_rows: int) -> str:
+    reasons = (
+        ", ".join(f"{code} {count:,}" for code, count in summary["rejected_by_reason"].items()) or "nothing rejected"
+    )
+    first = next(iter(sizes))
+    shards = first if len(sizes) == 1 else f"{len(sizes):,} shards from {first} on"
+    return f"{summary['rows']:,} usable samples in {shards} (rejected: {reasons}), {max(min_rows, 1):,} are needed"
+
+
+def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> dict[str, Any]:
+    """Return the figures that a set is judged by.
+
+    Shares: `rejected_share` is rejects over rows and rejects together, `duplicate_image_share` the rows whose image
+    bytes an earlier row has, `distinct_caption_share` distinct captions over captions. Quantiles are at 0, 5, 50, 95
+    and 100 %.
+    """
+    rows, entries = manifest.num_rows, rejects.num_rows
+    captions = manifest["captions"].combine_chunks().flatten()
+    reasons = dict(Counter(rejects["code"].to_pylist()).most_common())
+    lengths = pc.utf8_length(captions).to_numpy(zero_copy_only=False)
+    shorter = np.minimum(*(manifest[side].to_numpy() for side in ("width", "height")))
+    return {
+        "shards": shards,
+        "bytes": size,
+        "members": _total(manifest) + _total(rejects),
+        "rows": rows,
+        "rejected": entries,
+        "rejected_share": entries / max(rows + entries, 1),
+        "rejected_by_reason": reasons,
+        "duplicate_image_share": 1 - pc.count_distinct(manifest["sha256"]).as_py() / rows if rows else 0.0,
+        "captions": len(captions),
+        "distinct_captions": pc.count_distinct(captions).as_py(),
+        "distinct_caption_share": pc.count_distinct(captions).as_py() / max(len(captions), 1),
+        "caption_characters": _quantiles(lengths),
+        "shorter_side": _quantiles(shorter),
+        "labels": pc.count_distinct(manifest["label"], mode="only_valid").as_py(),
+        "formats": dict(Counter(manifest["format"].to_pylist()).most_common()),
+        "notes": dict(Counter(manifest["notes"].combine_chunks().flatten().to_pylist()).most_common()),
+    }
+
+
+def _total(table: pa.Table) -> int:
+    return int(pc.sum(table["members"]).as_py() or 0)
+
+
+def _quantiles(values: np.ndarray) -> list[float]:
+    return [float(q) for q in np.quantile(values, QUANTILES)] if len(values) else []

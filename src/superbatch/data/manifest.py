@@ -1,0 +1,178 @@
+"""The manifest: one row a sample, the row number is its identity; and the rejects beside it.
+
+Both are Parquet. The manifest's schema metadata carries a fingerprint of its content (keys, images, captions, labels;
+not where the shards lie) and the size of each shard, so that a shard that changed under it is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from superbatch.errors import UserError
+from superbatch.files import atomic_path
+
+MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
+FORMAT_VERSION = 1
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),  # of the image's first byte inside the shard
+        pa.field("length", pa.int64(), nullable=False),  # of the image, in bytes
+        pa.field("format", pa.string(), nullable=False),  # by content: jpeg, png, webp
+        pa.field("width", pa.int32(), nullable=False),  # as seen: after EXIF rotation
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("captions", pa.list_(pa.string()), nullable=False),
+        pa.field("label", pa.int64()),  # of .cls
+        pa.field("sha256", pa.binary(32), nullable=False),  # of the image's bytes
+        pa.field("members", pa.int32(), nullable=False),  # archive members that belong to the sample
+        pa.field("source", pa.string()),  # the text of .json
+        pa.field("notes", pa.list_(pa.string()), nullable=False),  # what was handled on the way: see decode.NOTES
+    ]
+)
+
+REJECTS_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string()),  # null where no name could be read
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),  # of the first header, or of the damage
+        pa.field("members", pa.int32(), nullable=False),
+        pa.field("names", pa.list_(pa.string()), nullable=False),  # of these members, as far as known
+        pa.field("code", pa.string(), nullable=False),  # see reasons.REASONS
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+
+
+class Manifest:
+    """A manifest on disk; columns are read when they are asked for, and pickling carries the path alone.
+
+    Args:
+        path: the Parquet file.
+        root: folder that relative shard paths start from; the working directory by default.
+
+    Raises:
+        UserError: a file that is missing, isn't a manifest, or is of another format.
+    """
+
+    def __init__(self, path: Path, root: Path | None = None) -> None:
+        self.path, self.root = Path(path), root
+        try:
+            self._schema = pq.read_schema(self.path)
+        except FileNotFoundError:
+            raise UserError(str(self.path), "no such manifest", "run the ingest stage first") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(str(self.path), f"is not a Parquet file ({error})", "run the ingest stage again") from None
+        metadata = {k.decode(): v.decode() for k, v in (self._schema.metadata or {}).items()}
+        version = metadata.get("superbatch.format")
+        if version != str(FORMAT_VERSION):
+            raise UserError(
+                str(self.path),
+                f"has manifest format {version}, this version reads {FORMAT_VERSION}",
+                "run the ingest stage again",
+            )
+        self.fingerprint: str = metadata["superbatch.fingerprint"]
+        self.shard_sizes: dict[str, int] = json.loads(metadata["superbatch.shards"])
+        self._columns: dict[str, pa.ChunkedArray] = {}
+
+    def __reduce__(self) -> tuple[type[Manifest], tuple[Path, Path | None]]:
+        return Manifest, (self.path, self.root)
+
+    @cached_property
+    def num_rows(self) -> int:
+        """Samples in the set."""
+        return int(pq.read_metadata(self.path).num_rows)
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column; `shard` comes dictionary-encoded."""
+        if name not in self._columns:
+            column = pq.read_table(self.path, columns=[name])[name].combine_chunks()
+            self._columns[name] = pc.dictionary_encode(column) if name == "shard" else column
+        return self._columns[name]
+
+    def frame(self, columns: list[str] | None = None) -> Any:
+        """Return a pandas frame of some columns, all by default."""
+        return pq.read_table(self.path, columns=columns).to_pandas()
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The key of each row."""
+        return list(self.column("key").to_pylist())
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The label of each row, int64, -1 where it has none."""
+        labels: np.ndarray = pc.fill_null(self.column("label"), -1).to_numpy(zero_copy_only=False)
+        return labels
+
+    def captions(self, rows: np.ndarray | None = None) -> list[list[str]]:
+        """Return all captions of some rows, of every row by default."""
+        column = self.column("captions")
+        return list((column if rows is None else column.take(pa.array(rows))).to_pylist())
+
+    def first_captions(self) -> list[str]:
+        """Return the first caption of each row; empty where it has none."""
+        values, offsets = self.flat_captions()
+        starts = pa.array(offsets[:-1], mask=offsets[:-1] == offsets[1:])
+        return list(pc.fill_null(values.take(starts), "").to_pylist())
+
+    def flat_captions(self) -> tuple[pa.Array, np.ndarray]:
+        """Return all captions one after the other, and where each row's begin.
+
+        The offsets are int64 (rows + 1,): row r has the captions from offsets[r] to offsets[r + 1].
+        """
+        column = self.column("captions")
+        lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+        return column.flatten(), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+    def shard_path(self, name: str) -> Path:
+        """Return where a shard of the `shard` column lies."""
+        return Path(name) if self.root is None else Path(self.root) / name
+
+
+def read_manifest(directory: Path, root: Path | None = None) -> Manifest:
+    """Open the manifest of an ingested set's directory."""
+    return Manifest(Path(directory) / MANIFEST_FILE, root)
+
+
+def read_rejects(directory: Path) -> pa.Table:
+    """Read the rejects of an ingested set's directory."""
+    return pq.read_table(Path(directory) / REJECTS_FILE)
+
+
+def content_fingerprint(table: pa.Table) -> str:
+    """Return 16 hexadecimal digits over keys, image bytes, captions and labels in row order.
+
+    Shards may move, or be packed anew, without changing it.
+    """
+    digest = hashlib.sha256()
+    for batch in table.select(["key", "sha256", "captions", "label"]).to_batches(max_chunksize=16_384):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            digest.update(repr(row).encode())
+    return digest.hexdigest()[:16]
+
+
+def write_manifest(path: Path, table: pa.Table, shard_sizes: dict[str, int]) -> str:
+    """Write a manifest table with its metadata, atomically, and return its fingerprint."""
+    mark = content_fingerprint(table)
+    metadata = {
+        "superbatch.format": str(FORMAT_VERSION),
+        "superbatch.fingerprint": mark,
+        "superbatch.shards": json.dumps(shard_sizes),
+    }
+    with atomic_path(path) as temporary:
+        pq.write_table(table.cast(MANIFEST_SCHEMA).replace_schema_metadata(metadata), temporary, compression="zstd")
+    return mark

@@ -1,0 +1,147 @@
+"""Which rows form super-batch s: a pure function of (seed, s, B, number of rows, shuffle window).
+
+The shuffle is a keyed permutation (a Feistel network over a grid of about sqrt(rows) by sqrt(rows), walked on where it
+leaves the rows), so any position of any epoch is computed by itself: no array of all rows, and the loader's state is
+one integer.
+
+Legend: B super-batch size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from superbatch.errors import UserError
+
+ROUNDS = 8
+_MASK = (1 << 64) - 1
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """Scramble uint64 values with splitmix64's finaliser (Steele et al., 2014)."""
+    values = np.asarray(values) + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = values ^ (values >> np.uint64(31))
+    return mixed
+
+
+def round_keys(*words: int, count: int = ROUNDS) -> np.ndarray:
+    """Derive `count` uint64 keys from integers of any size and sign."""
+    state = np.zeros(1, np.uint64)
+    for word in words:
+        state = _mix(state ^ np.array([word & _MASK], np.uint64))
+    return _mix(state + np.arange(1, count + 1, dtype=np.uint64))
+
+
+def permute(positions: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
+    """Map positions in [0, size) one-to-one onto [0, size).
+
+    Args:
+        positions: integers of any shape.
+        size: at least 1.
+        keys: uint64, one a round.
+
+    Returns:
+        int64 of the same shape.
+    """
+    height = math.isqrt(size - 1) + 1  # ceil(sqrt(size)): the grid holds at most 2 sqrt(size) cells too many
+    width = -(-size // height)
+    result = _feistel(np.asarray(positions, np.uint64), height, width, keys)
+    outside = result >= size
+    while outside.any():  # cycle walking: one more round trip for the few that left the rows
+        result[outside] = _feistel(result[outside], height, width, keys)
+        outside = result >= size
+    return result.astype(np.int64)
+
+
+def _feistel(values: np.ndarray, height: int, width: int, keys: np.ndarray) -> np.ndarray:
+    left, right = np.divmod(values, np.uint64(width))
+    for i, key in enumerate(keys):
+        if i % 2 == 0:
+            left = (left + _mix(right ^ key) % np.uint64(height)) % np.uint64(height)
+        else:
+            right = (right + _mix(left ^ key) % np.uint64(width)) % np.uint64(width)
+    return left * np.uint64(width) + right
+
+
+@dataclass(frozen=True)
+class Order:
+    """The super-batches of a run, by step.
+
+    An epoch visits every row at most once and no super-batch straddles two epochs: the tail, `dropped_per_epoch` rows,
+    other ones in each epoch, is left out.
+
+    Args:
+        seed: any integer.
+        num_rows: rows to draw from.
+        batch_size: rows a step, B.
+        shuffle_window: 0 shuffles all rows together; W > 0 reads windows of W neighbouring rows one after the other,
+        windows in
+            random order and rows shuffled inside each (for data that is too large to read at random). Take W much
+            larger than B.
+
+    Raises:
+        UserError: B larger than the number of rows, or a size that makes no sense.
+    """
+
+    seed: int
+    num_rows: int
+    batch_size: int
+    shuffle_window: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UserError("super-batch", f"B = {self.batch_size} rows a step", "use 1 or more")
+        if self.batch_size > self.num_rows:
+            raise UserError(
+                "super-batch",
+                f"B = {self.batch_size:,} rows are more than the {self.num_rows:,} rows of the set",
+                "lower batch_size or filter_ratio (B = b / (1 - f)), or add data",
+            )
+        if self.shuffle_window < 0:
+            raise UserError("training.shuffle_window", f"{self.shuffle_window} is negative", "use 0 for all rows")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole super-batches in one pass over the rows."""
+        return self.num_rows // self.batch_size
+
+    @property
+    def dropped_per_epoch(self) -> int:
+        """Rows left out at the end of each epoch, because they don't fill a super-batch."""
+        return self.num_rows % self.batch_size
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch, from 0, that a step belongs to."""
+        return step // self.steps_per_epoch
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return the row numbers of a step's super-batch, int64 of shape (B,), all distinct."""
+        assert step >= 0, "steps count from 0"
+        epoch, within = divmod(step, self.steps_per_epoch)
+        positions = np.arange(within * self.batch_size, (within + 1) * self.batch_size, dtype=np.int64)
+        if 0 < self.shuffle_window < self.num_rows:
+            return self._windowed(positions, epoch)
+        return permute(positions, self.num_rows, round_keys(self.seed, epoch))
+
+    def _windowed(self, positions: np.ndarray, epoch: int) -> np.ndarray:
+        """Permute windows, then rows inside each; the one short window comes last.
+
+        A random rotation of all rows comes on top, so that the short window, and the dropped tail, lie elsewhere in
+        each epoch.
+        """
+        size, full = self.shuffle_window, self.num_rows // self.shuffle_window
+        window, inside = np.divmod(positions, size)
+        rows = np.empty_like(positions)
+        order = permute(np.arange(window[0], min(window[-1] + 1, full)), full, round_keys(self.seed, epoch, 1))
+        for index in range(window[0], window[-1] + 1):
+            mask = window == index
+            target = int(order[index - window[0]]) if index < full else full
+            length = size if index < full else self.num_rows - full * size
+            rows[mask] = target * size + permute(inside[mask], length, round_keys(self.seed, epoch, 2, target))
+        rotation = int(round_keys(self.seed, epoch, 3, count=1)[0] % np.uint64(self.num_rows))
+        return (rows + rotation) % self.num_rows

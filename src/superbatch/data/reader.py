@@ -1,0 +1,209 @@
+"""Images by row: straight from the shards, or from a packed array of small ones.
+
+A view is deterministic and the same in training and evaluation: the centre square of the image, resized to S x S
+(bicubic, antialiased).
+
+Legend: N rows, S image size in pixels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from joblib import Parallel, delayed
+from PIL import Image
+
+from superbatch.data.decode import DecodeError, decode
+from superbatch.data.manifest import Manifest
+from superbatch.errors import UserError
+from superbatch.files import atomic_directory, read_json, write_json
+from superbatch.progress import progress
+
+MAX_OPEN_SHARDS = 256
+ROWS_PER_TASK = 2_048
+
+
+class Pixels(Protocol):
+    """Anything that gives the images of rows."""
+
+    image_size: int
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return uint8 images of shape (n, 3, S, S)."""
+        ...
+
+
+def centre_square(image_HW3: np.ndarray, size: int) -> np.ndarray:
+    """Cut the centre square out of an image, uint8 (height, width, 3), and resize it to (size, size, 3)."""
+    height, width = image_HW3.shape[:2]
+    if height == width == size:
+        return image_HW3
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    square = Image.fromarray(image_HW3).resize(
+        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    )
+    return np.asarray(square)
+
+
+class ShardFiles:
+    """Open shards, the least recently used closed first; each process opens its own."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._open: OrderedDict[str, int] = OrderedDict()
+
+    def read(self, shard: str, offset: int, length: int) -> bytes:
+        """Return bytes of a shard; `pread` moves no position, so forked processes may share the descriptor."""
+        return os.pread(self._descriptor(shard), length, offset)
+
+    def _descriptor(self, shard: str) -> int:
+        if shard not in self._open:
+            if len(self._open) >= MAX_OPEN_SHARDS:
+                os.close(self._open.popitem(last=False)[1])
+            self._open[shard] = self._open_checked(shard)
+        self._open.move_to_end(shard)
+        return self._open[shard]
+
+    def _open_checked(self, shard: str) -> int:
+        path = self._manifest.shard_path(shard)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise UserError(
+                str(path), f"can't be opened ({error.strerror})", "put the shard back, or run the ingest stage again"
+            ) from None
+        size, known = os.fstat(descriptor).st_size, self._manifest.shard_sizes.get(shard)
+        if known is not None and size != known:
+            os.close(descriptor)
+            raise UserError(
+                str(path), f"has {size:,} bytes, at ingestion it had {known:,}", "run the ingest stage again"
+            )
+        return descriptor
+
+    def __reduce__(self) -> tuple[type[ShardFiles], tuple[Manifest]]:
+        return ShardFiles, (self._manifest,)
+
+    def __del__(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+
+
+class ImageReader:
+    """Reads and decodes images of a manifest's rows: one `pread` an image.
+
+    Args:
+        manifest: the set.
+        image_size: S.
+    """
+
+    def __init__(self, manifest: Manifest, image_size: int) -> None:
+        self.manifest, self.image_size = manifest, image_size
+        shards: pa.DictionaryArray = manifest.column("shard")
+        self._names: list[str] = shards.dictionary.to_pylist()
+        self._shard = shards.indices.to_numpy()
+        self._offset, self._length = (manifest.column(name).to_numpy() for name in ("offset", "length"))
+        self._files = ShardFiles(manifest)
+
+    def __reduce__(self) -> tuple[type[ImageReader], tuple[Manifest, int]]:
+        return ImageReader, (self.manifest, self.image_size)
+
+    def __len__(self) -> int:
+        return self.manifest.num_rows
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return the views of some rows, uint8 (n, 3, S, S).
+
+        Raises:
+            UserError: an image that can't be read or decoded, named by shard and key.
+        """
+        size = self.image_size
+        images = np.empty((len(rows), size, size, 3), np.uint8)
+        for i, row in enumerate(np.asarray(rows).tolist()):
+            images[i] = self._view(row)
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+    def read_bytes(self, row: int) -> bytes:
+        """Return an image's file as it is in its shard."""
+        return self._files.read(self._names[self._shard[row]], int(self._offset[row]), int(self._length[row]))
+
+    def _view(self, row: int) -> np.ndarray:
+        try:
+            # What ingestion let in is within its own pixel limit, so none is needed here.
+            return centre_square(decode(self.read_bytes(row), self.image_size, max_pixels=1 << 62), self.image_size)
+        except (DecodeError, OSError) as error:
+            shard = self.manifest.shard_path(self._names[self._shard[row]])
+            where = f"{shard}, key {self.manifest.column('key')[row].as_py()}"
+            detail = error.detail if isinstance(error, DecodeError) else str(error)
+            raise UserError(
+                where, f"the image can't be read ({detail})", "if the shard changed, run the ingest stage again"
+            ) from None
+
+
+def pack_pixels(reader: ImageReader, out: Path, jobs: int = 1) -> dict[str, Any]:
+    """Decode every row once into one array, for sets of small images that fit on disk as pixels.
+
+    Args:
+        reader: the set and its image size.
+        out: a directory; `pixels.npy` uint8 (N, 3, S, S) and `pixels.json` are written to it.
+        jobs: processes.
+
+    Returns:
+        What `pixels.json` holds.
+    """
+    rows, size = len(reader), reader.image_size
+    facts = {"manifest": reader.manifest.fingerprint, "image_size": size, "rows": rows}
+    with atomic_directory(Path(out)) as folder:
+        path = folder / "pixels.npy"
+        np.lib.format.open_memmap(path, "w+", np.uint8, (rows, 3, size, size)).flush()
+        starts = range(0, rows, ROWS_PER_TASK)
+        work = Parallel(jobs, return_as="generator_unordered")(
+            delayed(_pack_part)(reader, path, start) for start in starts
+        )
+        for _ in progress(work, total=len(starts), description="pack pixels", unit="part"):
+            pass
+        write_json(folder / "pixels.json", facts)
+    return facts
+
+
+def _pack_part(reader: ImageReader, path: Path, start: int) -> None:
+    pixels = np.lib.format.open_memmap(path, "r+")
+    end = min(start + ROWS_PER_TASK, len(pixels))
+    pixels[start:end] = reader.read(np.arange(start, end))
+    pixels.flush()
+
+
+class PackedPixels:
+    """Images by row out of `pack_pixels`' array; the same `read` as ImageReader, without decoding.
+
+    Args:
+        directory: what `pack_pixels` wrote.
+        expected_manifest: the fingerprint of the manifest in use; None takes any.
+
+    Raises:
+        UserError: a missing directory, or the pixels of another manifest.
+    """
+
+    def __init__(self, directory: Path, expected_manifest: str | None = None) -> None:
+        self.directory, self.expected_manifest = Path(directory), expected_manifest
+        facts = read_json(self.directory / "pixels.json")
+        if expected_manifest is not None and facts["manifest"] != expected_manifest:
+            what = f"belongs to manifest {facts['manifest']}, this run reads {expected_manifest}"
+            raise UserError(str(directory), what, "run the stage that packs pixels again")
+        self.image_size = int(facts["image_size"])
+        self.pixels_N: np.ndarray = np.load(self.directory / "pixels.npy", mmap_mode="r")
+
+    def __reduce__(self) -> tuple[type[PackedPixels], tuple[Path, str | None]]:
+        return PackedPixels, (self.directory, self.expected_manifest)
+
+    def __len__(self) -> int:
+        return len(self.pixels_N)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return the views of some rows, uint8 (n, 3, S, S)."""
+        return np.asarray(self.pixels_N[np.asarray(rows, np.int64)])

@@ -1,0 +1,338 @@
+"""One shard into rows of the manifest and rejects, in one pass; every member is counted in exactly one of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from superbatch.data.decode import MAX_PIXELS, DecodeError, ImageFacts, check_image
+from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
+from superbatch.data.tar import Member, compression, walk
+from superbatch.errors import UserError
+
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+MAX_TEXT_BYTES = 1 << 20
+MAX_JSON_BYTES = 1 << 24
+READ_BUFFER = 1 << 20
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """How samples are read.
+
+    Attributes:
+        captions_per_line: .txt holds several captions, one a line, as retrieval sets have; else the whole text is one
+        caption.
+        require_caption: a sample without .txt is rejected; off for classification sets, whose samples have a label
+        only.
+        max_pixels: images with more are rejected.
+    """
+
+    captions_per_line: bool = False
+    require_caption: bool = True
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass
+class ShardScan:
+    """What one shard holds."""
+
+    shard: str
+    size: int
+    manifest: pa.Table
+    rejects: pa.Table
+
+
+class _Unusable(ValueError):
+    """A text that can't be used: reason code and detail."""
+
+
+@dataclass
+class _Sample:
+    """A sample under way: what its members have given so far, and the first thing that is wrong with it."""
+
+    key: str
+    offset: int
+    names: list[str] = field(default_factory=list)
+    extensions: set[str] = field(default_factory=set)
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """Split a member's name into key and extension at the first dot of its last part; None where that fails."""
+    folder, _, last = name.rpartition("/")
+    stem, dot, extension = last.partition(".")
+    if not stem or not dot or not extension or name.startswith("/") or ".." in folder.split("/") or not _is_text(name):
+        return None
+    return (f"{folder}/{stem}" if folder else stem), extension.lower()
+
+
+def scan_shard(path: Path, settings: ScanSettings = ScanSettings(), name: str | None = None) -> ShardScan:
+    """Read one shard.
+
+    Args:
+        path: the tar.
+        settings: how samples are read.
+        name: what the `shard` column says; the path by default.
+
+    Returns:
+        Manifest and rejects tables (MANIFEST_SCHEMA, REJECTS_SCHEMA), rows in the order of the shard. The members of
+        both add up to those of the shard.
+
+    Raises:
+        UserError: the file can't be opened or read.
+    """
+    scan = _Scan(name if name is not None else Path(path).as_posix(), settings)
+    try:
+        with open(path, "rb", buffering=READ_BUFFER) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about what is rejected or noted here anyway
+            size = os.fstat(stream.fileno()).st_size
+            scan.run(stream, size)
+    except OSError as error:
+        raise UserError(
+            str(path), f"can't be read ({error.strerror or error})", "check the file and the shards setting"
+        ) from None
+    return ShardScan(
+        scan.shard,
+        size,
+        pa.Table.from_pylist(scan.rows, MANIFEST_SCHEMA),
+        pa.Table.from_pylist(scan.rejects, REJECTS_SCHEMA),
+    )
+
+
+class _Scan:
+    """State of a pass over one shard."""
+
+    def __init__(self, shard: str, settings: ScanSettings) -> None:
+        self.shard, self.settings = shard, settings
+        self.rows: list[dict[str, Any]] = []
+        self.rejects: list[dict[str, Any]] = []
+        self.samples: dict[str, _Sample] = {}  # by key: the one that takes further members
+        self.finished: list[_Sample] = []
+        self.last: _Sample | None = None
+        self.damage: str = ""  # set after damage until the next sample is met
+
+    def run(self, stream: BinaryIO, size: int) -> None:
+        """Walk the archive, then judge every sample."""
+        kind = compression(stream.read(8))
+        if kind is not None:
+            return self.reject("shard_compressed", "", 0, 0, f"{kind}; unpack it first, images are read at random")
+        for member in walk(stream, size):
+            self.take(member, stream)
+        for sample in self.finished:
+            self.judge(sample)
+        self._name_the_hopeless(size)
+
+    def take(self, member: Member, stream: BinaryIO) -> None:
+        """Sort one member into its sample, or reject it."""
+        if member.kind == "shard_truncated":
+            self._take_cut(member)
+        elif member.kind in ("header_corrupt", "archive_gap"):
+            self._mark_last("shard_damaged", member)  # it may have lost members to it
+            self.damage = f"{member.kind} at byte {member.offset:,}"
+            self.reject(member.kind, "", member.offset, member.count, member.detail)
+        elif member.kind != "file":
+            self.reject(member.kind, member.name, member.offset, member.count, member.detail)
+        else:
+            parts = split_name(member.name)
+            if parts is None:
+                return self.reject("bad_name", member.name, member.offset, 1, "")
+            self._read(self._sample(*parts, member), parts[1], member, stream)
+
+    def _take_cut(self, member: Member) -> None:
+        """Count the member that the cut runs through in its own sample where that is known, else by itself."""
+        parts = split_name(member.name)
+        if parts is None:
+            # The cut may lie between two members of the last sample, so that one can't be trusted either.
+            self._mark_last("shard_truncated", member)
+            return self.reject(member.kind, member.name, member.offset, member.count, member.detail)
+        self._sample(*parts, member).problems.setdefault("shard_truncated", member.detail)
+        self.reject(
+            member.kind, "", member.offset, 0, "no end-of-archive marker"
+        )  # about the shard, whatever became of the sample
+
+    def _mark_last(self, code: str, member: Member) -> None:
+        if self.last is not None:
+            self.last.problems.setdefault(code, f"{member.kind} at byte {member.offset:,}")
+
+    def _sample(self, key: str, extension: str, member: Member) -> _Sample:
+        """Find the sample that a member belongs to; a second member of one name starts a second sample of that key."""
+        sample = self.samples.get(key)
+        if sample is None or extension in sample.extensions:
+            duplicate = sample is not None
+            sample = self.samples[key] = _Sample(key, member.offset)
+            self.finished.append(sample)
+            if duplicate:
+                sample.problems["duplicate_key"] = "an earlier sample of this shard has the key"
+        if self.damage:
+            sample.problems.setdefault("shard_damaged", self.damage)
+            self.damage = ""
+        sample.extensions.add(extension)
+        sample.names.append(member.name)
+        self.last = sample
+        return sample
+
+    def _read(self, sample: _Sample, extension: str, member: Member, stream: BinaryIO) -> None:
+        """Take what one member gives to its sample; only named extensions are opened."""
+        try:
+            if extension in IMAGE_EXTENSIONS:
+                self._read_image(sample, extension, member, stream)
+            elif extension in _TEXTS:
+                limit, parse = _TEXTS[extension]
+                sample.values[extension] = parse(_text(stream, member, limit), self.settings)
+        except (_Unusable, DecodeError) as error:
+            sample.problems.setdefault(*error.args)
+
+    def _read_image(self, sample: _Sample, extension: str, member: Member, stream: BinaryIO) -> None:
+        stream.seek(member.data)
+        data = stream.read(member.size)
+        sample.values["image"] = check_image(data, extension, self.settings.max_pixels)
+        sample.values |= {"offset": member.data, "length": member.size, "sha256": hashlib.sha256(data).digest()}
+
+    def judge(self, sample: _Sample) -> None:
+        """Turn a whole sample into a row or a reject."""
+        images = len(sample.extensions.intersection(IMAGE_EXTENSIONS))
+        present = f"has {', '.join(sorted(sample.extensions))}"
+        if images != 1:
+            sample.problems["image_ambiguous" if images else "image_missing"] = present
+        if self.settings.require_caption and "txt" not in sample.extensions:
+            sample.problems["caption_missing"] = present
+        if not self.settings.require_caption and sample.problems.pop("caption_empty", None) is not None:
+            sample.values["txt"] = []
+        if sample.problems:
+            code = min(sample.problems, key=_severity)
+            return self.reject(code, sample.key, sample.offset, len(sample.names), sample.problems[code], sample.names)
+        self.rows.append(_row(sample, self.shard))
+
+    def reject(
+        self, code: str, name: str, offset: int, members: int, detail: str, names: list[str] | None = None
+    ) -> None:
+        """Record something that is left out; `name` is the key of a sample, or a member's own name."""
+        names = names if names is not None else [name] * bool(name)
+        self.rejects.append(
+            {
+                "key": _printable(name) or None,
+                "shard": self.shard,
+                "offset": offset,
+                "members": members,
+                "names": [_printable(n) for n in names],
+                "code": code,
+                "detail": _printable(detail),
+            }
+        )
+
+    def _name_the_hopeless(self, size: int) -> None:
+        """Say it plainly where a file has no member at all."""
+        codes = {reject["code"] for reject in self.rejects}
+        if self.finished or codes - {"header_corrupt", "shard_truncated", "trailing_data"}:
+            return
+        if (
+            size
+            and "header_corrupt" in codes
+            and all(reject["offset"] == 0 or not reject["members"] for reject in self.rejects)
+        ):
+            self.rejects = []
+            self.reject("shard_not_tar", "", 0, 0, "no tar header in it")
+        elif not codes:
+            self.reject("shard_empty", "", 0, 0, f"{size:,} bytes, no member")
+
+
+_ARCHIVE_FIRST = ("shard_truncated", "shard_damaged", "duplicate_key", "image_missing", "image_ambiguous")
+
+
+def _severity(code: str) -> int:
+    """Order problems: those of the archive come before those of one file, which come as they were met."""
+    return _ARCHIVE_FIRST.index(code) if code in _ARCHIVE_FIRST else len(_ARCHIVE_FIRST)
+
+
+def _row(sample: _Sample, shard: str) -> dict[str, Any]:
+    values = sample.values
+    image: ImageFacts = values["image"]
+    return {
+        "key": sample.key,
+        "shard": shard,
+        "offset": values["offset"],
+        "length": values["length"],
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "captions": values.get("txt", []),
+        "label": values.get("cls"),
+        "sha256": values["sha256"],
+        "members": len(sample.names),
+        "source": values.get("json"),
+        "notes": list(image.notes),
+    }
+
+
+def _text(stream: BinaryIO, member: Member, limit: int) -> bytes:
+    stream.seek(member.data)
+    return stream.read(min(member.size, limit + 1))
+
+
+def _captions(data: bytes, settings: ScanSettings) -> list[str]:
+    if len(data) > MAX_TEXT_BYTES:
+        raise _Unusable("caption_too_long", f"over {MAX_TEXT_BYTES:,} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Unusable("caption_not_utf8", f"byte {error.start}: {error.reason}") from None
+    lines = text.split("\n") if settings.captions_per_line else [text]
+    captions = [line.strip(" \t\r\n\0") for line in lines]
+    captions = [caption for caption in captions if caption.strip()]
+    if not captions:
+        raise _Unusable("caption_empty", f"{len(data)} bytes of white space")
+    return captions
+
+
+def _label(data: bytes, settings: ScanSettings) -> int:
+    text = data.strip()
+    if not re.fullmatch(rb"\d{1,18}", text):
+        raise _Unusable(
+            "label_invalid",
+            f"{_printable(text[:40].decode('utf-8', 'backslashreplace'))!r} is not a whole number from 0 up",
+        )
+    return int(text)
+
+
+def _source(data: bytes, settings: ScanSettings) -> str:
+    if len(data) > MAX_JSON_BYTES:
+        raise _Unusable("json_invalid", f"over {MAX_JSON_BYTES:,} bytes")
+    try:
+        text = data.decode("utf-8-sig").strip()
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _Unusable("json_invalid", _printable(str(error))[:200]) from None
+    if not isinstance(found, dict):
+        raise _Unusable("json_invalid", f"a {type(found).__name__}, not an object")
+    return text
+
+
+_TEXTS: dict[str, tuple[int, Callable[[bytes, ScanSettings], Any]]] = {
+    "txt": (MAX_TEXT_BYTES, _captions),
+    "cls": (64, _label),
+    "json": (MAX_JSON_BYTES, _source),
+}
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
+
+
+def _printable(text: str) -> str:
+    """Make a string safe to store: bytes that were not UTF-8 become escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,129 @@
+"""A directory as a Kedro data set: saved by renaming, loaded as a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+from superbatch.stages import STAMP, Staged, publish
+
+
+class DirectoryDataset(AbstractDataset[Staged, Path]):
+    """A directory that a stage built: a checkpoint, a manifest, an embedding cache, a run's records.
+
+    Saving renames a finished directory (`stages.Staged`) to its place, so that nothing half-written is ever seen there; saving one that
+    stands there already does nothing. Loading returns the path and reads nothing: what is inside is opened by those who need it, as
+    far as they need it.
+
+    Examples:
+        Using the YAML API:
+
+        ```yaml
+        "{namespace}.model":
+          type: superbatch.datasets.DirectoryDataset
+          filepath: data/06_models/{namespace}
+          stage: learner
+        ```
+
+        Using the Python API:
+
+        >>> from superbatch.datasets import DirectoryDataset
+        >>> from superbatch.stages import build_once
+        >>> staged = build_once("notes", "0123456789abcdef", tmp_path / "stages", lambda d: (d / "a.txt").write_text("hello") and None)
+        >>> dataset = DirectoryDataset(filepath=str(tmp_path / "notes"), stage="learner")
+        >>> dataset.save(staged)
+        >>> (dataset.load() / "a.txt").read_text()
+        'hello'
+    """
+
+    def __init__(self, *, filepath: str, stage: str = "", metadata: dict[str, Any] | None = None) -> None:
+        """Creates a new instance of `DirectoryDataset`.
+
+        Args:
+            filepath: the directory.
+            stage: the pipeline that writes it, named in the message when it is missing.
+            metadata: arbitrary metadata, for plugins such as Kedro-Viz.
+        """
+        self._filepath = Path(filepath)
+        self._stage = stage
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the directory's path.
+
+        Raises:
+            DatasetError: it is not there; the line names the stage to run.
+        """
+        if not self._exists():
+            remedy = f"; run `kedro run --pipelines={self._stage}` first" if self._stage else ""
+            raise DatasetError(f"{self._shown()}: not there yet, or not finished{remedy}")
+        return self._filepath
+
+    def save(self, data: Staged) -> None:
+        """Put a finished directory at its place, whole.
+
+        Raises:
+            DatasetError: anything but a `Staged`.
+        """
+        if not isinstance(data, Staged):
+            raise DatasetError(f"{self._shown()}: a node must return what `stages.build_once` returns, not {type(data).__name__}")
+        publish(data, self._filepath)
+
+    def _exists(self) -> bool:
+        return (self._filepath / STAMP).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._shown(), "stage": self._stage}
+
+    def _shown(self) -> str:
+        """The path as a user would write it: relative where that is shorter."""
+        here = Path.cwd()
+        return str(self._filepath.relative_to(here) if self._filepath.is_relative_to(here) else self._filepath)
+
+
+class RunDirectoryDataset(AbstractDataset[None, Path]):
+    """A run's directory, found by the `training/run.json` in it: what a PartitionedDataset over all runs is made of. Read only.
+
+    Examples:
+        Using the YAML API:
+
+        ```yaml
+        runs:
+          type: partitions.PartitionedDataset
+          path: data/07_model_output
+          filename_suffix: /training/run.json
+          dataset: superbatch.datasets.RunDirectoryDataset
+        ```
+
+        Using the Python API:
+
+        >>> from superbatch.datasets import RunDirectoryDataset
+        >>> RunDirectoryDataset(filepath="data/07_model_output/jest/training/run.json").load().name
+        'jest'
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Creates a new instance of `RunDirectoryDataset`.
+
+        Args:
+            filepath: of the run's training/run.json.
+            metadata: arbitrary metadata.
+        """
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the run's directory."""
+        return self._filepath.parent.parent
+
+    def save(self, data: None) -> None:
+        """Refuse: runs are written by the learner and evaluate stages."""
+        raise DatasetError("runs are written by the learner and evaluate stages")
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -1,0 +1,22 @@
+"""The one kind of error a user is meant to read."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A mistake outside the code (a file, a key, a setting), told in one line.
+
+    Args:
+        where: the file, key or parameter at fault.
+        what: what is wrong with it.
+        remedy: what to do about it; may be left out where `what` says it.
+    """
+
+    def __init__(self, where: str, what: str, remedy: str = "") -> None:
+        line = f"{where}: {what}" + (f"; {remedy}" if remedy else "")
+        super().__init__(" ".join(line.split()))
+        self.where, self.what, self.remedy = where, what, remedy
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
+        # Exceptions are rebuilt from `args` when they cross a process border; ours has three arguments, not one.
+        return type(self), (self.where, self.what, self.remedy)

@@ -1,0 +1,100 @@
+"""Results as files: one JSON a set that says all about what was measured; an equal one is not computed again."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import superbatch
+from superbatch.errors import UserError
+from superbatch.evaluation.run import Evaluator, summarise
+from superbatch.evaluation.sets import EvaluationSet
+from superbatch.files import fingerprint, read_json, write_json
+
+RESULT_FORMAT = 1  # raised when a metric or a file changes its meaning: older results are then computed again
+
+
+def evaluate_to_files(
+    evaluator: Evaluator,
+    model: nn.Module,
+    split: str,
+    out: Path,
+    *,
+    checkpoint: str,
+    model_name: str,
+    fresh: bool = False,
+) -> dict[str, Any]:
+    """Measure a checkpoint on all sets of a split and write `<out>/<set>.json`, skipping results that are there
+    already.
+
+    Args:
+        evaluator: with the sets.
+        model: the checkpoint's model, on the evaluator's device.
+        split: which sets.
+        out: folder of the results; made if need be. Other files in it are left alone.
+        checkpoint: the checkpoint's fingerprint (`weights_sha256` of its metadata).
+        model_name: what the model is called, for people.
+        fresh: measure again even so.
+
+    Returns:
+        The same as `Evaluator.evaluate`, and `skipped`: the names of the sets whose result was there.
+    """
+    details, skipped = {}, []
+    for evaluation_set in evaluator.of_split(split):
+        about = provenance(evaluator, evaluation_set, checkpoint, model_name)
+        path = Path(out) / f"{evaluation_set.name}.json"
+        found = None if fresh else find_result(path, about["identity"])
+        if found is None:
+            found = {**about, **evaluator.evaluate_set(model, evaluation_set), "versions": versions(evaluator.device)}
+            write_json(path, found)
+        else:
+            skipped.append(evaluation_set.name)
+        details[evaluation_set.name] = found
+    return {**summarise(split, details), "skipped": skipped}
+
+
+def provenance(evaluator: Evaluator, evaluation_set: EvaluationSet, checkpoint: str, model_name: str) -> dict[str, Any]:
+    """Say what is measured; `identity` is the fingerprint of all that decides the outcome."""
+    decides = {
+        "format": RESULT_FORMAT,
+        "set": evaluation_set.name,
+        "kind": evaluation_set.kind,
+        "split": evaluation_set.split,
+        "data": evaluation_set.fingerprint,
+        "num_images": evaluation_set.num_images,
+        "num_texts": len(evaluation_set.captions) or len(evaluation_set.classnames) * len(evaluation_set.templates),
+        "checkpoint": checkpoint,
+        "image_size": evaluator.image_size,
+        "mean": evaluator.mean,
+        "std": evaluator.std,
+        "precision": "bf16" if evaluator.autocast else "fp32",
+    }
+    return {"identity": fingerprint(decides), "model": model_name, **decides}
+
+
+def find_result(path: Path, identity: str) -> dict[str, Any] | None:
+    """Return the result in a file if it was computed under this identity; a broken file counts as none."""
+    try:
+        result = read_json(path)
+    except UserError:
+        return None
+    return result if isinstance(result, dict) and result.get("identity") == identity else None
+
+
+def versions(device: torch.device) -> dict[str, str]:
+    """Name the software and the device that computed a result."""
+    import open_clip
+
+    return {
+        "superbatch": superbatch.__version__,
+        "torch": torch.__version__,
+        "open_clip": open_clip.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+    }

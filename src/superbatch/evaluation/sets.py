@@ -1,0 +1,225 @@
+"""Evaluation sets: an ingested split beside its root in the layout that CLIP_benchmark and DataComp read.
+
+root/dataset_type.txt                            "classification" or "retrieval"
+root/classnames.txt                              one name a line; line i is class i of the samples' .cls
+root/zeroshot_classification_templates.txt       one prompt a line, {c} where the class name goes
+root/<split>/nshards.txt                         how many shards: 0.tar, 1.tar, ...
+root/<split>/0.tar                               key.png|jpg|webp with key.cls, or with key.txt (several captions, one a
+line)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.errors import UserError
+from superbatch.files import fingerprint
+
+CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
+CLASSNAMES_FILE = "classnames.txt"
+TEMPLATES_FILE = "zeroshot_classification_templates.txt"
+TYPE_FILE = "dataset_type.txt"
+DEFAULT_TEMPLATES = ("a photo of a {c}.",)  # CLIP's own single prompt; used where a set brings none
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """One split of one set, checked and ready to be embedded.
+
+    Attributes:
+        name: the prefix of its metrics ("classification/top1").
+        kind: "classification" or "retrieval".
+        split: "validation", "test", ...: written into every result.
+        manifest: the ingested samples.
+        labels: (N,) int64 class numbers; None for retrieval.
+        classnames, templates: the prompts' parts; empty for retrieval.
+        captions: all captions, image by image; empty for classification.
+        image_of_text: (M,) int64, the row of each caption; None for classification.
+    """
+
+    name: str
+    kind: str
+    split: str
+    manifest: Manifest
+    labels: np.ndarray | None = None
+    classnames: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    image_of_text: np.ndarray | None = None
+
+    @property
+    def num_images(self) -> int:
+        """N, the rows of the manifest."""
+        return len(self.manifest)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name everything in the set that decides a result: samples, labels, captions, class names, templates."""
+        return fingerprint([self.kind, self.split, self.manifest.fingerprint, self.classnames, self.templates])
+
+
+def load_evaluation_set(
+    directory: str | Path,
+    root: str | Path | None = None,
+    *,
+    name: str | None = None,
+    split: str = "test",
+    folder: str | None = None,
+    kind: str = "auto",
+) -> EvaluationSet:
+    """Open an ingested split as an evaluation set.
+
+    Args:
+        directory: what ingest wrote for this split (`manifest.parquet`).
+        root: the set's folder in CLIP_benchmark's layout; needed for classification (class names), optional for
+            retrieval.
+        name: prefix of the metrics; the root's (or the directory's) name by default.
+        split: recorded in every result.
+        folder: the split's folder below root, by default of the same name; where it holds shards, the manifest must
+            come from them, complete.
+        kind: "classification", "retrieval", or "auto": `dataset_type.txt`; without one, classification if samples have
+            labels.
+
+    Raises:
+        UserError: an empty set, missing class names, a label without a class name, a sample without label or caption, a
+            template without a place for the name, a manifest of another split or of fewer shards than the split has.
+    """
+    directory, root = Path(directory), Path(root) if root else None
+    manifest = read_manifest(directory)
+    if not len(manifest):
+        raise UserError(str(directory), "the evaluation set is empty", "see rejects.parquet beside it")
+    if root is not None:
+        _check_split(manifest, directory, root / (folder or split))
+    kind = _kind(kind, root, manifest)
+    name = name or (root or directory).name
+    if kind == CLASSIFICATION:
+        classnames = read_classnames(root, directory)
+        labels = _labels(manifest, directory, root, len(classnames))
+        templates = read_templates(root)
+        return EvaluationSet(name, kind, split, manifest, labels=labels, classnames=classnames, templates=templates)
+    captions, image_of_text = _captions(manifest, directory)
+    return EvaluationSet(name, kind, split, manifest, captions=captions, image_of_text=image_of_text)
+
+
+def split_shards(root: str | Path, split: str) -> list[Path]:
+    """List the shards of a split, as `nshards.txt` counts them (without it: every .tar there, by name).
+
+    Raises:
+        UserError: no such split, an unreadable count, a shard that is missing.
+    """
+    folder = Path(root) / split
+    if not folder.is_dir():
+        raise UserError(str(folder), "no such split", "expected a folder of .tar files (CLIP_benchmark's layout)")
+    count = _shard_count(folder)
+    found = [folder / f"{i}.tar" for i in range(count)] if count is not None else sorted(folder.glob("*.tar"))
+    missing = [path for path in found if not path.is_file()]
+    if missing:
+        raise UserError(
+            str(missing[0]),
+            f"missing, though nshards.txt counts {count} shards",
+            "copy the shard, or correct nshards.txt",
+        )
+    if not found:
+        raise UserError(str(folder), "holds no .tar file", "put the split's shards there")
+    return found
+
+
+def read_classnames(root: Path | None, directory: Path) -> tuple[str, ...]:
+    """Read `classnames.txt`: the name of class i on line i."""
+    if root is None:
+        remedy = f"name the root folder that holds {CLASSNAMES_FILE}"
+        raise UserError(str(directory), "a classification set needs its class names", remedy)
+    path = root / CLASSNAMES_FILE
+    remedy = "write one class name a line, in the order of the labels"
+    if not path.is_file():
+        raise UserError(str(path), "missing: no class names for this evaluation set", remedy)
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines())
+    if not names or not all(names):
+        where = f"{path}:{names.index('') + 1}" if names else str(path)
+        raise UserError(where, "is empty where a class name belongs", remedy)
+    return names
+
+
+def read_templates(root: Path | None) -> tuple[str, ...]:
+    """Read the prompt templates; a set without the file gets `DEFAULT_TEMPLATES`."""
+    path = (root or Path()) / TEMPLATES_FILE
+    if not path.is_file():
+        return DEFAULT_TEMPLATES
+    templates = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip() and not ("{c}" in line or "{}" in line):
+            what = f"the template {line.strip()!r} has no place for the class name"
+            raise UserError(f"{path}:{number}", what, "write {c} where it goes")
+        templates += [line.strip()] if line.strip() else []
+    if not templates:
+        raise UserError(str(path), "holds no template", "write one prompt a line with {c} in it, or delete the file")
+    return tuple(templates)
+
+
+def _kind(kind: str, root: Path | None, manifest: Manifest) -> str:
+    """Settle what the set measures."""
+    where, path = "kind", (root or Path()) / TYPE_FILE
+    if kind == "auto" and root is not None and path.is_file():
+        where, kind = str(path), path.read_text(encoding="utf-8").strip().lower()
+    if kind == "auto":
+        return CLASSIFICATION if bool((manifest.labels >= 0).any()) else RETRIEVAL
+    if kind not in (CLASSIFICATION, RETRIEVAL):
+        raise UserError(where, f"{kind!r} is not a kind of set known here", f"use {CLASSIFICATION} or {RETRIEVAL}")
+    return kind
+
+
+def _labels(manifest: Manifest, directory: Path, root: Path | None, num_classes: int) -> np.ndarray:
+    """Return the labels, every one of which has a class name."""
+    labels = manifest.labels
+    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if not len(bad):
+        return labels
+    where, label = f"{directory}: {manifest.keys[int(bad[0])]}", int(labels[bad[0]])
+    if label < 0:
+        raise UserError(
+            where, f"one of {(labels < 0).sum()} samples without a label", "add their .cls and ingest again"
+        )
+    what = f"label {label}, but {(root or Path()) / CLASSNAMES_FILE} names classes 0..{num_classes - 1}"
+    raise UserError(where, what, "add the missing names or correct the .cls")
+
+
+def _captions(manifest: Manifest, directory: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return all captions image by image, and the row of each; a line is a caption, however the set was ingested."""
+    of_row = [
+        [line.strip() for text in texts for line in text.splitlines() if line.strip()] for texts in manifest.captions()
+    ]
+    counts = np.array([len(captions) for captions in of_row])
+    if not counts.all():
+        first = int(np.flatnonzero(counts == 0)[0])
+        what = f"one of {(counts == 0).sum()} samples without a caption"
+        raise UserError(f"{directory}: {manifest.keys[first]}", what, "add their .txt and ingest again")
+    return tuple(caption for captions in of_row for caption in captions), np.repeat(np.arange(len(manifest)), counts)
+
+
+def _check_split(manifest: Manifest, directory: Path, folder: Path) -> None:
+    """See that the manifest was made from all shards of this split: numbers on the wrong split are worse than none."""
+    if not any(folder.glob("*.tar")):
+        return
+    shards = {manifest.shard_path(shard).resolve() for shard in manifest.shard_sizes}
+    strange = sorted(shard for shard in shards if shard.parent != folder.resolve())
+    if strange:
+        what = f"was ingested from {strange[0]}, not from the split's folder {folder}"
+        raise UserError(str(directory), what, "ingest that split")
+    count = _shard_count(folder)
+    if count is not None and len(shards) != count:
+        what = f"has samples of {len(shards)} of the {count} shards of {folder}"
+        raise UserError(str(directory), what, "ingest all of them (rejects.parquet lists what was refused)")
+
+
+def _shard_count(folder: Path) -> int | None:
+    path = folder / "nshards.txt"
+    if not path.is_file():
+        return None
+    text = path.read_text().strip()
+    if not text.isdigit():
+        raise UserError(str(path), f"{text!r} is not a number of shards", "write one whole number")
+    return int(text)

@@ -1,0 +1,125 @@
+"""Files that are never half-written, and fingerprints of what went into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from superbatch.errors import UserError
+
+
+def canonical(obj: Any) -> Any:
+    """Reduce dataclasses, paths and tuples to what JSON knows, so that equal content gives equal text."""
+    if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
+        return {f.name: canonical(getattr(obj, f.name)) for f in dataclasses.fields(obj)}
+    if isinstance(obj, dict):
+        return {str(k): canonical(v) for k, v in obj.items()}
+    if isinstance(obj, (list, tuple)):
+        return [canonical(v) for v in obj]
+    return str(obj) if isinstance(obj, Path) else obj
+
+
+def fingerprint(obj: Any) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of the object's canonical JSON."""
+    text = json.dumps(canonical(obj), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def directory_digest(path: Path) -> str:
+    """Return one SHA-256 over names and bytes of every file below a directory."""
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return fingerprint([[p.relative_to(path).as_posix(), file_sha256(p)] for p in files])
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; one that is missing or isn't JSON is a UserError."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError(str(path), "no such file", "run the stage that writes it first") from None
+    except ValueError as error:
+        raise UserError(str(path), f"is not valid JSON ({error})", "delete it and run its stage again") from None
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write JSON beside the path and rename it into place."""
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_text(json.dumps(canonical(obj), indent=1, allow_nan=True) + "\n")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it is flushed and renamed to `path`, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty directory beside `path`; on success it takes the place of `path`, else it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    os.chmod(temporary, 0o755)  # mkdtemp makes it private; data folders are shared
+    try:
+        yield temporary
+        replace_directory(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_directory(source: Path, target: Path) -> None:
+    """Move a finished directory to `target`; whatever was there is moved aside first and deleted last."""
+    for file in (p for p in source.rglob("*") if p.is_file()):
+        _flush(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        os.rename(target, aside)
+    shutil.move(source, target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def expand_shards(spec: str | list[str]) -> list[Path]:
+    """List the shards that a glob, a brace pattern (`pool/{00000..00039}.tar`) or a list of them names, in order.
+
+    Raises:
+        UserError: a pattern that matches nothing, or a named shard that does not exist.
+    """
+    from braceexpand import braceexpand
+
+    found: list[Path] = []
+    for pattern in [spec] if isinstance(spec, str) else spec:
+        for name in braceexpand(pattern):
+            hits = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]
+            if not hits or not all(os.path.isfile(hit) for hit in hits):
+                raise UserError(name, "no such shard", f"check the shards setting {pattern!r} (relative to the project)")
+            found += [Path(hit) for hit in hits]
+    if not found:
+        raise UserError("shards", "the list is empty", "name at least one .tar")
+    return list(dict.fromkeys(found))

@@ -1,0 +1,63 @@
+"""What happens around every Kedro command: paths hold from any sub-folder, parameters are checked before anything runs, results are shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.hooks import hook_impl
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+
+
+class ProjectHooks:
+    """The project's hooks."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Work in the project's folder (paths inside parameters are relative to it), and check every parameter.
+
+        Raises:
+            UserError: the first mistake in the parameters, named by its key; those of stages that do not run count too.
+        """
+        from superbatch import pipeline_registry
+
+        os.chdir(context.project_path)
+        parameters = context.config_loader["parameters"]
+        check_all(parameters)
+        pipeline_registry.configure(parameters)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Print the table of results and where the report is, if this run made one."""
+        made = pipeline.all_outputs()
+        if "report.summary" in made:
+            print(f"\n{catalog.load('report.summary')}", flush=True)
+        if "report.page" in made:
+            print(f"Report: {shown(Path(getattr(catalog['report.page'], '_filepath')))}", flush=True)
+
+
+def check_all(parameters: dict[str, Any]) -> None:
+    """Check all parameters and the grid of `compare`.
+
+    Raises:
+        UserError: the first mistake found.
+    """
+    from superbatch.config import check_parameters, method_names
+    from superbatch.errors import UserError
+    from superbatch.pipelines.compare.grid import expand
+
+    check_parameters(parameters)
+    methods = method_names(parameters)
+    for spec in expand((parameters.get("compare") or {}).get("runs") or []):
+        if spec.method not in methods:
+            raise UserError(f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}")
+
+
+def shown(path: Path) -> Path:
+    """Return a path as a user would write it: relative to the working directory where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,7 @@
+"""Thin over open_clip: build from a configuration file, train on a compact vocabulary, keep open_clip's checkpoint format."""
+
+from superbatch.models.build import ClipModel, build_model
+from superbatch.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models.vocabulary import Vocabulary
+
+__all__ = ["ClipModel", "Vocabulary", "build_model", "load_checkpoint", "read_metadata", "save_checkpoint"]

@@ -1,0 +1,161 @@
+"""Build an open_clip model from a configuration file or from a checkpoint directory."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from superbatch.errors import UserError
+from superbatch.files import read_json
+from superbatch.options import ModelSettings
+
+CONFIG_FILE = "open_clip_config.json"
+Tokenizer = Callable[[list[str]], Tensor]
+
+
+@dataclass
+class ClipModel:
+    """An open_clip model with what is needed to feed it.
+
+    Attributes:
+        model: the open_clip module (`encode_image`, `encode_text`, `logit_scale`, `logit_bias`).
+        config: open_clip's own JSON: `model_cfg` and `preprocess_cfg`; written into every checkpoint.
+        tokenizer_name: what `open_clip.get_tokenizer` is called with; part of the fingerprint of cached tokens.
+    """
+
+    model: nn.Module
+    config: dict[str, Any]
+    tokenizer_name: str
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input image, in pixels."""
+        size = self.config["model_cfg"]["vision_cfg"].get("image_size", 224)
+        return int(size[0] if isinstance(size, (list, tuple)) else size)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a caption, start and end included."""
+        return int(self.config["model_cfg"]["text_cfg"].get("context_length", 77))
+
+    @property
+    def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Per-channel mean and standard deviation of the input, on pixels in [0, 1]."""
+        cfg = self.config.get("preprocess_cfg") or {}
+        from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+        return tuple(cfg.get("mean", OPENAI_DATASET_MEAN)), tuple(cfg.get("std", OPENAI_DATASET_STD))
+
+    def tokenizer(self) -> Tokenizer:
+        """Return open_clip's tokenizer for this model: list of n captions -> int64 ids of shape (n, context_length)."""
+        import open_clip
+
+        text_cfg = self.config["model_cfg"]["text_cfg"]
+        if text_cfg.get("hf_tokenizer_name"):
+            return open_clip.get_tokenizer(self.tokenizer_name, context_length=self.context_length)
+        return open_clip.SimpleTokenizer(context_length=self.context_length)
+
+    def scale_and_bias(self) -> tuple[float, float]:
+        """Return exp(logit_scale) and logit_bias (0 where the model has none)."""
+        bias = getattr(self.model, "logit_bias", None)
+        return float(self.model.logit_scale.detach().exp()), 0.0 if bias is None else float(bias.detach())
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read an open_clip configuration (a JSON file, or a checkpoint directory that holds one).
+
+    A bare model configuration, as open_clip ships them, is wrapped into `model_cfg`.
+    """
+    file = Path(path) / CONFIG_FILE if Path(path).is_dir() else Path(path)
+    config = read_json(file)
+    if "model_cfg" not in config:
+        config = {"model_cfg": config}
+    missing = {"embed_dim", "vision_cfg", "text_cfg"} - set(config["model_cfg"])
+    if missing:
+        raise UserError(str(file), f"lacks {', '.join(sorted(missing))}", "use an open_clip model configuration")
+    return config
+
+
+def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: int) -> ClipModel:
+    """Build a model in float32 on the CPU, with random weights (by seed) or pretrained ones.
+
+    Args:
+        settings: configuration file and optional pretrained weights (a checkpoint directory or a weight file).
+        loss: `sigmoid` gives the model a bias; `softmax` does not.
+        batch_size: b of the training; sets the bias where `init_logit_bias` is None (papers.md 5.1).
+        seed: of the random initialisation; the global random state is left as it was.
+    """
+    config = deepcopy(read_config(settings.config))
+    model_cfg = config["model_cfg"]
+    if loss == "sigmoid":
+        bias = settings.init_logit_bias
+        model_cfg["init_logit_bias"] = -math.log(batch_size - 1) if bias is None else bias
+    else:
+        model_cfg.pop("init_logit_bias", None)
+    model_cfg["init_logit_scale"] = math.log(settings.init_logit_scale)
+    clip = ClipModel(instantiate(config, seed), config, tokenizer_name(settings.config, config))
+    if settings.pretrained:
+        load_pretrained(clip, Path(settings.pretrained))
+    return clip
+
+
+def tokenizer_name(path: str | Path, config: dict[str, Any]) -> str:
+    """Name a configuration's tokenizer; two models with one name and context length share token ids."""
+    local = config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
+    return f"local-dir:{path}" if local and Path(path).is_dir() else (local or "SimpleTokenizer")
+
+
+def instantiate(config: dict[str, Any], seed: int) -> nn.Module:
+    """Make the open_clip module of a configuration, weights drawn from `seed`; needs no network."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import open_clip
+
+    cfg = deepcopy(config["model_cfg"])
+    custom = cfg.pop("custom_text", False) or "hf_model_name" in cfg["text_cfg"]
+    if "timm_model_name" in cfg["vision_cfg"]:
+        cfg["vision_cfg"]["timm_model_pretrained"] = False
+    kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(seed)
+        return kind(**cfg)
+
+
+def load_pretrained(clip: ClipModel, path: Path) -> None:
+    """Load weights from a checkpoint directory or a weight file into the model; a missing bias keeps its start.
+
+    Raises:
+        UserError: no such file, or weights of another architecture.
+    """
+    from open_clip.factory import _find_checkpoint_in_dir, load_checkpoint
+
+    file = _find_checkpoint_in_dir(path) if path.is_dir() else path
+    if file is None or not Path(file).is_file():
+        raise UserError(str(path), "no open_clip weights there", "name a checkpoint directory or a weight file")
+    try:
+        found = load_checkpoint(clip.model, str(file), strict=False, weights_only=True)
+    except RuntimeError as error:
+        raise UserError(str(file), f"weights do not fit the model configuration ({str(error).splitlines()[-1].strip()})") from None
+    missing = set(found.missing_keys) - {"logit_bias"}
+    if missing or set(found.unexpected_keys) - {"logit_bias"}:
+        odd = sorted(missing | set(found.unexpected_keys))[:3]
+        raise UserError(str(file), f"weights do not fit the model configuration (for example {', '.join(odd)})", "use the configuration they came with")
+
+
+class _quiet:
+    """Keep open_clip's INFO lines about what it parsed out of a user's terminal."""
+
+    def __enter__(self) -> None:
+        self.level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *_: object) -> None:
+        logging.disable(self.level)

@@ -1,0 +1,193 @@
+"""Every setting as a plain, frozen dataclass: what the core rooms take.
+
+`config.py` reads them from Kedro's parameters; a library user makes them directly. `__pydantic_config__` refuses unknown keys there;
+values are checked here, so that both ways in give the same errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from superbatch.errors import UserError
+
+STRICT: dict[str, Any] = {"extra": "forbid"}
+
+
+def _check(condition: bool, where: str, what: str, remedy: str = "") -> None:
+    if not condition:
+        raise UserError(where, what, remedy)
+
+
+@dataclass(frozen=True)
+class SimwebSettings:
+    """The simulated web crawl: sizes, damage and tail of the embedded default data."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    pool_pairs: int = 40_000
+    curated_pairs: int = 1_000
+    validation_images_per_class: int = 5
+    test_images_per_class: int = 10
+    validation_retrieval_images: int = 500
+    test_retrieval_images: int = 1_000
+    image_size: int = 32
+    zipf_exponent: float = 1.2
+    shard_size: int = 1_000
+    seed: int = 0
+    jobs: int = 2
+    shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "clean": 0.30,
+            "mismatched": 0.35,
+            "boilerplate": 0.15,
+            "garbled": 0.08,
+            "off_topic": 0.07,
+            "near_duplicate": 0.04,
+            "corrupt": 0.01,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        _check(abs(sum(self.shares.values()) - 1) < 1e-9, "simweb.shares", f"sum to {sum(self.shares.values()):g}", "make them sum to 1")
+        _check(self.image_size >= 16, "simweb.image_size", f"{self.image_size} is too small to draw on", "use 16 or more")
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """How a sub-batch is chosen out of the super-batch (JEST, Algorithms 1-3)."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    method: Literal["uniform", "independent", "joint"] = "uniform"
+    filter_ratio: float = 0.8  # f = 1 - b/B; ignored by `uniform`
+    criterion: Literal["learnability", "easy_reference", "hard_learner"] = "learnability"
+    num_chunks: int = 16
+    gain: float = 100.0
+
+    def __post_init__(self) -> None:
+        _check(
+            self.method == "uniform" or 0 < self.filter_ratio < 1,
+            "selection.filter_ratio",
+            f"f = {self.filter_ratio:g} leaves nothing to choose from" if self.filter_ratio <= 0 else f"f = {self.filter_ratio:g} leaves nothing to train on",
+            "use a value between 0 and 1, or method: uniform",
+        )
+        _check(self.num_chunks >= 1, "selection.num_chunks", f"{self.num_chunks} chunks", "use 1 or more")
+        _check(self.gain > 0, "selection.gain", f"{self.gain:g} is not positive", "use a positive gain")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW with linear warm-up and a cosine to zero (JEST App. A.1)."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.95  # 0.999 gives loss spikes at f = 0.8 (JEST fig. 6)
+    epsilon: float = 1e-8
+    warmup: float = 0.05  # share of the steps
+    gradient_clip: float = 1.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+    def __post_init__(self) -> None:
+        _check(self.learning_rate > 0, "optimizer.learning_rate", f"{self.learning_rate:g} is not positive")
+        _check(0 <= self.warmup < 1, "optimizer.warmup", f"{self.warmup:g} is not a share of the steps", "use 0 to 1")
+        _check(0 <= self.beta2 < 1 and 0 <= self.beta1 < 1, "optimizer.beta1/beta2", "must lie in [0, 1)")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which open_clip model: a configuration file, and optionally weights to start from."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    config: str = "conf/models/tiny.json"
+    pretrained: str | None = None  # a checkpoint directory (open_clip format) or weight file to start from
+    compact_vocabulary: bool = True
+    init_logit_scale: float = 10.0  # SigLIP's start; the model stores its logarithm
+    init_logit_bias: float | None = None  # None: -log(b - 1), the prior of a batch of b (papers.md 5.1)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """One training from start to end; reference and learner share it."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    batch_size: int = 128
+    steps: int = 1_000
+    loss: Literal["sigmoid", "softmax"] = "sigmoid"
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = 0  # 0: what torch chooses
+    workers: int = 0
+    shuffle_window: int = 0
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 2
+    evaluate_every: int = 200
+    score_batch: int = 1_024  # images a forward pass of the scoring step
+    fresh: bool = False
+    resume_from: str | None = None
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size >= 2, "training.batch_size", f"{self.batch_size} pairs have no negatives", "use 2 or more")
+        _check(self.steps >= 1, "training.steps", f"{self.steps} steps train nothing", "use 1 or more")
+        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "score_batch"):
+            _check(getattr(self, name) >= 1, f"training.{name}", f"{getattr(self, name)} is not positive", "use 1 or more")
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """Which rows a learner draws from."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    keep_share: float = 1.0  # best share of the pool by the cached reference score; 1 keeps all (`filtered` tunes it)
+    add_curated: bool = False
+
+    def __post_init__(self) -> None:
+        _check(0 < self.keep_share <= 1, "pool.keep_share", f"{self.keep_share:g} is not a share", "use a value in (0, 1]")
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """A learner run: model, data, selection and training."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    model: ModelSettings = field(default_factory=ModelSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    warm_start: bool = False  # start from the reference's weights
+
+    def __post_init__(self) -> None:
+        b, n = self.training.batch_size, self.selection.num_chunks
+        _check(self.selection.method != "joint" or n <= b, "selection.num_chunks", f"N = {n} chunks of a batch of b = {b} pairs", "use N <= b")
+
+    @property
+    def super_batch_size(self) -> int:
+        """B = round(b / (1 - f)); b itself where nothing is selected."""
+        b = self.training.batch_size
+        return b if self.selection.method == "uniform" else max(b, round(b / (1 - self.selection.filter_ratio)))
+
+
+@dataclass(frozen=True)
+class ReferenceSettings:
+    """The reference: trained on the curated set, or imported from an open_clip checkpoint."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    model: ModelSettings = field(default_factory=ModelSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    import_from: str | None = None  # a local open_clip checkpoint directory; nothing is trained then
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """What is computed once a set: the reference's embeddings, token ids, packed pixels."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    batch: int = 512
+    device: str = "auto"
+    pack_limit_mb: int = 2_000  # pixels are packed as uint8 where the whole set stays under this
+    jobs: int = 2
+
+    def __post_init__(self) -> None:
+        _check(self.batch >= 1, "embed.batch", f"{self.batch} is not positive", "use 1 or more")

@@ -1,0 +1,110 @@
+"""The pipelines by name: stages, and chains of stages by method. Only what a command asks for is built."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from kedro.pipeline import Pipeline
+
+# A node that reads another namespace's output (the report reads `jest.training`) names it with a dot; Kedro warns about any such name.
+warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
+
+STAGES = ("simweb", "ingest", "reference", "embed", "learner", "evaluate", "report", "compare")
+BESIDE = {"jest": ("uniform",)}  # methods whose chain has others beside it, so that its table compares
+DEFAULT = "jest"
+
+_parameters: dict[str, Any] | None = None  # those of the running session, once there is one
+
+
+def register_pipelines() -> Mapping[str, Pipeline]:
+    """Return the pipelines by name: each stage, each method's chain, and `__default__`."""
+    builders: dict[str, Callable[[], Pipeline]] = {stage: _stage_builder(stage) for stage in STAGES}
+    builders |= {method: _chain_builder(method) for method in method_names()}
+    return LazyPipelines(builders | {"__default__": _chain_builder(DEFAULT)})
+
+
+def configure(parameters: Mapping[str, Any]) -> None:
+    """Take the methods and the grid of runs from a session's parameters (its environment and --params included)."""
+    global _parameters
+    _parameters = dict(parameters)
+
+
+def pipeline_names() -> list[str]:
+    """List the names that `kedro run --pipelines` takes: chains first."""
+    return [*method_names(), *STAGES, "__default__"]
+
+
+def method_names() -> tuple[str, ...]:
+    """List the methods: the blocks with a learner of their own."""
+    return tuple(name for name, block in _known_parameters().items() if isinstance(block, dict) and "learner" in block)
+
+
+def compared_runs() -> list[Any]:
+    """List the runs of `compare` (`RunSpec`), in order."""
+    from superbatch.pipelines.compare.grid import expand
+
+    return expand((_known_parameters().get("compare") or {}).get("runs") or [])
+
+
+class LazyPipelines(Mapping[str, Pipeline]):
+    """Pipelines built when they are first asked for."""
+
+    def __init__(self, builders: Mapping[str, Callable[[], Pipeline]]) -> None:
+        self._builders, self._built = dict(builders), dict[str, Pipeline]()
+
+    def __getitem__(self, name: str) -> Pipeline:
+        """Return a pipeline, building it on first use."""
+        if name not in self._built:
+            self._built[name] = self._builders[name]()
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._builders)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._builders)
+
+
+def chain(methods: tuple[str, ...]) -> Pipeline:
+    """Return all stages for some methods, side by side, with one report at the end."""
+    before = sum((_create(stage) for stage in ("simweb", "ingest", "reference", "embed")), Pipeline([]))
+    runs = _create("learner", methods) + _create("evaluate", ("reference", *methods))
+    return before + runs + _create("report", methods)
+
+
+def _create(stage: str, *arguments: Any) -> Pipeline:
+    create: Callable[..., Pipeline] = import_module(f"superbatch.pipelines.{stage}.pipeline").create_pipeline
+    return create(*arguments)
+
+
+def _stage_builder(stage: str) -> Callable[[], Pipeline]:
+    arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
+        "learner": lambda: (method_names(),),
+        "evaluate": lambda: (("reference", *method_names()),),
+        "compare": lambda: (compared_runs(),),
+    }
+    return lambda: _create(stage, *arguments.get(stage, tuple)())
+
+
+def _chain_builder(method: str) -> Callable[[], Pipeline]:
+    return lambda: chain((method, *BESIDE.get(method, ())))
+
+
+def _known_parameters() -> dict[str, Any]:
+    """The session's parameters; before there is a session (`kedro registry list`), what conf/base says."""
+    if _parameters is not None:
+        return _parameters
+    import yaml
+    from kedro.utils import find_kedro_project
+
+    project = find_kedro_project(Path.cwd()) or Path.cwd()
+    found: dict[str, Any] = {}
+    for file in sorted((project / "conf" / "base").glob("parameters*.yml")):
+        found |= yaml.safe_load(file.read_text()) or {}
+    return found

@@ -1,0 +1,62 @@
+"""Nodes of the stage `compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from superbatch.config import merge
+from superbatch.files import read_json
+from superbatch.pipelines.compare.grid import expand
+from superbatch.pipelines.learner.nodes import train_learner
+from superbatch.stages import Staged
+
+
+def train_compared(
+    name: str,
+    pool: Path,
+    pool_features: Path,
+    curated: Path,
+    curated_features: Path,
+    reference_model: Path,
+    reference_training: Path,
+    evaluation_sets: Path,
+    template: dict[str, Any],
+    override: dict[str, Any] | None,
+    compare: dict[str, Any],
+    storage: dict[str, Any],
+) -> tuple[Staged, Staged]:
+    """Train one run of the grid: the method's settings with the run's own on top.
+
+    Args:
+        name: the run's name (`RunSpec.name`), bound by the pipeline.
+        compare: `params:compare`, where `grid.expand` finds the run's settings by its name.
+
+    The other arguments are those of `learner.nodes.train_learner`; so is what it returns.
+    """
+    spec = next(spec for spec in expand(compare["runs"]) if spec.name == name)
+    directories = (pool, pool_features, curated, curated_features, reference_model, reference_training, evaluation_sets)
+    return train_learner(name, *directories, template, merge(override or {}, spec.overrides), storage)
+
+
+def collect_runs(compare: dict[str, Any], *directories: Path) -> list[dict[str, Any]]:
+    """Put the outcomes of all runs of the grid into one list, a row a run.
+
+    Args:
+        compare: `params:compare`.
+        directories: training and evaluation of each run, two and two, in the grid's order.
+
+    Returns:
+        Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics.
+    """
+    pairs = zip(expand(compare["runs"]), directories[::2], directories[1::2], strict=True)
+    return [row(spec.name, spec.label, spec.method, training, evaluation) for spec, training, evaluation in pairs]
+
+
+def row(name: str, label: str, method: str, training: Path, evaluation: Path) -> dict[str, Any]:
+    """Return the outcome of one run: where it comes from, what it cost, what it reached on validation and test."""
+    summary = read_json(training / "run.json")
+    kept = ("run_hash", "commit", "machine", "torch", "threads", "seed", "plan", "digests", "flops", "seconds")
+    tests = {path.stem: read_json(path) for path in sorted(evaluation.glob("*.json"))}
+    test = {f"{name}/{metric}": value for name, one in tests.items() for metric, value in one["metrics"].items()}
+    return {"run": name, "label": label, "method": method, **{key: summary[key] for key in kept}, "validation": summary["final"], "test": test}

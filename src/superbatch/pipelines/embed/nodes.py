@@ -1,0 +1,40 @@
+"""Nodes of the stage `embed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from superbatch.config import Storage, read
+from superbatch.files import fingerprint
+from superbatch.options import EmbedSettings, LearnerSettings
+from superbatch.stages import Staged, build_once
+
+FORMAT = 1  # raised when the same inputs give other features
+
+
+def embed_set(name: str, directory: Path, reference_model: Path, settings: dict[str, Any], learner: dict[str, Any], storage: dict[str, Any]) -> Staged:
+    """Embed a set with the reference; tokenise its captions and pack its pixels in the views of reference and learner.
+
+    Args:
+        name: of the set (`pool`, `curated`), bound by the pipeline.
+        directory: the ingested set.
+        reference_model: the reference's checkpoint.
+        settings: `params:embed` -> `options.EmbedSettings`.
+        learner: `params:learner`, for the learner's view (`model`).
+        storage: `params:storage`.
+    """
+    embed, places = read(EmbedSettings, settings, "embed"), read(Storage, storage, "storage")
+    model = read(LearnerSettings, learner, "learner").model
+    from superbatch.data.manifest import read_manifest
+    from superbatch.models import build_model, load_checkpoint, read_metadata
+    from superbatch.training.embed import write_features
+
+    manifest, weights = read_manifest(directory), read_metadata(reference_model)["weights_sha256"]
+    view = build_model(model, loss="sigmoid", batch_size=2, seed=0)
+
+    def write(out: Path) -> None:
+        write_features(name, manifest, load_checkpoint(reference_model), weights, view, out, embed)
+
+    decides = ["features", FORMAT, name, manifest.fingerprint, weights, view.config, view.tokenizer_name, embed.batch, embed.pack_limit_mb]
+    return build_once(f"{name} features", fingerprint(decides), Path(places.stages), write)

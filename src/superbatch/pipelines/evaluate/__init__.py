@@ -1,0 +1,1 @@
+"""Stage `evaluate`: measures finished models on the test split."""

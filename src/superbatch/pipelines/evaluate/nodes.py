@@ -1,0 +1,37 @@
+"""Nodes of the stage `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from superbatch.config import EvaluateSettings, Storage, read
+from superbatch.files import fingerprint, read_json
+from superbatch.stages import STAMP, Staged, build_once
+
+
+def evaluate_model(run: str, model: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
+    """Measure a run's model: one JSON file an evaluation set, with split, N and the checkpoint's fingerprint.
+
+    Args:
+        run: its name, bound by the pipeline.
+        model: the checkpoint.
+        evaluation_sets: the ingested sets (sets.json says which and where their roots are).
+        settings: `params:evaluate` -> `config.EvaluateSettings`.
+        storage: `params:storage`.
+    """
+    evaluate, places = read(EvaluateSettings, settings, "evaluate"), read(Storage, storage, "storage")
+    from superbatch.evaluation.results import RESULT_FORMAT, evaluate_to_files
+    from superbatch.evaluation.run import Evaluator
+    from superbatch.models import load_checkpoint, read_metadata
+
+    weights = read_metadata(model)["weights_sha256"]
+
+    def write(out: Path) -> None:
+        clip = load_checkpoint(model)
+        evaluator = Evaluator.for_model(evaluation_sets, clip, evaluate.device, split=evaluate.split, batch_size=evaluate.batch)
+        clip.model.to(evaluator.device)
+        evaluate_to_files(evaluator, clip.model, evaluate.split, out, checkpoint=weights, model_name=run)
+
+    sets = read_json(evaluation_sets / STAMP)["fingerprint"]
+    return build_once(f"{run} evaluation", fingerprint(["evaluation", RESULT_FORMAT, run, weights, sets, evaluate.split]), Path(places.stages), write)

@@ -1,0 +1,1 @@
+"""Stage `ingest`: checks and indexes shards, and validates the sets."""

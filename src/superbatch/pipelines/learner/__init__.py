@@ -1,0 +1,1 @@
+"""Stage `learner`: one template, one namespace a method."""

@@ -1,0 +1,41 @@
+"""Nodes of the stage `learner`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from superbatch.config import Storage, learner_settings, read
+from superbatch.pipelines.learner.runs import Inputs, build_job, train_staged
+from superbatch.stages import Staged
+
+
+def train_learner(
+    method: str,
+    pool: Path,
+    pool_features: Path,
+    curated: Path,
+    curated_features: Path,
+    reference_model: Path,
+    reference_training: Path,
+    evaluation_sets: Path,
+    template: dict[str, Any],
+    override: dict[str, Any] | None,
+    storage: dict[str, Any],
+) -> tuple[Staged, Staged]:
+    """Train a method's learner, or find that this very run is finished.
+
+    Args:
+        method: the run's name, bound by the pipeline.
+        pool, pool_features, curated, curated_features: ingested sets and their features.
+        reference_model, reference_training: the reference's checkpoint (warm start) and records (its cost).
+        evaluation_sets: looked at during training (validation).
+        template: `params:learner`; override: `params:<method>.learner` (see `config.learner_settings`).
+        storage: `params:storage`.
+
+    Returns:
+        The checkpoint and the run's records.
+    """
+    places = read(Storage, storage, "storage")
+    inputs = Inputs(pool, pool_features, curated, curated_features, reference_model, reference_training, evaluation_sets, Path(places.state), Path(places.stages))
+    return train_staged(build_job(method, learner_settings(template, override, method), inputs), inputs.stages_root)

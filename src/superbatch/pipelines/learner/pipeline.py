@@ -1,0 +1,38 @@
+"""Wiring of the stage `learner`: one template, one namespace a method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from superbatch.pipelines.learner.nodes import train_learner
+from superbatch.pipelines.naming import named
+
+# What every learner reads, under the names of the node's arguments.
+SHARED = {
+    "pool": "pool.set",
+    "pool_features": "pool.features",
+    "curated": "curated.set",
+    "curated_features": "curated.features",
+    "reference_model": "reference.model",
+    "reference_training": "reference.training",
+    "evaluation_sets": "evaluation.sets",
+}
+
+
+def create_pipeline(methods: Iterable[str]) -> Pipeline:
+    """Return the learners of some methods, each in its own namespace."""
+    return sum((learner(method) for method in methods), Pipeline([]))
+
+
+def learner(method: str) -> Pipeline:
+    """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it."""
+    parameters = {"template": "params:template", "override": "params:learner", "storage": "params:storage"}
+    train = node(named(train_learner, method), inputs=SHARED | parameters, outputs=["model", "training"], name="train", tags="training")
+    return pipeline(
+        [train],
+        namespace=method,
+        inputs=set(SHARED.values()),
+        parameters={"params:template": "params:learner", "params:storage": "params:storage"},
+    )

@@ -1,0 +1,108 @@
+"""One learner run from files to files: what the learner node, `compare` and the benchmarks have in common."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superbatch.files import read_json
+from superbatch.stages import Staged, find_stage, stamp
+
+if TYPE_CHECKING:
+    from superbatch.models import ClipModel
+    from superbatch.options import LearnerSettings
+    from superbatch.training import Job
+    from superbatch.training.assemble import Evaluate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The directories that a learner run reads.
+
+    Attributes:
+        pool, curated: ingested sets; `pool_features`, `curated_features`: their features.
+        reference_model, reference_training: the reference's checkpoint and records.
+        evaluation_sets: ingested evaluation sets.
+        state_root: folder of training states; `stages_root`: of staged directories.
+    """
+
+    pool: Path
+    pool_features: Path
+    curated: Path
+    curated_features: Path
+    reference_model: Path
+    reference_training: Path
+    evaluation_sets: Path
+    state_root: Path
+    stages_root: Path
+
+
+def finished(job: Job, stages_root: Path, fresh: bool) -> tuple[Staged, Staged] | None:
+    """Return the published checkpoint and records of a finished run hash, if both still stand."""
+    model, training = (find_stage(f"{job.run_hash}-{part}", stages_root) for part in ("model", "training"))
+    if fresh or model is None or training is None:
+        return None
+    log.info("%s: up to date (run hash %s)", job.name, job.run_hash)
+    return model, training
+
+
+def train_staged(job: Job, stages_root: Path) -> tuple[Staged, Staged]:
+    """Train a job unless its hash is finished; returns checkpoint and records as staged directories."""
+    done = finished(job, stages_root, job.training.fresh)
+    if done is not None:
+        return done
+    from superbatch.training import train
+
+    result = train(job)
+    model = stamp(result.model_dir, f"{job.run_hash}-model", stages_root)
+    training = stamp(result.training_dir, f"{job.run_hash}-training", stages_root)
+    for state in job.state_dir.glob("step-*"):  # the run is finished: its checkpoint and records are all that is needed
+        shutil.rmtree(state)
+    return model, training
+
+
+def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Evaluate:
+    """Return the callback that the loop calls: metrics by name of a split; sets are read once, on first use."""
+    cache: dict[str, Any] = {}
+
+    def evaluate(clip: ClipModel) -> dict[str, float]:
+        from superbatch.evaluation.run import Evaluator, flat_metrics
+
+        if "evaluator" not in cache:
+            cache["evaluator"] = Evaluator.for_model(evaluation_sets, clip, split=split)
+        return flat_metrics(cache["evaluator"].evaluate(clip.model, split))
+
+    return evaluate
+
+
+def build_job(name: str, settings: LearnerSettings, inputs: Inputs) -> Job:
+    """Make the job of a learner run; charges are those of the reference and of embedding the pool."""
+    from superbatch.training.assemble import SetFiles, learner_job
+
+    return learner_job(
+        name,
+        settings,
+        SetFiles(inputs.pool, inputs.pool_features),
+        SetFiles(inputs.curated, inputs.curated_features),
+        inputs.reference_model,
+        inputs.state_root,
+        make_evaluate(inputs.evaluation_sets, "validation", settings.training.device),
+        charges(inputs),
+    )
+
+
+def charges(inputs: Inputs) -> dict[str, float]:
+    """FLOPs that an honest account adds to a run that uses the reference: training it, embedding the pool with it."""
+    spent = {}
+    summary = inputs.reference_training / "run.json"
+    if summary.is_file():
+        spent["reference_training"] = float(read_json(summary)["flops"]["as_executed_total"])
+    embedded = inputs.pool_features / "features.json"
+    if embedded.is_file():
+        spent["embedding"] = float(read_json(embedded)["flops"])
+    return spent

@@ -1,0 +1,1 @@
+"""Stage `reference`: trains the reference on the curated set, or imports one."""

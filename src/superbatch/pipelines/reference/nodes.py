@@ -1,0 +1,32 @@
+"""Nodes of the stage `reference`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from superbatch.config import Storage, read
+from superbatch.options import ReferenceSettings
+from superbatch.pipelines.learner.runs import make_evaluate, train_staged
+from superbatch.stages import Staged
+
+
+def train_reference(curated: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]) -> tuple[Staged, Staged]:
+    """Train the reference on the curated set, or import an open_clip checkpoint (`import_from`).
+
+    Args:
+        curated: the ingested curated set.
+        evaluation_sets: ingested evaluation sets, looked at during training (validation).
+        settings: `params:reference` -> `options.ReferenceSettings`.
+        storage: `params:storage` -> `config.Storage`.
+
+    Returns:
+        The checkpoint and the records of its training (run.json; of an import: what was imported, no steps).
+    """
+    reference, places = read(ReferenceSettings, settings, "reference"), read(Storage, storage, "storage")
+    from superbatch.training.assemble import SetFiles, import_reference, reference_job
+
+    evaluate = make_evaluate(evaluation_sets, "validation", reference.training.device)
+    if reference.import_from:
+        return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate)
+    return train_staged(reference_job(reference, SetFiles(curated), Path(places.state), evaluate), Path(places.stages))

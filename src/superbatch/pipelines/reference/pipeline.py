@@ -1,0 +1,14 @@
+"""Wiring of the stage `reference`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from superbatch.pipelines.reference.nodes import train_reference
+
+
+def create_pipeline() -> Pipeline:
+    """Return the stage: the curated set in, the reference's checkpoint and records out."""
+    inputs = {"curated": "curated.set", "evaluation_sets": "evaluation.sets", "settings": "params:reference", "storage": "params:storage"}
+    outputs = ["reference.model", "reference.training"]
+    return pipeline([node(train_reference, inputs=inputs, outputs=outputs, name="train", namespace="reference", tags="training")])

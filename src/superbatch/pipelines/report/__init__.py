@@ -1,0 +1,1 @@
+"""Stage `report`: tables, figures and one page over all runs found."""

@@ -1,0 +1,67 @@
+"""Nodes of the stage `report`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superbatch.config import ReportSettings, read
+
+if TYPE_CHECKING:
+    from superbatch.reporting import Report
+
+log = logging.getLogger(__name__)
+THUMBNAIL = 64  # pixels a side of the gallery's images
+
+
+def report(main: str | None, simweb: Path, pool: Path, runs: dict[str, Callable[[], Path]], settings: dict[str, Any], *edges: Path) -> dict[str, Any]:
+    """Put all runs found beside each other.
+
+    Args:
+        main: the run that the report is about (a chain's method), bound by the pipeline; None: the report chooses.
+        simweb: the embedded default data; its truth/pool.parquet, where there is one, gives the purity of the picks.
+        pool: the ingested pool.
+        runs: every run directory found, by name (a PartitionedDataset: each value returns a path when called).
+        settings: `params:report` -> `config.ReportSettings`.
+        edges: training and evaluation of the chain's own runs; they only put this node behind them.
+
+    Returns:
+        `summary` (text), `table` (data frame), `metrics` (flat dictionary), `accuracy_by_steps|samples|flops|seconds` and `purity`
+        (matplotlib figures), `page` (HTML).
+    """
+    from superbatch.reporting.page import render
+
+    wanted = read(ReportSettings, settings, "report")
+    made = gather(main, simweb, pool, runs, wanted)
+    text = made.text()
+    log.info("Results:\n%s", text)
+    return {"summary": text + "\n", "table": made.table, "metrics": made.metrics(), "page": render(made)} | made.plots()
+
+
+def gather(main: str | None, simweb: Path, pool: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings) -> Report:
+    """Open what the report is made from."""
+    from superbatch.data.manifest import read_manifest
+    from superbatch.data.reader import ImageReader
+    from superbatch.reporting import Report, Run, Sources
+    from superbatch.reporting.gallery import first_captions
+
+    manifest = read_manifest(pool)
+    truth = simweb / "truth" / "pool.parquet"
+    command = f"kedro run --pipeline={main}" if main else "kedro run --pipelines=report"
+    return Report(
+        Sources(
+            runs=[Run(load(), name.removesuffix("/training/run.json")) for name, load in sorted(runs.items())],
+            main=main,
+            manifest=pool,
+            truth=truth if truth.is_file() else None,
+            pixels=ImageReader(manifest, THUMBNAIL).read,
+            captions=first_captions(pool),
+            command=command,
+            fingerprints={"pool": manifest.fingerprint},
+            metric=settings.metric,
+            title=settings.title,
+            examples=settings.examples,
+        )
+    )

@@ -1,0 +1,28 @@
+"""Wiring of the stage `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from superbatch.pipelines.naming import named
+from superbatch.pipelines.report.nodes import report
+
+OUTPUTS = ("summary", "table", "metrics", "accuracy_by_steps", "accuracy_by_samples", "accuracy_by_flops", "accuracy_by_seconds", "purity", "page")
+
+
+def create_pipeline(methods: Iterable[str] = ()) -> Pipeline:
+    """Return the stage.
+
+    Args:
+        methods: the methods of a chain: edges that put the report behind them. All other runs found are shown beside them;
+            without methods, whatever is found.
+    """
+    methods = tuple(methods)
+    runs = ("reference", *methods) if methods else ()
+    edges = [f"{run}.{part}" for run in runs for part in ("training", "evaluation")]
+    inputs = ["simweb", "pool.set", "runs", "params:report", *edges]
+    outputs = {name: f"report.{name}" for name in OUTPUTS}
+    written = node(named(report, methods[0] if methods else None), inputs=inputs, outputs=outputs, name="report", tags="reporting")
+    return pipeline([written])

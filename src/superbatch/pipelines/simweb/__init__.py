@@ -1,0 +1,1 @@
+"""Stage `simweb`: renders the embedded default data."""

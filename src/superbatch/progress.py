@@ -1,0 +1,29 @@
+"""Progress bars with an ETA, on stderr; plain lines now and then where nobody watches a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+
+def progress(iterable: Iterable[Any] | None = None, *, total: int | None = None, description: str, unit: str = "it") -> Any:
+    """Wrap an iterable (or make a bar to `update`) as a tqdm bar with count, rate and time left.
+
+    A log file gets a line every ten seconds instead of a line a tick.
+    """
+    from tqdm import tqdm
+
+    watched = sys.stderr.isatty()
+    return tqdm(
+        iterable,
+        total=total,
+        desc=description,
+        unit=unit,
+        file=sys.stderr,
+        mininterval=0.2 if watched else 10,
+        maxinterval=1 if watched else 30,
+        delay=0.5,
+        dynamic_ncols=watched,
+        ascii=None if watched else " #",
+    )

@@ -1,0 +1,189 @@
+"""From files and settings to a `Job`: open the sets, build the model, shrink its vocabulary, pick the rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.errors import UserError
+from superbatch.files import fingerprint, write_json
+from superbatch.models import ClipModel, Vocabulary, build_model, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, ReferenceSettings, SelectionSettings, TrainingSettings
+from superbatch.training.embed import View, embedding_fingerprint, open_embeddings, open_pixels, open_tokens
+from superbatch.stages import Staged, build_once
+from superbatch.training.calibrate import calibrate
+from superbatch.training.job import STATE_FORMAT, Job, Reference
+from superbatch.training.plan import pick_device
+from superbatch.training.source import Concatenated, Source
+from superbatch.training.summary import import_summary
+
+log = logging.getLogger(__name__)
+Evaluate = Callable[[ClipModel], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class SetFiles:
+    """Where a set's files are: its ingested directory and, once embedded, its features."""
+
+    directory: Path
+    features: Path | None = None
+
+    def manifest(self) -> Manifest:
+        """Open the set's manifest."""
+        return read_manifest(self.directory)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Pixels and original token ids of one or several sets as one source, and what names them."""
+
+    source: Source
+    fingerprints: list[str]
+
+
+def open_sources(clip: ClipModel, sets: list[SetFiles], scratch: Path) -> Sources:
+    """Open sets in the model's view; rows of later sets follow those of the first."""
+    manifests = [files.manifest() for files in sets]
+    view = View.of(clip)
+    pixels = [open_pixels(view, m, files.features) for m, files in zip(manifests, sets, strict=True)]
+    tokens = [open_tokens(clip, m, files.features, scratch) for m, files in zip(manifests, sets, strict=True)]
+    ids = torch.cat([torch.from_numpy(t.of_rows(np.arange(len(t)))) for t in tokens])
+    joined = pixels[0] if len(pixels) == 1 else Concatenated(pixels, [len(m) for m in manifests])
+    return Sources(Source(joined, ids), [m.fingerprint for m in manifests])
+
+
+def compact(clip: ClipModel, source: Source, wanted: bool) -> tuple[Source, Vocabulary | None]:
+    """Shrink model and token ids to the vocabulary in use, where wanted and where the text tower is open_clip's own."""
+    if not wanted or not hasattr(clip.model, "token_embedding"):
+        return source, None
+    vocabulary = Vocabulary.of(clip.model, source.token_ids_NL.numpy())
+    vocabulary.shrink(clip.model)
+    return replace(source, token_ids_NL=vocabulary.to_compact(source.token_ids_NL)), vocabulary
+
+
+def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
+    """What the starting weights depend on: the configuration's content and the pretrained file's."""
+    pretrained = Path(model.pretrained) if model.pretrained else None
+    weights = None
+    if pretrained is not None:
+        from superbatch.files import file_sha256
+
+        weights = read_metadata(pretrained)["weights_sha256"] if pretrained.is_dir() else file_sha256(pretrained)
+    return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary}
+
+
+def reference_job(settings: ReferenceSettings, curated: SetFiles, state_root: Path, evaluate: Evaluate | None) -> Job:
+    """Make the job that trains the reference on the curated set, uniformly."""
+    return _job("reference", settings.model, settings.training, SelectionSettings(), [curated], state_root, evaluate)
+
+
+def import_reference(settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate) -> tuple[Staged, Staged]:
+    """Make any open_clip checkpoint the reference: its weights, with a scale and bias that fit the loss.
+
+    A checkpoint trained with the softmax loss has no bias, so the sigmoid loss of its pairs means nothing; scale and bias are then
+    fitted to the curated set (see `calibrate`).
+
+    Returns:
+        The checkpoint and a record without steps, as `train` would leave them.
+    """
+    source = Path(str(settings.import_from))
+    weights = read_metadata(source)["weights_sha256"]
+    manifest = curated.manifest()
+    name = fingerprint(["import", STATE_FORMAT, weights, settings.training.loss, manifest.fingerprint])
+
+    def write_model(out: Path) -> None:
+        clip = load_checkpoint(source)
+        metadata: dict[str, Any] = {"run": "reference", "run_hash": name, "imported_from": str(source)}
+        if settings.training.loss == "sigmoid" and getattr(clip.model, "logit_bias", None) is None:
+            metadata["calibrated"] = calibrate(clip, manifest, settings.training)
+        save_checkpoint(out, clip, metadata)
+
+    model = build_once("reference", f"{name}-model", stages_root, write_model)
+
+    def write_record(out: Path) -> None:
+        clip = load_checkpoint(model.path)
+        clip.model.to(pick_device(settings.training.device))
+        write_json(out / "run.json", import_summary(clip, name, weights, source, evaluate(clip)))
+
+    return model, build_once("reference record", f"{name}-training", stages_root, write_record)
+
+
+def learner_job(
+    name: str,
+    settings: LearnerSettings,
+    pool: SetFiles,
+    curated: SetFiles,
+    reference_dir: Path,
+    state_root: Path,
+    evaluate: Evaluate | None,
+    charges: dict[str, float] | None = None,
+) -> Job:
+    """Make a learner's job.
+
+    Args:
+        name: of the run.
+        settings: of the method.
+        pool, curated: the ingested sets, with features where reference scores are needed.
+        reference_dir: the reference's checkpoint; a cache of another one is refused.
+        state_root: folder of the runs' states.
+        evaluate: called at intervals.
+        charges: FLOPs that a full account adds.
+    """
+    model = replace(settings.model, pretrained=str(reference_dir)) if settings.warm_start else settings.model
+    sets = [pool, curated] if settings.pool.add_curated else [pool]
+    job = _job(name, model, settings.training, settings.selection, sets, state_root, evaluate)
+    job.super_batch_size = settings.super_batch_size
+    job.identity |= {"pool": settings.pool, "warm_start": settings.warm_start}
+    if settings.selection.method != "uniform" or settings.pool.keep_share < 1:
+        _attach_reference(job, sets, reference_dir, settings.pool)
+        job.charges = dict(charges or {})
+    elif settings.warm_start:
+        job.charges = {k: v for k, v in (charges or {}).items() if k == "reference_training"}
+    return job
+
+
+def _job(
+    name: str, model: ModelSettings, training: TrainingSettings, selection: SelectionSettings, sets: list[SetFiles], state_root: Path, evaluate: Evaluate | None
+) -> Job:
+    clip = build_model(model, loss=training.loss, batch_size=training.batch_size, seed=training.seed)
+    identity = {"model": model_identity(model, clip)}
+    sources = open_sources(clip, sets, state_root / "tokens")
+    source, vocabulary = compact(clip, sources.source, model.compact_vocabulary)
+    identity["sets"] = sources.fingerprints
+    return Job(name, clip, source, training, selection, training.batch_size, identity, state_root, vocabulary, evaluate=evaluate)
+
+
+def _attach_reference(job: Job, sets: list[SetFiles], reference_dir: Path, pool: PoolSettings) -> None:
+    """Open the reference's cached embeddings; keep the best share of the rows by its score where asked."""
+    weights = read_metadata(reference_dir)["weights_sha256"]
+    if len(sets) > 1:
+        raise UserError("pool.add_curated", "cannot be combined with selection or keep_share", "add the curated shards to the pool's list instead")
+    if sets[0].features is None:
+        raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
+    manifest = sets[0].manifest()
+    cache = open_embeddings(sets[0].features)
+    if cache.metadata.get("reference") != weights or cache.metadata.get("manifest") != manifest.fingerprint:
+        raise UserError(
+            str(sets[0].features), f"embeddings of another reference or set ({str(cache.metadata.get('reference'))[:12]}, not {weights[:12]})", "run `kedro run --pipelines embed` again"
+        )
+    job.identity["reference"] = weights
+    job.reference = Reference(cache, cache.scale, cache.bias)
+    if pool.keep_share < 1:
+        job.source = replace(job.source, rows=best_rows(cache.pair_scores(), pool.keep_share))
+        log.info("%s: keeps the best %d of %d rows by reference score", job.name, job.source.num_rows, len(manifest))
+
+
+def best_rows(scores_N: np.ndarray, share: float) -> np.ndarray:
+    """Return the rows of the best share by score, ascending; ties break by row."""
+    count = max(1, round(share * len(scores_N)))
+    return np.sort(np.argsort(-scores_N, kind="stable")[:count])
+
+
+__all__ = ["SetFiles", "best_rows", "embedding_fingerprint", "learner_job", "open_sources", "reference_job"]

@@ -1,0 +1,82 @@
+"""What a run costs in floating-point operations, counted and in closed form.
+
+F is the forward pass of one sample, image and text (DESIGN: uniform 3F a trained sample). Two accountings:
+the paper's re-uses the forward of the chosen samples, F(2 + B/b) (papers.md 1.7); as executed, the scoring pass keeps no graph, so the
+chosen are run forward again: F(3 + B/b). Per trained sample, in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from superbatch.models.build import ClipModel
+
+
+@dataclass(frozen=True)
+class ForwardFlops:
+    """Operations of one sample's forward pass; a multiplication and an addition count as two."""
+
+    image: float
+    text: float
+
+    @property
+    def total(self) -> float:
+        """F: image and text."""
+        return self.image + self.text
+
+
+def count_forward(clip: ClipModel, samples: int = 2) -> ForwardFlops:
+    """Count a forward pass with torch's FlopCounterMode.
+
+    The attention fast path is one fused kernel that the counter does not see (it hides a third of a scoring pass): it is off here.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device = next(clip.model.parameters()).device
+    images = torch.zeros(samples, 3, clip.image_size, clip.image_size, device=device)
+    ids = torch.zeros(samples, clip.context_length, dtype=torch.int64, device=device)
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as image:
+            clip.model.encode_image(images)
+        with torch.no_grad(), FlopCounterMode(display=False) as text:
+            clip.model.encode_text(ids)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+    return ForwardFlops(image.get_total_flops() / samples, text.get_total_flops() / samples)
+
+
+def transformer_flops(tokens: int, width: int, layers: int, mlp_ratio: float = 4.0) -> float:
+    """Closed form of a transformer's matrix products on one sequence: projections 8w², MLP 4rw² a token, attention 4tw."""
+    return float(layers * tokens * ((8 + 4 * mlp_ratio) * width**2 + 4 * tokens * width))
+
+
+def closed_form(config: dict[str, Any]) -> ForwardFlops:
+    """Return F of an open_clip ViT with a text transformer from its configuration alone."""
+    model, vision, text = config["model_cfg"], config["model_cfg"]["vision_cfg"], config["model_cfg"]["text_cfg"]
+    patch, width = vision["patch_size"], vision["width"]
+    patches = (vision["image_size"] // patch) ** 2
+    image = transformer_flops(patches + 1, width, vision["layers"], vision.get("mlp_ratio", 4.0))
+    image += 2 * patches * width * 3 * patch**2 + 2 * width * model["embed_dim"]
+    words = transformer_flops(text["context_length"], text["width"], text["layers"], text.get("mlp_ratio", 4.0))
+    return ForwardFlops(image, words + 2 * text["width"] * model["embed_dim"])
+
+
+def step_flops(forward: float, batch_size: int, super_batch_size: int, *, scored: bool, reuse: bool) -> float:
+    """Operations of one training step.
+
+    Args:
+        forward: F.
+        batch_size: b samples trained.
+        super_batch_size: B samples scored, where `scored`.
+        scored: a scoring pass of the learner takes place (JEST); else uniform, 3F a sample.
+        reuse: the paper's accounting, in which the chosen samples' forward is not paid twice.
+    """
+    train = 3 * forward * batch_size
+    if not scored:
+        return train
+    return train + forward * (super_batch_size - (batch_size if reuse else 0))

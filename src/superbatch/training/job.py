@@ -1,0 +1,83 @@
+"""What one training is, as a value: the model, the rows, the rules, and the hash that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from superbatch.files import fingerprint
+from superbatch.models import ClipModel, Vocabulary
+from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.training.source import ReferenceEmbeddings, Source
+
+STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
+# Settings that change how a run is carried out, not what it computes; they stay out of its hash.
+NOT_IDENTITY = {"fresh", "resume_from", "workers", "checkpoint_every", "keep_checkpoints"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The frozen reference as its cache gives it: embeddings by row, and its own scale and bias."""
+
+    embeddings: ReferenceEmbeddings
+    scale: float
+    bias: float
+
+
+@dataclass
+class Job:
+    """One training from start to end.
+
+    Attributes:
+        name: the run's name, for people.
+        clip: the model with its starting weights; trained in place.
+        source: what it draws from.
+        training, selection: the rules.
+        super_batch_size: B; b where nothing is selected.
+        identity: everything else that decides the outcome (fingerprints of data, model, reference).
+        state_root: folder of all runs' states (`data/06_models/.state`).
+        vocabulary: where the model trains on compact token ids.
+        reference: needed to select by learnability or easy reference.
+        evaluate: called with the model now and then; returns metrics by name.
+        charges: FLOPs spent before the run that an honest account adds (reference training, embedding).
+    """
+
+    name: str
+    clip: ClipModel
+    source: Source
+    training: TrainingSettings
+    selection: SelectionSettings
+    super_batch_size: int
+    identity: dict[str, Any]
+    state_root: Path
+    vocabulary: Vocabulary | None = None
+    reference: Reference | None = None
+    evaluate: Callable[[ClipModel], dict[str, float]] | None = None
+    charges: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def full_identity(self) -> dict[str, Any]:
+        """Everything that decides the outcome, by name."""
+        training = {k: v for k, v in vars(self.training).items() if k not in NOT_IDENTITY}
+        return {"format": STATE_FORMAT, "training": training, "selection": self.selection, "B": self.super_batch_size, **self.identity}
+
+    @property
+    def run_hash(self) -> str:
+        """16 hexadecimal digits that name this training: same hash, same outcome."""
+        return fingerprint(self.full_identity)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where this run's state lives, and no other's."""
+        return self.state_root / self.run_hash
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where a finished run left its checkpoint and its records, and its summary (`run.json`)."""
+
+    model_dir: Path
+    training_dir: Path
+    summary: dict[str, Any]

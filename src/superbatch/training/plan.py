@@ -1,0 +1,71 @@
+"""What a run is about to do, said before anything long starts."""
+
+from __future__ import annotations
+
+import platform
+import time
+
+import torch
+
+from superbatch.data.order import Order
+from superbatch.training.flops import ForwardFlops, step_flops
+from superbatch.training.job import Job
+from superbatch.training.step import Batch, Towers
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn `auto` into cuda, mps or cpu, whichever is there."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def machine() -> str:
+    """Name the processor that a run's bits depend on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+@torch.no_grad()
+def seconds_per_flop(towers: Towers, batch: Batch, forward: ForwardFlops) -> float:
+    """Time one small forward pass, to tell a run's length beforehand."""
+    towers.embed(batch)
+    start = time.perf_counter()
+    towers.embed(batch)
+    if batch.pixels.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) / (forward.total * len(batch))
+
+
+def describe(job: Job, order: Order, forward: ForwardFlops, rate: float) -> dict[str, float | int | str]:
+    """Return rows, B, b, steps, epochs, operations, expected seconds and disk of a run."""
+    b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
+    scored = job.selection.method != "uniform"
+    flops = steps * step_flops(forward.total, b, big_b, scored=scored, reuse=False)
+    parameters = sum(p.numel() for p in job.clip.model.parameters())
+    return {
+        "rows": order.num_rows,
+        "super_batch_size": big_b,
+        "batch_size": b,
+        "steps": steps,
+        "epochs": round(steps / order.steps_per_epoch, 2),
+        "dropped_per_epoch": order.dropped_per_epoch,
+        "flops_as_executed": flops,
+        "expected_seconds": round(flops * rate, 1),
+        "parameters": parameters,
+        "disk_mb": round((3 * 4 * parameters * job.training.keep_checkpoints + 20.0 * steps * (b + 32)) / 1e6, 1),
+    }
+
+
+def sentence(job: Job, plan: dict[str, float | int | str]) -> str:
+    """Say the plan in one line."""
+    how = "trains on every sample it reads"
+    if job.selection.method != "uniform":
+        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({job.selection.method}, {job.selection.criterion}, N = {job.selection.num_chunks})"
+    return (
+        f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({plan['epochs']} epochs), {how}; "
+        f"{float(plan['flops_as_executed']) / 1e12:.2f} TFLOP, about {float(plan['expected_seconds']):.0f} s on this {machine()}, {plan['disk_mb']} MB of disk"
+    )

@@ -1,0 +1,79 @@
+"""A run's ledger, picks and evaluations: Parquet parts, one a checkpoint, and a JSON-lines tail for the steps since.
+
+A part is written just before its checkpoint is renamed into place and counts only up to a checkpoint that exists; so after a kill no
+step is there twice or missing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from superbatch.files import atomic_path
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "ledger": pa.schema(
+        [("step", pa.int64())]
+        + [(name, pa.float64()) for name in ("loss", "learning_rate", "gradient_norm", "scale", "bias")]
+        + [(name, pa.int64()) for name in ("samples_scored", "samples_trained")]
+        + [(name, pa.float64()) for name in ("flops_as_executed", "flops_paper")]
+        + [(f"seconds_{part}", pa.float64()) for part in ("data", "score", "select", "train")]
+        + [(name, pa.float64()) for name in ("score_super_batch", "score_pick")]
+    ),
+    "picks": pa.schema([("step", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("chosen", pa.bool_())]),
+    "evaluations": pa.schema([("step", pa.int64()), ("name", pa.string()), ("value", pa.float64()), ("split", pa.string())]),
+}
+
+
+class Records:
+    """Collects rows in memory; `flush` writes them as parts, `finish` joins the parts."""
+
+    def __init__(self, directory: Path, checkpoint_step: int) -> None:
+        self.directory = directory
+        self.tail = directory / "tail.jsonl"
+        directory.mkdir(parents=True, exist_ok=True)
+        self._forget_after(checkpoint_step)
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+        self._tables: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
+
+    def _forget_after(self, step: int) -> None:
+        """Drop parts and tail that no checkpoint vouches for: their steps will be taken again."""
+        for part in self.directory.glob("*-*.parquet"):
+            if int(part.stem.rsplit("-", 1)[1]) > step:
+                part.unlink()
+        self.tail.unlink(missing_ok=True)
+
+    def add(self, name: str, row: dict[str, Any]) -> None:
+        """Add one row; a ledger row also goes to the tail, for eyes that follow a run."""
+        self._rows[name].append(row)
+        if name == "ledger":
+            with open(self.tail, "a") as stream:
+                stream.write(json.dumps(row) + "\n")
+
+    def add_table(self, name: str, columns: dict[str, Any]) -> None:
+        """Add many rows at once, as columns."""
+        self._tables[name].append(pa.table(columns, schema=SCHEMAS[name]))
+
+    def flush(self, step: int) -> None:
+        """Write what was collected since the last flush as the parts of `step`."""
+        for name, schema in SCHEMAS.items():
+            tables = self._tables[name] + [pa.Table.from_pylist(self._rows[name], schema=schema)]
+            with atomic_path(self.directory / f"{name}-{step:09d}.parquet") as temporary:
+                pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+            self._rows[name], self._tables[name] = [], []
+        self.tail.unlink(missing_ok=True)
+
+    def read(self, name: str) -> pa.Table:
+        """Return all flushed rows of a table, in order of steps."""
+        parts = sorted(self.directory.glob(f"{name}-*.parquet"))
+        return pa.concat_tables([SCHEMAS[name].empty_table(), *(pq.read_table(part) for part in parts)])
+
+    def finish(self, out: Path) -> None:
+        """Write each table whole into `out`."""
+        out.mkdir(parents=True, exist_ok=True)
+        for name in SCHEMAS:
+            pq.write_table(self.read(name), out / f"{name}.parquet", compression="zstd")

@@ -1,0 +1,116 @@
+"""One step of a learner: score the super-batch, choose, train on the chosen. Each part is a function of what it is given.
+
+Shapes: B super-batch, b sub-batch, S image side, L tokens, d embedding.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from superbatch.losses import contrastive_loss
+from superbatch.models import ClipModel
+from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.selection import PairEmbeddings, Selection, select_independently, select_jointly
+from superbatch.training.job import Reference
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples on the device: row numbers, uint8 pixels (n, 3, S, S), token ids (n, L)."""
+
+    rows: np.ndarray
+    pixels: Tensor
+    token_ids: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: Tensor) -> Batch:
+        """Return the samples at these positions, pixels and ids re-used as they are."""
+        return Batch(self.rows[indices.cpu().numpy()], self.pixels[indices], self.token_ids[indices])
+
+
+@dataclass(frozen=True)
+class Towers:
+    """The model with what turns uint8 pixels into its input, and its arithmetic."""
+
+    clip: ClipModel
+    mean: Tensor
+    inverse_std: Tensor
+    autocast: bool
+
+    @classmethod
+    def of(cls, clip: ClipModel, device: torch.device, precision: str) -> Towers:
+        """Put the normalisation on the device; bf16 where asked for, or by default on a GPU."""
+        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in clip.mean_std)
+        return cls(clip, mean, 1 / std, precision == "bf16" or (precision == "auto" and device.type == "cuda"))
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Autocast to bfloat16, or nothing."""
+        device = self.mean.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.autocast)
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return normalised image and text embeddings, float32 (n, d) each."""
+        with self.precision():
+            images = (batch.pixels.float() - self.mean) * self.inverse_std
+            image_nd = self.clip.model.encode_image(images, normalize=True)
+            text_nd = self.clip.model.encode_text(batch.token_ids, normalize=True)
+        return image_nd.float(), text_nd.float()
+
+    def scale_and_bias(self) -> tuple[Tensor, Tensor | float]:
+        """Return exp(logit_scale) and logit_bias as tensors that carry gradients; the bias is 0 where there is none."""
+        bias = getattr(self.clip.model, "logit_bias", None)
+        return self.clip.model.logit_scale.exp(), 0.0 if bias is None else bias
+
+
+@torch.no_grad()
+def score(towers: Towers, batch: Batch, forward_batch: int) -> PairEmbeddings:
+    """Embed a super-batch without a graph and in evaluation mode, a slice at a time."""
+    model = towers.clip.model
+    model.eval()
+    slices = torch.arange(len(batch), device=batch.pixels.device).split(forward_batch)
+    parts = [towers.embed(batch.take(indices)) for indices in slices]
+    model.train()
+    images, texts = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    scale, bias = towers.clip.scale_and_bias()
+    return PairEmbeddings(images, texts, scale, bias, "learner")
+
+
+def choose(
+    learner: PairEmbeddings | None, reference: Reference | None, rows: np.ndarray, num_select: int, rule: SelectionSettings, loss: str, seed: int, step: int
+) -> Selection:
+    """Select `num_select` of a scored super-batch by the rule; the noise is keyed by (seed, step, chunk, row).
+
+    `learner` may be None for the easy-reference criterion, `reference` for the hard-learner one.
+    """
+    device = learner.image_ND.device if learner is not None else torch.device("cpu")
+    cached = None
+    if reference is not None and rule.criterion != "hard_learner":
+        images, texts = (torch.from_numpy(array).to(device) for array in reference.embeddings.rows(rows))
+        cached = PairEmbeddings(images, texts, reference.scale, reference.bias, "reference")
+    common = {"gain": rule.gain, "criterion": rule.criterion, "loss": loss, "seed": seed, "step": step, "rows": torch.from_numpy(rows)}
+    if rule.method == "independent":
+        return select_independently(learner, cached, num_select, **common)
+    return select_jointly(learner, cached, num_select, num_chunks=rule.num_chunks, **common)
+
+
+def train_step(towers: Towers, batch: Batch, optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> dict[str, Tensor]:
+    """One optimiser step on a batch of b; returns loss and gradient norm as tensors (no host synchronisation)."""
+    loss_function = contrastive_loss(settings.loss)
+    image_bd, text_bd = towers.embed(batch)
+    scale, bias = towers.scale_and_bias()
+    loss = loss_function(image_bd, text_bd, scale, bias)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(towers.clip.model.parameters(), settings.optimizer.gradient_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        # open_clip's bound: a scale over 100 makes training unstable (CLIP, section 2.5).
+        towers.clip.model.logit_scale.clamp_(0, float(np.log(100)))
+    return {"loss": loss.detach(), "gradient_norm": norm.detach()}

@@ -1,0 +1,103 @@
+"""Images of every kind that the web holds: by content, as seen, one way."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from shard_helpers import encode, noise
+
+from superbatch.data.decode import DecodeError, check_image, decode
+
+BIG = Image.fromarray(np.asarray(noise(1)).copy()).resize((64, 40))  # smooth, not square
+ROTATED = Image.Exif()
+ROTATED[0x0112] = 6
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "facts"),
+    [
+        (encode(BIG, "PNG"), "png", ("png", 64, 40, ())),
+        (encode(BIG, "JPEG"), "jpg", ("jpeg", 64, 40, ())),
+        (encode(BIG, "WEBP"), "webp", ("webp", 64, 40, ())),
+        (encode(BIG, "PNG"), "jpg", ("png", 64, 40, ("mislabelled",))),
+        (encode(BIG, "JPEG", exif=ROTATED), "jpeg", ("jpeg", 40, 64, ("rotated",))),
+        (encode(BIG, "PNG", exif=ROTATED), "png", ("png", 40, 64, ("rotated",))),
+        (encode(BIG.convert("CMYK"), "JPEG"), "jpg", ("jpeg", 64, 40, ("cmyk",))),
+        (encode(BIG.convert("RGBA"), "PNG"), "png", ("png", 64, 40, ("alpha",))),
+        (encode(BIG.convert("P"), "PNG", transparency=0), "png", ("png", 64, 40, ("alpha",))),
+        (encode(BIG.convert("I;16"), "PNG"), "png", ("png", 64, 40, ("deep",))),
+        (encode(BIG, "WEBP", save_all=True, append_images=[BIG.transpose(0)]), "webp", ("webp", 64, 40, ("animated",))),
+        (encode(BIG.convert("L"), "JPEG"), "jpg", ("jpeg", 64, 40, ())),
+        (encode(BIG.convert("1"), "PNG"), "png", ("png", 64, 40, ())),
+    ],
+)
+def test_what_ingestion_notes_is_what_readers_get(data: bytes, name: str, facts: tuple[object, ...]) -> None:
+    found = check_image(data, name)
+    assert (found.format, found.width, found.height, found.notes) == facts
+    pixels = decode(data)
+    assert pixels.shape == (found.height, found.width, 3) and pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "image_empty"),
+        (b"<html>not found</html>", "image_corrupt"),
+        (encode(BIG, "GIF"), "image_unsupported"),
+        (encode(BIG, "PNG")[:200], "image_truncated"),
+        (encode(BIG, "JPEG")[:-30], "image_truncated"),
+        (encode(BIG, "WEBP")[:100], "image_corrupt"),
+        (encode(BIG, "PNG")[:60] + bytes(40) + encode(BIG, "PNG")[100:], "image_corrupt"),
+        (b"\xff\xd8\xff" + bytes(50), "image_corrupt"),
+    ],
+)
+def test_damage_has_a_reason(data: bytes, code: str) -> None:
+    for use in (lambda: check_image(data, "png"), lambda: decode(data)):
+        with pytest.raises(DecodeError) as caught:
+            use()
+        assert caught.value.code == code
+        assert "0x" not in caught.value.detail  # no addresses: equal damage gives equal text
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_pixel_limit(kind: str) -> None:
+    with pytest.raises(DecodeError, match=r"64 x 40 pixels are over the limit of 2,559"):
+        check_image(encode(BIG, kind), "png", max_pixels=2_559)
+    check_image(encode(BIG, kind), "png", max_pixels=2_560)
+
+
+def test_decompression_bomb_is_not_decoded() -> None:
+    bomb = encode(Image.new("1", (20_000, 20_000)), "PNG")
+    assert len(bomb) < 100_000
+    with pytest.raises(DecodeError) as caught:
+        check_image(bomb, "png")
+    assert caught.value.code == "image_too_large"
+
+
+def test_alpha_lies_over_white() -> None:
+    clear = Image.fromarray(np.zeros((4, 4, 4), np.uint8))
+    assert (decode(encode(clear)) == 255).all()
+    half = Image.fromarray(np.full((4, 4, 4), [0, 0, 0, 128], np.uint8))
+    assert np.abs(decode(encode(half)).astype(int) - 127).max() <= 1
+
+
+def test_sixteen_bits_are_scaled_not_cut() -> None:
+    ramp = Image.fromarray(np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8))
+    np.testing.assert_allclose(decode(encode(ramp))[..., 0].reshape(-1), np.linspace(0, 255, 64), atol=1)
+
+
+def test_rotation_turns_the_pixels() -> None:
+    upright = np.asarray(BIG)
+    turned = decode(encode(Image.fromarray(upright), "PNG", exif=ROTATED))
+    assert np.array_equal(turned, np.rot90(upright, -1))
+
+
+def test_small_views_cost_less() -> None:
+    large = noise(2).resize((640, 480))
+    small = decode(encode(large, "JPEG"), at_least=64)
+    assert small.shape == (120, 160, 3)
+    full = np.asarray(Image.open(io.BytesIO(encode(large, "JPEG"))).resize((160, 120), Image.Resampling.BOX))
+    assert np.abs(small.astype(int) - full.astype(int)).mean() < 3

@@ -1,0 +1,94 @@
+"""The manifest as an object: columns, captions, labels, and files that are none."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from shard_helpers import encode, noise, tar_bytes
+
+from superbatch.data.ingest import ingest
+from superbatch.data.manifest import MANIFEST_SCHEMA, Manifest, content_fingerprint, read_manifest, write_manifest
+from superbatch.errors import UserError
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Manifest:
+    """Rows with two, no, one and three captions."""
+    members = []
+    for i, text in enumerate(["a\nb", None, "c", "d\ne\nf"]):
+        members.append((f"{i}.png", encode(noise(i))))
+        members += [(f"{i}.txt", text.encode())] if text else [(f"{i}.cls", b"5")]
+    (tmp_path / "x.tar").write_bytes(tar_bytes(members))
+    ingest([tmp_path / "x.tar"], tmp_path / "out", captions_per_line=True, require_caption=False)
+    return read_manifest(tmp_path / "out")
+
+
+def test_captions(uneven: Manifest) -> None:
+    assert uneven.captions() == [["a", "b"], [], ["c"], ["d", "e", "f"]]
+    assert uneven.captions(np.array([3, 1])) == [["d", "e", "f"], []]
+    assert uneven.first_captions() == ["a", "", "c", "d"]
+    values, offsets = uneven.flat_captions()
+    assert values.to_pylist() == list("abcdef") and offsets.tolist() == [0, 2, 2, 3, 6]
+
+
+def test_columns(uneven: Manifest) -> None:
+    assert len(uneven) == 4 and uneven.keys == ["0", "1", "2", "3"]
+    assert uneven.labels.tolist() == [-1, 5, -1, -1] and uneven.labels.dtype == np.int64
+    assert uneven.frame(["key", "width"]).shape == (4, 2)
+    assert uneven.column("shard").dictionary.to_pylist() == list(uneven.shard_sizes)
+
+
+def test_pickles_as_a_path(uneven: Manifest) -> None:
+    uneven.captions()
+    data = pickle.dumps(uneven)
+    assert len(data) < 1_000 and pickle.loads(data).fingerprint == uneven.fingerprint
+
+
+def test_fingerprint_ignores_layout_in_memory(uneven: Manifest) -> None:
+    table = pq.read_table(uneven.path)
+    pieces = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    assert content_fingerprint(pieces) == content_fingerprint(table) == uneven.fingerprint
+    assert content_fingerprint(table.take([1, 0, 2, 3])) != uneven.fingerprint
+
+
+def test_many_rows_read_in_pieces(tmp_path: Path) -> None:
+    """Parquet row groups give chunked columns; a manifest joins them."""
+    row = {
+        "key": "k",
+        "shard": "s.tar",
+        "offset": 1,
+        "length": 2,
+        "format": "png",
+        "width": 1,
+        "height": 1,
+        "captions": ["c"],
+        "label": None,
+    }
+    row |= {"sha256": bytes(32), "members": 2, "source": None, "notes": []}
+    table = pa.Table.from_pylist([row] * 5, MANIFEST_SCHEMA)
+    mark = write_manifest(tmp_path / "m.parquet", table, {"s.tar": 9})
+    pq.write_table(pq.read_table(tmp_path / "m.parquet"), tmp_path / "m.parquet", row_group_size=2)
+    manifest = Manifest(tmp_path / "m.parquet", root=Path("/data"))
+    assert (
+        manifest.fingerprint == mark
+        and manifest.first_captions() == ["c"] * 5
+        and manifest.captions(np.array([4])) == [["c"]]
+    )
+    assert manifest.column("shard").indices.to_numpy().tolist() == [0] * 5
+    assert manifest.shard_path("s.tar") == Path("/data/s.tar")
+
+
+def test_files_that_are_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run the ingest stage first"):
+        read_manifest(tmp_path)
+    (tmp_path / "manifest.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(UserError, match="is not a Parquet file"):
+        read_manifest(tmp_path)
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "manifest.parquet")
+    with pytest.raises(UserError, match="manifest format None, this version reads 1"):
+        read_manifest(tmp_path)

@@ -1,0 +1,108 @@
+"""The order: a pure function, a bijection per epoch."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superbatch.data.order import Order, permute, round_keys
+from superbatch.errors import UserError
+
+sizes = st.integers(1, 300)
+seeds = st.integers(-(2**70), 2**70)
+
+
+@given(sizes, seeds)
+@settings(deadline=None, max_examples=60)
+def test_permutation_is_one_to_one(size: int, seed: int) -> None:
+    assert sorted(permute(np.arange(size), size, round_keys(seed))) == list(range(size))
+
+
+@given(rows=sizes, batch=sizes, window=st.integers(0, 320), seed=seeds)
+@settings(deadline=None, max_examples=80)
+def test_an_epoch_visits_each_row_at_most_once(rows: int, batch: int, window: int, seed: int) -> None:
+    batch = min(batch, rows)
+    order = Order(seed, rows, batch, window)
+    for epoch in (0, 3):
+        first = epoch * order.steps_per_epoch
+        steps = range(first, first + order.steps_per_epoch)
+        assert {order.epoch(step) for step in steps} == {epoch}
+        seen = np.concatenate([order.rows(step) for step in steps])
+        assert len(np.unique(seen)) == len(seen) == rows - order.dropped_per_epoch
+        assert seen.min() >= 0 and seen.max() < rows
+
+
+def test_any_step_by_itself_and_in_any_process() -> None:
+    order = Order(7, 1_000, 64)
+    later = order.rows(40)
+    again = pickle.loads(pickle.dumps(order))  # what a spawned worker gets
+    assert [again.rows(step).tolist() for step in (0, 40)] == [order.rows(0).tolist(), later.tolist()]
+    assert later.dtype == np.int64 and later.shape == (64,)
+
+
+def test_known_rows_stay_known() -> None:
+    """Changing the permutation changes every run: then training.job.STATE_FORMAT must rise too."""
+    assert Order(0, 1_000, 8).rows(0).tolist() == KNOWN
+
+
+KNOWN = [339, 468, 929, 499, 319, 163, 936, 235]
+
+
+def test_seeds_and_epochs_differ() -> None:
+    order = Order(0, 500, 500)
+    assert not np.array_equal(order.rows(0), order.rows(1))
+    assert not np.array_equal(order.rows(0), Order(1, 500, 500).rows(0))
+
+
+def test_shuffle_is_even() -> None:
+    """Over many seeds every row lands at every place equally often (chi-square, 29 * 29 degrees of freedom)."""
+    rows, seeds = 30, 3_000
+    counts = np.zeros((rows, rows))
+    for seed in range(seeds):
+        counts[np.arange(rows), Order(seed, rows, rows).rows(0)] += 1
+    expected = seeds / rows
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    freedom = (rows - 1) ** 2
+    assert abs(chi_square - freedom) < 5 * np.sqrt(2 * freedom)
+
+
+def test_neighbours_part() -> None:
+    """Neighbouring positions don't stay neighbours more often than chance has it."""
+    rows = Order(3, 100_000, 100_000).rows(0)
+    assert (np.abs(np.diff(rows)) == 1).sum() < 20
+    assert abs(np.corrcoef(rows[:-1], rows[1:])[0, 1]) < 0.02
+
+
+def test_window_keeps_reads_together() -> None:
+    order = Order(0, 10_000, 100, shuffle_window=1_000)
+    spans = [np.unique(((order.rows(step) - order.rows(0).min()) % 10_000) // 1_000) for step in range(5)]
+    assert max(len(span) for span in spans) <= 2
+
+
+def test_dropped_tail_is_another_in_each_epoch() -> None:
+    order = Order(0, 10, 4)
+    dropped = [
+        set(range(10)) - set(order.rows(2 * e).tolist()) - set(order.rows(2 * e + 1).tolist()) for e in range(20)
+    ]
+    assert order.dropped_per_epoch == 2 and len({frozenset(d) for d in dropped}) > 5
+
+
+def test_a_position_costs_the_same_in_a_huge_pool() -> None:
+    rows = Order(0, 10**12, 4_096).rows(10**6)
+    assert len(np.unique(rows)) == 4_096 and rows.max() > 10**11
+
+
+@pytest.mark.parametrize(("rows", "batch", "words"), [(5, 8, ["8", "5", "B ="]), (0, 1, ["1", "0"]), (5, 0, ["B = 0"])])
+def test_a_super_batch_that_does_not_fit(rows: int, batch: int, words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        Order(0, rows, batch)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_negative_window() -> None:
+    with pytest.raises(UserError, match="shuffle_window"):
+        Order(0, 10, 2, -1)

@@ -1,0 +1,121 @@
+"""Models: deterministic building, compact vocabularies, checkpoints that open_clip itself loads."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import open_clip
+import pytest
+import torch
+
+from superbatch.errors import UserError
+from superbatch.models import Vocabulary, build_model, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models.vocabulary import full_vocabulary
+from superbatch.options import ModelSettings
+
+CAPTIONS = ["a red triangle left of a blue digit seven", "IMG_2041.jpg", "two green stars", ""]
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    config = {
+        "model_cfg": {
+            "embed_dim": 16,
+            "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
+            "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+        },
+        "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+    }
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(config))
+    return path
+
+
+@pytest.fixture
+def clip(config_file):
+    return build_model(ModelSettings(config=str(config_file)), loss="sigmoid", batch_size=9, seed=3)
+
+
+def test_building_is_a_function_of_the_seed_and_leaves_the_global_state_alone(config_file):
+    settings = ModelSettings(config=str(config_file))
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first = build_model(settings, loss="sigmoid", batch_size=9, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(5)
+    second = build_model(settings, loss="sigmoid", batch_size=9, seed=3)
+    other = build_model(settings, loss="sigmoid", batch_size=9, seed=4)
+    assert all(torch.equal(a, b) for a, b in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True))
+    assert not torch.equal(first.model.token_embedding.weight, other.model.token_embedding.weight)
+
+
+def test_the_bias_starts_at_the_prior_of_the_batch_and_softmax_has_none(config_file, clip):
+    assert clip.scale_and_bias() == (pytest.approx(10.0), pytest.approx(-math.log(8)))
+    plain = build_model(ModelSettings(config=str(config_file)), loss="softmax", batch_size=9, seed=3)
+    assert plain.model.logit_bias is None and plain.scale_and_bias()[1] == 0.0
+
+
+def test_a_compact_vocabulary_computes_the_same_and_grows_back(clip):
+    ids = clip.tokenizer()(CAPTIONS)
+    whole = clip.model.encode_text(ids)
+    vocabulary = Vocabulary.of(clip.model, ids[:3].numpy())
+    vocabulary.shrink(clip.model)
+    assert clip.model.token_embedding.num_embeddings < 40
+    compact = vocabulary.to_compact(ids)
+    assert torch.equal(compact.argmax(1), ids.argmax(1)), "the end token keeps the largest id"
+    assert torch.equal(clip.model.encode_text(compact), whole)
+    with torch.no_grad():
+        clip.model.token_embedding.weight.add_(1.0)
+    with full_vocabulary(clip.model, vocabulary) as full:
+        changed = (full.token_embedding.weight != vocabulary.table_FW).any(1).nonzero().squeeze(1)
+    assert torch.equal(changed, vocabulary.ids_V), "only the rows in use were trained"
+    assert clip.model.token_embedding.num_embeddings == len(vocabulary.ids_V)
+
+
+def test_an_id_outside_the_vocabulary_is_never_mapped_silently(clip):
+    vocabulary = Vocabulary.of(clip.model, clip.tokenizer()(CAPTIONS[:1]).numpy())
+    with pytest.raises(AssertionError):
+        vocabulary.to_compact(clip.tokenizer()(["zebra"]))
+
+
+def test_open_clip_loads_our_checkpoint_with_its_tokenizer(clip, tmp_path):
+    ids = clip.tokenizer()(CAPTIONS)
+    images = torch.rand(4, 3, 16, 16)
+    vocabulary = Vocabulary.of(clip.model, ids.numpy())
+    vocabulary.shrink(clip.model)
+    with torch.no_grad():
+        clip.model.token_embedding.weight.mul_(1.5)
+        clip.model.eval()
+        expected = clip.model.encode_image(images), clip.model.encode_text(vocabulary.to_compact(ids))
+    digest = save_checkpoint(tmp_path / "out", clip, {"run": "x"}, vocabulary)
+    theirs = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").eval()
+    tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'out'}")(CAPTIONS)
+    assert torch.equal(tokens, ids)
+    with torch.no_grad():
+        assert torch.allclose(theirs.encode_image(images), expected[0], atol=1e-6)
+        assert torch.allclose(theirs.encode_text(tokens), expected[1], atol=1e-6)
+    assert float(theirs.logit_bias) == pytest.approx(clip.scale_and_bias()[1])
+    ours = load_checkpoint(tmp_path / "out")
+    assert ours.mean_std == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    assert read_metadata(tmp_path / "out") == {"run": "x", "weights_sha256": digest}
+
+
+def test_weights_of_another_architecture_are_refused_in_one_line(clip, config_file, tmp_path):
+    save_checkpoint(tmp_path / "out", clip, {})
+    config = json.loads(config_file.read_text())
+    config["model_cfg"]["vision_cfg"]["width"] = 48
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="do not fit the model configuration") as error:
+        build_model(ModelSettings(config=str(other), pretrained=str(tmp_path / "out")), loss="sigmoid", batch_size=9, seed=0)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_files_are_named(tmp_path, config_file):
+    with pytest.raises(UserError, match="nowhere.json"):
+        build_model(ModelSettings(config=str(tmp_path / "nowhere.json")), loss="sigmoid", batch_size=9, seed=0)
+    with pytest.raises(UserError, match="no open_clip weights"):
+        build_model(ModelSettings(config=str(config_file), pretrained=str(tmp_path / "none")), loss="sigmoid", batch_size=9, seed=0)
+    with pytest.raises(UserError, match="no such checkpoint"):
+        load_checkpoint(tmp_path / "none")

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic
+
+from superbatch.errors import UserError
+from superbatch.reporting import Report, Sources, find_runs
+from superbatch.reporting.figures import png
+from superbatch.reporting.page import render, write_page
+from superbatch.reporting.theme import DARK, LIGHT, styles
+
+VOID = {"meta", "link", "img", "source", "br"}
+
+
+class Checker(HTMLParser):
+    """Collects every reference, and fails on tags that don't close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.references += [v or "" for k, v in attrs if k in {"src", "srcset", "href", "data", "action", "poster"}]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def check(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open
+    return checker
+
+
+@pytest.fixture(scope="module")
+def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "deep" / "report.html"
+    write_page(report, path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_nothing_outside_the_file_is_needed(page: str) -> None:
+    checker = check(page)
+    assert checker.references and all(reference.startswith("data:") for reference in checker.references)
+    assert "script" not in checker.tags and not re.search(r"https?://|url\(|@import", page)
+
+
+def test_every_picture_is_a_picture(page: str) -> None:
+    for reference in check(page).references:
+        if reference != "data:,":
+            assert base64.b64decode(reference.split(",")[1], validate=True).startswith(b"\x89PNG")
+
+
+def test_captions_are_escaped(page: str) -> None:
+    assert "<b>of</b>" not in page and "&lt;b&gt;of&lt;/b&gt;" in page
+    assert any("<b>of</b> row" in text for text in check(page).text)  # a reader sees the caption as it was written
+
+
+def test_questions_come_in_order(page: str) -> None:
+    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        "What was gained",
+        "At which cost",
+        "What was chosen",
+        "How the picks changed",
+        "How healthy the run was",
+        "How to reproduce it",
+    ]
+    assert page.count('class="missing"') == 0
+    text = " ".join(check(page).text)
+    for expected in (
+        "kedro run --pipeline=jest",
+        "abc123def456",
+        "fingerprint of pool",
+        "of the picks are clean",
+        "Chosen early",
+        "Never chosen",
+    ):
+        assert expected in text
+
+
+def test_the_report_finds_its_main_run(report: Report, world: object) -> None:
+    assert report.main.name == "jest-f0.8-T400-s0"
+    named = Report(Sources(report.sources.runs, main="uniform-f0-T800-s1"))
+    assert named.main.method == "uniform" and named.gain_at_equal_steps() is None
+    with pytest.raises(UserError, match="no run is called 'other'"):
+        _ = Report(Sources(report.sources.runs, main="other")).main
+    with pytest.raises(UserError, match="no run was found"):
+        Report(Sources([]))
+
+
+def test_metrics_are_finite_numbers_under_known_names(report: Report) -> None:
+    metrics = report.metrics()
+    assert metrics["steps_to_target.jest"] >= 2 and metrics["gain_at_equal_steps"] > 0
+    assert metrics["picks.clean_share"] > 0.4 and all(isinstance(v, float) for v in metrics.values())
+
+
+def test_console_text(report: Report) -> None:
+    text = report.text()
+    assert text.startswith("method") and "points." in text and "ends below uniform" in text
+    assert max(map(len, text.splitlines()[:5])) <= 130
+
+
+def test_figures_build_in_both_themes_and_repeat(report: Report) -> None:
+    light, dark = report.figures(LIGHT), report.figures(DARK)
+    assert list(light) == list(dark) == ["accuracy", "cost", "schedules", "purity", "scores", "health", "time"]
+    assert png(light["time"], dpi=40) == png(report.figures(LIGHT)["time"], dpi=40) != png(dark["time"], dpi=40)
+
+
+def test_methods_keep_distinct_lines() -> None:
+    entries = [
+        ("jest (f = 0.8)", "selecting"),
+        ("flexi_jest (f = 0.8)", "selecting"),
+        ("filtered", "simple"),
+        ("warm_start", "simple"),
+        ("uniform", "uniform"),
+    ]
+    for theme in (LIGHT, DARK):
+        found = styles(entries, theme)
+        assert list(found)[0] == "uniform" and len({(s.color, s.line) for s in found.values()}) == len(entries)
+
+
+def test_a_single_uniform_run_degrades_to_sentences(tmp_path: Path) -> None:
+    synthetic.write_run(tmp_path, "uniform", 20)
+    text = " ".join(check(render(Report(Sources(find_runs(tmp_path))))).text)
+    for expected in (
+        "trains on all it draws",
+        "Nothing was selected",
+        "Nothing to compare",
+        "The reference alone was not evaluated",
+    ):
+        assert expected in text
+
+
+def test_a_run_with_a_record_alone_degrades_to_sentences(tmp_path: Path) -> None:
+    path = synthetic.write_run(tmp_path, "jest", 20, test=False)
+    for name in ("ledger", "picks", "evaluations"):
+        (path / "training" / f"{name}.parquet").unlink()
+    text = " ".join(check(render(Report(Sources(find_runs(tmp_path))))).text)
+    for expected in (
+        "no curve to draw",
+        "kept no picks",
+        "kept no ledger",
+        "No uniform run of 20 steps",
+        "no target to reach",
+    ):
+        assert expected in text
+
+
+def test_unknown_truth_and_missing_images_degrade(tmp_path: Path) -> None:
+    path = synthetic.write_run(tmp_path, "jest", 20)
+    shutil.copytree(path, tmp_path / "other")
+    picks = pd.read_parquet(path / "training" / "picks.parquet")
+    picks[~picks["chosen"]][:0].to_parquet(path / "training" / "picks.parquet")  # an empty table of picks
+    runs = find_runs(tmp_path)
+    empty = " ".join(check(render(Report(Sources(runs, main=path.name)))).text)
+    assert "there is nothing to show here" in empty
+    blind = " ".join(check(render(Report(Sources(runs, main="other")))).text)
+    assert "truth about this pool" in blind and "no image" in blind and "(no caption)" in blind
+
+
+def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
+    path = synthetic.write_run(tmp_path, "uniform", 20, name="evil<script>alert(1)<&script>")
+    page = render(Report(Sources(find_runs(path.parent))))
+    assert "<script>" not in page and "evil&lt;script&gt;" in page
+
+
+def test_every_report_has_all_plots(report: Report, tmp_path: Path) -> None:
+    names = ["accuracy_by_steps", "accuracy_by_samples", "accuracy_by_flops", "accuracy_by_seconds", "purity"]
+    assert list(report.plots()) == names
+    path = synthetic.write_run(tmp_path, "uniform", 20)
+    (path / "training" / "evaluations.parquet").unlink()
+    bare = Report(Sources(find_runs(tmp_path))).plots()
+    assert list(bare) == names
+    assert all(png(figure, dpi=30).startswith(b"\x89PNG") for figure in bare.values())
+
+
+def test_another_headline_is_said(report: Report) -> None:
+    other = Report(Sources(report.sources.runs, metric="birds/top1"))
+    assert other.metric == "headline" and any("No run has birds/top1" in line for line in other.sentences())
+    retrieval = Report(Sources(report.sources.runs, metric="retrieval/image_to_text_r1"))
+    assert retrieval.title == "image to text R@1 on retrieval" and f"{retrieval.title} %" in retrieval.cells
