@@ -24,7 +24,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--quick", action="store_true", help="small sizes, under 45 s on two cores")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    made.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads for all contenders alike")
+    made.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="CPU threads for all contenders alike"
+    )
     made.add_argument("--seed", type=int, default=0)
     return made
 
@@ -95,13 +97,23 @@ def _status(key: str) -> int:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned to the right, the first to the left."""
     widths = [max(len(cells[i]) for cells in (header, *rows)) for i in range(len(header))]
-    lines = [[cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))] for row in (header, *rows)]
+    lines = [
+        [cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        for row in (header, *rows)
+    ]
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def report(name: str, figures: dict[str, Any], options: argparse.Namespace) -> None:
     """Prints the closing JSON line (figures, machine, commit, seeds) and writes it to --json FILE."""
-    result = {"benchmark": name, **figures, "quick": options.quick, "machine": machine(), "commit": commit(), "seeds": [options.seed]}
+    result = {
+        "benchmark": name,
+        **figures,
+        "quick": options.quick,
+        "machine": machine(),
+        "commit": commit(),
+        "seeds": [options.seed],
+    }
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,7 +1,8 @@
 """The matrix forms of joint selection that ours is measured against. They draw on our noise, so that picks can be compared.
 
 `printed_*` follow the paper's pseudo-code (Algorithms 1-3): all B x B pair scores, and everything about the chosen recomputed
-from them by masks for every chunk. Only the draw is put right (docs/selection.md). `running_*` are what a competent
+from them by masks for every chunk. Only the draw is put right (docs/selection.md).
+`masked_sigmoid` spares it the identity matrix. `running_*` are what a competent
 programmer makes of it: the same matrices, made once, and running sums (or log-sum-exps) over the newly chosen rows and columns.
 """
 
@@ -26,7 +27,9 @@ def _draw(scores_B: Tensor, taken_B: Tensor, gain: float, size: int, chunk: int,
     return (keys_B - keys_B.max() + noise_B).topk(size).indices
 
 
-def _run(given: Callable[[Tensor, Tensor], Tensor], count: int, num_select: int, num_chunks: int, gain: float, seed: int) -> Tensor:
+def _run(
+    given: Callable[[Tensor, Tensor], Tensor], count: int, num_select: int, num_chunks: int, gain: float, seed: int
+) -> Tensor:
     """Chunk after chunk; `given(taken mask, newly chosen)` scores everybody."""
     taken_B = torch.zeros(count, dtype=torch.bool)
     new = torch.empty(0, dtype=torch.int64)
@@ -40,7 +43,9 @@ def _run(given: Callable[[Tensor, Tensor], Tensor], count: int, num_select: int,
 
 def _pair_losses(pairs: PairEmbeddings) -> Tensor:
     """Algorithm 2: -log sigmoid of the signed logits, [B, B]."""
-    logits_BB = torch.addmm(torch.tensor(pairs.bias, dtype=pairs.image_ND.dtype), pairs.image_ND, pairs.text_ND.T, alpha=pairs.scale)
+    logits_BB = torch.addmm(
+        torch.tensor(pairs.bias, dtype=pairs.image_ND.dtype), pairs.image_ND, pairs.text_ND.T, alpha=pairs.scale
+    )
     logits_BB.diagonal().neg_()
     return functional.softplus(logits_BB)
 
@@ -49,15 +54,41 @@ def _logits(pairs: PairEmbeddings) -> Tensor:
     return (pairs.image_ND @ pairs.text_ND.T).mul_(pairs.scale)
 
 
-def printed_sigmoid(learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int) -> Tensor:
-    """Algorithm 1 over Algorithm 2's matrices."""
+def printed_sigmoid(
+    learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int
+) -> Tensor:
+    """Algorithm 1 over Algorithm 2's matrices; the chosen are marked by rows of an identity matrix, as printed."""
+    return _masked_sigmoid(learner, reference, num_select, num_chunks, gain, seed, identity=True)
+
+
+def masked_sigmoid(
+    learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int
+) -> Tensor:
+    """The same, kinder: the chosen are marked in a vector."""
+    return _masked_sigmoid(learner, reference, num_select, num_chunks, gain, seed, identity=False)
+
+
+def _masked_sigmoid(
+    learner: PairEmbeddings,
+    reference: PairEmbeddings,
+    num_select: int,
+    num_chunks: int,
+    gain: float,
+    seed: int,
+    *,
+    identity: bool,
+) -> Tensor:
     scores_BB = _pair_losses(learner) - _pair_losses(reference)
     own_B = scores_BB.diagonal()
+    chosen: list[Tensor] = []
 
     def given(taken_B: Tensor, new: Tensor) -> Tensor:
         if not len(new):
             return own_B
-        sampled_B = taken_B.to(scores_BB.dtype)
+        chosen.append(new)
+        sampled_B = (
+            torch.eye(len(own_B), dtype=own_B.dtype)[torch.cat(chosen)].sum(0) if identity else taken_B.to(own_B.dtype)
+        )
         rows_B = (scores_BB * sampled_B[:, None]).sum(0)
         columns_B = (scores_BB * sampled_B[None, :]).sum(1)
         return own_B + rows_B + columns_B - TAKEN * sampled_B
@@ -65,7 +96,9 @@ def printed_sigmoid(learner: PairEmbeddings, reference: PairEmbeddings, num_sele
     return _run(given, len(own_B), num_select, num_chunks, gain, seed)
 
 
-def printed_softmax(learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int) -> Tensor:
+def printed_softmax(
+    learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int
+) -> Tensor:
     """Algorithm 3: both log-sum-exps of both models anew for every chunk, the others masked by -1e8."""
     learner_BB, reference_BB = _logits(learner), _logits(reference)
     own_B = reference_BB.diagonal() - learner_BB.diagonal()
@@ -82,7 +115,9 @@ def printed_softmax(learner: PairEmbeddings, reference: PairEmbeddings, num_sele
     return _run(given, len(own_B), num_select, num_chunks, gain, seed)
 
 
-def running_sigmoid(learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int) -> Tensor:
+def running_sigmoid(
+    learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int
+) -> Tensor:
     """One matrix of differences, made once; sums over new rows and columns only."""
     scores_BB = _pair_losses(learner).sub_(_pair_losses(reference))
     total_B = scores_BB.diagonal().to(torch.float64, copy=True)
@@ -95,7 +130,9 @@ def running_sigmoid(learner: PairEmbeddings, reference: PairEmbeddings, num_sele
     return _run(given, len(total_B), num_select, num_chunks, gain, seed)
 
 
-def running_softmax(learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int) -> Tensor:
+def running_softmax(
+    learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int
+) -> Tensor:
     """Two matrices of logits, made once; log-sum-exps extended by the new rows and columns only."""
     models = [(1.0, _logits(learner)), (-1.0, _logits(reference))]
     own_B = sum(-sign * logits_BB.diagonal() for sign, logits_BB in models)
@@ -115,6 +152,6 @@ def running_softmax(learner: PairEmbeddings, reference: PairEmbeddings, num_sele
 
 
 PEERS = {
-    "sigmoid": {"printed": printed_sigmoid, "running": running_sigmoid},
+    "sigmoid": {"printed": printed_sigmoid, "masked": masked_sigmoid, "running": running_sigmoid},
     "softmax": {"printed": printed_softmax, "running": running_softmax},
 }

@@ -37,11 +37,14 @@ class Case(NamedTuple):
 
 # Algorithm 3 as printed takes minutes at the full size; it is measured at a smaller one.
 FULL = [
-    Case("sigmoid", 8192, 1638, 512, ("printed", "running"), 7),
+    Case("sigmoid", 8192, 1638, 512, ("printed", "masked", "running"), 7),
     Case("softmax", 8192, 1638, 512, ("running",), 3),
     Case("softmax", 1024, 205, 256, ("printed", "running"), 3),
 ]
-QUICK = [Case("sigmoid", 2048, 410, 128, ("printed", "running"), 5), Case("softmax", 1024, 205, 128, ("printed", "running"), 2)]
+QUICK = [
+    Case("sigmoid", 2048, 410, 128, ("printed", "masked", "running"), 5),
+    Case("softmax", 1024, 205, 128, ("printed", "running"), 2),
+]
 
 
 def embeddings(count: int, dim: int, seed: int, dtype: torch.dtype = torch.float32) -> Pair:
@@ -56,7 +59,10 @@ def embeddings(count: int, dim: int, seed: int, dtype: torch.dtype = torch.float
     caption = torch.where(torch.rand(count, 1, generator=generator) < 0.35, meaning.roll(1, 0), meaning)
 
     def model(noise: float, scale: float, bias: float) -> PairEmbeddings:
-        sides = (torch.nn.functional.normalize(side + noise * normal(count, dim), dim=-1).to(dtype) for side in (meaning, caption))
+        sides = (
+            torch.nn.functional.normalize(side + noise * normal(count, dim), dim=-1).to(dtype)
+            for side in (meaning, caption)
+        )
         return PairEmbeddings(*sides, scale=scale, bias=bias)
 
     return model(2.0, 15.0, -10.0), model(1.0, 40.0, -12.0)
@@ -84,7 +90,10 @@ def same_picks(case: Case, seed: int) -> dict[str, Any]:
     """In float64 against the matrix forms; in float32 against our float64."""
     narrow, wide = (embeddings(case.count, case.dim, seed, dtype) for dtype in (torch.float32, torch.float64))
     exact = contender("streaming", case.loss, wide, case.num_select, seed)()
-    equal = {name: exact.tolist() == contender(name, case.loss, wide, case.num_select, seed)().tolist() for name in case.peers}
+    equal = {
+        name: exact.tolist() == contender(name, case.loss, wide, case.num_select, seed)().tolist()
+        for name in case.peers
+    }
     names = ("streaming", *case.peers)
     overlap = {name: jaccard(exact, contender(name, case.loss, narrow, case.num_select, seed)()) for name in names}
     return {"equal_float64": equal, "jaccard_float32": overlap}
@@ -94,7 +103,9 @@ def compare(case: Case, seed: int) -> dict[str, dict[str, float]]:
     """Median seconds and peak extra bytes of all contenders."""
     names = ("streaming", *case.peers)
     pair = embeddings(case.count, case.dim, seed)
-    seconds = interleaved({name: contender(name, case.loss, pair, case.num_select, seed) for name in names}, case.repeats)
+    seconds = interleaved(
+        {name: contender(name, case.loss, pair, case.num_select, seed) for name in names}, case.repeats
+    )
     sizes = (case.loss, case.count, case.dim, case.num_select, seed)
     peaks = {name: peak_bytes(prepared, name, *sizes) for name in names}
     return {name: {"seconds": median(seconds[name]), "peak_bytes": peaks[name]} for name in names}
@@ -105,7 +116,9 @@ def small(repeats: int, seed: int) -> dict[str, float]:
     calls = {}
     for loss in PEERS:
         for count in (320, 640, 1280):
-            calls[f"{loss} B={count} b={count // 5}"] = contender("streaming", loss, embeddings(count, 64, seed), count // 5, seed)
+            calls[f"{loss} B={count} b={count // 5}"] = contender(
+                "streaming", loss, embeddings(count, 64, seed), count // 5, seed
+            )
     return {name: 1000 * median(seconds) for name, seconds in interleaved(calls, repeats).items()}
 
 
@@ -125,7 +138,10 @@ def show(case: Case, results: dict[str, dict[str, float]], picks: dict[str, Any]
         for name, result in results.items()
     ]
     print(f"{case.loss}, B={case.count} b={case.num_select} d={case.dim} N={CHUNKS} gain={GAIN:g}, float32")
-    print(table(["", "seconds", "x ours", "peak MiB", "x ours", "= ours float64", "Jaccard float32"], rows) + "\n", flush=True)
+    print(
+        table(["", "seconds", "x ours", "peak MiB", "x ours", "= ours float64", "Jaccard float32"], rows) + "\n",
+        flush=True,
+    )
 
 
 def run(case: Case, seed: int) -> dict[str, Any]:
@@ -141,10 +157,16 @@ def figures(options: argparse.Namespace) -> dict[str, Any]:
     print(f"{torch.get_num_threads()} CPU thread(s)\n", flush=True)
     cases = [run(case, options.seed) for case in (QUICK if options.quick else FULL)]
     milliseconds = small(5 if options.quick else 30, options.seed)
-    print(table(["small sizes, d=64", "ms"], [[name, f"{value:.1f}"] for name, value in milliseconds.items()]) + "\n", flush=True)
-    ours, printed, running = (cases[0]["results"][name] for name in ("streaming", "printed", "running"))
+    print(
+        table(["small sizes, d=64", "ms"], [[name, f"{value:.1f}"] for name, value in milliseconds.items()]) + "\n",
+        flush=True,
+    )
+    ours, printed, masked, running = (
+        cases[0]["results"][name] for name in ("streaming", "printed", "masked", "running")
+    )
     return {
         "selection_speedup_printed": printed["seconds"] / ours["seconds"],
+        "selection_speedup_masked": masked["seconds"] / ours["seconds"],
         "selection_speedup_incremental": running["seconds"] / ours["seconds"],
         "selection_memory_ratio": printed["peak_bytes"] / ours["peak_bytes"],
         "selection_memory_ratio_incremental": running["peak_bytes"] / ours["peak_bytes"],

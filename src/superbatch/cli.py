@@ -17,7 +17,15 @@ from kedro.framework.cli.project import run as upstream
 from superbatch.errors import UserError
 
 TRACEBACK = "SUPERBATCH_TRACEBACK"
-RESUME_HINT = "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
+RESUME_HINT = (
+    "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
+)
+
+
+class Stopped(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130
 
 
 @click.group(name="superbatch")
@@ -27,7 +35,12 @@ def cli() -> None:
 
 @cli.command(
     name="run",
-    params=[*upstream.params, click.Option(["--traceback"], is_flag=True, help=f"Show the whole traceback of an error (or set {TRACEBACK}=1).")],
+    params=[
+        *upstream.params,
+        click.Option(
+            ["--traceback"], is_flag=True, help=f"Show the whole traceback of an error (or set {TRACEBACK}=1)."
+        ),
+    ],
     short_help="Run a method's chain (--pipeline=jest) or a stage.",
 )
 def run(pipeline: str | None, pipelines: list[str], traceback: bool, **options: Any) -> Any:
@@ -38,8 +51,8 @@ def run(pipeline: str | None, pipelines: list[str], traceback: bool, **options: 
     if pipeline and pipelines:
         raise click.UsageError("--pipeline and --pipelines mean the same: give one of them")
     names = [pipeline] if pipeline else pipelines
+    use_project_logging()
     with one_line_errors(traceback or os.environ.get(TRACEBACK, "") not in ("", "0")):
-        use_project_logging()
         assert upstream.callback is not None
         return upstream.callback(pipeline=None, pipelines=names, **options)
 
@@ -65,9 +78,7 @@ def one_line_errors(traceback: bool) -> Iterator[None]:
     except click.ClickException:
         raise
     except KeyboardInterrupt:
-        stopped = click.ClickException(RESUME_HINT)
-        stopped.exit_code = 130
-        raise stopped from None
+        raise Stopped(RESUME_HINT) from None
     except Exception as error:
         line = None if traceback else told(error)
         if line is None:
@@ -86,7 +97,14 @@ def told(error: BaseException) -> str | None:
     for found in chain:
         if isinstance(found, UserError):
             return str(found)
-    kinds = (DatasetError, ParameterValidationError, BadConfigException, MissingConfigException, KedroCliError, *_parser_errors())
+    kinds = (
+        DatasetError,
+        ParameterValidationError,
+        BadConfigException,
+        MissingConfigException,
+        KedroCliError,
+        *_parser_errors(),
+    )
     for found in chain:
         if isinstance(found, kinds):
             return " ".join(str(found).split())
@@ -101,7 +119,11 @@ def _told_selection(error: BaseException) -> str | None:
     unknown = re.match(r"Failed to find the pipeline named '([^']*)'", text)
     if unknown:
         return _unknown_pipeline(unknown[1])
-    return text if text.startswith(("Pipeline does not contain", "Pipeline contains no nodes", "Pipeline input(s)")) else None
+    return (
+        text
+        if text.startswith(("Pipeline does not contain", "Pipeline contains no nodes", "Pipeline input(s)"))
+        else None
+    )
 
 
 def _unknown_pipeline(name: str) -> str:
@@ -132,10 +154,14 @@ def _quieten(traceback: bool) -> None:
         for name in ("kedro.pipeline.node", "kedro.validation"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     # It sets its own level when imported; a filter stays.
-    logging.getLogger("great_expectations.data_context.types.base").addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger("great_expectations.data_context.types.base").addFilter(
+        lambda record: record.levelno >= logging.WARNING
+    )
     for runner in ("sequential_runner", "thread_runner", "parallel_runner"):
         logging.getLogger(f"kedro.runner.{runner}").addFilter(_is_worth_a_line)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    return not any(words in record.getMessage() for words in ("nodes that have not run", "No nodes ran", "Using synchronous mode"))
+    return not any(
+        words in record.getMessage() for words in ("nodes that have not run", "No nodes ran", "Using synchronous mode")
+    )

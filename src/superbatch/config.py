@@ -11,7 +11,7 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -36,7 +36,8 @@ class Storage(_Strict):
     state: str = "data/06_models/.state"
     stages: str = "data/.stages"
 
-Thresholds = dict[str, dict[Literal["min", "max"], float]]
+
+Thresholds = dict[str, dict[str, float]]
 
 
 class SetSettings(_Strict):
@@ -127,7 +128,10 @@ SECTIONS: dict[str, Any] = {
 }
 METHODS = "methods"  # the key that lists the methods DVC makes; every other key is a method's own block
 METHOD_KEYS = ("learner",)
-UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's names for it, in dataclasses and in models
+UNKNOWN_KEY = (
+    "unexpected_keyword_argument",
+    "extra_forbidden",
+)  # pydantic's names for it, in dataclasses and in models
 
 
 def read(kind: type[T], values: Mapping[str, Any] | None, section: str) -> T:
@@ -203,7 +207,9 @@ def _check_method_block(name: str, block: Any, methods: list[str]) -> None:
 
 def _told(kind: Any, error: ValidationError, section: str) -> UserError:
     """Make one UserError of pydantic's first finding."""
-    first = min(error.errors(), key=lambda found: found["type"] not in UNKNOWN_KEY)  # a misspelt key explains a missing one
+    first = min(
+        error.errors(), key=lambda found: found["type"] not in UNKNOWN_KEY
+    )  # a misspelt key explains a missing one
     location = [str(part) for part in first["loc"] if not _is_branch(part)]
     where = ".".join([section, *location])
     cause = first.get("ctx", {}).get("error")

@@ -118,7 +118,9 @@ def expand_shards(spec: str | list[str]) -> list[Path]:
         for name in braceexpand(pattern):
             hits = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]
             if not hits or not all(os.path.isfile(hit) for hit in hits):
-                raise UserError(name, "no such shard", f"check the shards setting {pattern!r} (relative to the project)")
+                raise UserError(
+                    name, "no such shard", f"check the shards setting {pattern!r} (relative to the project)"
+                )
             found += [Path(hit) for hit in hits]
     if not found:
         raise UserError("shards", "the list is empty", "name at least one .tar")

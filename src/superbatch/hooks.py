@@ -38,7 +38,7 @@ class ProjectHooks:
         if "report.summary" in made:
             print(f"\n{catalog.load('report.summary')}", flush=True)
         if "report.page" in made:
-            print(f"Report: {shown(Path(getattr(catalog['report.page'], '_filepath')))}", flush=True)
+            print(f"Report: {shown(Path(catalog['report.page']._filepath))}", flush=True)
 
 
 def check_all(parameters: dict[str, Any]) -> None:
@@ -55,7 +55,9 @@ def check_all(parameters: dict[str, Any]) -> None:
     methods = method_names(parameters)
     for spec in expand((parameters.get("compare") or {}).get("runs") or []):
         if spec.method not in methods:
-            raise UserError(f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}")
+            raise UserError(
+                f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}"
+            )
 
 
 def shown(path: Path) -> Path:

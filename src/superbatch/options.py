@@ -48,8 +48,15 @@ class SimwebSettings:
     )
 
     def __post_init__(self) -> None:
-        _check(abs(sum(self.shares.values()) - 1) < 1e-9, "simweb.shares", f"sum to {sum(self.shares.values()):g}", "make them sum to 1")
-        _check(self.image_size >= 16, "simweb.image_size", f"{self.image_size} is too small to draw on", "use 16 or more")
+        _check(
+            abs(sum(self.shares.values()) - 1) < 1e-9,
+            "simweb.shares",
+            f"sum to {sum(self.shares.values()):g}",
+            "make them sum to 1",
+        )
+        _check(
+            self.image_size >= 16, "simweb.image_size", f"{self.image_size} is too small to draw on", "use 16 or more"
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,9 @@ class SelectionSettings:
         _check(
             self.method == "uniform" or 0 < self.filter_ratio < 1,
             "selection.filter_ratio",
-            f"f = {self.filter_ratio:g} leaves nothing to choose from" if self.filter_ratio <= 0 else f"f = {self.filter_ratio:g} leaves nothing to train on",
+            f"f = {self.filter_ratio:g} leaves nothing to choose from"
+            if self.filter_ratio <= 0
+            else f"f = {self.filter_ratio:g} leaves nothing to train on",
             "use a value between 0 and 1, or method: uniform",
         )
         _check(self.num_chunks >= 1, "selection.num_chunks", f"{self.num_chunks} chunks", "use 1 or more")
@@ -129,10 +138,14 @@ class TrainingSettings:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def __post_init__(self) -> None:
-        _check(self.batch_size >= 2, "training.batch_size", f"{self.batch_size} pairs have no negatives", "use 2 or more")
+        _check(
+            self.batch_size >= 2, "training.batch_size", f"{self.batch_size} pairs have no negatives", "use 2 or more"
+        )
         _check(self.steps >= 1, "training.steps", f"{self.steps} steps train nothing", "use 1 or more")
         for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "score_batch"):
-            _check(getattr(self, name) >= 1, f"training.{name}", f"{getattr(self, name)} is not positive", "use 1 or more")
+            _check(
+                getattr(self, name) >= 1, f"training.{name}", f"{getattr(self, name)} is not positive", "use 1 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,9 @@ class PoolSettings:
     add_curated: bool = False
 
     def __post_init__(self) -> None:
-        _check(0 < self.keep_share <= 1, "pool.keep_share", f"{self.keep_share:g} is not a share", "use a value in (0, 1]")
+        _check(
+            0 < self.keep_share <= 1, "pool.keep_share", f"{self.keep_share:g} is not a share", "use a value in (0, 1]"
+        )
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,12 @@ class LearnerSettings:
 
     def __post_init__(self) -> None:
         b, n = self.training.batch_size, self.selection.num_chunks
-        _check(self.selection.method != "joint" or n <= b, "selection.num_chunks", f"N = {n} chunks of a batch of b = {b} pairs", "use N <= b")
+        _check(
+            self.selection.method != "joint" or n <= b,
+            "selection.num_chunks",
+            f"N = {n} chunks of a batch of b = {b} pairs",
+            "use N <= b",
+        )
 
     @property
     def super_batch_size(self) -> int:

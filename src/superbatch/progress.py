@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def progress(iterable: Iterable[Any] | None = None, *, total: int | None = None, description: str, unit: str = "it") -> Any:
+def progress(
+    iterable: Iterable[Any] | None = None, *, total: int | None = None, description: str, unit: str = "it"
+) -> Any:
     """Wrap an iterable (or make a bar to `update`) as a tqdm bar with count, rate and time left.
 
     A log file gets a line every ten seconds instead of a line a tick.

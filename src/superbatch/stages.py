@@ -44,7 +44,9 @@ def find_stage(fingerprint: str, root: Path) -> Staged | None:
     return None
 
 
-def build_once(what: str, fingerprint: str, root: Path, write: Callable[[Path], None], *, fresh: bool = False) -> Staged:
+def build_once(
+    what: str, fingerprint: str, root: Path, write: Callable[[Path], None], *, fresh: bool = False
+) -> Staged:
     """Return the directory of a fingerprint, building it with `write(directory)` unless it is there already.
 
     Args:

@@ -14,7 +14,9 @@ from superbatch.losses.softmax import log_sum_exp
 
 def _batch(count: int, dim: int, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
     torch.manual_seed(count)
-    return [torch.nn.functional.normalize(torch.randn(count, dim, dtype=dtype), dim=-1).requires_grad_() for _ in range(2)]
+    return [
+        torch.nn.functional.normalize(torch.randn(count, dim, dtype=dtype), dim=-1).requires_grad_() for _ in range(2)
+    ]
 
 
 def _from_the_formula(name: str, image, text, scale: float, bias: float) -> float:
@@ -38,7 +40,9 @@ def test_equal_open_clip_with_gradients(count: int, scale: float, bias: float) -
         loss = contrastive_loss(name)(*ours)
         expected = peer(*theirs) if name == "sigmoid" else peer(*theirs[:3])
         torch.testing.assert_close(loss, expected, rtol=2e-6, atol=1e-6)
-        assert float(loss.detach()) == pytest.approx(_from_the_formula(name, *ours[:2], scale, bias), rel=1e-5, abs=1e-6)
+        assert float(loss.detach()) == pytest.approx(
+            _from_the_formula(name, *ours[:2], scale, bias), rel=1e-5, abs=1e-6
+        )
         loss.backward()
         expected.backward()
         for mine, other in zip(ours[:3], theirs[:3], strict=True):
@@ -47,7 +51,11 @@ def test_equal_open_clip_with_gradients(count: int, scale: float, bias: float) -
 
 @pytest.mark.parametrize("name", ["sigmoid", "softmax"])
 def test_gradients_are_those_of_the_formula(name: str) -> None:
-    parts = [*_batch(5, 3, torch.float64), torch.tensor(7.0).double().requires_grad_(), torch.tensor(-2.0).double().requires_grad_()]
+    parts = [
+        *_batch(5, 3, torch.float64),
+        torch.tensor(7.0).double().requires_grad_(),
+        torch.tensor(-2.0).double().requires_grad_(),
+    ]
     assert torch.autograd.gradcheck(contrastive_loss(name), parts)
 
 

@@ -46,7 +46,10 @@ def test_building_is_a_function_of_the_seed_and_leaves_the_global_state_alone(co
     torch.rand(5)
     second = build_model(settings, loss="sigmoid", batch_size=9, seed=3)
     other = build_model(settings, loss="sigmoid", batch_size=9, seed=4)
-    assert all(torch.equal(a, b) for a, b in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True)
+    )
     assert not torch.equal(first.model.token_embedding.weight, other.model.token_embedding.weight)
 
 
@@ -108,7 +111,9 @@ def test_weights_of_another_architecture_are_refused_in_one_line(clip, config_fi
     other = tmp_path / "other.json"
     other.write_text(json.dumps(config))
     with pytest.raises(UserError, match="do not fit the model configuration") as error:
-        build_model(ModelSettings(config=str(other), pretrained=str(tmp_path / "out")), loss="sigmoid", batch_size=9, seed=0)
+        build_model(
+            ModelSettings(config=str(other), pretrained=str(tmp_path / "out")), loss="sigmoid", batch_size=9, seed=0
+        )
     assert "\n" not in str(error.value)
 
 
@@ -116,6 +121,11 @@ def test_missing_files_are_named(tmp_path, config_file):
     with pytest.raises(UserError, match="nowhere.json"):
         build_model(ModelSettings(config=str(tmp_path / "nowhere.json")), loss="sigmoid", batch_size=9, seed=0)
     with pytest.raises(UserError, match="no open_clip weights"):
-        build_model(ModelSettings(config=str(config_file), pretrained=str(tmp_path / "none")), loss="sigmoid", batch_size=9, seed=0)
+        build_model(
+            ModelSettings(config=str(config_file), pretrained=str(tmp_path / "none")),
+            loss="sigmoid",
+            batch_size=9,
+            seed=0,
+        )
     with pytest.raises(UserError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "none")

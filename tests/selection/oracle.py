@@ -54,7 +54,9 @@ def select(learner, reference, num_select, *, num_chunks, gain, criterion, loss,
     return chosen, score(learner, reference, criterion, loss, chosen[:0]), torch.cat(conditional)
 
 
-def make_pairs(count: int, dim: int, seed: int, *, scale=10.0, bias=-10.0, noise=1.0, dtype=torch.float64, name="embeddings"):
+def make_pairs(
+    count: int, dim: int, seed: int, *, scale=10.0, bias=-10.0, noise=1.0, dtype=torch.float64, name="embeddings"
+):
     """Unit-length embeddings of related images and texts."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(count, dim, generator=generator, dtype=torch.float64)

@@ -55,7 +55,9 @@ def draw(loss: str, num_select: int, num_chunks: int, draws: int) -> Counter[Out
     """Outcomes of `draws` selections, one a step."""
     counts: Counter[Outcome] = Counter()
     for step in range(draws):
-        picked = select_jointly(*MODELS[loss], num_select, num_chunks=num_chunks, gain=GAIN, loss=loss, seed=11, step=step)
+        picked = select_jointly(
+            *MODELS[loss], num_select, num_chunks=num_chunks, gain=GAIN, loss=loss, seed=11, step=step
+        )
         parts = picked.indices.split(list(picked.chunk_sizes))
         counts[tuple(frozenset(part.tolist()) for part in parts)] += 1
     return counts
@@ -83,13 +85,17 @@ def test_outcomes_are_as_enumerated(loss: str, num_select: int, num_chunks: int)
 def test_the_interactions_are_strong() -> None:
     """Otherwise the test above would prove nothing about later chunks."""
     for loss, models in MODELS.items():
-        alone = torch.softmax(GAIN * oracle.score(*models, "learnability", loss, torch.tensor([], dtype=torch.int64))[1:], 0)
+        alone = torch.softmax(
+            GAIN * oracle.score(*models, "learnability", loss, torch.tensor([], dtype=torch.int64))[1:], 0
+        )
         given = torch.softmax(GAIN * oracle.score(*models, "learnability", loss, torch.tensor([0]))[1:], 0)
         assert (alone - given).abs().sum() / 2 > 0.2, loss
 
 
 def _same_noise_for_all_chunks(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(joint, "gumbel", lambda seed, step, chunks, rows: gumbel(seed, step, range(1), rows).expand(len(chunks), -1))
+    patch.setattr(
+        joint, "gumbel", lambda seed, step, chunks, rows: gumbel(seed, step, range(1), rows).expand(len(chunks), -1)
+    )
 
 
 def _no_interactions(patch: pytest.MonkeyPatch) -> None:
@@ -110,6 +116,8 @@ WRONG_BUILDS = [_same_noise_for_all_chunks, _no_interactions, _one_direction_onl
 
 @pytest.mark.parametrize("build", WRONG_BUILDS)
 @pytest.mark.parametrize("loss", ["sigmoid", "softmax"])
-def test_a_wrong_build_fails(build: Callable[[pytest.MonkeyPatch], None], loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_build_fails(
+    build: Callable[[pytest.MonkeyPatch], None], loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build(monkeypatch)
     assert p_value(loss, 3, 3, draws=1200) < 1e-6

@@ -53,7 +53,10 @@ def test_bad_embeddings(arguments: tuple[Any, ...], message: str) -> None:
         ({"reference": make_pairs(5, 3, 0)}, "reference: has 5 rows, the learner 6"),
         ({"reference": None}, "reference: is missing, and learnability needs it"),
         ({"learner": None}, "learner: is missing, and learnability needs it"),
-        ({"criterion": "hardest"}, "criterion: 'hardest' is not known; use one of learnability, easy_reference, hard_learner"),
+        (
+            {"criterion": "hardest"},
+            "criterion: 'hardest' is not known; use one of learnability, easy_reference, hard_learner",
+        ),
         ({"loss": "hinge"}, "loss: 'hinge' is not known; use one of sigmoid, softmax"),
         ({"gain": float("inf")}, "gain: is inf"),
         ({"gain": -1.0}, "gain: is -1.0"),
@@ -64,7 +67,11 @@ def test_bad_embeddings(arguments: tuple[Any, ...], message: str) -> None:
     ],
 )
 def test_bad_calls(change: dict[str, Any], message: str) -> None:
-    arguments: dict[str, Any] = {"learner": make_pairs(6, 3, 0), "reference": make_pairs(6, 3, 1), "num_select": 3} | change
+    arguments: dict[str, Any] = {
+        "learner": make_pairs(6, 3, 0),
+        "reference": make_pairs(6, 3, 1),
+        "num_select": 3,
+    } | change
     with pytest.raises(UserError, match=message):
         select_jointly(**arguments)
 

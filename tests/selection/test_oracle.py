@@ -17,7 +17,9 @@ LOSSES = ("sigmoid", "softmax")
 CRITERIA = ("learnability", "easy_reference", "hard_learner")
 
 
-def assert_as_oracle(learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, tile: int | None = None, **how: Any) -> None:
+def assert_as_oracle(
+    learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, tile: int | None = None, **how: Any
+) -> None:
     ours = select_jointly(learner, reference, num_select, tile=tile, **how)
     indices, scores, conditional = oracle.select(learner, reference, num_select, **how)
     assert ours.indices.tolist() == indices.tolist()
@@ -28,8 +30,12 @@ def assert_as_oracle(learner: PairEmbeddings, reference: PairEmbeddings, num_sel
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("scale", [1.0, 10.0, 117.0, 1e4])
-@pytest.mark.parametrize(("count", "num_select", "num_chunks"), [(40, 8, 4), (37, 11, 3), (53, 53, 7), (9, 1, 16), (31, 30, 30)])
-def test_same_picks_and_scores(loss: str, criterion: str, scale: float, count: int, num_select: int, num_chunks: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "num_select", "num_chunks"), [(40, 8, 4), (37, 11, 3), (53, 53, 7), (9, 1, 16), (31, 30, 30)]
+)
+def test_same_picks_and_scores(
+    loss: str, criterion: str, scale: float, count: int, num_select: int, num_chunks: int
+) -> None:
     learner = oracle.make_pairs(count, 12, 1, scale=scale)
     reference = oracle.make_pairs(count, 9, 2, scale=scale / 2, bias=-3.0, noise=0.5)
     how = {"num_chunks": num_chunks, "gain": 5.0, "criterion": criterion, "loss": loss, "seed": 3, "step": 4}
@@ -84,21 +90,29 @@ def test_the_contract_holds_in_every_type(data: st.DataObject) -> None:
     sizes = selection.chunk_sizes
     assert len(sizes) == min(num_chunks, num_select) and sum(sizes) == num_select and max(sizes) - min(sizes) <= 1
     assert selection.indices.dtype == torch.int64 and len(set(selection.indices.tolist())) == num_select
-    assert 0 <= int(selection.indices.min()) and int(selection.indices.max()) < count
+    assert int(selection.indices.min()) >= 0 and int(selection.indices.max()) < count
     assert selection.scores.isfinite().all() and selection.conditional.isfinite().all()
     assert torch.equal(selection.conditional[: sizes[0]], selection.scores[selection.indices[: sizes[0]]])
     assert_scores_near(selection.indices, sizes, selection.conditional, learner, reference, loss, scale)
 
 
 def assert_scores_near(
-    indices: Tensor, sizes: tuple[int, ...], conditional: Tensor, learner: PairEmbeddings, reference: PairEmbeddings, loss: str, scale: float
+    indices: Tensor,
+    sizes: tuple[int, ...],
+    conditional: Tensor,
+    learner: PairEmbeddings,
+    reference: PairEmbeddings,
+    loss: str,
+    scale: float,
 ) -> None:
     """The conditional scores of the picks made, in float64: whatever the type, only the products' float32 may show."""
     start = 0
     for size in sizes:
         new = indices[start : start + size]
         exact = oracle.score(learner, reference, "learnability", loss, indices[:start])[new]
-        torch.testing.assert_close(conditional[start : start + size], exact, rtol=3e-6, atol=2e-6 * scale * max(1, start))
+        torch.testing.assert_close(
+            conditional[start : start + size], exact, rtol=3e-6, atol=2e-6 * scale * max(1, start)
+        )
         start += size
 
 

@@ -93,10 +93,12 @@ def test_gain_zero_is_uniform_and_a_large_one_greedy() -> None:
 def test_criteria_need_only_their_own_model() -> None:
     learner, reference = pair()
     assert same(
-        select_jointly(learner, None, 20, criterion="hard_learner"), select_jointly(learner, reference, 20, criterion="hard_learner")
+        select_jointly(learner, None, 20, criterion="hard_learner"),
+        select_jointly(learner, reference, 20, criterion="hard_learner"),
     )
     assert same(
-        select_jointly(None, reference, 20, criterion="easy_reference"), select_jointly(learner, reference, 20, criterion="easy_reference")
+        select_jointly(None, reference, 20, criterion="easy_reference"),
+        select_jointly(learner, reference, 20, criterion="easy_reference"),
     )
 
 
@@ -128,7 +130,9 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("num_chunks", [1, 4, 16, 128])
-def test_no_matrix_of_all_pairs_and_no_more_work_than_promised(loss: str, num_chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_matrix_of_all_pairs_and_no_more_work_than_promised(
+    loss: str, num_chunks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count, chosen, dim, tile = 640, 128, 8, 100
     monkeypatch.setattr(joint, "_NOISE_AT_ONCE", 10 * count)
     largest, flops = Largest(), FlopCounterMode(display=False)

@@ -64,7 +64,14 @@ def make_job(model_file: Path, tmp_path: Path):
 
     def make(method: str = "joint", state: str = "state", name: str = "job", **changes) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
-        options = {"batch_size": 4, "steps": 12, "checkpoint_every": 4, "evaluate_every": 5, "threads": 1, "optimizer": OptimizerSettings(learning_rate=3e-3)}
+        options = {
+            "batch_size": 4,
+            "steps": 12,
+            "checkpoint_every": 4,
+            "evaluate_every": 5,
+            "threads": 1,
+            "optimizer": OptimizerSettings(learning_rate=3e-3),
+        }
         training = TrainingSettings(**{**options, **changes})
         selection = SelectionSettings(method=method, filter_ratio=0.75, num_chunks=2, gain=10.0)
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
@@ -75,6 +82,18 @@ def make_job(model_file: Path, tmp_path: Path):
         size = 4 if method == "uniform" else 16
         reference = Reference(ArrayEmbeddings(ROWS), 10.0, -1.0)
         evaluate = lambda clip: {"set/top1": float(clip.model.encode_text(clip.tokenizer()(["red"])).sum())}  # noqa: E731
-        return Job(name, clip, source, training, selection, size, {"sets": ["test"]}, tmp_path / state, vocabulary, reference, evaluate)
+        return Job(
+            name,
+            clip,
+            source,
+            training,
+            selection,
+            size,
+            {"sets": ["test"]},
+            tmp_path / state,
+            vocabulary,
+            reference,
+            evaluate,
+        )
 
     return make

@@ -39,5 +39,7 @@ def test_a_training_step_is_three_forwards(model_file):
 def test_the_accountings_are_the_papers():
     forward, b = 1.0, 100
     uniform = step_flops(forward, b, 0, scored=False, reuse=False)
-    assert step_flops(forward, b, 500, scored=True, reuse=True) / uniform == pytest.approx(7 / 3)  # JEST 1.7: 2.33 at f = 0.8
+    assert step_flops(forward, b, 500, scored=True, reuse=True) / uniform == pytest.approx(
+        7 / 3
+    )  # JEST 1.7: 2.33 at f = 0.8
     assert step_flops(forward, b, 500, scored=True, reuse=False) / uniform == pytest.approx(8 / 3)

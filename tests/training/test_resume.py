@@ -35,7 +35,12 @@ def outcome(result) -> dict:
     ledger = pq.read_table(result.training_dir / "ledger.parquet").to_pydict()
     ledger = {name: column for name, column in ledger.items() if not name.startswith("seconds")}
     evaluations = pq.read_table(result.training_dir / "evaluations.parquet").to_pylist()
-    return {"digests": result.summary["digests"], "ledger": ledger, "evaluations": evaluations, "flops": result.summary["flops"]}
+    return {
+        "digests": result.summary["digests"],
+        "ledger": ledger,
+        "evaluations": evaluations,
+        "flops": result.summary["flops"],
+    }
 
 
 @pytest.mark.parametrize("method", ["uniform", "independent", "joint"])

@@ -68,7 +68,9 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
             DatasetError: anything but a `Staged`.
         """
         if not isinstance(data, Staged):
-            raise DatasetError(f"{self._shown()}: a node must return what `stages.build_once` returns, not {type(data).__name__}")
+            raise DatasetError(
+                f"{self._shown()}: a node must return what `stages.build_once` returns, not {type(data).__name__}"
+            )
         publish(data, self._filepath)
 
     def _exists(self) -> bool:

@@ -27,33 +27,39 @@ def sigmoid_loss(image_ND: Tensor, text_ND: Tensor, scale: Tensor | float, bias:
 def softplus_sum(logits: Tensor, upper: float) -> Tensor:
     """Sum of log(1 + exp(x)) over the first two axes, in float64; overwrites `logits`.
 
-    One logarithm serves many terms: sum log(1 + e_k) = log(1 + p) with p folded up by p <- p + e + p e, which only
-    adds positive numbers and so keeps the relative precision of log1p. Above a limit softplus is the identity.
+    One logarithm serves many terms: sum log(1 + e_k) = log(1 + p) with p folded up by p <- p + e + p e, which only adds
+    positive numbers and so keeps the relative precision of log1p; first in float32 as far as its range goes, then in
+    float64. Above a limit softplus is the identity to the last bit.
 
     Args:
         logits: float32 or float64 [A, K, C].
-        upper: a number that no logit exceeds; says how many terms fit under one logarithm without overflow.
+        upper: a number that no logit exceeds; says how many terms fit into one product without overflow.
 
     Returns:
         float64 [C].
     """
     limit, room = (40.0, 700.0) if logits.dtype == torch.float64 else (20.0, 85.0)
+    if upper > limit and not logits.is_cuda:
+        upper = float(logits.max())  # bounds are seldom reached; on a GPU a look would cost a synchronisation
     excess: Tensor | float = 0.0
     if upper > limit:
         excess = (logits - limit).clamp_(min=0).sum((0, 1), dtype=torch.float64)
         logits.clamp_(max=limit)
-    terms = room / (max(0.0, min(upper, limit)) + 0.7)  # log(1 + e^x) <= max(x, 0) + log 2
-    product = logits.exp_()
-    while terms >= 2 and product.shape[1] > 1:
-        terms /= 2
-        product = _fold(product)
-    return product.log1p_().sum((0, 1), dtype=torch.float64) + excess
+    term = max(0.0, min(upper, limit)) + 0.7  # log(1 + e^x) <= max(x, 0) + log 2
+    product, terms = _fold(logits.exp_(), 1, room / term)
+    product, _ = _fold(product.double(), terms, 700.0 / term)
+    return product.log1p_().sum((0, 1)) + excess
 
 
-def _fold(product: Tensor) -> Tensor:
-    """Halves the middle axis of [A, K, C] in place: (1 + p) (1 + e) - 1 = p + p e + e; an odd one is left alone."""
-    count = product.shape[1]
-    half, rest = count // 2, (count + 1) // 2
-    head, tail = product[:, :half], product[:, rest:]
-    head.addcmul_(head, tail).add_(tail)
-    return product[:, :rest]
+def _fold(product: Tensor, terms: int, most: float) -> tuple[Tensor, int]:
+    """Halves the middle axis of [A, K, C] in place, (1 + p) (1 + e) - 1 = p + p e + e, until `most` terms are in a product.
+
+    Returns:
+        What is left, and how many terms are in each product now.
+    """
+    while product.shape[1] > 1 and 2 * terms <= most:
+        count = product.shape[1]
+        head, tail = product[:, : count // 2], product[:, (count + 1) // 2 :]  # an odd one in the middle is left alone
+        head.addcmul_(head, tail).add_(tail)
+        product, terms = product[:, : (count + 1) // 2], 2 * terms
+    return product, terms

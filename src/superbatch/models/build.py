@@ -143,11 +143,17 @@ def load_pretrained(clip: ClipModel, path: Path) -> None:
     try:
         found = load_checkpoint(clip.model, str(file), strict=False, weights_only=True)
     except RuntimeError as error:
-        raise UserError(str(file), f"weights do not fit the model configuration ({str(error).splitlines()[-1].strip()})") from None
+        raise UserError(
+            str(file), f"weights do not fit the model configuration ({str(error).splitlines()[-1].strip()})"
+        ) from None
     missing = set(found.missing_keys) - {"logit_bias"}
     if missing or set(found.unexpected_keys) - {"logit_bias"}:
         odd = sorted(missing | set(found.unexpected_keys))[:3]
-        raise UserError(str(file), f"weights do not fit the model configuration (for example {', '.join(odd)})", "use the configuration they came with")
+        raise UserError(
+            str(file),
+            f"weights do not fit the model configuration (for example {', '.join(odd)})",
+            "use the configuration they came with",
+        )
 
 
 class _quiet:

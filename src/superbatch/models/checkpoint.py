@@ -17,7 +17,9 @@ WEIGHTS_FILE = "open_clip_model.safetensors"
 METADATA_FILE = "superbatch.json"
 
 
-def save_checkpoint(directory: Path, clip: ClipModel, metadata: dict[str, Any], vocabulary: Vocabulary | None = None) -> str:
+def save_checkpoint(
+    directory: Path, clip: ClipModel, metadata: dict[str, Any], vocabulary: Vocabulary | None = None
+) -> str:
     """Write configuration, weights and metadata into a directory (made if need be); the caller renames it into place.
 
     Returns:

@@ -53,7 +53,7 @@ class Vocabulary:
 
 
 def _embedding(weight: Tensor) -> nn.Embedding:
-    embedding = nn.Embedding(*weight.shape, device=weight.device)
+    embedding = nn.Embedding(weight.shape[0], weight.shape[1], device=weight.device)
     with torch.no_grad():
         embedding.weight.copy_(weight)
     return embedding

@@ -134,7 +134,7 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     "steps": _count,
     "seeds": _count,
     "vs uniform": _points,
-    **{title: _percent for title in RETRIEVAL},
+    **dict.fromkeys(RETRIEVAL, _percent),
     "FLOPs": _scientific,
     "FLOPs charged": _scientific,
     "seconds": _count,

@@ -31,7 +31,9 @@ def score_terms(criterion: Criterion, learner: PairEmbeddings | None, reference:
     terms = []
     for name, sign, pairs in zip(("learner", "reference"), _SIGNS[criterion], (learner, reference), strict=True):
         if sign and pairs is None:
-            raise UserError(name, f"is missing, and {criterion} needs it", f"give the {name}'s embeddings or another criterion")
+            raise UserError(
+                name, f"is missing, and {criterion} needs it", f"give the {name}'s embeddings or another criterion"
+            )
         if sign and pairs is not None:
             terms.append(Term(sign, pairs))
     _check_same_rows(learner, reference)

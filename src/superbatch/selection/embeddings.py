@@ -18,8 +18,8 @@ class PairEmbeddings:
     Attributes:
         image_ND: floating point [N, D], any device; usually of unit length (not required).
         text_ND: the same samples' texts, same shape, type and device.
-        scale: the model's own temperature as a factor (already exponentiated), above zero.
-        bias: the model's own bias (sigmoid); the softmax loss does not change with it.
+        scale: the model's own temperature as a factor (already exponentiated), above zero; a tensor of one number will do.
+        bias: the model's own bias (sigmoid), likewise; the softmax loss does not change with it.
         name: how errors call it, such as "learner".
         reach: no scale * z_i . t_j is larger in magnitude than this (Cauchy-Schwarz); found when made.
 
@@ -38,7 +38,8 @@ class PairEmbeddings:
         for key in ("image_ND", "text_ND"):
             object.__setattr__(self, key, getattr(self, key).detach())
         for key in ("scale", "bias"):
-            object.__setattr__(self, key, float(getattr(self, key)))
+            value = getattr(self, key)
+            object.__setattr__(self, key, float(value.detach() if isinstance(value, Tensor) else value))
         self._check_layout()
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise UserError(f"{self.name}.scale", f"is {self.scale}", "give the exponentiated temperature, above zero")
@@ -62,13 +63,17 @@ class PairEmbeddings:
             shapes = f"image {list(image.shape)}, text {list(text.shape)}"
             raise UserError(self.name, f"has shapes {shapes}", "give both as [samples, dimensions] of the same samples")
         if not image.is_floating_point() or image.dtype != text.dtype:
-            raise UserError(self.name, f"has types {image.dtype} and {text.dtype}", "give both in one floating point type")
+            raise UserError(
+                self.name, f"has types {image.dtype} and {text.dtype}", "give both in one floating point type"
+            )
         if image.device != text.device:
             raise UserError(self.name, f"lies on {image.device} and {text.device}", "give both on one device")
 
     def _reach(self) -> float:
         """scale * longest image * longest text; one host synchronisation, and NaN or infinity shows in it."""
-        norms = [torch.linalg.vector_norm(side, dim=-1, dtype=self.compute_dtype) for side in (self.image_ND, self.text_ND)]
+        norms = [
+            torch.linalg.vector_norm(side, dim=-1, dtype=self.compute_dtype) for side in (self.image_ND, self.text_ND)
+        ]
         image, text = torch.stack([norm.max() for norm in norms]).tolist()
         reach = self.scale * image * text
         ceiling = 1e300 if self.compute_dtype == torch.float64 else 1e37
@@ -77,10 +82,12 @@ class PairEmbeddings:
         return reach
 
     def _complain(self, norms: list[Tensor]) -> None:
-        for side, norm in zip(("image_ND", "text_ND"), norms, strict=True):
+        for side, _ in zip(("image_ND", "text_ND"), norms, strict=True):
             bad = (~getattr(self, side).isfinite().all(-1)).nonzero().flatten()
             if len(bad):
                 remedy = "find out why the model gave it, such as a learning rate too high"
-                raise UserError(f"{self.name}.{side}", f"row {int(bad[0])} has NaN or infinity ({len(bad)} such rows)", remedy)
+                raise UserError(
+                    f"{self.name}.{side}", f"row {int(bad[0])} has NaN or infinity ({len(bad)} such rows)", remedy
+                )
         lengths = " and ".join(f"{float(norm.max()):.3g}" for norm in norms)
         raise UserError(self.name, f"has rows of length {lengths}: their products overflow", "normalise the embeddings")

@@ -22,6 +22,10 @@ from superbatch.losses.softmax import log_sum_exp
 from superbatch.selection.criteria import Term
 from superbatch.selection.embeddings import PairEmbeddings
 
+_NUMBERS_AT_ONCE = (
+    1 << 20
+)  # of the embeddings, where they are widened or multiplied: what a cache or a GPU's cores hold
+
 
 class LossRule(NamedTuple):
     """How one loss splits into a sample's own part and its running interactions with the chosen."""
@@ -56,8 +60,9 @@ RULES: dict[str, LossRule] = {
 
 def own_losses(pairs: PairEmbeddings, rule: LossRule) -> Tensor:
     """float64 [B]: each sample's loss in an empty batch, -log sigmoid(logit) or -logit."""
-    dtype = pairs.compute_dtype
-    dots_B = torch.linalg.vecdot(pairs.image_ND.to(dtype), pairs.text_ND.to(dtype)).double()
+    dtype, rows = pairs.compute_dtype, max(1, _NUMBERS_AT_ONCE // pairs.image_ND.shape[1])
+    blocks = zip(pairs.image_ND.split(rows), pairs.text_ND.split(rows), strict=True)
+    dots_B = torch.cat([torch.linalg.vecdot(image.to(dtype), text.to(dtype)) for image, text in blocks]).double()
     return rule.own(dots_B * pairs.scale + (pairs.bias if rule.uses_bias else 0.0))
 
 
@@ -73,7 +78,9 @@ class Interactions:
         self.upper = term.pairs.reach + self.bias
         dtype = term.pairs.image_ND.dtype
         if dtype != term.pairs.compute_dtype and order_B.device.type != "cuda":
-            dtype = torch.float32  # only CUDA multiplies half types into float32; elsewhere their exact values are widened
+            dtype = (
+                torch.float32
+            )  # only CUDA multiplies half types into float32; elsewhere their exact values are widened
         self.embeddings_2BD = _copy(term.pairs, order_B, dtype)
         self.bias_111 = torch.full((1, 1, 1), self.bias, dtype=term.pairs.compute_dtype, device=order_B.device)
         self.state_SB = torch.tensor(rule.empty, dtype=torch.float64, device=order_B.device)
@@ -111,5 +118,8 @@ def _copy(pairs: PairEmbeddings, order_B: Tensor, dtype: torch.dtype) -> Tensor:
     """[2, B, D]: texts, then images, in the given order."""
     copy_2BD = torch.empty(2, *pairs.image_ND.shape, dtype=dtype, device=order_B.device)
     for half, side in zip(copy_2BD, (pairs.text_ND, pairs.image_ND), strict=True):
-        half.copy_(side.index_select(0, order_B))
+        if side.dtype == dtype:
+            torch.index_select(side, 0, order_B, out=half)
+        else:
+            half.copy_(side.index_select(0, order_B))
     return copy_2BD

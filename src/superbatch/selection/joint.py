@@ -69,7 +69,12 @@ def select_jointly(
     terms = score_terms(criterion, learner, reference)
     rule, rows = _rule(loss), _rows(rows, terms[0].pairs)
     sizes = chunk_sizes(len(rows), num_select, num_chunks)
-    gain, seed, step, tile = _number("gain", gain), _whole("seed", seed), _whole("step", step), _tile(tile, sizes, rows.device)
+    gain, seed, step, tile = (
+        _number("gain", gain),
+        _whole("seed", seed),
+        _whole("step", step),
+        _tile(tile, sizes, rows.device),
+    )
     with torch.autocast(rows.device.type, enabled=False):
         return _Draw(terms, rule, rows, gain).run(sizes, seed, step, tile)
 
@@ -85,8 +90,10 @@ class _Draw:
         self.candidates = Candidates(len(rows_B), rows_B.device)
 
     def run(self, sizes: tuple[int, ...], seed: int, step: int, tile: int) -> Selection:
-        chosen, conditional = [], []
-        given_B, interactions = self.own_B, []
+        chosen: list[Tensor] = []
+        conditional: list[Tensor] = []
+        interactions: list[Interactions] = []
+        given_B = self.own_B
         for chunk, noise_B in enumerate(_noise(seed, step, len(sizes), self.rows_B)):
             slots_K = self._top(given_B, noise_B, sizes[chunk])
             chosen.append(slots_K)
@@ -95,14 +102,14 @@ class _Draw:
                 break
             interactions = interactions or [Interactions(term, self.rule, self.order_B) for term in self.terms]
             self._count(interactions, slots_K, tile)
-            given_B = self.own_B + sum(part.scores() for part in interactions)[self.candidates.place_B]
+            added_B = torch.stack([part.scores() for part in interactions]).sum(0)
+            given_B = self.own_B + added_B[self.candidates.place_B]
         return Selection(self.order_B[torch.cat(chosen)], self.scores, torch.cat(conditional), sizes)
 
     def _top(self, given_B: Tensor, noise_B: Tensor, count: int) -> Tensor:
         """Gumbel top-k: the `count` slots of largest gain * score + noise are draws without replacement (Plackett-Luce)."""
         keys_B = (given_B * self.gain).masked_fill_(self.candidates.taken_B, -torch.inf)
-        keys_B = keys_B.sub_(keys_B.max()).add_(noise_B)
-        return keys_B.sort(descending=True, stable=True).indices[:count]
+        return _largest(keys_B.sub_(keys_B.max()).add_(noise_B), count)
 
     def _count(self, interactions: list[Interactions], slots_K: Tensor, tile: int) -> None:
         """Takes the chosen out of the candidates and adds their pairs to everybody else's score."""
@@ -113,6 +120,15 @@ class _Draw:
         for part, chosen in zip(interactions, chosen_2KD, strict=True):
             part.move(target, source)
             part.add(chosen, self.candidates.live, tile)
+
+
+def _largest(keys_B: Tensor, count: int) -> Tensor:
+    """Places of the `count` largest keys in falling order, the earlier place first among equals."""
+    if keys_B.is_cuda or 4 * count > len(keys_B):
+        return keys_B.sort(descending=True, stable=True).indices[:count]
+    # Without a device to wait for it is quicker to sort only what reaches the smallest key that counts.
+    reach = (keys_B >= keys_B.topk(count, sorted=False).values.min()).nonzero().squeeze(1)
+    return reach[keys_B[reach].sort(descending=True, stable=True).indices[:count]]
 
 
 def _noise(seed: int, step: int, chunks: int, rows_B: Tensor) -> Iterator[Tensor]:
@@ -130,7 +146,9 @@ def chunk_sizes(num_rows: int, num_select: int, num_chunks: int) -> tuple[int, .
     """
     num_select, num_chunks = _whole("num_select", num_select), _whole("num_chunks", num_chunks)
     if not 1 <= num_select <= num_rows:
-        raise UserError("num_select", f"is {num_select} of a super-batch of {num_rows}", "choose at least 1 and at most all")
+        raise UserError(
+            "num_select", f"is {num_select} of a super-batch of {num_rows}", "choose at least 1 and at most all"
+        )
     if num_chunks < 1:
         raise UserError("num_chunks", f"is {num_chunks}", "use 1 or more")
     count = min(num_chunks, num_select)

@@ -101,7 +101,7 @@ def with_article(phrase: str) -> str:
 
 def _bare(thing: Thing, dice: Dice, size: int = -1, detail: float = 0.4) -> str:
     """Size, texture, colour and kind; `detail` is the chance of each of the first two."""
-    kind = dice.pick(words.KIND_WORDS[thing.kind]) if dice.chance(0.5) else words.KINDS[thing.kind]
+    kind = dice.pick(words.KIND_WORDS[thing.kind]) if dice.chance(0.3) else words.KINDS[thing.kind]
     colour = dice.pick(words.COLOUR_WORDS[thing.colour])
     textured = thing.texture > 0 and dice.chance(detail + 0.3)
     texture = dice.pick(words.TEXTURE_WORDS[thing.texture]) + " " if textured else ""
@@ -172,12 +172,10 @@ def _plain(scene: Scene, dice: Dice) -> str:
 Form = Callable[[Scene, Dice], str]
 
 _SINGLE_FORMS: tuple[Form, ...] = (
-    _main,
-    _main,
-    lambda s, d: f"{_main(s, d)} {_backdrop(s, d)}",
+    *(_main,) * 6,
+    *(lambda s, d: f"{_opening(d)} {_main(s, d)}",) * 6,
     lambda s, d: f"{_main(s, d)} {_backdrop(s, d)}",
     lambda s, d: f"{_main(s, d)} {_place(s, d)}",
-    lambda s, d: f"{_opening(d)} {_main(s, d)}",
     lambda s, d: f"{_opening(d)} {_main(s, d)} {_backdrop(s, d)}",
     lambda s, d: f"{_opening(d)} {_main(s, d)} {_place(s, d)}",
     lambda s, d: f"{_main(s, d)} {_place(s, d)}, {_backdrop(s, d)}",
@@ -205,6 +203,8 @@ _FULL_PAIR_FORMS: tuple[Form, ...] = (
 
 _PAIR_FORMS: tuple[Form, ...] = (
     *_FULL_PAIR_FORMS[:5],
+    _main,
+    lambda s, d: f"{_opening(d)} {_main(s, d)}",
     _related,
     lambda s, d: f"{_main(s, d)} and {_second(s, d)}",
     lambda s, d: f"{_second(s, d)} and {_main(s, d)}",

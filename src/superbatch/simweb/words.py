@@ -53,10 +53,11 @@ COLOUR_WORDS: tuple[tuple[str, ...], ...] = (
     ("purple", "purple", "purple", "violet"),
     ("pink", "pink", "pink", "rose"),
 )
+# Bright on dark, always: a model that must learn each shape in both polarities needs several times the steps.
 COLOUR_RGB = np.array(
     [
-        [215, 38, 38], [245, 130, 15], [250, 220, 40], [35, 155, 55],
-        [35, 200, 215], [40, 80, 225], [135, 45, 180], [248, 130, 190],
+        [250, 60, 60], [255, 150, 30], [255, 235, 70], [60, 215, 80],
+        [60, 230, 240], [85, 130, 255], [185, 95, 240], [255, 150, 205],
     ],
     dtype=np.float32,
 )  # fmt: skip
@@ -78,27 +79,23 @@ SIZE_WORDS: tuple[tuple[str, ...], ...] = (
     ("large", "big", "huge"),
 )
 
-TONES = ("white", "black", "grey", "beige", "navy", "mint", "sky", "brown")
+TONES = ("black", "navy", "brown", "forest", "maroon", "grey")
 TONE_WORDS: tuple[tuple[str, ...], ...] = (
-    ("white",),
     ("black",),
-    ("grey", "gray"),
-    ("beige", "cream", "sand"),
     ("navy", "dark blue"),
-    ("mint", "pale green"),
-    ("pale blue", "light blue"),
     ("brown", "dark brown"),
+    ("forest green", "dark green"),
+    ("maroon", "dark red"),
+    ("grey", "gray", "charcoal"),
 )
 TONE_RGB = np.array(
     [
-        [246, 246, 246],
-        [20, 20, 22],
-        [128, 128, 128],
-        [228, 210, 175],
-        [25, 32, 80],
-        [200, 235, 210],
-        [200, 225, 245],
-        [92, 62, 40],
+        [14, 14, 16],
+        [18, 24, 72],
+        [70, 46, 26],
+        [14, 56, 30],
+        [74, 16, 26],
+        [64, 64, 68],
     ],
     dtype=np.float32,
 )

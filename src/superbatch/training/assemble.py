@@ -15,10 +15,17 @@ from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
 from superbatch.files import fingerprint, write_json
 from superbatch.models import ClipModel, Vocabulary, build_model, load_checkpoint, read_metadata, save_checkpoint
-from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, ReferenceSettings, SelectionSettings, TrainingSettings
-from superbatch.training.embed import View, embedding_fingerprint, open_embeddings, open_pixels, open_tokens
+from superbatch.options import (
+    LearnerSettings,
+    ModelSettings,
+    PoolSettings,
+    ReferenceSettings,
+    SelectionSettings,
+    TrainingSettings,
+)
 from superbatch.stages import Staged, build_once
 from superbatch.training.calibrate import calibrate
+from superbatch.training.embed import View, embedding_fingerprint, open_embeddings, open_pixels, open_tokens
 from superbatch.training.job import STATE_FORMAT, Job, Reference
 from superbatch.training.plan import pick_device
 from superbatch.training.source import Concatenated, Source
@@ -84,7 +91,9 @@ def reference_job(settings: ReferenceSettings, curated: SetFiles, state_root: Pa
     return _job("reference", settings.model, settings.training, SelectionSettings(), [curated], state_root, evaluate)
 
 
-def import_reference(settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate) -> tuple[Staged, Staged]:
+def import_reference(
+    settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate
+) -> tuple[Staged, Staged]:
     """Make any open_clip checkpoint the reference: its weights, with a scale and bias that fit the loss.
 
     A checkpoint trained with the softmax loss has no bias, so the sigmoid loss of its pairs means nothing; scale and bias are then
@@ -150,28 +159,51 @@ def learner_job(
 
 
 def _job(
-    name: str, model: ModelSettings, training: TrainingSettings, selection: SelectionSettings, sets: list[SetFiles], state_root: Path, evaluate: Evaluate | None
+    name: str,
+    model: ModelSettings,
+    training: TrainingSettings,
+    selection: SelectionSettings,
+    sets: list[SetFiles],
+    state_root: Path,
+    evaluate: Evaluate | None,
 ) -> Job:
     clip = build_model(model, loss=training.loss, batch_size=training.batch_size, seed=training.seed)
-    identity = {"model": model_identity(model, clip)}
+    identity: dict[str, Any] = {"model": model_identity(model, clip)}
     sources = open_sources(clip, sets, state_root / "tokens")
     source, vocabulary = compact(clip, sources.source, model.compact_vocabulary)
     identity["sets"] = sources.fingerprints
-    return Job(name, clip, source, training, selection, training.batch_size, identity, state_root, vocabulary, evaluate=evaluate)
+    return Job(
+        name,
+        clip,
+        source,
+        training,
+        selection,
+        training.batch_size,
+        identity,
+        state_root,
+        vocabulary,
+        evaluate=evaluate,
+    )
 
 
 def _attach_reference(job: Job, sets: list[SetFiles], reference_dir: Path, pool: PoolSettings) -> None:
     """Open the reference's cached embeddings; keep the best share of the rows by its score where asked."""
     weights = read_metadata(reference_dir)["weights_sha256"]
     if len(sets) > 1:
-        raise UserError("pool.add_curated", "cannot be combined with selection or keep_share", "add the curated shards to the pool's list instead")
+        raise UserError(
+            "pool.add_curated",
+            "cannot be combined with selection or keep_share",
+            "add the curated shards to the pool's list instead",
+        )
     if sets[0].features is None:
         raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
     manifest = sets[0].manifest()
     cache = open_embeddings(sets[0].features)
     if cache.metadata.get("reference") != weights or cache.metadata.get("manifest") != manifest.fingerprint:
         raise UserError(
-            str(sets[0].features), f"embeddings of another reference or set ({str(cache.metadata.get('reference'))[:12]}, not {weights[:12]})", "run `kedro run --pipelines embed` again"
+            str(sets[0].features),
+            f"embeddings of another reference or set ({str(cache.metadata.get('reference'))[:12]}, not {weights[:12]})",
+            "run `kedro run --pipelines embed` again",
         )
     job.identity["reference"] = weights
     job.reference = Reference(cache, cache.scale, cache.bias)

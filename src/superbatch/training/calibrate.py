@@ -37,7 +37,10 @@ def calibrate(clip: ClipModel, manifest: Manifest, settings: TrainingSettings) -
     optimizer = torch.optim.LBFGS([scale, bias], max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
-        parts = [sigmoid_loss(i, t, scale.exp(), bias) for i, t in zip(images_nd.split(BATCH), texts_nd.split(BATCH), strict=True)]
+        parts = [
+            sigmoid_loss(i, t, scale.exp(), bias)
+            for i, t in zip(images_nd.split(BATCH), texts_nd.split(BATCH), strict=True)
+        ]
         return torch.stack(parts).mean()
 
     def closure() -> torch.Tensor:

@@ -61,7 +61,11 @@ def write_view(clip: ClipModel, manifest: Manifest, out: Path, *, pack_limit_byt
 def open_pixels(view: View, manifest: Manifest, features: Path | None) -> Pixels:
     """Open the packed pixels of a view if the embed stage wrote them, else a reader of the shards themselves."""
     packed = features / view.pixels_dir if features else None
-    return PackedPixels(packed, manifest.fingerprint) if packed is not None and packed.exists() else ImageReader(manifest, view.image_size)
+    return (
+        PackedPixels(packed, manifest.fingerprint)
+        if packed is not None and packed.exists()
+        else ImageReader(manifest, view.image_size)
+    )
 
 
 def open_tokens(clip: ClipModel, manifest: Manifest, features: Path | None, scratch: Path) -> Tokens:
@@ -86,7 +90,17 @@ def embedding_fingerprint(weights_sha256: str, manifest: Manifest, view: View) -
 
 
 @torch.inference_mode()
-def embed_set(clip: ClipModel, pixels: Pixels, tokens: Tokens, out: Path, *, name: str, batch: int, device: str, metadata: dict[str, object]) -> None:
+def embed_set(
+    clip: ClipModel,
+    pixels: Pixels,
+    tokens: Tokens,
+    out: Path,
+    *,
+    name: str,
+    batch: int,
+    device: str,
+    metadata: dict[str, object],
+) -> None:
     """Embed every row of a set, image and first caption, into an Arrow file of float16 rows."""
     place = pick_device(device)
     clip.model.to(place).eval()
@@ -102,7 +116,15 @@ def embed_set(clip: ClipModel, pixels: Pixels, tokens: Tokens, out: Path, *, nam
             writer.append(image_nd.cpu().numpy(), text_nd.cpu().numpy())
 
 
-def write_features(name: str, manifest: Manifest, reference: ClipModel, reference_sha256: str, learner: ClipModel | None, out: Path, settings: EmbedSettings) -> None:
+def write_features(
+    name: str,
+    manifest: Manifest,
+    reference: ClipModel,
+    reference_sha256: str,
+    learner: ClipModel | None,
+    out: Path,
+    settings: EmbedSettings,
+) -> None:
     """Fill a set's feature directory: views of reference and learner, the reference's embeddings, what they cost.
 
     Args:
@@ -117,9 +139,23 @@ def write_features(name: str, manifest: Manifest, reference: ClipModel, referenc
         write_view(clip, manifest, out, pack_limit_bytes=settings.pack_limit_mb * 1_000_000, jobs=settings.jobs)
     view = View.of(reference)
     cache_name = embedding_fingerprint(reference_sha256, manifest, view)
-    metadata: dict[str, object] = {"fingerprint": cache_name, "loss": reference_loss(reference), "reference": reference_sha256, "manifest": manifest.fingerprint}
+    metadata: dict[str, object] = {
+        "fingerprint": cache_name,
+        "loss": reference_loss(reference),
+        "reference": reference_sha256,
+        "manifest": manifest.fingerprint,
+    }
     pixels, tokens = open_pixels(view, manifest, out), Tokens(out / view.tokens_dir)
-    embed_set(reference, pixels, tokens, out / EMBEDDINGS, name=name, batch=settings.batch, device=settings.device, metadata=metadata)
+    embed_set(
+        reference,
+        pixels,
+        tokens,
+        out / EMBEDDINGS,
+        name=name,
+        batch=settings.batch,
+        device=settings.device,
+        metadata=metadata,
+    )
     flops = count_forward(reference).total * len(manifest)
     write_json(out / "features.json", {**metadata, "rows": len(manifest), "flops": flops})
 

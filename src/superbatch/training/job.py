@@ -61,7 +61,13 @@ class Job:
     def full_identity(self) -> dict[str, Any]:
         """Everything that decides the outcome, by name."""
         training = {k: v for k, v in vars(self.training).items() if k not in NOT_IDENTITY}
-        return {"format": STATE_FORMAT, "training": training, "selection": self.selection, "B": self.super_batch_size, **self.identity}
+        return {
+            "format": STATE_FORMAT,
+            "training": training,
+            "selection": self.selection,
+            "B": self.super_batch_size,
+            **self.identity,
+        }
 
     @property
     def run_hash(self) -> str:

@@ -35,7 +35,8 @@ class Clock:
     """Splits a step's time into named parts; waits for the device where there is one to wait for."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, {}
+        self.device = device
+        self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
@@ -70,11 +71,17 @@ def train(job: Job) -> TrainResult:
     """
     order = Order(job.training.seed, job.source.num_rows, job.super_batch_size, job.training.shuffle_window)
     if job.selection.method != "uniform" and job.selection.criterion != "hard_learner" and job.reference is None:
-        raise UserError("selection.criterion", f"{job.selection.criterion} needs the reference's embeddings", "run the embed stage first")
+        raise UserError(
+            "selection.criterion",
+            f"{job.selection.criterion} needs the reference's embeddings",
+            "run the embed stage first",
+        )
     run, first = _start(job)
     plan = describe(job, order, run.forward, seconds_per_flop(run.towers, _probe(run, order), run.forward))
     log.info(sentence(job, plan))
-    loader = make_loader(SuperBatches(job.source, order), first, job.training.steps, job.training.workers, run.device.type == "cuda")
+    loader = make_loader(
+        SuperBatches(job.source, order), first, job.training.steps, job.training.workers, run.device.type == "cuda"
+    )
     bar = progress(total=job.training.steps, description=job.name, unit="step")
     bar.update(first)
     clock = Clock(run.device)
@@ -111,7 +118,9 @@ def _start(job: Job) -> tuple[Run, int]:
     word = f"continues at step {first:,}" if first else "starts afresh"
     log.info("%s: run hash %s %s", job.name, job.run_hash, word)
     towers = Towers.of(job.clip, device, job.training.precision)
-    return Run(job, device, towers, optimizer, count_forward(job.clip), Records(job.state_dir / "records", first), totals), first
+    return Run(
+        job, device, towers, optimizer, count_forward(job.clip), Records(job.state_dir / "records", first), totals
+    ), first
 
 
 def _probe(run: Run, order: Order) -> Batch:
@@ -129,7 +138,9 @@ def _step(run: Run, step: int, batch: Batch, clock: Clock) -> None:
     clock.lap("score")
     selection = None
     if job.selection.method != "uniform":
-        selection = choose(learner, job.reference, batch.rows, settings.batch_size, job.selection, settings.loss, settings.seed, step)
+        selection = choose(
+            learner, job.reference, batch.rows, settings.batch_size, job.selection, settings.loss, settings.seed, step
+        )
     chosen = batch if selection is None else batch.take(selection.indices)
     clock.lap("select")
     measured = train_step(run.towers, chosen, run.optimizer, settings)
@@ -151,30 +162,57 @@ def _count(run: Run, scored: int) -> None:
     totals.flops_paper += step_flops(forward, b, scored, scored=scored > 0, reuse=True)
 
 
-def _record(run: Run, step: int, lr: float, measured: dict[str, torch.Tensor], batch: Batch, selection: Selection | None, clock: Clock) -> None:
+def _record(
+    run: Run,
+    step: int,
+    lr: float,
+    measured: dict[str, torch.Tensor],
+    batch: Batch,
+    selection: Selection | None,
+    clock: Clock,
+) -> None:
     scale, bias = run.job.clip.scale_and_bias()
     seconds = {f"seconds_{part}": clock.seconds[f"seconds_{part}"] for part in ("data", "score", "select", "train")}
     run.totals.seconds += sum(seconds.values())
-    row = {"step": step, "learning_rate": lr, "scale": scale, "bias": bias, **{k: float(v) for k, v in measured.items()}, **seconds}
+    row = {
+        "step": step,
+        "learning_rate": lr,
+        "scale": scale,
+        "bias": bias,
+        **{k: float(v) for k, v in measured.items()},
+        **seconds,
+    }
     row |= {k: v for k, v in vars(run.totals).items() if k != "seconds"}
     row["score_super_batch"] = selection.mean_score_superbatch if selection else None
     row["score_pick"] = selection.mean_score_pick if selection else None
     run.records.add("ledger", row)
     if not np.isfinite(row["loss"]):
-        raise UserError(run.job.name, f"the loss is {row['loss']} at step {step}", "lower training.optimizer.learning_rate")
+        raise UserError(
+            run.job.name, f"the loss is {row['loss']} at step {step}", "lower training.optimizer.learning_rate"
+        )
     run.records.add_table("picks", picks(step, batch.rows, selection, run.job.training.seed))
 
 
 def picks(step: int, rows: np.ndarray, selection: Selection | None, seed: int) -> dict[str, np.ndarray]:
     """Return the rows chosen at a step with their scores, and a sample of those passed over, as columns."""
     if selection is None:
-        return {"step": np.full(len(rows), step), "row": rows, "score": np.full(len(rows), np.nan), "chosen": np.ones(len(rows), bool)}
+        return {
+            "step": np.full(len(rows), step),
+            "row": rows,
+            "score": np.full(len(rows), np.nan),
+            "chosen": np.ones(len(rows), bool),
+        }
     indices = selection.indices.cpu().numpy()
     passed = np.setdiff1d(np.arange(len(rows)), indices)
     passed = np.random.default_rng((seed, step)).permutation(passed)[:PASSED_OVER]
     shown = np.concatenate([indices, passed])
     scores = selection.scores.cpu().numpy().astype(np.float64)
-    return {"step": np.full(len(shown), step), "row": rows[shown], "score": scores[shown], "chosen": np.arange(len(shown)) < len(indices)}
+    return {
+        "step": np.full(len(shown), step),
+        "row": rows[shown],
+        "score": scores[shown],
+        "chosen": np.arange(len(shown)) < len(indices),
+    }
 
 
 def _after_step(run: Run, done: int) -> None:
@@ -198,4 +236,3 @@ def _evaluate(run: Run, step: int) -> None:
     model.train()
     for name, value in metrics.items():
         run.records.add("evaluations", {"step": step, "name": name, "value": float(value), "split": "validation"})
-

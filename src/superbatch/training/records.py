@@ -25,7 +25,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         + [(name, pa.float64()) for name in ("score_super_batch", "score_pick")]
     ),
     "picks": pa.schema([("step", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("chosen", pa.bool_())]),
-    "evaluations": pa.schema([("step", pa.int64()), ("name", pa.string()), ("value", pa.float64()), ("split", pa.string())]),
+    "evaluations": pa.schema(
+        [("step", pa.int64()), ("name", pa.string()), ("value", pa.float64()), ("split", pa.string())]
+    ),
 }
 
 

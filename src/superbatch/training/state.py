@@ -30,18 +30,27 @@ class Totals:
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    return {f"{names[p]}:{key}": value.detach().cpu() for p, state in optimizer.state.items() for key, value in state.items()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        f"{names[p]}:{key}": value.detach().cpu()
+        for p, state in optimizer.state.items()
+        for key, value in state.items()
+    }
 
 
-def save_state(state_dir: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, totals: Totals, keep: int) -> None:
+def save_state(
+    state_dir: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, totals: Totals, keep: int
+) -> None:
     """Write the state after `step` steps; older states beyond the last `keep` are removed."""
     with atomic_directory(state_dir / f"step-{step:09d}") as directory:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         save_file(weights, directory / "model.safetensors")
         save_file(_optimizer_tensors(model, optimizer), directory / "optimizer.safetensors")
         save_file({"rng": torch.get_rng_state()}, directory / "rng.safetensors")
-        write_json(directory / "state.json", {"step": step, "totals": vars(totals), "torch": torch.__version__, "threads": torch.get_num_threads()})
+        write_json(
+            directory / "state.json",
+            {"step": step, "totals": vars(totals), "torch": torch.__version__, "threads": torch.get_num_threads()},
+        )
     for old in list_states(state_dir)[:-keep]:
         shutil.rmtree(old)
 
@@ -60,7 +69,9 @@ def load_state(directory: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         name, slot = key.rsplit(":", 1)
         parameter = names[name]
         # AdamW's step counter stays where torch made it; the moments live beside their parameter.
-        optimizer.state[parameter][slot] = value.clone() if value.ndim == 0 and parameter.device.type == "cpu" else value.to(parameter.device)
+        optimizer.state[parameter][slot] = (
+            value.clone() if value.ndim == 0 and parameter.device.type == "cpu" else value.to(parameter.device)
+        )
     torch.set_rng_state(load_file(directory / "rng.safetensors")["rng"])
     return info["step"], Totals(**info["totals"])
 
@@ -71,7 +82,9 @@ def resume(state_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
         try:
             return load_state(directory, model, optimizer)
         except Exception as error:  # any kind of damage: the state before it is as good, only older
-            log.warning("%s cannot be read (%s); falling back to the state before it", directory, str(error).splitlines()[0])
+            log.warning(
+                "%s cannot be read (%s); falling back to the state before it", directory, str(error).splitlines()[0]
+            )
             shutil.rmtree(directory)
     return 0, Totals()
 
@@ -84,14 +97,24 @@ def check_resume_from(path: Path, identity: dict[str, Any]) -> None:
     """
     file = path / "identity.json"
     if not file.is_file():
-        raise UserError(f"training.resume_from: {path}", "holds no training state", "name a folder under data/06_models/.state")
+        raise UserError(
+            f"training.resume_from: {path}", "holds no training state", "name a folder under data/06_models/.state"
+        )
     differences = _differences(read_json(file), canonical(identity))
     if differences:
-        raise UserError(f"training.resume_from: {path}", f"is another run's state: {'; '.join(differences[:3])}", "match the settings, or start afresh")
+        raise UserError(
+            f"training.resume_from: {path}",
+            f"is another run's state: {'; '.join(differences[:3])}",
+            "match the settings, or start afresh",
+        )
 
 
 def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     if isinstance(theirs, dict) and isinstance(ours, dict):
         keys = sorted(theirs.keys() | ours.keys())
-        return [line for key in keys for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)]
+        return [
+            line
+            for key in keys
+            for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
+        ]
     return [] if theirs == ours else [f"{path} is {theirs!r} there and {ours!r} here"]

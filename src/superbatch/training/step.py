@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,14 @@ def score(towers: Towers, batch: Batch, forward_batch: int) -> PairEmbeddings:
 
 
 def choose(
-    learner: PairEmbeddings | None, reference: Reference | None, rows: np.ndarray, num_select: int, rule: SelectionSettings, loss: str, seed: int, step: int
+    learner: PairEmbeddings | None,
+    reference: Reference | None,
+    rows: np.ndarray,
+    num_select: int,
+    rule: SelectionSettings,
+    loss: str,
+    seed: int,
+    step: int,
 ) -> Selection:
     """Select `num_select` of a scored super-batch by the rule; the noise is keyed by (seed, step, chunk, row).
 
@@ -94,13 +102,22 @@ def choose(
     if reference is not None and rule.criterion != "hard_learner":
         images, texts = (torch.from_numpy(array).to(device) for array in reference.embeddings.rows(rows))
         cached = PairEmbeddings(images, texts, reference.scale, reference.bias, "reference")
-    common = {"gain": rule.gain, "criterion": rule.criterion, "loss": loss, "seed": seed, "step": step, "rows": torch.from_numpy(rows)}
+    common: dict[str, Any] = {
+        "gain": rule.gain,
+        "criterion": rule.criterion,
+        "loss": loss,
+        "seed": seed,
+        "step": step,
+        "rows": torch.from_numpy(rows),
+    }
     if rule.method == "independent":
         return select_independently(learner, cached, num_select, **common)
     return select_jointly(learner, cached, num_select, num_chunks=rule.num_chunks, **common)
 
 
-def train_step(towers: Towers, batch: Batch, optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> dict[str, Tensor]:
+def train_step(
+    towers: Towers, batch: Batch, optimizer: torch.optim.Optimizer, settings: TrainingSettings
+) -> dict[str, Tensor]:
     """One optimiser step on a batch of b; returns loss and gradient norm as tensors (no host synchronisation)."""
     loss_function = contrastive_loss(settings.loss)
     image_bd, text_bd = towers.embed(batch)

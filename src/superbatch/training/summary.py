@@ -24,8 +24,12 @@ from superbatch.training.state import Totals
 def commit() -> str:
     """Return the git commit of the working directory, with + where files differ; empty outside git."""
     try:
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout.strip()
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         return head + ("+" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
@@ -62,7 +66,9 @@ def finish(job: Job, records: Records, totals: Totals, forward: ForwardFlops, pl
         "plan": plan,
         "digests": {"picks": picks_digest(records.read("picks")), "weights": weights},
         "flops": _flops(forward, totals, job.charges),
-        "seconds": {name: float(np.sum(ledger[name].to_numpy())) for name in ledger.column_names if name.startswith("seconds_")},
+        "seconds": {
+            name: float(np.sum(ledger[name].to_numpy())) for name in ledger.column_names if name.startswith("seconds_")
+        },
         "final": {row["name"]: row["value"] for row in evaluations if row["step"] == job.training.steps},
     }
     write_json(training_dir / "run.json", summary)
@@ -81,8 +87,9 @@ def _flops(forward: ForwardFlops, totals: Totals, charges: dict[str, float]) -> 
     }
 
 
-
-def import_summary(clip: ClipModel, run_hash: str, weights: str, source: Path, metrics: dict[str, float]) -> dict[str, Any]:
+def import_summary(
+    clip: ClipModel, run_hash: str, weights: str, source: Path, metrics: dict[str, float]
+) -> dict[str, Any]:
     """Tell an imported reference as a run of no steps: nothing was trained here, so nothing is charged for it."""
     forward = count_forward(clip)
     return {

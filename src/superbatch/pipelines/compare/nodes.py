@@ -59,4 +59,11 @@ def row(name: str, label: str, method: str, training: Path, evaluation: Path) ->
     kept = ("run_hash", "commit", "machine", "torch", "threads", "seed", "plan", "digests", "flops", "seconds")
     tests = {path.stem: read_json(path) for path in sorted(evaluation.glob("*.json"))}
     test = {f"{name}/{metric}": value for name, one in tests.items() for metric, value in one["metrics"].items()}
-    return {"run": name, "label": label, "method": method, **{key: summary[key] for key in kept}, "validation": summary["final"], "test": test}
+    return {
+        "run": name,
+        "label": label,
+        "method": method,
+        **{key: summary[key] for key in kept},
+        "validation": summary["final"],
+        "test": test,
+    }

@@ -17,13 +17,30 @@ def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
     """Return the stage; `--namespaces <run>` runs one of its runs alone."""
     runs = sum((compared(spec) for spec in specs), Pipeline([]))
     edges = [f"{spec.name}.{part}" for spec in specs for part in ("training", "evaluation")]
-    collect = node(collect_runs, inputs=["params:compare", *edges], outputs="compare.results", name="collect_runs", tags="reporting")
+    collect = node(
+        collect_runs,
+        inputs=["params:compare", *edges],
+        outputs="compare.results",
+        name="collect_runs",
+        tags="reporting",
+    )
     return runs + pipeline([collect])
 
 
 def compared(spec: RunSpec) -> Pipeline:
     """Return one run of the grid: its learner and its evaluation, under the run's name."""
-    parameters = {"template": "params:learner", "override": f"params:{spec.method}.learner", "compare": "params:compare", "storage": "params:storage"}
-    train = node(named(train_compared, spec.name), inputs=SHARED | parameters, outputs=["model", "training"], name="train", tags="training")
+    parameters = {
+        "template": "params:learner",
+        "override": f"params:{spec.method}.learner",
+        "compare": "params:compare",
+        "storage": "params:storage",
+    }
+    train = node(
+        named(train_compared, spec.name),
+        inputs=SHARED | parameters,
+        outputs=["model", "training"],
+        name="train",
+        tags="training",
+    )
     learner = pipeline([train], namespace=spec.name, inputs=set(SHARED.values()), parameters=set(parameters.values()))
     return learner + evaluation(spec.name)

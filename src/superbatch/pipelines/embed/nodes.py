@@ -13,7 +13,14 @@ from superbatch.stages import Staged, build_once
 FORMAT = 1  # raised when the same inputs give other features
 
 
-def embed_set(name: str, directory: Path, reference_model: Path, settings: dict[str, Any], learner: dict[str, Any], storage: dict[str, Any]) -> Staged:
+def embed_set(
+    name: str,
+    directory: Path,
+    reference_model: Path,
+    settings: dict[str, Any],
+    learner: dict[str, Any],
+    storage: dict[str, Any],
+) -> Staged:
     """Embed a set with the reference; tokenise its captions and pack its pixels in the views of reference and learner.
 
     Args:
@@ -36,5 +43,15 @@ def embed_set(name: str, directory: Path, reference_model: Path, settings: dict[
     def write(out: Path) -> None:
         write_features(name, manifest, load_checkpoint(reference_model), weights, view, out, embed)
 
-    decides = ["features", FORMAT, name, manifest.fingerprint, weights, view.config, view.tokenizer_name, embed.batch, embed.pack_limit_mb]
+    decides = [
+        "features",
+        FORMAT,
+        name,
+        manifest.fingerprint,
+        weights,
+        view.config,
+        view.tokenizer_name,
+        embed.batch,
+        embed.pack_limit_mb,
+    ]
     return build_once(f"{name} features", fingerprint(decides), Path(places.stages), write)

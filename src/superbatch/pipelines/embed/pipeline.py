@@ -21,4 +21,6 @@ def _node(name: str) -> Node:
         "learner": "params:learner",
         "storage": "params:storage",
     }
-    return node(named(embed_set, name), inputs=inputs, outputs=f"{name}.features", name=f"embed_{name}", tags="features")
+    return node(
+        named(embed_set, name), inputs=inputs, outputs=f"{name}.features", name=f"embed_{name}", tags="features"
+    )

@@ -10,7 +10,9 @@ from superbatch.files import fingerprint, read_json
 from superbatch.stages import STAMP, Staged, build_once
 
 
-def evaluate_model(run: str, model: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
+def evaluate_model(
+    run: str, model: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]
+) -> Staged:
     """Measure a run's model: one JSON file an evaluation set, with split, N and the checkpoint's fingerprint.
 
     Args:
@@ -29,9 +31,16 @@ def evaluate_model(run: str, model: Path, evaluation_sets: Path, settings: dict[
 
     def write(out: Path) -> None:
         clip = load_checkpoint(model)
-        evaluator = Evaluator.for_model(evaluation_sets, clip, evaluate.device, split=evaluate.split, batch_size=evaluate.batch)
+        evaluator = Evaluator.for_model(
+            evaluation_sets, clip, evaluate.device, split=evaluate.split, batch_size=evaluate.batch
+        )
         clip.model.to(evaluator.device)
         evaluate_to_files(evaluator, clip.model, evaluate.split, out, checkpoint=weights, model_name=run)
 
     sets = read_json(evaluation_sets / STAMP)["fingerprint"]
-    return build_once(f"{run} evaluation", fingerprint(["evaluation", RESULT_FORMAT, run, weights, sets, evaluate.split]), Path(places.stages), write)
+    return build_once(
+        f"{run} evaluation",
+        fingerprint(["evaluation", RESULT_FORMAT, run, weights, sets, evaluate.split]),
+        Path(places.stages),
+        write,
+    )

@@ -17,6 +17,13 @@ def create_pipeline(runs: Iterable[str]) -> Pipeline:
 
 def evaluation(run: str) -> Pipeline:
     """Return the evaluation of one run's model."""
-    inputs = {"model": "model", "evaluation_sets": "evaluation.sets", "settings": "params:evaluate", "storage": "params:storage"}
+    inputs = {
+        "model": "model",
+        "evaluation_sets": "evaluation.sets",
+        "settings": "params:evaluate",
+        "storage": "params:storage",
+    }
     measure = node(named(evaluate_model, run), inputs=inputs, outputs="evaluation", name="evaluate", tags="evaluation")
-    return pipeline([measure], namespace=run, inputs={"evaluation.sets"}, parameters={"params:evaluate", "params:storage"})
+    return pipeline(
+        [measure], namespace=run, inputs={"evaluation.sets"}, parameters={"params:evaluate", "params:storage"}
+    )

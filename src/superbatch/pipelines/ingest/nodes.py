@@ -44,7 +44,9 @@ def ingest_evaluation(simweb: Path, settings: dict[str, Any], storage: dict[str,
                 validate(f"ingest.evaluation.{name}", summary, ingest.evaluation[name].expect, out / name / split)
 
     thresholds = {name: one.expect for name, one in ingest.evaluation.items()}
-    return build_once("evaluation sets", fingerprint(["evaluation", FORMAT, sets, _evaluation_files(sets), thresholds]), stages, write)
+    return build_once(
+        "evaluation sets", fingerprint(["evaluation", FORMAT, sets, _evaluation_files(sets), thresholds]), stages, write
+    )
 
 
 def _ingest_set(name: str, settings: SetSettings, jobs: int, storage: dict[str, Any]) -> Staged:
@@ -82,5 +84,7 @@ def _evaluation_files(sets: dict[str, tuple[str, dict[str, str]]]) -> list[list[
     """Sign the shards of all splits, and the text files beside them: class names and templates decide a result too."""
     from superbatch.evaluation.sets import split_shards
 
-    files = [file for root, splits in sets.values() for folder in splits.values() for file in split_shards(root, folder)]
+    files = [
+        file for root, splits in sets.values() for folder in splits.values() for file in split_shards(root, folder)
+    ]
     return signed(files + [file for root, _ in sets.values() for file in sorted(Path(root).glob("*.txt"))])

@@ -37,5 +37,15 @@ def train_learner(
         The checkpoint and the run's records.
     """
     places = read(Storage, storage, "storage")
-    inputs = Inputs(pool, pool_features, curated, curated_features, reference_model, reference_training, evaluation_sets, Path(places.state), Path(places.stages))
+    inputs = Inputs(
+        pool,
+        pool_features,
+        curated,
+        curated_features,
+        reference_model,
+        reference_training,
+        evaluation_sets,
+        Path(places.state),
+        Path(places.stages),
+    )
     return train_staged(build_job(method, learner_settings(template, override, method), inputs), inputs.stages_root)

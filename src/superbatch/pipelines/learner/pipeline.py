@@ -29,7 +29,13 @@ def create_pipeline(methods: Iterable[str]) -> Pipeline:
 def learner(method: str) -> Pipeline:
     """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it."""
     parameters = {"template": "params:template", "override": "params:learner", "storage": "params:storage"}
-    train = node(named(train_learner, method), inputs=SHARED | parameters, outputs=["model", "training"], name="train", tags="training")
+    train = node(
+        named(train_learner, method),
+        inputs=SHARED | parameters,
+        outputs=["model", "training"],
+        name="train",
+        tags="training",
+    )
     return pipeline(
         [train],
         namespace=method,

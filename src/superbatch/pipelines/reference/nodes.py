@@ -11,7 +11,9 @@ from superbatch.pipelines.learner.runs import make_evaluate, train_staged
 from superbatch.stages import Staged
 
 
-def train_reference(curated: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]) -> tuple[Staged, Staged]:
+def train_reference(
+    curated: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]
+) -> tuple[Staged, Staged]:
     """Train the reference on the curated set, or import an open_clip checkpoint (`import_from`).
 
     Args:

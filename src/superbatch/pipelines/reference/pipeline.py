@@ -9,6 +9,13 @@ from superbatch.pipelines.reference.nodes import train_reference
 
 def create_pipeline() -> Pipeline:
     """Return the stage: the curated set in, the reference's checkpoint and records out."""
-    inputs = {"curated": "curated.set", "evaluation_sets": "evaluation.sets", "settings": "params:reference", "storage": "params:storage"}
+    inputs = {
+        "curated": "curated.set",
+        "evaluation_sets": "evaluation.sets",
+        "settings": "params:reference",
+        "storage": "params:storage",
+    }
     outputs = ["reference.model", "reference.training"]
-    return pipeline([node(train_reference, inputs=inputs, outputs=outputs, name="train", namespace="reference", tags="training")])
+    return pipeline(
+        [node(train_reference, inputs=inputs, outputs=outputs, name="train", namespace="reference", tags="training")]
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,17 @@ from superbatch.config import ReportSettings, read
 if TYPE_CHECKING:
     from superbatch.reporting import Report
 
-log = logging.getLogger(__name__)
 THUMBNAIL = 64  # pixels a side of the gallery's images
 
 
-def report(main: str | None, simweb: Path, pool: Path, runs: dict[str, Callable[[], Path]], settings: dict[str, Any], *edges: Path) -> dict[str, Any]:
+def report(
+    main: str | None,
+    simweb: Path,
+    pool: Path,
+    runs: dict[str, Callable[[], Path]],
+    settings: dict[str, Any],
+    *edges: Path,
+) -> dict[str, Any]:
     """Put all runs found beside each other.
 
     Args:
@@ -36,11 +41,12 @@ def report(main: str | None, simweb: Path, pool: Path, runs: dict[str, Callable[
     wanted = read(ReportSettings, settings, "report")
     made = gather(main, simweb, pool, runs, wanted)
     text = made.text()
-    log.info("Results:\n%s", text)
     return {"summary": text + "\n", "table": made.table, "metrics": made.metrics(), "page": render(made)} | made.plots()
 
 
-def gather(main: str | None, simweb: Path, pool: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings) -> Report:
+def gather(
+    main: str | None, simweb: Path, pool: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings
+) -> Report:
     """Open what the report is made from."""
     from superbatch.data.manifest import read_manifest
     from superbatch.data.reader import ImageReader

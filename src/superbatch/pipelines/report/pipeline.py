@@ -9,7 +9,17 @@ from kedro.pipeline import Pipeline, node, pipeline
 from superbatch.pipelines.naming import named
 from superbatch.pipelines.report.nodes import report
 
-OUTPUTS = ("summary", "table", "metrics", "accuracy_by_steps", "accuracy_by_samples", "accuracy_by_flops", "accuracy_by_seconds", "purity", "page")
+OUTPUTS = (
+    "summary",
+    "table",
+    "metrics",
+    "accuracy_by_steps",
+    "accuracy_by_samples",
+    "accuracy_by_flops",
+    "accuracy_by_seconds",
+    "purity",
+    "page",
+)
 
 
 def create_pipeline(methods: Iterable[str] = ()) -> Pipeline:
@@ -24,5 +34,7 @@ def create_pipeline(methods: Iterable[str] = ()) -> Pipeline:
     edges = [f"{run}.{part}" for run in runs for part in ("training", "evaluation")]
     inputs = ["simweb", "pool.set", "runs", "params:report", *edges]
     outputs = {name: f"report.{name}" for name in OUTPUTS}
-    written = node(named(report, methods[0] if methods else None), inputs=inputs, outputs=outputs, name="report", tags="reporting")
+    written = node(
+        named(report, methods[0] if methods else None), inputs=inputs, outputs=outputs, name="report", tags="reporting"
+    )
     return pipeline([written])

@@ -38,7 +38,11 @@ def render_simweb(settings: dict[str, Any], ingest: dict[str, Any], storage: dic
 
 def is_used(ingest: IngestSettings) -> bool:
     """Tell whether any set is read from a folder called simweb."""
-    specs = [shards for one in (ingest.pool, ingest.curated) for shards in ([one.shards] if isinstance(one.shards, str) else one.shards)]
+    specs = [
+        shards
+        for one in (ingest.pool, ingest.curated)
+        for shards in ([one.shards] if isinstance(one.shards, str) else one.shards)
+    ]
     return any("simweb" in Path(spec).parts for spec in [*specs, *(one.root for one in ingest.evaluation.values())])
 
 

@@ -1,0 +1,59 @@
+# Two commands: `make jest` runs everything on the embedded default, `make test` tests it. Both make .venv on first use.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+export GX_ANALYTICS_ENABLED := false
+
+.PHONY: help install jest quick test test-all lint format lock viz repro clean
+.DEFAULT_GOAL := help
+
+help:  ## show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+install: $(STAMP)  ## make .venv from requirements.lock
+
+# The stamp comes last: an environment that was interrupted half-way, or is older than the lock file, is made anew.
+$(STAMP): requirements.lock
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --requirement requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+jest: $(STAMP)  ## run JEST and uniform on the embedded default; ends with a table and the report's place
+	$(BIN)/kedro run --pipeline=jest
+
+quick: $(STAMP)  ## the same chain in miniature (conf/quick)
+	$(BIN)/kedro run --pipeline=jest --env=quick
+
+test: $(STAMP)  ## the tests
+	$(BIN)/python -m pytest
+
+test-all: $(STAMP)  ## the tests, with the slow ones and those that need real data
+	$(BIN)/python -m pytest -m ""
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(STAMP)  ## renew requirements.lock from pyproject.toml; packages keep their versions where they can
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file=requirements.lock pyproject.toml
+
+viz: $(STAMP)  ## the pipelines and their figures in the browser
+	$(BIN)/kedro viz run
+
+repro: $(STAMP)  ## what DVC finds out of date
+	$(BIN)/dvc repro
+
+clean:  ## remove the environment; data/ stays
+	rm -rf $(VENV)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
+
+from superbatch import pipeline_registry
+from superbatch.pipelines.compare.grid import expand
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def base_parameters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setattr(pipeline_registry, "_parameters", None)
+    yield
+
+
+def test_names() -> None:
+    names = set(pipeline_registry.register_pipelines())
+    assert {"jest", "uniform", "filtered", "independent", "__default__"} <= names
+    assert set(pipeline_registry.STAGES) <= names
+
+
+def test_a_chain_is_all_stages_and_jest_has_uniform_beside_it() -> None:
+    pipelines = pipeline_registry.register_pipelines()
+    nodes = {node.name for node in pipelines["jest"].nodes}
+    runs = {f"{run}.{what}" for run in ("jest", "uniform") for what in ("train", "evaluate")}
+    assert nodes == runs | {
+        "render_simweb", "ingest_pool", "ingest_curated", "ingest_evaluation", "reference.train", "reference.evaluate",
+        "embed_pool", "embed_curated", "report",
+    }  # fmt: skip
+    assert {node.namespace for node in pipelines["filtered"].nodes} == {None, "reference", "filtered"}
+    assert {node.name for node in pipelines["__default__"].nodes} == nodes
+    assert pipelines["jest"].nodes[-1].name == "report"
+    assert data_inputs(pipelines["jest"]) == {"runs"}
+
+
+def data_inputs(pipeline) -> set[str]:
+    return {name for name in pipeline.inputs() if not name.startswith("params:")}
+
+
+def test_stages_side_by_side_are_the_chain() -> None:
+    pipelines = pipeline_registry.register_pipelines()
+    chain = {node.name for node in pipelines["jest"].nodes}
+    stages = {node.name for stage in pipeline_registry.STAGES if stage != "compare" for node in pipelines[stage].nodes}
+    assert chain <= stages
+
+
+@pytest.mark.parametrize("name", ["jest", "compare", "learner", "report"])
+def test_every_data_set_is_in_the_catalog(name: str) -> None:
+    loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
+    catalog = DataCatalog.from_config(loader["catalog"])
+    for dataset in pipeline_registry.register_pipelines()[name].datasets():
+        assert dataset.startswith("params:") or dataset in catalog, dataset
+
+
+def test_a_session_brings_its_own_methods_and_runs() -> None:
+    runs = [{"method": "mine", "filter_ratio": 0.5, "steps": [4, 2], "seeds": [0]}]
+    pipeline_registry.configure({"mine": {"learner": {}}, "compare": {"runs": runs}})
+    pipelines = pipeline_registry.register_pipelines()
+    assert "mine" in pipelines
+    assert "jest" not in pipelines
+    names = [spec.name for spec in expand(runs)]
+    assert names == ["mine-f0.5-T4-s0", "mine-f0.5-T2-s0"]
+    alone = pipelines["compare"].only_nodes_with_namespaces([names[1]])
+    assert {node.name for node in alone.nodes} == {f"{names[1]}.train", f"{names[1]}.evaluate"}
+    assert f"{names[1]}.model" in alone.all_outputs()

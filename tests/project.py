@@ -1,0 +1,39 @@
+"""A fresh project for tests that run commands: the configuration, and a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {
+    **os.environ,
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+}
+
+
+def copy_project(target: Path) -> Path:
+    """Copy what a project needs besides the installed package."""
+    shutil.copytree(
+        PROJECT / "conf", target / "conf", ignore=lambda _, names: [name for name in names if name == "local"]
+    )
+    for folder in ("conf/local", "src", "data"):
+        (target / folder).mkdir()
+    for file in ("pyproject.toml", ".telemetry"):
+        shutil.copy(PROJECT / file, target)
+    return target
+
+
+def command(folder: Path, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the environment (kedro, dvc) in a folder."""
+    done = subprocess.run(
+        arguments, cwd=folder, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    return done

@@ -1,0 +1,127 @@
+"""`kedro run` as a user meets it: both spellings, and every mistake one line and exit code 1."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+from kedro.io import DatasetError
+
+from superbatch.cli import one_line_errors, told
+from superbatch.errors import UserError
+from tests.project import command, copy_project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return command(project, "kedro", *arguments, check=False, **environment)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--pipelines=jst"], "--pipelines=jst: no such pipeline; did you mean jest? known: "),
+        (
+            ["--pipeline=embed"],
+            "curated.set: data/02_intermediate/curated: not there yet, or not finished; run `kedro run --pipelines=ingest` first",
+        ),
+        (
+            ["--pipelines=learner", "--namespaces=jest", "--params=jest.learner.selction.gain=3"],
+            "jest.learner.selction: unknown parameter; did you",
+        ),
+        (
+            ["--pipeline=simweb", "--params=learner.selection.method=joint,learner.selection.filter_ratio=0.0"],
+            "learner.selection.filter_ratio: f = 0",
+        ),
+        (
+            ["--pipeline=ingest", "--params=ingest.pool.shards=nowhere/*.tar"],
+            "simweb: data/01_raw/simweb: not there yet",
+        ),
+        (
+            ["--pipelines=simweb", "--namespaces=foo"],
+            "Pipeline does not contain nodes with the following namespaces: ['foo']",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(project: Path, arguments: list[str], line: str) -> None:
+    done = kedro(project, "run", *arguments)
+    assert done.returncode == 1
+    said = (done.stdout + done.stderr).strip().splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith(f"Error: {line}")
+
+
+def test_traceback_on_request(project: Path) -> None:
+    assert "Traceback" in kedro(project, "run", "--pipeline=embed", SUPERBATCH_TRACEBACK="1").stderr
+
+
+def test_a_broken_yaml_is_one_line(project: Path) -> None:
+    broken = project / "conf" / "local" / "parameters_broken.yml"
+    broken.write_text("learner: [\n")
+    try:
+        done = kedro(project, "run", "--pipeline=simweb")
+    finally:
+        broken.unlink()
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "parameters_broken.yml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_both_spellings_work_from_a_sub_folder_without_a_warning(project: Path) -> None:
+    """With shards elsewhere nothing is rendered, so that the stage is quick."""
+    elsewhere = "ingest.pool.shards=a.tar,ingest.curated.shards=b.tar,ingest.evaluation.classification.root=c,ingest.evaluation.retrieval.root=d"
+    for spelling in ("--pipeline", "--pipelines"):
+        done = kedro(project / "data", "run", spelling, "simweb", "--params", elsewhere)
+        assert done.returncode == 0, done.stderr
+        assert "deprecated" not in (done.stdout + done.stderr).lower()
+        assert (project / "data" / "01_raw" / "simweb" / "README.txt").is_file()
+
+
+def test_help_names_upstreams_options(project: Path) -> None:
+    said = kedro(project, "run", "--help").stdout
+    for option in (
+        "--pipeline",
+        "--pipelines",
+        "--namespaces",
+        "--params",
+        "--tags",
+        "--from-nodes",
+        "--env",
+        "--traceback",
+    ):
+        assert option in said
+
+
+def wrapped(inner: Exception) -> Exception:
+    try:
+        try:
+            raise inner
+        except Exception as error:
+            raise DatasetError("Failed while loading data from data set x.\nmore") from error
+    except DatasetError as outer:
+        return outer
+
+
+def test_a_user_error_is_found_where_kedro_wrapped_it() -> None:
+    assert told(wrapped(UserError("a.tar", "is cut short", "fetch it again"))) == "a.tar: is cut short; fetch it again"
+    assert told(wrapped(OSError("disk"))) == "Failed while loading data from data set x. more"
+    assert told(RuntimeError("a bug")) is None
+    assert told(ValueError("a bug")) is None
+
+
+def test_bugs_keep_their_traceback_and_ctrl_c_says_how_to_go_on() -> None:
+    with pytest.raises(RuntimeError), one_line_errors(traceback=False):
+        raise RuntimeError("a bug")
+    with pytest.raises(UserError), one_line_errors(traceback=True):
+        raise UserError("a", "b")
+    with pytest.raises(click.ClickException) as stopped, one_line_errors(traceback=False):
+        raise KeyboardInterrupt
+    assert stopped.value.exit_code == 130
+    assert "same command again" in stopped.value.message

@@ -1,0 +1,133 @@
+"""dvc.yaml and the catalog agree: the same paths, written by the same stages, read by those that depend on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from superbatch import pipeline_registry
+
+PROJECT = Path(__file__).parents[1]
+NOT_PRODUCED = {"conf/models"}  # inputs that people write
+ALL_RUNS = "data/07_model_output"  # the report reads whatever lies there
+
+
+@pytest.fixture(scope="module")
+def parameters() -> dict[str, Any]:
+    return OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")["parameters"]
+
+
+@pytest.fixture(scope="module")
+def catalog() -> DataCatalog:
+    loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
+    return DataCatalog.from_config(loader["catalog"])
+
+
+def stages(file: Path, methods: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stages of a dvc.yaml with their matrix over methods spelled out."""
+    for name, stage in yaml.safe_load(file.read_text())["stages"].items():
+        if "matrix" not in stage:
+            yield name, stage
+            continue
+        assert stage["matrix"] == {"method": "${methods}"}
+        for method in methods:
+            yield f"{name}@{method}", yaml.safe_load(yaml.safe_dump(stage).replace("${item.method}", method))
+
+
+def all_stages() -> dict[str, dict[str, Any]]:
+    methods = yaml.safe_load((PROJECT / "conf/base/parameters_methods.yml").read_text())["methods"]
+    return {**dict(stages(PROJECT / "dvc.yaml", methods)), **dict(stages(PROJECT / "benchmarks/dvc.yaml", methods))}
+
+
+STAGES = all_stages()
+each_stage = pytest.mark.parametrize("name", STAGES)
+
+
+def pipeline_of(stage: dict[str, Any], parameters: dict[str, Any]) -> Pipeline:
+    """The Kedro pipeline that a stage's command runs."""
+    options = dict(word.split("=") for word in stage["cmd"].split() if word.startswith("--"))
+    assert stage["cmd"].startswith("kedro run --pipelines=")
+    pipeline_registry.configure(parameters)
+    pipeline = pipeline_registry.register_pipelines()[options["--pipelines"]]
+    namespace = options.get("--namespaces")
+    return pipeline.only_nodes_with_namespaces([namespace]) if namespace else pipeline
+
+
+def path_of(name: str, catalog: DataCatalog) -> str:
+    dataset = catalog.get(name)
+    path = Path(str(getattr(dataset, "_filepath", None) or dataset._path))
+    return path.relative_to(PROJECT).as_posix() if path.is_absolute() else path.as_posix()
+
+
+def data_sets(names: set[str]) -> set[str]:
+    return {name for name in names if not name.startswith("params:") and name != "parameters"}
+
+
+def written(stage: dict[str, Any]) -> set[str]:
+    return {str(out) for part in ("outs", "metrics") for out in stage.get(part, [])}
+
+
+@each_stage
+def test_outs_are_what_the_pipeline_writes(name: str, parameters: dict[str, Any], catalog: DataCatalog) -> None:
+    pipeline = pipeline_of(STAGES[name], parameters)
+    outputs = data_sets(pipeline.outputs())
+    if (
+        name == "compare"
+    ):  # its runs are by-products, their names made from the grid; the table of their outcomes is what counts
+        outputs = {"compare.results"}
+    assert written(STAGES[name]) == {path_of(output, catalog) for output in outputs}
+
+
+@each_stage
+def test_deps_are_what_the_pipeline_reads(name: str, parameters: dict[str, Any], catalog: DataCatalog) -> None:
+    pipeline = pipeline_of(STAGES[name], parameters)
+    deps = set(STAGES[name].get("deps", [])) - NOT_PRODUCED
+    assert deps == {path_of(read, catalog) for read in data_sets(pipeline.inputs())}
+
+
+@each_stage
+def test_params_are_what_the_pipeline_reads(name: str, parameters: dict[str, Any]) -> None:
+    declared: set[str] = set()
+    for entry in STAGES[name]["params"]:
+        for file, keys in entry.items():
+            content = yaml.safe_load((PROJECT / file).read_text())
+            declared |= set(keys or content)
+            for key in keys or []:
+                block = content
+                for part in key.split("."):
+                    block = block[part]  # KeyError: DVC would watch a key that is not there
+    used = {
+        read.removeprefix("params:")
+        for read in pipeline_of(STAGES[name], parameters).inputs()
+        if read.startswith("params:")
+    }
+    roots = {key.split(".")[0] for key in used} - {"storage"}  # where working folders are decides nothing
+    assert roots <= {key.split(".")[0] for key in declared}
+    assert "data" in declared  # conf/base/globals.yml: where everything is
+
+
+def test_directories_of_two_stages_never_nest() -> None:
+    outs = sorted((out, name) for name, stage in STAGES.items() for out in written(stage))
+    assert len({out for out, _ in outs}) == len(outs)
+    for one, first in outs:
+        for other, second in outs:
+            assert not other.startswith(one + os.sep), f"{second} writes into {first}'s {one}"
+
+
+def test_every_dependency_is_some_stages_out() -> None:
+    outs = {out for stage in STAGES.values() for out in written(stage)}
+    deps = {dep for stage in STAGES.values() for dep in stage.get("deps", [])}
+    assert deps - outs - NOT_PRODUCED == {ALL_RUNS}
+
+
+def test_parameter_files_are_literal() -> None:
+    for file in (PROJECT / "conf" / "base").glob("parameters*.yml"):
+        assert "${" not in file.read_text(), f"{file.name}: DVC cannot sweep over interpolations"

@@ -1,0 +1,114 @@
+"""The house of DESIGN.md: who may import whom, and that the core stands alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "superbatch"
+GROUND = {"__init__", "errors", "files", "progress", "options", "stages", "config"}
+FLOORS = [
+    GROUND,
+    {"selection", "losses", "models", "data"},
+    {"simweb", "training", "evaluation", "curation"},
+    {"dnc", "reporting", "datasets"},
+    {"pipelines"},
+    {"hooks", "settings", "pipeline_registry", "cli"},
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+SHARED = {("selection", "losses")}  # they may share pair losses
+KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py"}
+FRAMEWORKS = {"kedro", "kedro_datasets", "dvc", "great_expectations", "pydantic"}
+CORE = ["selection", "losses", "models", "data", "simweb", "training", "evaluation", "reporting", "curation"]
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names of everything a file imports, inside functions and for type checking too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room_of(file: Path) -> str:
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return parts[0]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_nothing_imports_upwards_or_sideways(file: Path) -> None:
+    room = room_of(file)
+    others = {name.split(".")[1] for name in imports(file) if name.startswith("superbatch.")} & set(FLOOR) - {room}
+    for other in others:
+        sideways_is_fine = room in GROUND or room in KEDRO_FILES or FLOOR[room] == 5 or (room, other) in SHARED
+        assert FLOOR[other] < FLOOR[room] or (FLOOR[other] == FLOOR[room] and sideways_is_fine), (
+            f"{room} imports {other}"
+        )
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room_of(file) for file in FILES} <= set(FLOOR)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_frameworks_stay_in_their_places(file: Path) -> None:
+    used = {name.split(".")[0] for name in imports(file)} & FRAMEWORKS
+    place = file.relative_to(SOURCE)
+    allowed: set[str] = set()
+    if place.parts[0] in ("pipelines", "datasets") or place.name in KEDRO_FILES:
+        allowed = {"kedro", "kedro_datasets"}
+    elif place.as_posix() == "curation/expectations.py":
+        allowed = {"great_expectations"}
+    elif place.name == "config.py":
+        allowed = {"pydantic"}
+    assert used <= allowed
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if room_of(f) in CORE], ids=lambda file: str(file.relative_to(SOURCE))
+)
+def test_the_core_takes_plain_settings(file: Path) -> None:
+    assert not any(name.startswith("superbatch.config") for name in imports(file))
+
+
+ALONE = """
+import importlib, pkgutil, sys
+for name in {frameworks!r}:
+    sys.modules[name] = None  # importing it fails
+import superbatch
+for room in {rooms!r}:
+    package = importlib.import_module(f"superbatch.{{room}}")
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+"""
+
+
+def test_the_core_imports_without_the_frameworks() -> None:
+    run_python(ALONE.format(frameworks=sorted(FRAMEWORKS), rooms=CORE))
+
+
+LIGHT = """
+import sys
+from superbatch.pipeline_registry import register_pipelines
+from superbatch.datasets import DirectoryDataset
+pipelines = register_pipelines()
+assert all(len(pipelines[name].nodes) for name in pipelines)
+heavy = {"torch", "torchvision", "open_clip", "matplotlib", "sklearn", "great_expectations", "pandas", "pyarrow"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_building_every_pipeline_imports_nothing_heavy() -> None:
+    run_python(LIGHT)
+
+
+def run_python(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SOURCE.parents[1])
+    assert done.returncode == 0, done.stderr
