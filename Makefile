@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Two workers with one thread each: the tests are many and small.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -31,10 +33,10 @@ quick: $(STAMP)  ## the same chain in miniature (conf/quick)
 	$(BIN)/kedro run --pipeline=jest --env=quick
 
 test: $(STAMP)  ## the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(STAMP)  ## the tests, with the slow ones and those that need real data
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

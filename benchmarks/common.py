@@ -1,4 +1,4 @@
-"""What every benchmark shares: options, the machine and commit, interleaved timing, peak memory, the closing line of JSON."""
+"""What every benchmark shares: options, machine and commit, interleaved timing, peak memory, the line of JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def commit() -> str:
 
 
 def interleaved(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contender's `repeats` calls, taken in turns (each round from another start) after one call to warm up."""
+    """Seconds of each contender's `repeats` calls, in turns (each round from another start), after a warm-up call."""
     for call in contenders.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}

@@ -1,9 +1,11 @@
-"""The matrix forms of joint selection that ours is measured against. They draw on our noise, so that picks can be compared.
+"""The matrix forms of joint selection that ours is measured against. They draw on our noise, so that picks can be
+compared.
 
-`printed_*` follow the paper's pseudo-code (Algorithms 1-3): all B x B pair scores, and everything about the chosen recomputed
-from them by masks for every chunk. Only the draw is put right (docs/selection.md).
+`printed_*` follow the paper's pseudo-code (Algorithms 1-3): all B x B pair scores, and everything about the chosen
+recomputed from them by masks for every chunk. Only the draw is put right (docs/selection.md).
 `masked_sigmoid` spares it the identity matrix. `running_*` are what a competent
-programmer makes of it: the same matrices, made once, and running sums (or log-sum-exps) over the newly chosen rows and columns.
+programmer makes of it: the same matrices, made once, and running sums (or log-sum-exps) over the newly chosen rows and
+columns.
 """
 
 from __future__ import annotations

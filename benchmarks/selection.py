@@ -2,9 +2,10 @@
 
     python benchmarks/selection.py [--quick] [--json FILE] [--threads N]
 
-Figures (DESIGN.md, "Numbers to hold"), sigmoid loss, float32, B=8,192, b=1,638, d=512, N=16, gain 100: speed against the
-printed matrix algorithm and against a matrix form with running sums, peak extra memory against both, and whether the picks
-are the same (in float64 equal, in float32 Jaccard >= 0.999 to float64's). Then the softmax loss, and small trainings' sizes.
+Figures (DESIGN.md, "Numbers to hold"), sigmoid loss, float32, B=8,192, b=1,638, d=512, N=16, gain 100: speed against
+the printed matrix algorithm and against a matrix form with running sums, peak extra memory against both, and whether
+the picks are the same (in float64 equal, in float32 Jaccard >= 0.999 to float64's). Then the softmax loss, and small
+trainings' sizes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ QUICK = [
 
 
 def embeddings(count: int, dim: int, seed: int, dtype: torch.dtype = torch.float32) -> Pair:
-    """A super-batch as in training: concepts in clusters, a third of the captions another image's, a learner less sure than the reference."""
+    """A super-batch as in training: concepts in clusters, a third of the captions another image's."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:

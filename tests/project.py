@@ -14,6 +14,7 @@ ENVIRONMENT = {
     **os.environ,
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
+    "OMP_NUM_THREADS": "1",
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
 }
 

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kedro.config import OmegaConfigLoader
 
 from superbatch import config
 from superbatch.config import IngestSettings, check_parameters, learner_settings, merge, method_names, read
 from superbatch.errors import UserError
 from superbatch.options import LearnerSettings, ReferenceSettings, SimwebSettings
+from superbatch.pipelines.simweb.nodes import is_used
 
 PROJECT = Path(__file__).parents[1]
 
@@ -164,3 +166,18 @@ def test_a_new_block_is_a_new_method() -> None:
     check_parameters(given)
     assert "mine" in method_names(given)
     assert not set(method_names(given)) & set(config.SECTIONS)
+
+
+def test_an_environment_drops_an_evaluation_set_by_null() -> None:
+    changed = change(parameters(), "ingest.evaluation", {"retrieval": None, "birds": {"root": "eval/birds"}})
+    assert set(read(IngestSettings, changed["ingest"], "ingest").evaluation) == {"classification", "birds"}
+    nothing = change(parameters(), "ingest.evaluation", {"retrieval": None, "classification": None})
+    with pytest.raises(UserError, match=r"^ingest.evaluation: \{\}: dictionary should have at least 1 item"):
+        read(IngestSettings, nothing["ingest"], "ingest")
+
+
+def test_the_readmes_example_is_valid() -> None:
+    block = (PROJECT / "conf" / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    given = merge(parameters(), yaml.safe_load(block))
+    check_parameters(given)
+    assert not is_used(read(IngestSettings, given["ingest"], "ingest"))

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from superbatch.errors import UserError
 from superbatch.options import EmbedSettings, LearnerSettings, ReferenceSettings, SimwebSettings
@@ -71,14 +71,19 @@ class IngestSettings(_Strict):
 
     Attributes:
         pool, curated: training sets.
-        evaluation: evaluation sets; the names are the prefixes of their metrics.
+        evaluation: evaluation sets; the names are the prefixes of their metrics. An environment drops one of the base's by null.
         jobs: processes that read shards.
     """
 
     pool: SetSettings
     curated: SetSettings
-    evaluation: dict[str, EvaluationSetSettings]
+    evaluation: dict[str, EvaluationSetSettings] = Field(min_length=1)
     jobs: int = Field(2, ge=1)
+
+    @field_validator("evaluation", mode="before")
+    @classmethod
+    def _without_dropped_sets(cls, sets: Any) -> Any:
+        return {name: one for name, one in sets.items() if one is not None} if isinstance(sets, dict) else sets
 
 
 class EvaluateSettings(_Strict):

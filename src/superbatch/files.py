@@ -105,8 +105,12 @@ def _flush(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def expand_shards(spec: str | list[str]) -> list[Path]:
+def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Path]:
     """List the shards that a glob, a brace pattern (`pool/{00000..00039}.tar`) or a list of them names, in order.
+
+    Args:
+        spec: the pattern or patterns, relative to the working directory.
+        setting: where it stands in the parameters, for messages.
 
     Raises:
         UserError: a pattern that matches nothing, or a named shard that does not exist.
@@ -118,10 +122,11 @@ def expand_shards(spec: str | list[str]) -> list[Path]:
         for name in braceexpand(pattern):
             hits = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]
             if not hits or not all(os.path.isfile(hit) for hit in hits):
+                missing = next((hit for hit in hits if not os.path.isfile(hit)), name)
                 raise UserError(
-                    name, "no such shard", f"check the shards setting {pattern!r} (relative to the project)"
+                    setting, f"{missing}: no such shard", "correct the path (it counts from the project's folder)"
                 )
             found += [Path(hit) for hit in hits]
     if not found:
-        raise UserError("shards", "the list is empty", "name at least one .tar")
+        raise UserError(setting, "the list is empty", "name at least one .tar")
     return list(dict.fromkeys(found))

@@ -70,3 +70,18 @@ def test_a_session_brings_its_own_methods_and_runs() -> None:
     alone = pipelines["compare"].only_nodes_with_namespaces([names[1]])
     assert {node.name for node in alone.nodes} == {f"{names[1]}.train", f"{names[1]}.evaluate"}
     assert f"{names[1]}.model" in alone.all_outputs()
+
+
+def test_layers_of_kedro_viz_follow_the_data() -> None:
+    """Kedro-Viz hides all layers if there is a cycle among them."""
+    order = ["raw", "intermediate", "reference", "feature", "models", "model_output", "reporting"]
+    loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
+    catalog = DataCatalog.from_config(loader["catalog"])
+
+    def layer(name: str) -> int:
+        return order.index(catalog.get(name).metadata["kedro-viz"]["layer"])
+
+    for pipeline in (pipeline_registry.register_pipelines()[name] for name in ("jest", "compare")):
+        for node in pipeline.nodes:
+            before = [layer(name) for name in node.inputs if not name.startswith("params:")]
+            assert all(max(before, default=0) <= layer(name) for name in node.outputs), node.name

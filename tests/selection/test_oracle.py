@@ -49,7 +49,7 @@ def repeated(pairs: PairEmbeddings, distinct: int) -> PairEmbeddings:
 
 
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_any_shape(data: st.DataObject) -> None:
     count, dim = data.draw(st.integers(1, 45)), data.draw(st.integers(1, 9))
     num_select, distinct = data.draw(st.integers(1, count)), data.draw(st.integers(1, count))
@@ -78,7 +78,7 @@ def test_identical_embeddings_are_drawn_evenly_and_completely(loss: str) -> None
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_the_contract_holds_in_every_type(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 70))
     num_select, num_chunks = data.draw(st.integers(1, count)), data.draw(st.integers(1, 80))

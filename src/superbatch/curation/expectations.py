@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from superbatch.data.reasons import REASONS
@@ -44,7 +45,9 @@ def summary_figures(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def validate_set(
-    summary: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, float]] | None = None
+    summary: Mapping[str, Any],
+    thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    setting: str = "thresholds",
 ) -> dict[str, Any]:
     """Judge a set by its summary.
 
@@ -52,6 +55,7 @@ def validate_set(
         summary: what `data.ingest.ingest` returned.
         thresholds: figure -> {min, max}, either or both; DEFAULT_THRESHOLDS if None. Figures are those of
         `summary_figures`.
+        setting: where the thresholds stand in the parameters, for messages.
 
     Returns:
         `success`; `failures`, one line for each expectation that is not met; `figures`; `result`, Great Expectations'
@@ -63,13 +67,13 @@ def validate_set(
     thresholds = DEFAULT_THRESHOLDS if thresholds is None else thresholds
     figures = summary_figures(summary)
     for name, bounds in thresholds.items():
-        _check_threshold(name, bounds, figures)
+        _check_threshold(f"{setting}.{name}", name, bounds, figures)
     result = _run(figures, thresholds)
     failures = [_failure(entry, figures) for entry in result["results"] if not entry["success"]]
     return {"success": bool(result["success"]), "failures": failures, "figures": figures, "result": result}
 
 
-def require_valid(name: str, validation: Mapping[str, Any]) -> None:
+def require_valid(name: str, validation: Mapping[str, Any], rejects: str | Path = "rejects.parquet") -> None:
     """Stop on a set that failed.
 
     Raises:
@@ -79,12 +83,11 @@ def require_valid(name: str, validation: Mapping[str, Any]) -> None:
         raise UserError(
             name,
             "; ".join(validation["failures"]),
-            "see rejects.parquet for the reasons, or change the set's thresholds",
+            f"see {rejects} for the reasons, or change {name}.expect",
         )
 
 
-def _check_threshold(name: str, bounds: Mapping[str, float], figures: Mapping[str, float]) -> None:
-    where = f"thresholds.{name}"
+def _check_threshold(where: str, name: str, bounds: Mapping[str, float], figures: Mapping[str, float]) -> None:
     if name not in figures:
         known = ", ".join(figure for figure in figures if not figure.startswith("rejected_share."))
         raise UserError(where, "the set has no such figure", f"there are {known} and rejected_share.<reason code>")

@@ -18,7 +18,7 @@ from superbatch.evaluation.retrieval import retrieval
 from superbatch.evaluation.sets import CLASSIFICATION, EvaluationSet
 from superbatch.evaluation.store import load_evaluation_sets
 from superbatch.evaluation.zero_shot import distinct, ensemble, expand_prompts, zero_shot_classification
-from superbatch.models import ClipModel
+from superbatch.models import ClipModel, pick_device
 from superbatch.progress import progress
 
 Tokenizer = Callable[[list[str]], Tensor]
@@ -62,7 +62,7 @@ class Evaluator:
         _check_names(sets)
         self.sets, self.tokenizer, self.image_size = list(sets), tokenizer, image_size
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = pick_device(device)
         self.batch_size, self.autocast, self.verbose = batch_size, precision == "bf16", verbose
         self._free_bytes = cache_bytes
         self._pixels: dict[tuple[str, str], Tensor] = {}

@@ -92,16 +92,17 @@ def load_evaluation_set(
     manifest = read_manifest(directory)
     if not len(manifest):
         raise UserError(str(directory), "the evaluation set is empty", "see rejects.parquet beside it")
+    place = directory if root is None else root / (folder or split)  # what a user knows the samples by
     if root is not None:
-        _check_split(manifest, directory, root / (folder or split))
+        _check_split(manifest, directory, place)
     kind = _kind(kind, root, manifest)
     name = name or (root or directory).name
     if kind == CLASSIFICATION:
         classnames = read_classnames(root, directory)
-        labels = _labels(manifest, directory, root, len(classnames))
+        labels = _labels(manifest, place, root, len(classnames))
         templates = read_templates(root)
         return EvaluationSet(name, kind, split, manifest, labels=labels, classnames=classnames, templates=templates)
-    captions, image_of_text = _captions(manifest, directory)
+    captions, image_of_text = _captions(manifest, place)
     return EvaluationSet(name, kind, split, manifest, captions=captions, image_of_text=image_of_text)
 
 
@@ -172,13 +173,13 @@ def _kind(kind: str, root: Path | None, manifest: Manifest) -> str:
     return kind
 
 
-def _labels(manifest: Manifest, directory: Path, root: Path | None, num_classes: int) -> np.ndarray:
+def _labels(manifest: Manifest, place: Path, root: Path | None, num_classes: int) -> np.ndarray:
     """Return the labels, every one of which has a class name."""
     labels = manifest.labels
     bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if not len(bad):
         return labels
-    where, label = f"{directory}: {manifest.keys[int(bad[0])]}", int(labels[bad[0]])
+    where, label = f"{place}: {manifest.keys[int(bad[0])]}", int(labels[bad[0]])
     if label < 0:
         raise UserError(
             where, f"one of {(labels < 0).sum()} samples without a label", "add their .cls and ingest again"
@@ -187,7 +188,7 @@ def _labels(manifest: Manifest, directory: Path, root: Path | None, num_classes:
     raise UserError(where, what, "add the missing names or correct the .cls")
 
 
-def _captions(manifest: Manifest, directory: Path) -> tuple[tuple[str, ...], np.ndarray]:
+def _captions(manifest: Manifest, place: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Return all captions image by image, and the row of each; a line is a caption, however the set was ingested."""
     of_row = [
         [line.strip() for text in texts for line in text.splitlines() if line.strip()] for texts in manifest.captions()
@@ -196,7 +197,7 @@ def _captions(manifest: Manifest, directory: Path) -> tuple[tuple[str, ...], np.
     if not counts.all():
         first = int(np.flatnonzero(counts == 0)[0])
         what = f"one of {(counts == 0).sum()} samples without a caption"
-        raise UserError(f"{directory}: {manifest.keys[first]}", what, "add their .txt and ingest again")
+        raise UserError(f"{place}: {manifest.keys[first]}", what, "add their .txt and ingest again")
     return tuple(caption for captions in of_row for caption in captions), np.repeat(np.arange(len(manifest)), counts)
 
 

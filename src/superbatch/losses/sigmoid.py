@@ -8,7 +8,8 @@ from torch.nn import functional
 
 
 def sigmoid_loss(image_ND: Tensor, text_ND: Tensor, scale: Tensor | float, bias: Tensor | float) -> Tensor:
-    """Sum over texts, mean over images, of -log sigmoid(y (scale z_i . t_j + bias)) with y = +1 on the diagonal, else -1.
+    """Sum over texts, mean over images, of -log sigmoid(y (scale z_i . t_j + bias)) with y = +1 on the diagonal, else
+    -1.
 
     Args:
         image_ND: image embeddings, one row a sample, usually of unit length.
@@ -52,7 +53,8 @@ def softplus_sum(logits: Tensor, upper: float) -> Tensor:
 
 
 def _fold(product: Tensor, terms: int, most: float) -> tuple[Tensor, int]:
-    """Halves the middle axis of [A, K, C] in place, (1 + p) (1 + e) - 1 = p + p e + e, until `most` terms are in a product.
+    """Halves the middle axis of [A, K, C] in place, (1 + p) (1 + e) - 1 = p + p e + e, until `most` terms are in a
+    product.
 
     Returns:
         What is left, and how many terms are in each product now.

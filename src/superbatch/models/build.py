@@ -76,7 +76,15 @@ def read_config(path: str | Path) -> dict[str, Any]:
     A bare model configuration, as open_clip ships them, is wrapped into `model_cfg`.
     """
     file = Path(path) / CONFIG_FILE if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise UserError(
+            str(file),
+            "no such model configuration",
+            f"name an open_clip JSON file, or a checkpoint directory with a {CONFIG_FILE}",
+        )
     config = read_json(file)
+    if not isinstance(config, dict):
+        raise UserError(str(file), "is not a model configuration", "use an open_clip model configuration")
     if "model_cfg" not in config:
         config = {"model_cfg": config}
     missing = {"embed_dim", "vision_cfg", "text_cfg"} - set(config["model_cfg"])
@@ -135,7 +143,10 @@ def load_pretrained(clip: ClipModel, path: Path) -> None:
     Raises:
         UserError: no such file, or weights of another architecture.
     """
+    from pickle import UnpicklingError
+
     from open_clip.factory import _find_checkpoint_in_dir, load_checkpoint
+    from safetensors import SafetensorError
 
     file = _find_checkpoint_in_dir(path) if path.is_dir() else path
     if file is None or not Path(file).is_file():
@@ -143,17 +154,24 @@ def load_pretrained(clip: ClipModel, path: Path) -> None:
     try:
         found = load_checkpoint(clip.model, str(file), strict=False, weights_only=True)
     except RuntimeError as error:
+        raise _misfit(file, str(error).splitlines()[-1].strip()) from None
+    except (SafetensorError, UnpicklingError, EOFError, OSError, KeyError) as error:
         raise UserError(
-            str(file), f"weights do not fit the model configuration ({str(error).splitlines()[-1].strip()})"
+            str(file), f"is not a readable weight file ({_first_line(error)})", "fetch or train it again"
         ) from None
     missing = set(found.missing_keys) - {"logit_bias"}
     if missing or set(found.unexpected_keys) - {"logit_bias"}:
         odd = sorted(missing | set(found.unexpected_keys))[:3]
-        raise UserError(
-            str(file),
-            f"weights do not fit the model configuration (for example {', '.join(odd)})",
-            "use the configuration they came with",
-        )
+        raise _misfit(file, f"for example {', '.join(odd)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _misfit(file: str | Path, detail: str) -> UserError:
+    what = f"weights do not fit the model configuration ({detail})"
+    return UserError(str(file), what, "set model.config to the configuration they came with")
 
 
 class _quiet:

@@ -40,9 +40,7 @@ def save_checkpoint(
 
 def load_checkpoint(directory: Path) -> ClipModel:
     """Load an open_clip checkpoint directory, ours or any other, in evaluation mode on the CPU."""
-    directory = Path(directory)
-    if not directory.is_dir():
-        raise UserError(str(directory), "no such checkpoint directory", "train it first, or name another")
+    directory = _existing(directory)
     config = read_config(directory)
     clip = ClipModel(instantiate(config, seed=0), config, tokenizer_name(directory, config))
     load_pretrained(clip, directory)
@@ -50,12 +48,20 @@ def load_checkpoint(directory: Path) -> ClipModel:
     return clip
 
 
+def _existing(directory: Path) -> Path:
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UserError(str(directory), "no such checkpoint directory", "train it first, or name another")
+    return directory
+
+
 def read_metadata(directory: Path) -> dict[str, Any]:
     """Return a checkpoint's metadata; for one that is not ours, the hash of its weights."""
-    file = Path(directory) / METADATA_FILE
+    directory = _existing(directory)
+    file = directory / METADATA_FILE
     if file.is_file():
         return read_json(file)
-    weights = sorted(p for p in Path(directory).iterdir() if p.suffix in {".safetensors", ".bin", ".pt", ".pth"})
+    weights = sorted(p for p in directory.iterdir() if p.suffix in {".safetensors", ".bin", ".pt", ".pth"})
     if not weights:
         raise UserError(str(directory), "no weights there", f"expected {WEIGHTS_FILE}")
     return {"weights_sha256": file_sha256(weights[0])}

@@ -26,7 +26,8 @@ class Candidates:
         """Fills the places of taken slots with the last candidates.
 
         Returns:
-            target, source: int64 [K] each; what lies by place must be moved likewise (read all of source, then write target).
+            target, source: int64 [K] each; what lies by place must be moved likewise (read all of source, then write
+                target).
         """
         count = len(slots_K)
         self.live -= count

@@ -1,4 +1,4 @@
-"""What makes a sample worth learning from: which models' losses enter a score, and with which sign (JEST, section 3.1)."""
+"""What makes a sample worth learning from: which models' losses make a score, and with which sign (JEST, 3.1)."""
 
 from __future__ import annotations
 

@@ -18,13 +18,15 @@ class PairEmbeddings:
     Attributes:
         image_ND: floating point [N, D], any device; usually of unit length (not required).
         text_ND: the same samples' texts, same shape, type and device.
-        scale: the model's own temperature as a factor (already exponentiated), above zero; a tensor of one number will do.
+        scale: the model's own temperature as a factor (already exponentiated), above zero; a tensor of one number will
+            do.
         bias: the model's own bias (sigmoid), likewise; the softmax loss does not change with it.
         name: how errors call it, such as "learner".
         reach: no scale * z_i . t_j is larger in magnitude than this (Cauchy-Schwarz); found when made.
 
     Raises:
-        UserError: another shape, type or device on the two sides; NaN or infinity, naming side and row; a bad scale or bias.
+        UserError: another shape, type or device on the two sides; NaN or infinity, naming side and row; a bad scale or
+            bias.
     """
 
     image_ND: Tensor
@@ -76,7 +78,7 @@ class PairEmbeddings:
         ]
         image, text = torch.stack([norm.max() for norm in norms]).tolist()
         reach = self.scale * image * text
-        ceiling = 1e300 if self.compute_dtype == torch.float64 else 1e37
+        ceiling = 1e100 if self.compute_dtype == torch.float64 else 1e37
         if not (math.isfinite(reach) and reach + abs(self.bias) < ceiling):
             self._complain(norms)
         return reach

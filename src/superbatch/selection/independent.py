@@ -1,4 +1,4 @@
-"""Independent selection: every sample by its own score, blind to the rest of the sub-batch (the paper's baseline, RHO-style)."""
+"""Independent selection: every sample by its own score, blind to the rest of the sub-batch (the paper's baseline)."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """How the chosen samples change the scores of the others, without a matrix of all pairs.
 
-Of the B x B pair losses only those between a candidate and a chosen sample ever count (JEST, Algorithms 1 and 3). So per
-chunk each model's products of the K newly chosen with the candidates, a tile at a time, are reduced to one or two numbers a
-candidate and added to a running state: sums for the sigmoid loss, log-sum-exps for the softmax loss.
+Of the B x B pair losses only those between a candidate and a chosen sample ever count (JEST, Algorithms 1 and 3). So
+per chunk each model's products of the K newly chosen with the candidates, a tile at a time, are reduced to one or two
+numbers a candidate and added to a running state: sums for the sigmoid loss, log-sum-exps for the softmax loss.
 
-Shapes: B super-batch, K newly chosen, C candidates of one tile, D dimensions; 2 = the two directions (the candidate's text
-against the chosen's images, the candidate's image against the chosen's texts).
+Shapes: B super-batch, K newly chosen, C candidates of one tile, D dimensions; 2 = the two directions (the candidate's
+text against the chosen's images, the candidate's image against the chosen's texts).
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from superbatch.losses.softmax import log_sum_exp
 from superbatch.selection.criteria import Term
 from superbatch.selection.embeddings import PairEmbeddings
 
-_NUMBERS_AT_ONCE = (
-    1 << 20
-)  # of the embeddings, where they are widened or multiplied: what a cache or a GPU's cores hold
+# Of the embeddings, where they are widened or multiplied: what a cache holds and a GPU's cores are busy with.
+_NUMBERS_AT_ONCE = 1 << 20
 
 
 class LossRule(NamedTuple):
@@ -69,7 +68,8 @@ def own_losses(pairs: PairEmbeddings, rule: LossRule) -> Tensor:
 class Interactions:
     """One model's running interactions of all candidates with the samples chosen so far.
 
-    Works on a copy in which `Candidates.drop` and `move` keep the candidates in front, so that a chosen sample costs nothing any more.
+    Works on a copy in which `Candidates.drop` and `move` keep the candidates in front, so that a chosen sample costs
+    nothing any more.
     """
 
     def __init__(self, term: Term, rule: LossRule, order_B: Tensor) -> None:
@@ -87,7 +87,7 @@ class Interactions:
         self.state_SB = self.state_SB.unsqueeze(1).repeat(1, len(order_B))
 
     def chosen(self, places_K: Tensor) -> Tensor:
-        """[2, K, D]: images, then texts, of the samples at these places: what a candidate's text, then image, is held against."""
+        """[2, K, D]: images, then texts, at these places: what a candidate's text, then image, is held against."""
         return self.embeddings_2BD.index_select(1, places_K).flip(0)
 
     def add(self, chosen_2KD: Tensor, live: int, tile: int) -> None:

@@ -1,12 +1,12 @@
 """Joint example selection (JEST): a sub-batch drawn chunk by chunk, each chunk given the ones before.
 
-Source: "Data curation via joint example selection further accelerates multimodal learning" (arXiv 2406.17711), section 3.1 and
-Algorithms 1-3; docs/selection.md has the mathematics and where the printed pseudo-code errs. Shapes: B super-batch, K chunk.
+Source: "Data curation via joint example selection further accelerates multimodal learning" (arXiv 2406.17711), section
+3.1 and Algorithms 1-3; docs/selection.md has the mathematics and where the printed pseudo-code errs. Shapes: B
+super-batch, K chunk.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterator
 
@@ -22,7 +22,10 @@ from superbatch.selection.interactions import RULES, Interactions, LossRule, own
 from superbatch.selection.noise import gumbel
 from superbatch.selection.result import Selection
 
-_NOISE_AT_ONCE = 1 << 18  # numbers drawn in one call: few calls at small sizes, little memory at large ones
+# Numbers drawn in one call: few calls at small sizes, little memory at large ones.
+_NOISE_AT_ONCE = 1 << 18
+# More gain than this could overflow, and changes nothing.
+_GREEDY = 1e100
 
 
 @torch.no_grad()
@@ -42,9 +45,10 @@ def select_jointly(
 ) -> Selection:
     """Draws `num_select` distinct samples of a super-batch, jointly (JEST, Algorithms 1 and 3).
 
-    Chunks of equal size (+-1) are drawn with probabilities proportional to exp(gain * score), where the score of a candidate
-    counts its pairs with all samples of earlier chunks; inside a chunk one after the other without replacement. Work
-    O(B b D), memory O(B D + a tile); no B x B matrix. A pure function of its arguments: same seed, step and rows, same picks.
+    Chunks of equal size (+-1) are drawn with probabilities proportional to exp(gain * score), where the score of a
+    candidate counts its pairs with all samples of earlier chunks; inside a chunk one after the other without
+    replacement. Work O(B b D), memory O(B D + a tile); no B x B matrix. A pure function of its arguments: same seed,
+    step and rows, same picks.
 
     Args:
         learner: the learner's embeddings of the super-batch; may be None for "easy_reference".
@@ -52,12 +56,13 @@ def select_jointly(
         num_select: b, the size of the sub-batch.
         num_chunks: N; capped at b.
         gain: the factor on the score before exp; 0 draws uniformly, the paper's default of 100 is close to greedy.
-        criterion: "learnability" (learner loss - reference loss), "easy_reference" (- reference loss) or "hard_learner".
+        criterion: "learnability" (learner loss - reference loss), "easy_reference" (- reference loss) or
+            "hard_learner".
         loss: "sigmoid" or "softmax": the loss by which pairs are scored.
         seed: of the run.
         step: of the training; fresh noise each step.
-        rows: int64 [B], the samples' numbers in the manifest (default 0..B-1): noise and ties go by them, so the picks do not
-            depend on how the super-batch is laid out.
+        rows: int64 [B], the samples' numbers in the manifest (default 0..B-1): noise and ties go by them, so the picks
+            do not depend on how the super-batch is laid out.
         tile: candidates a tile; changes memory and speed only.
 
     Returns:
@@ -69,18 +74,14 @@ def select_jointly(
     terms = score_terms(criterion, learner, reference)
     rule, rows = _rule(loss), _rows(rows, terms[0].pairs)
     sizes = chunk_sizes(len(rows), num_select, num_chunks)
-    gain, seed, step, tile = (
-        _number("gain", gain),
-        _whole("seed", seed),
-        _whole("step", step),
-        _tile(tile, sizes, rows.device),
-    )
+    tile = _tile(tile, sizes, rows.device)
+    seed, step = _whole("seed", seed), _whole("step", step)
     with torch.autocast(rows.device.type, enabled=False):
-        return _Draw(terms, rule, rows, gain).run(sizes, seed, step, tile)
+        return _Draw(terms, rule, rows, _gain(gain)).run(sizes, seed, step, tile)
 
 
 class _Draw:
-    """One super-batch being drawn from, in order of row, so that layout changes nothing and equal keys go to the lower row."""
+    """One super-batch being drawn from, in order of row: layout changes nothing, equal keys go to the lower row."""
 
     def __init__(self, terms: list[Term], rule: LossRule, rows_B: Tensor, gain: float) -> None:
         self.terms, self.rule, self.gain = terms, rule, gain
@@ -107,7 +108,7 @@ class _Draw:
         return Selection(self.order_B[torch.cat(chosen)], self.scores, torch.cat(conditional), sizes)
 
     def _top(self, given_B: Tensor, noise_B: Tensor, count: int) -> Tensor:
-        """Gumbel top-k: the `count` slots of largest gain * score + noise are draws without replacement (Plackett-Luce)."""
+        """Gumbel top-k: the slots of largest gain * score + noise are draws without replacement (Plackett-Luce)."""
         keys_B = (given_B * self.gain).masked_fill_(self.candidates.taken_B, -torch.inf)
         return _largest(keys_B.sub_(keys_B.max()).add_(noise_B), count)
 
@@ -172,10 +173,10 @@ def _rows(rows: Tensor | None, pairs: PairEmbeddings) -> Tensor:
     return rows.to(device=device, dtype=torch.int64)
 
 
-def _number(where: str, value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise UserError(where, f"is {value}", "give a finite number, 0 or more")
-    return float(value)
+def _gain(gain: float) -> float:
+    if not 0 <= gain <= _GREEDY:
+        raise UserError("gain", f"is {gain}", f"give a number from 0 (uniform) to {_GREEDY:g} (the best scores only)")
+    return float(gain)
 
 
 def _whole(where: str, value: int) -> int:

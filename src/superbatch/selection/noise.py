@@ -1,6 +1,7 @@
 """Gumbel noise as a pure function of (seed, step, chunk, row): no generator, no state, any layout, any device.
 
-SplitMix64 (Steele, Lea, Flood, 2014) in int64 arithmetic: each (seed, step, chunk) keys a stream, the row is the place in it.
+SplitMix64 (Steele, Lea, Flood, 2014) in int64 arithmetic: each (seed, step, chunk) keys a stream, the row is the place
+in it.
 """
 
 from __future__ import annotations

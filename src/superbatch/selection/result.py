@@ -14,7 +14,8 @@ class Selection:
     Attributes:
         indices: int64 [b], places in the super-batch in the order chosen; distinct.
         scores: float64 [B], each sample's unconditional score (the criterion, without the gain).
-        conditional: float64 [b], the score that each chosen sample had when it was chosen, given the chunks before (without the gain).
+        conditional: float64 [b], the score that each chosen sample had when it was chosen, given the chunks before
+            (without the gain).
         chunk_sizes: how many each chunk chose; they sum to b and differ by at most one.
     """
 

@@ -14,7 +14,15 @@ import torch
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
 from superbatch.files import fingerprint, write_json
-from superbatch.models import ClipModel, Vocabulary, build_model, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models import (
+    ClipModel,
+    Vocabulary,
+    build_model,
+    load_checkpoint,
+    pick_device,
+    read_metadata,
+    save_checkpoint,
+)
 from superbatch.options import (
     LearnerSettings,
     ModelSettings,
@@ -27,7 +35,6 @@ from superbatch.stages import Staged, build_once
 from superbatch.training.calibrate import calibrate
 from superbatch.training.embed import View, embedding_fingerprint, open_embeddings, open_pixels, open_tokens
 from superbatch.training.job import STATE_FORMAT, Job, Reference
-from superbatch.training.plan import pick_device
 from superbatch.training.source import Concatenated, Source
 from superbatch.training.summary import import_summary
 

@@ -10,9 +10,8 @@ import torch
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader
 from superbatch.losses import sigmoid_loss
-from superbatch.models import ClipModel
+from superbatch.models import ClipModel, pick_device
 from superbatch.options import TrainingSettings
-from superbatch.training.plan import pick_device
 from superbatch.training.step import Batch, Towers
 
 SAMPLES = 1_024

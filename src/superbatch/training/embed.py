@@ -13,11 +13,10 @@ from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, PackedPixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
 from superbatch.files import fingerprint, write_json
-from superbatch.models import ClipModel
+from superbatch.models import ClipModel, pick_device
 from superbatch.options import EmbedSettings
 from superbatch.progress import progress
 from superbatch.training.flops import count_forward
-from superbatch.training.plan import pick_device
 from superbatch.training.source import Pixels
 from superbatch.training.step import Batch, Towers
 

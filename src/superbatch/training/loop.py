@@ -14,13 +14,14 @@ import torch
 from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.files import write_json
+from superbatch.models import pick_device
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.progress import progress
 from superbatch.selection import Selection
 from superbatch.training.flops import ForwardFlops, count_forward, step_flops
 from superbatch.training.job import Job, TrainResult
 from superbatch.training.optimizer import learning_rate, make_optimizer, set_learning_rate
-from superbatch.training.plan import describe, pick_device, seconds_per_flop, sentence
+from superbatch.training.plan import describe, seconds_per_flop, sentence
 from superbatch.training.records import Records
 from superbatch.training.source import SuperBatches, make_loader
 from superbatch.training.state import Totals, check_resume_from, resume, save_state

@@ -13,15 +13,6 @@ from superbatch.training.job import Job
 from superbatch.training.step import Batch, Towers
 
 
-def pick_device(name: str) -> torch.device:
-    """Turn `auto` into cuda, mps or cpu, whichever is there."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def machine() -> str:
     """Name the processor that a run's bits depend on."""
     if torch.cuda.is_available():

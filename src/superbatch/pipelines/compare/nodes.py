@@ -54,16 +54,16 @@ def collect_runs(compare: dict[str, Any], *directories: Path) -> list[dict[str, 
 
 
 def row(name: str, label: str, method: str, training: Path, evaluation: Path) -> dict[str, Any]:
-    """Return the outcome of one run: where it comes from, what it cost, what it reached on validation and test."""
+    """Return the outcome of one run: where it comes from, what it cost, what it reached on validation and test.
+
+    `outcome` is the run's row of `reporting.runs_frame`: what tables and steps to target are computed from.
+    """
+    from superbatch.reporting import Run, runs_frame
+
+    assert training.parent == evaluation.parent, "training and evaluation of one run lie beside each other"
     summary = read_json(training / "run.json")
     kept = ("run_hash", "commit", "machine", "torch", "threads", "seed", "plan", "digests", "flops", "seconds")
-    tests = {path.stem: read_json(path) for path in sorted(evaluation.glob("*.json"))}
-    test = {f"{name}/{metric}": value for name, one in tests.items() for metric, value in one["metrics"].items()}
-    return {
-        "run": name,
-        "label": label,
-        "method": method,
-        **{key: summary[key] for key in kept},
-        "validation": summary["final"],
-        "test": test,
-    }
+    run = Run(training.parent, name)
+    outcome = runs_frame([run]).iloc[0].to_dict()
+    metrics = {"validation": run.validation, "test": run.test}
+    return {"run": name, "label": label, "method": method, **{key: summary[key] for key in kept}, **metrics, "outcome": outcome}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from superbatch.config import IngestSettings, SetSettings, Storage, Thresholds, read
-from superbatch.files import expand_shards, fingerprint, write_json
+from superbatch.errors import UserError
+from superbatch.files import atomic_directory, expand_shards, fingerprint, write_json
 from superbatch.stages import Staged, build_once
 
 FORMAT = 1  # raised when the same shards give another manifest
@@ -39,9 +43,10 @@ def ingest_evaluation(simweb: Path, settings: dict[str, Any], storage: dict[str,
     def write(out: Path) -> None:
         from superbatch.evaluation.store import ingest_evaluation_sets
 
-        for name, splits in ingest_evaluation_sets(sets, out, jobs=ingest.jobs).items():
-            for split, summary in splits.items():
-                validate(f"ingest.evaluation.{name}", summary, ingest.evaluation[name].expect, out / name / split)
+        with kept_if_refused(out, stages / "refused" / "evaluation"):
+            for name, splits in ingest_evaluation_sets(sets, out, jobs=ingest.jobs).items():
+                for split, summary in splits.items():
+                    validate(f"ingest.evaluation.{name}", summary, ingest.evaluation[name].expect, out / name / split)
 
     thresholds = {name: one.expect for name, one in ingest.evaluation.items()}
     return build_once(
@@ -51,14 +56,17 @@ def ingest_evaluation(simweb: Path, settings: dict[str, Any], storage: dict[str,
 
 def _ingest_set(name: str, settings: SetSettings, jobs: int, storage: dict[str, Any]) -> Staged:
     """Ingest a training set unless the same shards were ingested under the same expectations."""
-    shards = expand_shards(settings.shards)
+    shards, stages = (
+        expand_shards(settings.shards, f"ingest.{name}.shards"),
+        Path(read(Storage, storage, "storage").stages),
+    )
 
     def write(out: Path) -> None:
         from superbatch.data.ingest import ingest
 
-        validate(f"ingest.{name}", ingest(shards, out, jobs=jobs), settings.expect, out)
+        with kept_if_refused(out, stages / "refused" / name):
+            validate(f"ingest.{name}", ingest(shards, out, jobs=jobs), settings.expect, out)
 
-    stages = Path(read(Storage, storage, "storage").stages)
     return build_once(f"{name} set", fingerprint([name, FORMAT, signed(shards), settings.expect]), stages, write)
 
 
@@ -69,10 +77,29 @@ def validate(name: str, summary: dict[str, Any], expect: Thresholds, out: Path) 
         UserError: an expectation that is not met.
     """
     from superbatch.curation.expectations import DEFAULT_THRESHOLDS, require_valid, validate_set
+    from superbatch.data.manifest import REJECTS_FILE
 
-    found = validate_set(summary, {**DEFAULT_THRESHOLDS, **expect})
+    found = validate_set(summary, {**DEFAULT_THRESHOLDS, **expect}, f"{name}.expect")
     write_json(out / EXPECTATIONS, found)
-    require_valid(name, found)
+    require_valid(name, found, out / REJECTS_FILE)
+
+
+@contextmanager
+def kept_if_refused(out: Path, place: Path) -> Iterator[None]:
+    """Keep what was found about a set that is refused: rejects and reasons, which the message then names where they lie.
+
+    Args:
+        out: where the set is being built; it is removed when the error passes.
+        place: where its files are kept until the next refusal.
+    """
+    try:
+        yield
+    except UserError as error:
+        with atomic_directory(place) as directory:
+            shutil.copytree(out, directory, dirs_exist_ok=True)
+        raise UserError(
+            *(part.replace(str(out), str(place)) for part in (error.where, error.what, error.remedy))
+        ) from None
 
 
 def signed(files: list[Path]) -> list[list[Any]]:
