@@ -32,7 +32,9 @@ LATEST = common.ROOT / "data" / "08_reporting" / "compare.json"
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     made = common.parser(__doc__.splitlines()[0])
-    made.add_argument("--record", action="store_true", help="copy the outcome of the last compare to benchmarks/results")
+    made.add_argument(
+        "--record", action="store_true", help="copy the outcome of the last compare to benchmarks/results"
+    )
     made.add_argument("--run", action="store_true", help="make the runs named by --only anew")
     made.add_argument("--only", metavar="RUN", action="append", default=[], help="a run's name; may be repeated")
     made.add_argument("--metric", default="classification/top1", help="shown and compared")
@@ -72,14 +74,18 @@ def again(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
     known = {row["run"]: row for row in rows}
     unknown = [name for name in only if name not in known]
     if unknown or not only:
-        raise UserError("--only", f"{unknown[0]!r} is not recorded" if unknown else "names no run", f"known: {', '.join(known)}")
+        raise UserError(
+            "--only", f"{unknown[0]!r} is not recorded" if unknown else "names no run", f"known: {', '.join(known)}"
+        )
     same = {}
     for name in only:
         kedro = [str(Path(sys.executable).with_name("kedro")), "run", "--pipelines=compare", f"--namespaces={name}"]
         subprocess.run([*kedro, "--params=learner.training.fresh=true"], cwd=common.ROOT, check=True)
         made = read_json(common.ROOT / "data" / "07_model_output" / name / "training" / "run.json")
         same[name] = made["digests"] == known[name]["digests"]
-        print(f"{name}: {'bit-identical' if same[name] else 'differs'} (recorded on {known[name]['machine']}, now on {made['machine']})")
+        print(
+            f"{name}: {'bit-identical' if same[name] else 'differs'} (recorded on {known[name]['machine']}, now on {made['machine']})"
+        )
     return {"same": same}
 
 

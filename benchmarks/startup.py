@@ -35,7 +35,13 @@ def fresh_project(folder: Path) -> Path:
 
 def environment(threads: int) -> dict[str, str]:
     """Return the environment of the commands: no telemetry, as many threads as asked for."""
-    return {**os.environ, "DO_NOT_TRACK": "1", "GX_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": str(threads), "COLUMNS": "120"}
+    return {
+        **os.environ,
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "OMP_NUM_THREADS": str(threads),
+        "COLUMNS": "120",
+    }
 
 
 def help_seconds(project: Path, threads: int, repeats: int) -> float:
@@ -82,7 +88,9 @@ def main() -> None:
     rows += [["all", f"{first:.1f}", f"{second:.1f}"], ["kedro --help", f"{help_s:.2f}", ""]]
     print(table(["node", "first run, s", "second run, s"], rows))
     job = "quick_job_s" if options.quick else "main_job_s"
-    report("startup", {job: round(first, 1), "second_run_s": round(second, 1), "kedro_help_s": round(help_s, 3)}, options)
+    report(
+        "startup", {job: round(first, 1), "second_run_s": round(second, 1), "kedro_help_s": round(help_s, 3)}, options
+    )
 
 
 if __name__ == "__main__":

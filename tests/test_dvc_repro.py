@@ -61,7 +61,7 @@ def test_a_clone_that_pulls_has_nothing_to_do(project: Path) -> None:
 def test_a_changed_parameter_runs_what_depends_on_it(project: Path) -> None:
     methods = project / "conf" / "base" / "parameters_methods.yml"
     methods.write_text(methods.read_text().replace("keep_share: 0.3", "keep_share: 0.4"))
-    said = command(project, "dvc", "repro", "--dry").stdout
+    said = command(project, "dvc", "repro").stdout
     assert [line for line in said.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'learner@filtered':", "Running stage 'evaluate@filtered':", "Running stage 'report':",
     ]  # fmt: skip

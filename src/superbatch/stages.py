@@ -33,11 +33,17 @@ class Staged:
     root: Path
 
 
-def find_stage(fingerprint: str, root: Path) -> Staged | None:
-    """Return the directory built under this fingerprint, if it still stands (published, or waiting in staging)."""
+def find_stage(fingerprint: str, root: Path, *waiting: Path) -> Staged | None:
+    """Return the directory built under this fingerprint, if it still stands: published, or waiting in staging.
+
+    Args:
+        fingerprint: of inputs, settings and format.
+        root: the staging folder.
+        waiting: other places where it may wait (a training's state folder).
+    """
     record = root / f"{fingerprint}.json"
     candidates = [Path(read_json(record)["path"])] if record.is_file() else []
-    for path in [*candidates, root / fingerprint]:
+    for path in [*candidates, root / fingerprint, *waiting]:
         stamp = path / STAMP
         if stamp.is_file() and read_json(stamp).get("fingerprint") == fingerprint:
             return Staged(path, fingerprint, root)

@@ -97,6 +97,16 @@ def test_resume_from_another_run_is_refused_naming_what_differs(make_job):
         train(make_job(resume_from=str(other.state_dir / "nothing")))
 
 
+def test_resume_from_continues_a_state_that_lies_elsewhere(make_job, monkeypatch, caplog):
+    expected = outcome(train(make_job(state="never-killed")))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 10)
+        train(make_job(state="elsewhere"))
+    caplog.set_level("INFO")
+    assert outcome(train(make_job(resume_from=str(make_job(state="elsewhere").state_dir)))) == expected
+    assert "continues at step 8" in caplog.text
+
+
 def test_the_summary_tells_the_run(make_job):
     job = make_job()
     summary = train(job).summary

@@ -9,16 +9,27 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from superbatch.errors import UserError
-from superbatch.files import read_json
+from superbatch.files import file_sha256, fingerprint, read_json
 from superbatch.options import ModelSettings
 
 CONFIG_FILE = "open_clip_config.json"
+LOCAL = "local-dir:"  # open_clip's prefix of a checkpoint directory
+TOKENIZER_FILES = {
+    "added_tokens.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+}
 Tokenizer = Callable[[list[str]], Tensor]
 
 
@@ -29,7 +40,7 @@ class ClipModel:
     Attributes:
         model: the open_clip module (`encode_image`, `encode_text`, `logit_scale`, `logit_bias`).
         config: open_clip's own JSON: `model_cfg` and `preprocess_cfg`; written into every checkpoint.
-        tokenizer_name: what `open_clip.get_tokenizer` is called with; part of the fingerprint of cached tokens.
+        tokenizer_name: `SimpleTokenizer` (CLIP's own), a Hugging Face name, or `local-dir:<folder>` with a tokenizer's files.
     """
 
     model: nn.Module
@@ -57,12 +68,33 @@ class ClipModel:
 
     def tokenizer(self) -> Tokenizer:
         """Return open_clip's tokenizer for this model: list of n captions -> int64 ids of shape (n, context_length)."""
-        import open_clip
+        from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
-        text_cfg = self.config["model_cfg"]["text_cfg"]
-        if text_cfg.get("hf_tokenizer_name"):
-            return open_clip.get_tokenizer(self.tokenizer_name, context_length=self.context_length)
-        return open_clip.SimpleTokenizer(context_length=self.context_length)
+        text_cfg, options = self.config["model_cfg"]["text_cfg"], self._tokenizer_options
+        if not text_cfg.get("hf_tokenizer_name"):
+            return SimpleTokenizer(context_length=self.context_length, **options)
+        # open_clip.get_tokenizer would take CLIP's own for a name that is not one of its configurations, with no more than a warning.
+        source = self.tokenizer_name.removeprefix(LOCAL)
+        try:
+            return HFTokenizer(source, self.context_length, tokenizer_mode=text_cfg.get("tokenizer_mode"), **options)
+        except ImportError:
+            raise UserError(source, "its tokenizer needs the package transformers", "pip install transformers") from None
+        except (OSError, ValueError) as error:
+            what = f"no tokenizer could be read ({_first_line(error)})"
+            raise UserError(source, what, "name a checkpoint directory that holds the tokenizer's files") from None
+
+    @property
+    def tokenizer_id(self) -> str:
+        """Name the tokenizer by what it does: models of one id and one context length share token ids."""
+        name, options = self.tokenizer_name, self._tokenizer_options
+        if name.startswith(LOCAL):
+            files = tokenizer_files(Path(name.removeprefix(LOCAL)))
+            name = f"tokenizer {fingerprint([[file.name, file_sha256(file)] for file in files])}"
+        return f"{name} {fingerprint(options)}" if options else name
+
+    @property
+    def _tokenizer_options(self) -> dict[str, Any]:
+        return dict(self.config["model_cfg"]["text_cfg"].get("tokenizer_kwargs") or {})
 
     def scale_and_bias(self) -> tuple[float, float]:
         """Return exp(logit_scale) and logit_bias (0 where the model has none)."""
@@ -80,7 +112,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise UserError(
             str(file),
             "no such model configuration",
-            f"name an open_clip JSON file, or a checkpoint directory with a {CONFIG_FILE}",
+            f"name an open_clip JSON file, or a checkpoint directory with {CONFIG_FILE}",
         )
     config = read_json(file)
     if not isinstance(config, dict):
@@ -116,10 +148,15 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
     return clip
 
 
+def tokenizer_files(directory: Path) -> list[Path]:
+    """List the files of a Hugging Face tokenizer in a checkpoint directory."""
+    return sorted(file for file in directory.iterdir() if file.name in TOKENIZER_FILES or file.suffix == ".model")
+
+
 def tokenizer_name(path: str | Path, config: dict[str, Any]) -> str:
-    """Name a configuration's tokenizer; two models with one name and context length share token ids."""
+    """Tell where a configuration's tokenizer comes from (see `ClipModel.tokenizer_name`)."""
     local = config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
-    return f"local-dir:{path}" if local and Path(path).is_dir() else (local or "SimpleTokenizer")
+    return f"{LOCAL}{path}" if local and Path(path).is_dir() else (local or "SimpleTokenizer")
 
 
 def instantiate(config: dict[str, Any], seed: int) -> nn.Module:
@@ -137,20 +174,31 @@ def instantiate(config: dict[str, Any], seed: int) -> nn.Module:
         return kind(**cfg)
 
 
+def find_weights(path: Path) -> Path:
+    """Return the weight file that open_clip would load from a checkpoint directory; a file is returned as it is.
+
+    Raises:
+        UserError: no such file.
+    """
+    from open_clip.factory import _find_checkpoint_in_dir
+
+    with _quiet():
+        file = _find_checkpoint_in_dir(path) if path.is_dir() else path
+    if file is None or not Path(file).is_file():
+        raise UserError(str(path), "no open_clip weights there", "name a checkpoint directory or a weight file")
+    return Path(file)
+
+
 def load_pretrained(clip: ClipModel, path: Path) -> None:
     """Load weights from a checkpoint directory or a weight file into the model; a missing bias keeps its start.
 
     Raises:
         UserError: no such file, or weights of another architecture.
     """
-    from pickle import UnpicklingError
-
-    from open_clip.factory import _find_checkpoint_in_dir, load_checkpoint
+    from open_clip.factory import load_checkpoint
     from safetensors import SafetensorError
 
-    file = _find_checkpoint_in_dir(path) if path.is_dir() else path
-    if file is None or not Path(file).is_file():
-        raise UserError(str(path), "no open_clip weights there", "name a checkpoint directory or a weight file")
+    file = find_weights(path)
     try:
         found = load_checkpoint(clip.model, str(file), strict=False, weights_only=True)
     except RuntimeError as error:
@@ -166,7 +214,11 @@ def load_pretrained(clip: ClipModel, path: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Tell what went wrong with a file; torch's own words about pickles advise what nobody should do."""
+    known = (
+        "neither safetensors nor a torch checkpoint of tensors" if isinstance(error, UnpicklingError) else str(error)
+    )
+    return (known.splitlines() or [type(error).__name__])[0]
 
 
 def _misfit(file: str | Path, detail: str) -> UserError:

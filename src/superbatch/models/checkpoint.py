@@ -10,7 +10,15 @@ from safetensors.torch import save_file
 
 from superbatch.errors import UserError
 from superbatch.files import file_sha256, read_json, write_json
-from superbatch.models.build import CONFIG_FILE, ClipModel, instantiate, load_pretrained, read_config, tokenizer_name
+from superbatch.models.build import (
+    CONFIG_FILE,
+    ClipModel,
+    find_weights,
+    instantiate,
+    load_pretrained,
+    read_config,
+    tokenizer_name,
+)
 from superbatch.models.vocabulary import Vocabulary, full_vocabulary
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
@@ -61,7 +69,4 @@ def read_metadata(directory: Path) -> dict[str, Any]:
     file = directory / METADATA_FILE
     if file.is_file():
         return read_json(file)
-    weights = sorted(p for p in directory.iterdir() if p.suffix in {".safetensors", ".bin", ".pt", ".pth"})
-    if not weights:
-        raise UserError(str(directory), "no weights there", f"expected {WEIGHTS_FILE}")
-    return {"weights_sha256": file_sha256(weights[0])}
+    return {"weights_sha256": file_sha256(find_weights(directory))}

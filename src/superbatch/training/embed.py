@@ -34,7 +34,7 @@ class View:
     @classmethod
     def of(cls, clip: ClipModel) -> View:
         """Return the view of a model."""
-        return cls(clip.image_size, clip.tokenizer_name, clip.context_length)
+        return cls(clip.image_size, clip.tokenizer_id, clip.context_length)
 
     @property
     def pixels_dir(self) -> str:

@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from superbatch.training.optimizer import learning_rate, make_optimizer, set_lea
 from superbatch.training.plan import describe, seconds_per_flop, sentence
 from superbatch.training.records import Records
 from superbatch.training.source import SuperBatches, make_loader
-from superbatch.training.state import Totals, check_resume_from, resume, save_state
+from superbatch.training.state import Totals, resume, save_state, take_state_from
 from superbatch.training.step import Batch, Towers, choose, score, train_step
 from superbatch.training.summary import finish
 
@@ -110,7 +111,7 @@ def _start(job: Job) -> tuple[Run, int]:
     if job.training.fresh:
         shutil.rmtree(job.state_dir, ignore_errors=True)
     if job.training.resume_from:
-        check_resume_from(Path(job.training.resume_from), job.full_identity)
+        take_state_from(Path(job.training.resume_from), job.state_dir, job.full_identity)
     model = job.clip.model.to(device).train()
     optimizer = make_optimizer(model, job.training.optimizer)
     job.state_dir.mkdir(parents=True, exist_ok=True)
@@ -175,7 +176,7 @@ def _record(
     scale, bias = run.job.clip.scale_and_bias()
     seconds = {f"seconds_{part}": clock.seconds[f"seconds_{part}"] for part in ("data", "score", "select", "train")}
     run.totals.seconds += sum(seconds.values())
-    row = {
+    row: dict[str, Any] = {
         "step": step,
         "learning_rate": lr,
         "scale": scale,

@@ -47,16 +47,28 @@ def describe(job: Job, order: Order, forward: ForwardFlops, rate: float) -> dict
         "flops_as_executed": flops,
         "expected_seconds": round(flops * rate, 1),
         "parameters": parameters,
+        "memory_mb": round(_memory_bytes(job, parameters) / 1e6),
         "disk_mb": round((3 * 4 * parameters * job.training.keep_checkpoints + 20.0 * steps * (b + 32)) / 1e6, 1),
     }
+
+
+def _memory_bytes(job: Job, parameters: int) -> int:
+    """Weights, gradients and two moments; a super-batch as bytes and, a slice at a time, as floats; all token ids; embeddings."""
+    pixels = 3 * job.clip.image_size**2
+    width = int(job.clip.config["model_cfg"]["embed_dim"])
+    super_batch = job.super_batch_size * (pixels + 4 * 4 * width) + 4 * pixels * job.training.score_batch
+    return 16 * parameters + super_batch + 8 * job.source.token_ids_NL.numel()
 
 
 def sentence(job: Job, plan: dict[str, float | int | str]) -> str:
     """Say the plan in one line."""
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
-        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({job.selection.method}, {job.selection.criterion}, N = {job.selection.num_chunks})"
+        rule = f"{job.selection.method}, {job.selection.criterion}, N = {job.selection.num_chunks}"
+        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({rule})"
+    work = f"{float(plan['flops_as_executed']) / 1e12:.2f} TFLOP, about {float(plan['expected_seconds']):.0f} s"
+    room = f"{plan['memory_mb']} MB of memory besides activations, {plan['disk_mb']} MB of disk"
     return (
         f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({plan['epochs']} epochs), {how}; "
-        f"{float(plan['flops_as_executed']) / 1e12:.2f} TFLOP, about {float(plan['expected_seconds']):.0f} s on this {machine()}, {plan['disk_mb']} MB of disk"
+        f"{work} on this {machine()}, {room}"
     )

@@ -89,8 +89,10 @@ def resume(state_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     return 0, Totals()
 
 
-def check_resume_from(path: Path, identity: dict[str, Any]) -> None:
-    """Refuse to continue another run's state, naming what differs.
+def take_state_from(path: Path, state_dir: Path, identity: dict[str, Any]) -> None:
+    """Continue a run whose state lies elsewhere (another disk, another project): copy it, unless this run has its own.
+
+    Another run's state is refused, naming what differs.
 
     Raises:
         UserError: no state there, or one of another configuration.
@@ -107,6 +109,8 @@ def check_resume_from(path: Path, identity: dict[str, Any]) -> None:
             f"is another run's state: {'; '.join(differences[:3])}",
             "match the settings, or start afresh",
         )
+    if not list_states(state_dir) and path.resolve() != state_dir.resolve():
+        shutil.copytree(path, state_dir, dirs_exist_ok=True)
 
 
 def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:

@@ -66,4 +66,11 @@ def row(name: str, label: str, method: str, training: Path, evaluation: Path) ->
     run = Run(training.parent, name)
     outcome = runs_frame([run]).iloc[0].to_dict()
     metrics = {"validation": run.validation, "test": run.test}
-    return {"run": name, "label": label, "method": method, **{key: summary[key] for key in kept}, **metrics, "outcome": outcome}
+    return {
+        "run": name,
+        "label": label,
+        "method": method,
+        **{key: summary[key] for key in kept},
+        **metrics,
+        "outcome": outcome,
+    }

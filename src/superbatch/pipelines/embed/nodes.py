@@ -50,7 +50,7 @@ def embed_set(
         manifest.fingerprint,
         weights,
         view.config,
-        view.tokenizer_name,
+        view.tokenizer_id,
         embed.batch,
         embed.pack_limit_mb,
     ]

@@ -43,8 +43,9 @@ class Inputs:
 
 
 def finished(job: Job, stages_root: Path, fresh: bool) -> tuple[Staged, Staged] | None:
-    """Return the published checkpoint and records of a finished run hash, if both still stand."""
-    model, training = (find_stage(f"{job.run_hash}-{part}", stages_root) for part in ("model", "training"))
+    """Return checkpoint and records of a finished run hash, if both stand: published, or still in its state folder."""
+    model = find_stage(f"{job.run_hash}-model", stages_root, job.state_dir / "final")
+    training = find_stage(f"{job.run_hash}-training", stages_root, job.state_dir / "training")
     if fresh or model is None or training is None:
         return None
     log.info("%s: up to date (run hash %s)", job.name, job.run_hash)

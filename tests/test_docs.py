@@ -1,0 +1,346 @@
+"""README and docs say what is: commands, paths, parameter keys and tables exist as named, and the Python snippets run."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from superbatch import config, options
+from superbatch.errors import UserError
+from superbatch.pipeline_registry import STAGES
+
+PROJECT = Path(__file__).parents[1]
+PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+RUN_ELSEWHERE = {"docs/selection.md": "tests/selection/test_docs.py"}
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SUFFIXES = "py|yml|yaml|md|ipynb|toml|json|jsonl|parquet|npy|arrow|txt|csv|html|png|safetensors|stamp|lock|tar"
+OF_THE_READER = {
+    "conf/local/parameters.yml",
+    "conf/models/mine.json",
+    "checkpoints/vit-b-32",
+    "dvc.lock",
+}  # made by them, or by DVC for them
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(PROJECT).as_posix()
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=page_id)
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [body for language, body in FENCE.findall(page.read_text()) if language in languages]
+
+
+def ticked(page: Path) -> list[str]:
+    """Everything in backticks outside fenced blocks."""
+    return re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text()))
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = [line for body in blocks(page, "bash") for line in body.splitlines()] + ticked(page)
+    split = [shlex.split(line, comments=True) for line in lines if re.match(r"(kedro|make|dvc|python) ", line)]
+    return [words for words in split if not any("<" in word for word in words)]
+
+
+def base() -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for file in sorted((PROJECT / "conf" / "base").glob("parameters*.yml")):
+        merged |= yaml.safe_load(file.read_text())
+    return merged
+
+
+def methods() -> list[str]:
+    return config.method_names(base())
+
+
+# Links and paths
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = [
+        target.split("#")[0]
+        for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text()))
+        if "://" not in target
+    ]
+    missing = [target for target in targets if target and not (page.parent / target).exists()]
+    assert not missing, f"{page_id(page)} links to {missing}"
+
+
+def written_paths() -> list[re.Pattern[str]]:
+    """Patterns of every path that the catalog writes, and of what lies below."""
+    entries: dict[str, Any] = {}
+    for file in sorted((PROJECT / "conf" / "base").glob("catalog*.yml")):
+        entries |= yaml.safe_load(file.read_text())
+    paths = [entry["filepath"] for entry in entries.values() if "filepath" in entry]
+    paths += [base()["storage"][name] for name in ("state", "stages")]
+    return [
+        re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("${globals:data}", "data").replace(".", r"\.")) + "(/.*)?")
+        for path in paths
+    ]
+
+
+def names_a_file(word: str, page: Path) -> bool:
+    """Whether a path or file name in backticks is there, or is written by a run."""
+    if word in OF_THE_READER:
+        return True
+    if word.startswith("data/"):
+        plain = word.rstrip("/")
+        return any(p.fullmatch(plain) for p in written_paths()) or plain in ("data/08_reporting", "data/quick")
+    if "/" in word:
+        return any(list(folder.glob(word.rstrip("/"))) for folder in (PROJECT, page.parent))
+    known = {
+        file.name
+        for folder in ("src", "conf", "docs", "tests", "benchmarks", "notebooks")
+        for file in (PROJECT / folder).rglob("*")
+    }
+    return word in known or (PROJECT / word).exists() or Path(word).stem in source()
+
+
+def source() -> str:
+    return "\n".join(file.read_text() for file in (PROJECT / "src" / "superbatch").rglob("*.py"))
+
+
+def is_path(word: str) -> bool:
+    top = {path.name for path in PROJECT.iterdir()} | {"data"}
+    return bool(re.fullmatch(r"[\w.\-/*]+", word)) and (
+        ("/" in word and word.split("/")[0] in top) or bool(re.fullmatch(rf"[\w\-]+\.({SUFFIXES})", word))
+    )
+
+
+@every_page
+def test_paths_exist_or_are_written(page: Path) -> None:
+    wrong = [word for word in ticked(page) if is_path(word) and not names_a_file(word, page)]
+    assert not wrong, f"{page_id(page)} names {wrong}"
+
+
+@every_page
+def test_data_folders_are_the_catalogs(page: Path) -> None:
+    """Also those with a placeholder, such as `data/06_models/<run>`."""
+    words = [re.sub(r"<[^>]+>", "x", word) for word in ticked(page) if word.startswith("data/")]
+    assert not [word for word in words if not names_a_file(word, page)]
+
+
+# Commands
+
+
+@every_page
+def test_commands_exist(page: Path) -> None:
+    for words in commands(page):
+        tool, rest = words[0], words[1:]
+        {"make": check_make, "kedro": check_kedro, "dvc": check_dvc, "python": check_python}[tool](rest)
+
+
+def check_make(words: list[str]) -> None:
+    targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert words[0] in targets, f"make {words[0]}"
+
+
+def check_kedro(words: list[str]) -> None:
+    assert words[0] in ("run", "viz", "--help"), f"kedro {words[0]}"
+    if words[0] != "run":
+        return
+    for option in words[1:]:
+        name, _, value = option.partition("=")
+        check = {
+            "--pipeline": check_pipelines,
+            "--pipelines": check_pipelines,
+            "--namespaces": check_namespaces,
+            "--env": check_env,
+            "--params": check_params,
+        }
+        assert name in check and value, f"kedro run {option}"
+        check[name](value)
+
+
+def check_pipelines(value: str) -> None:
+    for name in value.split(","):
+        assert name in [*methods(), *STAGES], f"--pipeline={name}"
+
+
+def check_namespaces(value: str) -> None:
+    for name in value.split(","):
+        assert name in [*methods(), "reference"], f"--namespaces={name}"
+
+
+def check_env(value: str) -> None:
+    assert (PROJECT / "conf" / value).is_dir(), f"--env={value}"
+
+
+def check_params(value: str) -> None:
+    """Keys and values as Kedro's own command line takes them."""
+    changed = base()
+    for item in value.split(","):
+        key, _, text = item.partition("=")
+        changed = config.merge(changed, nested(key, yaml.safe_load(text)))
+    config.check_parameters(changed)
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def check_dvc(words: list[str]) -> None:
+    assert words[0] in ("repro", "dag", "params", "metrics", "exp", "remote", "push", "pull", "plots", "status"), (
+        f"dvc {words[0]}"
+    )
+    if words[0] == "repro":
+        stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+        for target in (word for word in words[1:] if not word.startswith("-")):
+            assert target.partition("@")[0] in stages or (PROJECT / target).is_file(), f"dvc repro {target}"
+    for setting in (words[i + 1] for i, word in enumerate(words) if word == "-S"):
+        file, _, change = setting.partition(":")
+        assert (PROJECT / file).is_file(), setting
+        check_params(change)
+
+
+def check_python(words: list[str]) -> None:
+    assert words[0].startswith("-") or (PROJECT / words[0]).is_file(), f"python {words[0]}"
+
+
+# Parameters
+
+
+@every_page
+def test_parameter_keys_exist(page: Path) -> None:
+    sections = {*config.SECTIONS, *methods()}
+    keys = {word.rstrip(":") for word in ticked(page) if re.fullmatch(r"[a-z_]+(\.[a-z_<>]+)+:?", word)}
+    for key in sorted(keys):
+        if key.split(".")[0] in sections and not re.search(rf"\.({SUFFIXES})$", key):
+            assert is_known(re.sub(r"<[^>]+>", "classification", key)), f"{page_id(page)} names the parameter {key}"
+
+
+def is_known(key: str) -> bool:
+    """Whether the settings know a key, whatever its value."""
+    try:
+        config.check_parameters(config.merge(base(), nested(key, "some value")))
+    except UserError as error:
+        return "unknown parameter" not in error.what
+    return True
+
+
+@every_page
+def test_yaml_blocks_are_parameters(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        config.check_parameters(config.merge(base(), yaml.safe_load(block)))
+
+
+PARAMETER_TABLES: dict[str, list[type]] = {
+    "storage": [config.Storage],
+    "simweb": [options.SimwebSettings],
+    "ingest": [config.IngestSettings],
+    "ingest.pool": [config.SetSettings],
+    "ingest.evaluation.<set>": [config.EvaluationSetSettings],
+    "reference": [options.ReferenceSettings, options.LearnerSettings],
+    "reference.model": [options.ModelSettings],
+    "reference.training": [options.TrainingSettings],
+    "reference.training.optimizer": [options.OptimizerSettings],
+    "learner.pool": [options.PoolSettings],
+    "learner.selection": [options.SelectionSettings],
+    "embed": [options.EmbedSettings],
+    "evaluate": [config.EvaluateSettings],
+    "report": [config.ReportSettings],
+    "compare": [config.CompareSettings],
+}
+
+
+def tables(page: Path) -> dict[str, list[list[str]]]:
+    """Rows of the first table below each heading, by the first word in backticks of the heading."""
+    found: dict[str, list[list[str]]] = {}
+    for part in re.split(r"^#+ ", page.read_text(), flags=re.MULTILINE)[1:]:
+        title = re.search(r"`([^`]+)`", part.splitlines()[0])
+        first = re.search(r"(^\|.*\n?)+", part, re.MULTILINE)
+        rows = (
+            [[cell.strip() for cell in line.strip("|").split(" | ")] for line in first[0].splitlines()] if first else []
+        )
+        found.setdefault(title[1] if title else part.splitlines()[0], rows[2:])
+    return found
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """Default of each key that is no block of its own; what has none is "needed", what is made when asked for stays open."""
+    if dataclasses.is_dataclass(kind):
+        blocks_of_its_own = {
+            f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.name != "shares"
+        }
+        return {f.name: f.default for f in dataclasses.fields(kind) if f.name not in blocks_of_its_own}
+    return {name: "needed" if f.is_required() else f.default for name, f in kind.model_fields.items()}  # type: ignore[attr-defined]
+
+
+def test_parameters_md_has_every_key_with_its_default() -> None:
+    found = tables(PROJECT / "docs" / "parameters.md")
+    for name, kinds in PARAMETER_TABLES.items():
+        expected = {key: value for kind in kinds for key, value in defaults(kind).items()}
+        rows = {row[0].strip("| `"): row[1] for row in found[name]}
+        assert list(rows) == list(expected), name
+        for key, value in expected.items():
+            if value is not dataclasses.MISSING:
+                assert rows[key].strip("`") == str(value), f"{name}.{key}"
+
+
+# Contracts
+
+
+def test_column_tables_are_the_codes() -> None:
+    from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
+    from superbatch.training.records import SCHEMAS
+
+    found = tables(PROJECT / "docs" / "architecture.md")
+    schemas = {"Manifest": MANIFEST_SCHEMA, "Rejects": REJECTS_SCHEMA} | {
+        f"{name}.parquet": schema for name, schema in SCHEMAS.items()
+    }
+    for title, schema in schemas.items():
+        assert [row[0].strip("| `") for row in found[title]] == schema.names, title
+
+
+def test_methods_md_has_every_method() -> None:
+    rows = tables(PROJECT / "docs" / "methods.md")["The methods"]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == set(methods())
+
+
+# Snippets
+
+
+def test_pages_whose_snippets_are_run_elsewhere_have_their_test() -> None:
+    assert all((PROJECT / test).is_file() for test in RUN_ELSEWHERE.values())
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p, "python") and page_id(p) not in RUN_ELSEWHERE], ids=page_id
+)
+def test_python_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = training_loop() if page.name == "README.md" else {}
+    for block in blocks(page, "python"):
+        exec(compile(block, page_id(page), "exec"), names)
+    if page.name == "README.md":
+        assert len(names["chosen"].unique()) == 8
+        assert names["loss"].isfinite()
+
+
+def training_loop() -> dict[str, Any]:
+    """What README's loop finds in its surroundings."""
+    import torch
+
+    from tests.selection.test_docs import tiny_model
+
+    torch.manual_seed(0)
+    model = tiny_model(32)
+    super_batches = [(torch.randn(40, 3, 16, 16), torch.randint(1, 50, (40, 6))) for _ in range(2)]
+    return {
+        "model": model,
+        "reference": tiny_model(48).eval(),
+        "super_batches": super_batches,
+        "optimizer": torch.optim.AdamW(model.parameters(), lr=1e-3),
+    }

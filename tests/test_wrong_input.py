@@ -1,0 +1,263 @@
+"""Wrong input, through the real command: exit code 1 and one line that names file or key, reason and remedy; no traceback.
+
+Every case runs in one project with the quick environment's data, prepared once. A case that needs other data makes it in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.forked_kedro import forked_kedro
+from tests.project import copy_project
+
+INGEST = ("--pipelines=ingest",)
+JEST = ("--pipelines=learner", "--namespaces=jest")
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d  ")
+DATA = "data/quick"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with everything a learner reads: a small pool, a reference of two steps, its embeddings."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    small = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
+    done = forked_kedro(folder, "run", "--pipelines=simweb,ingest,reference,embed", "--env=quick", f"--params={small}")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def refused(project: Path, *arguments: str, params: str = "", env: str = "quick") -> str:
+    """Run a command that must fail as it should; returns its one line, after `Error: `."""
+    given = [f"--params={params}"] if params else []
+    done = forked_kedro(project, "run", f"--env={env}", *arguments, *given)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip() and not LOG_LINE.match(line)]
+    assert done.returncode == 1, done
+    assert len(said) == 1, done
+    assert said[0].startswith("Error: ")
+    assert not list((project / DATA).rglob("*.tmp")), "something half-built was left"
+    return said[0].removeprefix("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        (
+            "learner.training.batch_size=8",
+            "jest.learner.selection.num_chunks: N = 16 chunks of a batch of b = 8 pairs; use N <= b",
+        ),
+        (
+            "jest.learner.selection.filter_ratio=0.0",
+            "jest.learner.selection.filter_ratio: f = 0 leaves nothing to choose from; use a",
+        ),
+        (
+            "jest.learner.selection.filter_ratio=1.0",
+            "jest.learner.selection.filter_ratio: f = 1 leaves nothing to train on; use a",
+        ),
+        (
+            "jest.learner.selection.fliter_ratio=0.5",
+            "jest.learner.selection.fliter_ratio: unknown parameter; did you mean filter_ratio?",
+        ),
+        ("lerner.training.steps=3", "lerner: unknown parameter; did you mean learner?"),
+        ("simweb.shares.clean=0.5", "simweb.shares: sum to 0.5; make them sum to 1"),
+        ("learner.training.steps=many", "learner.training.steps: 'many': input should be a valid integer"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense(project: Path, params: str, line: str) -> None:
+    assert refused(project, *JEST, params=params).startswith(line)
+
+
+def test_a_misspelt_parameter_in_a_file(project: Path) -> None:
+    file = project / "conf" / "quick" / "parameters_mine.yml"
+    file.write_text("jest:\n  learner:\n    selection: {gian: 3.0}\n")
+    try:
+        line = refused(project, *JEST)
+    finally:
+        file.unlink()
+    assert line == "jest.learner.selection.gian: unknown parameter; did you mean gain?"
+
+
+def test_an_unknown_pipeline_and_an_unknown_environment(project: Path) -> None:
+    assert refused(project, "--pipeline=jst").startswith(
+        "--pipelines=jst: no such pipeline; did you mean jest? known: uniform"
+    )
+    assert "conf/quik" in refused(project, env="quik")
+
+
+def test_super_batches_larger_than_the_pool(project: Path) -> None:
+    rows = json.loads((project / DATA / "02_intermediate/pool/summary.json").read_text())["rows"]
+    told = f"rows are more than the {rows:,} rows of the set; lower batch_size or filter_ratio (B = b / (1 - f)), or add data"
+    assert refused(project, *JEST, params="learner.training.batch_size=400") == f"super-batch: B = 2,000 {told}"
+    assert (
+        refused(project, *JEST, params="jest.learner.selection.filter_ratio=0.999") == f"super-batch: B = 32,000 {told}"
+    )
+
+
+def test_a_missing_shard(project: Path) -> None:
+    remedy = "correct the path (it counts from the project's folder)"
+    assert (
+        refused(project, *INGEST, params="ingest.pool.shards=data/mine/*.tar")
+        == f"ingest.pool.shards: data/mine/*.tar: no such shard; {remedy}"
+    )
+    folder = f"{DATA}/01_raw/simweb/curated"
+    line = refused(project, *INGEST, params=f"ingest.curated.shards={folder}/{{00000..00003}}.tar")
+    assert line == f"ingest.curated.shards: {folder}/00001.tar: no such shard; {remedy}"
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "reasons"),
+    [
+        ({}, "shard_empty 1"),
+        ({"a.png": b"no image", "a.txt": b"a cat"}, "image_corrupt 1"),
+        ({"a.txt": b"a cat"}, "image_missing 1"),
+    ],
+)
+def test_an_empty_set(project: Path, members: dict[str, bytes], reasons: str) -> None:
+    shard = write_tar(project / "mine" / "00000.tar", members)
+    kept = f"{DATA}/.stages/refused/pool/rejects.parquet"
+    line = refused(project, *INGEST, params=f"ingest.pool.shards={shard.relative_to(project)}")
+    assert (
+        line
+        == f"{kept}: 0 usable samples in mine/00000.tar (rejected: {reasons}), 1 are needed; see the rejects for each sample's reason"
+    )
+    assert (project / kept).is_file()
+
+
+def test_a_set_that_falls_short_of_its_expectations(project: Path) -> None:
+    line = refused(project, *INGEST, params="ingest.pool.expect.rows.min=100000")
+    kept = f"{DATA}/.stages/refused/pool/rejects.parquet"
+    assert re.fullmatch(
+        rf"ingest.pool: expected rows to be at least 100000, found \d+; see {kept} for the reasons, or change ingest.pool.expect",
+        line,
+    )
+    assert (project / kept).is_file() and (project / kept).with_name("expectations.json").is_file()
+    line = refused(project, *INGEST, params="ingest.pool.expect.rowz.min=1")
+    assert line.startswith("ingest.pool.expect.rowz: the set has no such figure; there are ")
+
+
+@pytest.fixture
+def classification(project: Path) -> Iterator[Path]:
+    """A copy of the classification set, to be broken."""
+    root = project / "broken"
+    shutil.copytree(project / DATA / "01_raw/simweb/evaluation/classification", root)
+    yield root
+    shutil.rmtree(root)
+
+
+def refused_set(project: Path, root: Path) -> str:
+    return refused(project, *INGEST, params=f"ingest.evaluation.classification.root={root.relative_to(project)}")
+
+
+def test_an_evaluation_set_without_class_names(project: Path, classification: Path) -> None:
+    (classification / "classnames.txt").unlink()
+    line = refused_set(project, classification)
+    assert line.startswith(
+        "broken/classnames.txt: missing: no class names for this evaluation set; write one class name a line"
+    )
+
+
+def test_an_evaluation_set_with_too_few_class_names(project: Path, classification: Path) -> None:
+    (classification / "classnames.txt").write_text("red circle\n")
+    line = refused_set(project, classification)
+    assert re.fullmatch(
+        r"broken/validation: \w+: label \d+, but broken/classnames.txt names classes 0..0; add the missing names .*",
+        line,
+    )
+
+
+def test_a_missing_evaluation_split(project: Path, classification: Path) -> None:
+    shutil.rmtree(classification / "test")
+    assert refused_set(project, classification).startswith(
+        "broken/test: no such split; expected a folder of .tar files"
+    )
+    line = refused(project, "--pipelines=evaluate", "--namespaces=reference", params="evaluate.split=tset")
+    assert line.endswith(
+        "evaluation/sets.json: names no evaluation set with a split 'tset'; add one to the ingest settings and ingest again"
+    )
+
+
+def checkpoint(project: Path, folder: Path, seed: int = 1, **vision: int) -> None:
+    """Save a model of random weights; `vision` changes the quick environment's architecture."""
+    from superbatch.models import build_model, save_checkpoint
+    from superbatch.options import ModelSettings
+
+    config = json.loads((project / "conf/models/tiny.json").read_text())
+    config["model_cfg"]["vision_cfg"] |= vision
+    file = project / "other.json"
+    file.write_text(json.dumps(config))
+    save_checkpoint(folder, build_model(ModelSettings(config=str(file)), loss="sigmoid", batch_size=8, seed=seed), {})
+
+
+@pytest.mark.parametrize("vision", [{"width": 32}, {"layers": 2}, {"patch_size": 16}])
+def test_a_checkpoint_of_another_architecture(project: Path, vision: dict[str, int]) -> None:
+    checkpoint(project, project / "other", **vision)
+    line = refused(project, *JEST, params="learner.model.pretrained=other")
+    assert line.startswith("other/open_clip_model.safetensors: weights do not fit the model configuration (")
+    assert line.endswith("); set model.config to the configuration they came with")
+
+
+def test_a_checkpoint_that_is_none(project: Path) -> None:
+    remedy = "name a checkpoint directory or a weight file"
+    assert (
+        refused(project, *JEST, params="learner.model.pretrained=nowhere")
+        == f"nowhere: no open_clip weights there; {remedy}"
+    )
+    (project / "junk.pt").write_bytes(b"not weights")
+    assert refused(project, *JEST, params="learner.model.pretrained=junk.pt").startswith(
+        "junk.pt: is not a readable weight file ("
+    )
+    line = refused(project, "--pipelines=reference", params="reference.import_from=nowhere")
+    assert line == "nowhere: no such checkpoint directory; train it first, or name another"
+    line = refused(project, *JEST, params="learner.model.config=nowhere.json")
+    assert line.startswith("nowhere.json: no such model configuration; name an open_clip JSON file")
+
+
+def test_another_runs_state(project: Path) -> None:
+    state = next((project / DATA / "06_models/.state").glob("*/identity.json")).parent.relative_to(project)
+    line = refused(project, *JEST, params=f"learner.training.resume_from={state}")
+    assert line.startswith(f"training.resume_from: {state}: is another run's state: B is 32 there and 160 here; ")
+    assert line.endswith("; match the settings, or start afresh")
+
+
+def test_an_embedding_cache_of_another_reference(project: Path) -> None:
+    model = project / DATA / "06_models/reference"
+    before = project / "before"
+    shutil.copytree(model, before)
+    try:
+        checkpoint(
+            project, model
+        )  # the stage's stamp stays: what stands there is a reference, but not the one that embedded the pool
+        line = refused(project, *JEST)
+    finally:
+        shutil.rmtree(model)
+        before.rename(model)
+    told = r"embeddings of another reference or set \(\w{12}, not \w{12}\); run `kedro run --pipelines embed` again"
+    assert re.search(rf"{DATA}/04_feature/pool: {told}$", line)
+
+
+def test_a_device_that_is_not_there(project: Path) -> None:
+    line = refused(project, *JEST, params="learner.training.device=gpu")
+    assert line.startswith("device: 'gpu' cannot be used here (")
+    assert line.endswith("); use auto, cpu, cuda or mps")
+
+
+def test_stages_before_their_inputs(project: Path, tmp_path: Path) -> None:
+    line = refused(copy_project(tmp_path / "fresh"), *JEST)
+    assert line.endswith("not there yet, or not finished; run `kedro run --pipelines=ingest` first")
