@@ -23,7 +23,7 @@ import pandas as pd
 from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.reporting import tables
-from superbatch.reporting.targets import compare
+from superbatch.reporting.targets import compare, tuned
 
 RECORDED = common.ROOT / "benchmarks" / "results" / "compare.json"
 LATEST = common.ROOT / "data" / "08_reporting" / "compare.json"
@@ -37,7 +37,8 @@ def arguments() -> argparse.Namespace:
     )
     made.add_argument("--run", action="store_true", help="make the runs named by --only anew")
     made.add_argument("--only", metavar="RUN", action="append", default=[], help="a run's name; may be repeated")
-    made.add_argument("--metric", default="classification/top1", help="shown and compared")
+    made.add_argument("--file", type=Path, default=RECORDED, help="another record than benchmarks/results/compare.json")
+    made.add_argument("--plot", type=Path, metavar="PNG", help="draw accuracy against schedule length there")
     return made.parse_args()
 
 
@@ -45,8 +46,10 @@ def main() -> None:
     """Print the recorded outcome, or make runs again."""
     options = arguments()
     if options.record:
-        shutil.copy(LATEST, RECORDED)
-    rows = read_json(RECORDED)
+        shutil.copy(LATEST, options.file)
+    rows = read_json(options.file)
+    if options.plot:
+        draw(rows, options.plot)
     figures = again(rows, options.only) if options.run else outcome(rows, options.only)
     options.seed = sorted({row["seed"] for row in rows})
     common.report("results", figures, options)
@@ -67,6 +70,15 @@ def outcome(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
     print(tables.to_text(tables.target_table(comparison)), end="\n\n")
     print(*comparison.notes, sep="\n")
     return comparison.figures()
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw each method's final accuracy against the length of its schedules."""
+    from superbatch.reporting.figures import png, schedule_figure
+
+    frame = pd.DataFrame([row["outcome"] for row in rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(schedule_figure(tuned(frame), compare(frame)), transparent=False))
 
 
 def again(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Done:
 
 
 def forked_kedro(folder: Path, *arguments: str, seconds: float = 120) -> Done:
-    """Run `kedro <arguments>` in a folder."""
+    """Run `kedro <arguments>` in a folder; settings must keep it to one process (`jobs: 1`)."""
     _context.set_forkserver_preload(PRELOAD)  # type: ignore[attr-defined]
     outputs = folder / ".stdout", folder / ".stderr"
     process = _context.Process(

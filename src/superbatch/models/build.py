@@ -78,7 +78,9 @@ class ClipModel:
         try:
             return HFTokenizer(source, self.context_length, tokenizer_mode=text_cfg.get("tokenizer_mode"), **options)
         except ImportError:
-            raise UserError(source, "its tokenizer needs the package transformers", "pip install transformers") from None
+            raise UserError(
+                source, "its tokenizer needs the package transformers", "pip install transformers"
+            ) from None
         except (OSError, ValueError) as error:
             what = f"no tokenizer could be read ({_first_line(error)})"
             raise UserError(source, what, "name a checkpoint directory that holds the tokenizer's files") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from superbatch.errors import UserError
 from superbatch.files import file_sha256, read_json, write_json
 from superbatch.models.build import (
     CONFIG_FILE,
+    LOCAL,
     ClipModel,
     find_weights,
     instantiate,
     load_pretrained,
     read_config,
+    tokenizer_files,
     tokenizer_name,
 )
 from superbatch.models.vocabulary import Vocabulary, full_vocabulary
@@ -41,9 +44,17 @@ def save_checkpoint(
     mean, std = clip.mean_std
     config = {**clip.config, "preprocess_cfg": {**(clip.config.get("preprocess_cfg") or {}), "mean": mean, "std": std}}
     write_json(directory / CONFIG_FILE, config)
+    _copy_tokenizer(clip, directory)
     digest = file_sha256(directory / WEIGHTS_FILE)
     write_json(directory / METADATA_FILE, {**metadata, "weights_sha256": digest})
     return digest
+
+
+def _copy_tokenizer(clip: ClipModel, directory: Path) -> None:
+    """Keep a tokenizer that came in files with the weights: open_clip looks for it there, and nowhere else without a network."""
+    if clip.tokenizer_name.startswith(LOCAL):
+        for file in tokenizer_files(Path(clip.tokenizer_name.removeprefix(LOCAL))):
+            shutil.copyfile(file, directory / file.name)
 
 
 def load_checkpoint(directory: Path) -> ClipModel:

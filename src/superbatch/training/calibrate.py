@@ -48,13 +48,14 @@ def calibrate(clip: ClipModel, manifest: Manifest, settings: TrainingSettings) -
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    before = float(loss())
+    before = float(loss().detach())
     optimizer.step(closure)  # type: ignore[arg-type,no-untyped-call]
     with torch.no_grad():
         clip.model.logit_scale.copy_(scale)
         clip.model.logit_bias = torch.nn.Parameter(bias.detach().clone())
-    clip.config["model_cfg"]["init_logit_bias"] = float(bias)
-    return {"scale": float(scale.exp()), "bias": float(bias), "loss_before": before, "loss_after": float(loss())}
+        fitted = {"scale": float(scale.exp()), "bias": float(bias)}
+        clip.config["model_cfg"]["init_logit_bias"] = fitted["bias"]
+        return {**fitted, "loss_before": before, "loss_after": float(loss())}
 
 
 @torch.no_grad()

@@ -44,13 +44,15 @@ def collect_runs(compare: dict[str, Any], *directories: Path) -> list[dict[str, 
 
     Args:
         compare: `params:compare`.
-        directories: training and evaluation of each run, two and two, in the grid's order.
+        directories: training and evaluation of the reference, then of each run, two and two, in the grid's order.
 
     Returns:
         Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics.
     """
-    pairs = zip(expand(compare["runs"]), directories[::2], directories[1::2], strict=True)
-    return [row(spec.name, spec.label, spec.method, training, evaluation) for spec, training, evaluation in pairs]
+    specs = expand(compare["runs"])
+    names = [("reference", "reference", "reference"), *((spec.name, spec.label, spec.method) for spec in specs)]
+    places = zip(directories[::2], directories[1::2], strict=True)
+    return [row(*name, *place) for name, place in zip(names, places, strict=True)]
 
 
 def row(name: str, label: str, method: str, training: Path, evaluation: Path) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from superbatch.pipelines.naming import named
 
 def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
     """Return the stage; `--namespaces <run>` runs one of its runs alone."""
-    runs = sum((compared(spec) for spec in specs), Pipeline([]))
-    edges = [f"{spec.name}.{part}" for spec in specs for part in ("training", "evaluation")]
+    runs = sum((compared(spec) for spec in specs), evaluation("reference"))
+    edges = [
+        f"{run}.{part}" for run in ("reference", *(spec.name for spec in specs)) for part in ("training", "evaluation")
+    ]
     collect = node(
         collect_runs,
         inputs=["params:compare", *edges],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from superbatch.config import ReportSettings, read
 
 if TYPE_CHECKING:
+    from superbatch.data.manifest import Manifest
     from superbatch.reporting import Report
 
 THUMBNAIL = 64  # pixels a side of the gallery's images
@@ -26,8 +27,8 @@ def report(
 
     Args:
         main: the run that the report is about (a chain's method), bound by the pipeline; None: the report chooses.
-        simweb: the embedded default data; its truth/pool.parquet, where there is one, gives the purity of the picks.
-        pool: the ingested pool.
+        simweb: the embedded default data; an edge only.
+        pool: the ingested pool; truth/pool.parquet beside the folder of its shards, where there is one, gives the purity of the picks.
         runs: every run directory found, by name (a PartitionedDataset: each value returns a path when called).
         settings: `params:report` -> `config.ReportSettings`.
         edges: training and evaluation of the chain's own runs; they only put this node behind them.
@@ -39,14 +40,12 @@ def report(
     from superbatch.reporting.page import render
 
     wanted = read(ReportSettings, settings, "report")
-    made = gather(main, simweb, pool, runs, wanted)
+    made = gather(main, pool, runs, wanted)
     text = made.text()
     return {"summary": text + "\n", "table": made.table, "metrics": made.metrics(), "page": render(made)} | made.plots()
 
 
-def gather(
-    main: str | None, simweb: Path, pool: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings
-) -> Report:
+def gather(main: str | None, pool: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings) -> Report:
     """Open what the report is made from."""
     from superbatch.data.manifest import read_manifest
     from superbatch.data.reader import ImageReader
@@ -54,14 +53,14 @@ def gather(
     from superbatch.reporting.gallery import first_captions
 
     manifest = read_manifest(pool)
-    truth = simweb / "truth" / "pool.parquet"
+    truth = find_truth(manifest)
     command = f"kedro run --pipeline={main}" if main else "kedro run --pipelines=report"
     return Report(
         Sources(
             runs=[Run(load(), name.removesuffix("/training/run.json")) for name, load in sorted(runs.items())],
             main=main,
             manifest=pool,
-            truth=truth if truth.is_file() else None,
+            truth=truth,
             pixels=ImageReader(manifest, THUMBNAIL).read,
             captions=first_captions(pool),
             command=command,
@@ -71,3 +70,10 @@ def gather(
             examples=settings.examples,
         )
     )
+
+
+def find_truth(pool: Manifest) -> Path | None:
+    """Return the truth about a pool's pairs, if its maker left one: `<folder>/truth/pool.parquet` of shards in `<folder>/pool`."""
+    folders = {pool.shard_path(shard).parent.parent for shard in pool.shard_sizes}
+    found = [folder / "truth" / "pool.parquet" for folder in sorted(folders)]
+    return next((file for file in found if file.is_file()), None)

@@ -1,0 +1,201 @@
+"""Any open_clip checkpoint as the reference: other architecture, loss, image size, context length and tokenizer than the learner's."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from superbatch.data.embeddings import EmbeddingCache
+from superbatch.data.ingest import ingest
+from superbatch.data.manifest import read_manifest
+from superbatch.data.reader import ImageReader
+from superbatch.errors import UserError
+from superbatch.models import build_model, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.options import (
+    EmbedSettings,
+    LearnerSettings,
+    ModelSettings,
+    ReferenceSettings,
+    SelectionSettings,
+    TrainingSettings,
+)
+from superbatch.simweb.shards import Sample, write_shard
+from superbatch.training import train
+from superbatch.training.assemble import SetFiles, import_reference, learner_job
+from superbatch.training.embed import EMBEDDINGS, write_features
+
+ROWS = 40
+THEIRS = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 24, "patch_size": 12, "width": 48, "layers": 1, "head_width": 16},
+    # Another tokenizer: captions are lower-cased and lose their punctuation before CLIP's vocabulary is applied.
+    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1, "tokenizer_kwargs": {"clean": "canonicalize"}},
+}  # fmt: skip
+INPUT = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+
+
+def write_theirs(folder: Path, model_cfg: dict = THEIRS) -> Path:
+    """Save a softmax model as open_clip's users do: its own weights and configuration, nothing of ours."""
+    torch.manual_seed(5)
+    kind = open_clip.CustomTextCLIP if model_cfg.get("custom_text") else open_clip.CLIP
+    plain = {
+        key: {k: v for k, v in value.items() if k not in ("hf_tokenizer_name", "tokenizer_kwargs")}
+        if isinstance(value, dict)
+        else value
+        for key, value in model_cfg.items()
+    }
+    plain.pop("custom_text", None)
+    folder.mkdir()
+    save_file(kind(**plain).state_dict(), folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": INPUT}))
+    return folder
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    samples = []
+    for number in range(ROWS):
+        stream = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8)).save(stream, "PNG")
+        samples.append(
+            Sample(f"{number:03d}", {"png": stream.getvalue(), "txt": f"Picture, number {number}!".encode()})
+        )
+    write_shard(tmp_path / "00000.tar", samples)
+    ingest([tmp_path / "00000.tar"], tmp_path / "set")
+    return tmp_path / "set"
+
+
+def imported(folder: Path, theirs: Path, pool: Path, loss: str = "sigmoid") -> Path:
+    """Import a checkpoint with some loss; returns the reference's directory."""
+    settings = ReferenceSettings(import_from=str(theirs), training=TrainingSettings(loss=loss, device="cpu"))
+    model, record = import_reference(settings, SetFiles(pool), folder / "stages", lambda clip: {"set/top1": 0.5})
+    summary = json.loads((record.path / "run.json").read_text())
+    assert summary["plan"]["steps"] == 0
+    assert summary["final"] == {"set/top1": 0.5}
+    assert summary["flops"]["charged_total"] == 0
+    return model.path
+
+
+def learner_settings(folder: Path, loss: str) -> LearnerSettings:
+    config = {
+        "model_cfg": {
+            "embed_dim": 16,
+            "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
+            "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+        }
+    }
+    (folder / "learner.json").write_text(json.dumps(config))
+    return LearnerSettings(
+        ModelSettings(config=str(folder / "learner.json")),
+        selection=SelectionSettings("joint", filter_ratio=0.75, num_chunks=2),
+        training=TrainingSettings(batch_size=8, steps=3, loss=loss, device="cpu"),
+    )
+
+
+def train_with(folder: Path, reference: Path, pool: Path, loss: str):
+    """Embed the pool with the reference and train a learner of three steps on joint picks."""
+    settings = learner_settings(folder, loss)
+    view = build_model(settings.model, loss=loss, batch_size=8, seed=0)
+    weights = read_metadata(reference)["weights_sha256"]
+    embed = EmbedSettings(device="cpu", jobs=1)
+    write_features("pool", read_manifest(pool), load_checkpoint(reference), weights, view, folder / "features", embed)
+    job = learner_job(
+        "jest", settings, SetFiles(pool, folder / "features"), SetFiles(pool), reference, folder / "state", None
+    )
+    return train(job)
+
+
+def expected_embeddings(theirs: Path, pool: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """What open_clip itself makes of the pool's images (in the model's size and normalisation) and captions."""
+    model = open_clip.create_model(f"local-dir:{theirs}").eval()
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{theirs}")
+    manifest = read_manifest(pool)
+    pixels = torch.from_numpy(ImageReader(manifest, 24).read(np.arange(ROWS))).float() / 255
+    mean, std = (torch.tensor(INPUT[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    with torch.no_grad():
+        images = model.encode_image((pixels - mean) / std, normalize=True)
+        return images, model.encode_text(tokenizer(manifest.first_captions()), normalize=True)
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "softmax"])
+def test_reference_embed_and_learner_from_a_foreign_checkpoint(tmp_path: Path, pool: Path, loss: str) -> None:
+    theirs = write_theirs(tmp_path / "theirs")
+    reference = imported(tmp_path, theirs, pool, loss)
+    result = train_with(tmp_path, reference, pool, loss)
+
+    cache = EmbeddingCache(tmp_path / "features" / EMBEDDINGS)
+    for found, expected in zip(cache.rows(np.arange(ROWS)), expected_embeddings(theirs, pool), strict=True):
+        assert np.allclose(found, expected.numpy(), atol=2e-3), "float16 of what open_clip gives"
+    assert len(list((tmp_path / "features").glob("pixels-*"))) == 2, "packed for 24 and for 16 pixels"
+    assert len(list((tmp_path / "features").glob("tokens-*"))) == 2, "for two tokenizers"
+    ledger = pq.read_table(result.training_dir / "ledger.parquet").to_pydict()
+    assert ledger["step"] == [0, 1, 2]
+    assert np.isfinite(ledger["loss"]).all() and np.isfinite(ledger["score_pick"]).all()
+    picks = pq.read_table(result.training_dir / "picks.parquet")
+    assert picks.filter(picks["chosen"]).num_rows == 3 * 8
+
+
+def test_scale_and_bias_are_fitted_where_the_sigmoid_loss_needs_them(tmp_path: Path, pool: Path) -> None:
+    theirs = write_theirs(tmp_path / "theirs")
+    fitted = read_metadata(imported(tmp_path / "a", theirs, pool, "sigmoid"))["calibrated"]
+    assert fitted["loss_after"] < fitted["loss_before"]
+    assert load_checkpoint(tmp_path / "theirs").scale_and_bias()[1] == 0.0
+    reference = imported(tmp_path / "b", theirs, pool, "sigmoid")
+    assert load_checkpoint(reference).scale_and_bias() == pytest.approx((fitted["scale"], fitted["bias"]), rel=1e-4)
+    assert "calibrated" not in read_metadata(imported(tmp_path / "c", theirs, pool, "softmax"))
+
+
+def write_word_tokenizer(folder: Path) -> None:
+    """A Hugging Face tokenizer of a dozen words, in files."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {
+        word: number for number, word in enumerate(["[PAD]", "[UNK]", "picture", "number", *map(str, range(ROWS))])
+    }
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
+
+
+def test_a_hugging_face_tokenizer_travels_with_the_reference(tmp_path: Path, pool: Path) -> None:
+    pytest.importorskip("transformers")
+    text = {
+        "context_length": 6,
+        "vocab_size": 64,
+        "width": 32,
+        "heads": 2,
+        "layers": 1,
+        "hf_tokenizer_name": "nobody/words",
+    }
+    siglip = {"no_causal_mask": True, "pool_type": "last", "tokenizer_kwargs": {"clean": "canonicalize"}}
+    theirs = write_theirs(tmp_path / "theirs", {**THEIRS, "custom_text": True, "text_cfg": text | siglip})
+    write_word_tokenizer(theirs)
+    reference = imported(tmp_path, theirs, pool)
+    assert load_checkpoint(reference).tokenizer_id == load_checkpoint(theirs).tokenizer_id
+    assert load_checkpoint(reference).tokenizer()(["Picture, number 3!"]).tolist() == [[2, 3, 7, 0, 0, 0]]
+    train_with(tmp_path, reference, pool, "sigmoid")
+    (theirs / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="no tokenizer could be read"):
+        load_checkpoint(theirs).tokenizer()
+
+
+def test_a_tokenizers_id_tells_its_options(tmp_path: Path) -> None:
+    ours = load_checkpoint(write_theirs(tmp_path / "a"))
+    plain = {**THEIRS, "text_cfg": {k: v for k, v in THEIRS["text_cfg"].items() if k != "tokenizer_kwargs"}}
+    other = load_checkpoint(write_theirs(tmp_path / "b", plain))
+    assert other.tokenizer_id == "SimpleTokenizer"
+    assert ours.tokenizer_id not in ("SimpleTokenizer", other.tokenizer_id)
+    assert ours.tokenizer()(["A, b!"]).tolist() != other.tokenizer()(["A, b!"]).tolist()
+    save_checkpoint(tmp_path / "c", ours, {})
+    assert load_checkpoint(tmp_path / "c").tokenizer_id == ours.tokenizer_id
