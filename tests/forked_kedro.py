@@ -33,7 +33,7 @@ class Done:
     stderr: str
 
 
-def forked_kedro(folder: Path, *arguments: str, seconds: float = 120) -> Done:
+def forked_kedro(folder: Path, *arguments: str, seconds: float = 300) -> Done:
     """Run `kedro <arguments>` in a folder; settings must keep it to one process (`jobs: 1`)."""
     _context.set_forkserver_preload(PRELOAD)  # type: ignore[attr-defined]
     outputs = folder / ".stdout", folder / ".stderr"

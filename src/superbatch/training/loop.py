@@ -27,7 +27,7 @@ from superbatch.training.records import Records
 from superbatch.training.source import SuperBatches, make_loader
 from superbatch.training.state import Totals, resume, save_state, take_state_from
 from superbatch.training.step import Batch, Towers, choose, score, train_step
-from superbatch.training.summary import finish
+from superbatch.training.summary import commit, finish
 
 log = logging.getLogger(__name__)
 PASSED_OVER = 32  # how many of the samples that were not chosen are recorded at each step
@@ -78,6 +78,7 @@ def train(job: Job) -> TrainResult:
             f"{job.selection.criterion} needs the reference's embeddings",
             "run the embed stage first",
         )
+    made_from = commit()  # now: the working tree may be another one when the run ends
     run, first = _start(job)
     plan = describe(job, order, run.forward, seconds_per_flop(run.towers, _probe(run, order), run.forward))
     log.info(sentence(job, plan))
@@ -97,7 +98,7 @@ def train(job: Job) -> TrainResult:
         bar.update()
         clock.lap("checkpoint")
     bar.close()
-    return finish(job, run.records, run.totals, run.forward, plan)
+    return finish(job, run.records, run.totals, run.forward, plan, made_from)
 
 
 def _start(job: Job) -> tuple[Run, int]:

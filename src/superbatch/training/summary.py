@@ -44,7 +44,9 @@ def picks_digest(picks: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def finish(job: Job, records: Records, totals: Totals, forward: ForwardFlops, plan: dict[str, Any]) -> TrainResult:
+def finish(
+    job: Job, records: Records, totals: Totals, forward: ForwardFlops, plan: dict[str, Any], made_from: str
+) -> TrainResult:
     """Stage checkpoint and records of a finished job under its state directory, and return them with the summary."""
     model_dir, training_dir = job.state_dir / "final", job.state_dir / "training"
     records.finish(training_dir)
@@ -57,7 +59,7 @@ def finish(job: Job, records: Records, totals: Totals, forward: ForwardFlops, pl
         "method": job.selection.method,
         "run_hash": job.run_hash,
         "status": "finished",
-        "commit": commit(),
+        "commit": made_from,
         "machine": machine(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
