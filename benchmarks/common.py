@@ -112,7 +112,7 @@ def report(name: str, figures: dict[str, Any], options: argparse.Namespace) -> N
         "quick": options.quick,
         "machine": machine(),
         "commit": commit(),
-        "seeds": [options.seed],
+        "seeds": options.seed if isinstance(options.seed, list) else [options.seed],
     }
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

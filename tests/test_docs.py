@@ -95,7 +95,11 @@ def names_a_file(word: str, page: Path) -> bool:
         return True
     if word.startswith("data/"):
         plain = word.rstrip("/")
-        return any(p.fullmatch(plain) for p in written_paths()) or plain in ("data/08_reporting", "data/quick", "data/emoji")
+        return any(p.fullmatch(plain) for p in written_paths()) or plain in (
+            "data/08_reporting",
+            "data/quick",
+            "data/emoji",
+        )
     if "/" in word:
         return any(list(folder.glob(word.rstrip("/"))) for folder in (PROJECT, page.parent))
     known = {

@@ -103,12 +103,15 @@ def schedule_figure(frame: pd.DataFrame, comparison: Comparison, theme: Theme = 
     """
     figure, axes = _figure(theme, height=4.2)
     ax = axes[0]
+    alone = frame.loc[frame["role"] == "reference", "value"]
     frame = _labelled(frame[frame["role"] != "reference"])
     drawn = _styles(frame, theme)
     for label, style in drawn.items():
         _draw_schedules(ax, label, frame[frame["label"] == label], style)
     if comparison.uniform:
         _draw_target(ax, comparison, theme)
+    if len(alone):
+        ax.axhline(100 * alone.mean(), color=theme.muted, lw=1.4, ls=(0, (5, 2)), label="the reference alone")
     ax.set_xscale("log", base=2)
     lengths = sorted(frame["steps"].unique())
     ax.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=0 if len(lengths) < 10 else 40)
@@ -147,9 +150,10 @@ def _draw_target(ax: Axes, comparison: Comparison, theme: Theme) -> None:
     text = f"target: {horizon.label}'s {100 * horizon.target:.1f} % at T = {horizon.steps:,}"
     ax.annotate(
         text,
-        (0.01, 100 * horizon.target),
+        (0.99, 100 * horizon.target),
         xycoords=("axes fraction", "data"),
-        va="bottom",
+        ha="right",
+        va="top",
         color=theme.muted,
         fontsize=8,
     )
