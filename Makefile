@@ -35,7 +35,7 @@ quick: $(STAMP)  ## the same chain in miniature (conf/quick)
 test: $(STAMP)  ## the tests
 	$(PYTEST)
 
-test-all: $(STAMP)  ## the tests, with the slow ones and those that need real data
+test-all: $(STAMP)  ## the tests, with slow ones and those that need real data
 	$(PYTEST) -m ""
 
 lint: $(STAMP)  ## ruff and mypy

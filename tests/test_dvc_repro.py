@@ -10,8 +10,6 @@ import pytest
 
 from tests.project import PROJECT, command, copy_project
 
-pytestmark = pytest.mark.slow
-
 TINY = """
 simweb: {pool_pairs: 1000, curated_pairs: 100, shard_size: 500, jobs: 1,
   validation_images_per_class: 1, test_images_per_class: 1, validation_retrieval_images: 20, test_retrieval_images: 20}

@@ -53,7 +53,6 @@ def test_it_uses_public_names_only(committed) -> None:
     assert not [name for name in names | used if name.startswith("_")]
 
 
-@pytest.mark.slow
 def test_it_runs_offline_and_makes_its_pictures(tmp_path, monkeypatch) -> None:
     from nbclient import NotebookClient
 
