@@ -98,7 +98,7 @@ def test_open_clip_loads_our_checkpoint_with_its_tokenizer(clip, tmp_path):
     with torch.no_grad():
         assert torch.allclose(theirs.encode_image(images), expected[0], atol=1e-6)
         assert torch.allclose(theirs.encode_text(tokens), expected[1], atol=1e-6)
-    assert float(theirs.logit_bias) == pytest.approx(clip.scale_and_bias()[1])
+    assert theirs.logit_bias.item() == pytest.approx(clip.scale_and_bias()[1])
     ours = load_checkpoint(tmp_path / "out")
     assert ours.mean_std == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     assert read_metadata(tmp_path / "out") == {"run": "x", "weights_sha256": digest}
