@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
-from superbatch.files import fingerprint, write_json
+from superbatch.files import file_sha256, fingerprint, write_json
 from superbatch.models import (
     ClipModel,
     Vocabulary,
@@ -33,7 +34,7 @@ from superbatch.options import (
 )
 from superbatch.stages import Staged, build_once
 from superbatch.training.calibrate import calibrate
-from superbatch.training.embed import View, embedding_fingerprint, open_embeddings, open_pixels, open_tokens
+from superbatch.training.embed import EMBEDDINGS, View, open_pixels, open_tokens
 from superbatch.training.job import STATE_FORMAT, Job, Reference
 from superbatch.training.source import Concatenated, Source
 from superbatch.training.summary import import_summary
@@ -87,8 +88,6 @@ def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
     pretrained = Path(model.pretrained) if model.pretrained else None
     weights = None
     if pretrained is not None:
-        from superbatch.files import file_sha256
-
         weights = read_metadata(pretrained)["weights_sha256"] if pretrained.is_dir() else file_sha256(pretrained)
     return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary}
 
@@ -204,9 +203,8 @@ def _attach_reference(job: Job, sets: list[SetFiles], reference_dir: Path, pool:
         )
     if sets[0].features is None:
         raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
-    manifest = sets[0].manifest()
-    cache = open_embeddings(sets[0].features)
-    if cache.metadata.get("reference") != weights or cache.metadata.get("manifest") != manifest.fingerprint:
+    cache = EmbeddingCache(sets[0].features / EMBEDDINGS)
+    if cache.metadata.get("reference") != weights or [cache.metadata.get("manifest")] != job.identity["sets"]:
         raise UserError(
             str(sets[0].features),
             f"embeddings of another reference or set ({str(cache.metadata.get('reference'))[:12]}, not {weights[:12]})",
@@ -216,13 +214,10 @@ def _attach_reference(job: Job, sets: list[SetFiles], reference_dir: Path, pool:
     job.reference = Reference(cache, cache.scale, cache.bias)
     if pool.keep_share < 1:
         job.source = replace(job.source, rows=best_rows(cache.pair_scores(), pool.keep_share))
-        log.info("%s: keeps the best %d of %d rows by reference score", job.name, job.source.num_rows, len(manifest))
+        log.info("%s: keeps the best %d of %d rows by reference score", job.name, job.source.num_rows, len(cache))
 
 
 def best_rows(scores_N: np.ndarray, share: float) -> np.ndarray:
     """Return the rows of the best share by score, ascending; ties break by row."""
     count = max(1, round(share * len(scores_N)))
     return np.sort(np.argsort(-scores_N, kind="stable")[:count])
-
-
-__all__ = ["SetFiles", "best_rows", "embedding_fingerprint", "learner_job", "open_sources", "reference_job"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
+from superbatch.data.embeddings import EmbeddingCacheWriter
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, PackedPixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
@@ -157,8 +157,3 @@ def write_features(
     )
     flops = count_forward(reference).total * len(manifest)
     write_json(out / "features.json", {**metadata, "rows": len(manifest), "flops": flops})
-
-
-def open_embeddings(features: Path, expected: str | None = None) -> EmbeddingCache:
-    """Open a set's embedding cache; another fingerprint than the expected one is refused."""
-    return EmbeddingCache(features / EMBEDDINGS, expected)

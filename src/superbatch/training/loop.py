@@ -30,6 +30,7 @@ from superbatch.training.step import Batch, Towers, choose, score, train_step
 from superbatch.training.summary import commit, finish
 
 log = logging.getLogger(__name__)
+PROBE = 32  # samples whose forward pass is timed to tell a run's length
 PASSED_OVER = 32  # how many of the samples that were not chosen are recorded at each step
 
 
@@ -127,9 +128,9 @@ def _start(job: Job) -> tuple[Run, int]:
 
 
 def _probe(run: Run, order: Order) -> Batch:
-    rows, pixels, ids = SuperBatches(run.job.source, order)[0]
-    n = min(32, len(rows))
-    return Batch(rows[:n], pixels[:n].to(run.device), ids[:n].to(run.device))
+    """Read a few samples of the first super-batch, for timing: not all of it, which may be hundreds of thousands."""
+    rows, pixels, ids = SuperBatches(run.job.source, order).read(order.rows(0)[:PROBE])
+    return Batch(rows, pixels.to(run.device), ids.to(run.device))
 
 
 def _step(run: Run, step: int, batch: Batch, clock: Clock) -> None:

@@ -81,7 +81,11 @@ class SuperBatches(Dataset):  # type: ignore[type-arg]
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, Tensor, Tensor]:
         """Return rows int64 (B,), pixels uint8 (B, 3, S, S) and token ids (B, L) of a step."""
-        rows = self.source.manifest_rows(self.order.rows(step))
+        return self.read(self.order.rows(step))
+
+    def read(self, positions: np.ndarray) -> tuple[np.ndarray, Tensor, Tensor]:
+        """Return the same for any n positions of the order."""
+        rows = self.source.manifest_rows(positions)
         pixels = torch.from_numpy(self.source.pixels.read(rows))
         return rows, pixels, self.source.token_ids_NL[torch.from_numpy(rows)]
 

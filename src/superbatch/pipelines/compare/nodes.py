@@ -14,17 +14,11 @@ from superbatch.stages import Staged
 
 def train_compared(
     name: str,
-    pool: Path,
-    pool_features: Path,
-    curated: Path,
-    curated_features: Path,
-    reference_model: Path,
-    reference_training: Path,
-    evaluation_sets: Path,
     template: dict[str, Any],
     override: dict[str, Any] | None,
     compare: dict[str, Any],
     storage: dict[str, Any],
+    **directories: Path,
 ) -> tuple[Staged, Staged]:
     """Train one run of the grid: the method's settings with the run's own on top.
 
@@ -32,11 +26,11 @@ def train_compared(
         name: the run's name (`RunSpec.name`), bound by the pipeline.
         compare: `params:compare`, where `grid.expand` finds the run's settings by its name.
 
-    The other arguments are those of `learner.nodes.train_learner`; so is what it returns.
+    The other arguments, and the directories by name, are those of `learner.nodes.train_learner`; so is what it returns.
     """
     spec = next(spec for spec in expand(compare["runs"]) if spec.name == name)
-    directories = (pool, pool_features, curated, curated_features, reference_model, reference_training, evaluation_sets)
-    return train_learner(name, *directories, template, merge(override or {}, spec.overrides), storage)
+    own = merge(override or {}, spec.overrides)
+    return train_learner(name, template=template, override=own, storage=storage, **directories)
 
 
 def collect_runs(compare: dict[str, Any], *directories: Path) -> list[dict[str, Any]]:
