@@ -118,6 +118,7 @@ class CompareSettings(_Strict):
     """The grid of runs: see `pipelines.compare.grid.expand` for the entries."""
 
     runs: list[dict[str, Any]] = []
+    set: dict[str, Any] = {}  # settings of every run of the grid, by dotted name
 
 
 SECTIONS: dict[str, Any] = {

@@ -53,7 +53,7 @@ def check_all(parameters: dict[str, Any]) -> None:
 
     check_parameters(parameters)
     methods = method_names(parameters)
-    for spec in expand((parameters.get("compare") or {}).get("runs") or []):
+    for spec in expand(parameters.get("compare")):
         if spec.method not in methods:
             raise UserError(
                 f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}"

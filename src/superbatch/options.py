@@ -25,7 +25,7 @@ class SimwebSettings:
 
     __pydantic_config__: ClassVar[Any] = STRICT
     pool_pairs: int = 40_000
-    curated_pairs: int = 1_000
+    curated_pairs: int = 768
     validation_images_per_class: int = 5
     test_images_per_class: int = 10
     validation_retrieval_images: int = 500

@@ -47,7 +47,7 @@ def compared_runs() -> list[Any]:
     """List the runs of `compare` (`RunSpec`), in order."""
     from superbatch.pipelines.compare.grid import expand
 
-    return expand((_known_parameters().get("compare") or {}).get("runs") or [])
+    return expand(_known_parameters().get("compare"))
 
 
 class LazyPipelines(Mapping[str, Pipeline]):

@@ -65,11 +65,18 @@ def test_a_session_brings_its_own_methods_and_runs() -> None:
     pipelines = pipeline_registry.register_pipelines()
     assert "mine" in pipelines
     assert "jest" not in pipelines
-    names = [spec.name for spec in expand(runs)]
+    names = [spec.name for spec in expand({"runs": runs})]
     assert names == ["mine-f0.5-T4-s0", "mine-f0.5-T2-s0"]
     alone = pipelines["compare"].only_nodes_with_namespaces([names[1]])
     assert {node.name for node in alone.nodes} == {f"{names[1]}.train", f"{names[1]}.evaluate"}
     assert f"{names[1]}.model" in alone.all_outputs()
+
+
+def test_settings_of_the_whole_grid_lie_below_an_entry_s_own() -> None:
+    entry = {"method": "mine", "steps": 4, "set": {"training.optimizer.learning_rate": 0.1}}
+    common = {"training.threads": 1, "training.optimizer.learning_rate": 0.2}
+    (spec,) = expand({"set": common, "runs": [entry]})
+    assert spec.overrides == {"training": {"threads": 1, "steps": 4, "seed": 0, "optimizer": {"learning_rate": 0.1}}}
 
 
 def test_layers_of_kedro_viz_follow_the_data() -> None:

@@ -28,32 +28,36 @@ class RunSpec:
 ENTRY_KEYS = {"method", "label", "steps", "filter_ratio", "seeds", "set"}
 
 
-def expand(entries: list[dict[str, Any]]) -> list[RunSpec]:
-    """Expand the entries of `compare.runs` into runs, in order, each name once.
+def expand(compare: dict[str, Any] | None) -> list[RunSpec]:
+    """Expand the block `compare` into runs, in the order of its entries, each name once.
+
+    Args:
+        compare: `runs`, a list of entries, and optionally `set`, settings of all of them; an entry's own `set` wins.
 
     Raises:
         UserError: an unknown key, a missing one, or two runs of one name.
     """
     specs: dict[str, RunSpec] = {}
-    for number, entry in enumerate(entries):
+    block = compare or {}
+    for number, entry in enumerate(block.get("runs") or []):
         where = f"compare.runs[{number}]"
         unknown = set(entry) - ENTRY_KEYS
         if unknown or "method" not in entry or "steps" not in entry:
             what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "needs `method` and `steps`"
             raise UserError(where, what, f"keys: {', '.join(sorted(ENTRY_KEYS))}")
-        for spec in _entry(entry):
+        for spec in _entry(entry, block.get("set") or {}):
             if spec.name in specs:
                 raise UserError(where, f"names {spec.name} a second time", "give one of the entries a `label`")
             specs[spec.name] = spec
     return list(specs.values())
 
 
-def _entry(entry: dict[str, Any]) -> list[RunSpec]:
+def _entry(entry: dict[str, Any], common: dict[str, Any]) -> list[RunSpec]:
     label = entry.get("label", entry["method"])
     grid = product(_list(entry.get("filter_ratio", [None])), _list(entry["steps"]), _list(entry.get("seeds", [0])))
     runs = []
     for ratio, steps, seed in grid:
-        overrides = nested(entry.get("set", {}))
+        overrides = merge_into(nested(common), nested(entry.get("set", {})))
         merge_into(overrides, {"training": {"steps": steps, "seed": seed}})
         if ratio is not None:
             merge_into(overrides, {"selection": {"filter_ratio": ratio}})

@@ -28,7 +28,7 @@ def train_compared(
 
     The other arguments, and the directories by name, are those of `learner.nodes.train_learner`; so is what it returns.
     """
-    spec = next(spec for spec in expand(compare["runs"]) if spec.name == name)
+    spec = next(spec for spec in expand(compare) if spec.name == name)
     own = merge(override or {}, spec.overrides)
     return train_learner(name, template=template, override=own, storage=storage, **directories)
 
@@ -43,7 +43,7 @@ def collect_runs(compare: dict[str, Any], *directories: Path) -> list[dict[str, 
     Returns:
         Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics.
     """
-    specs = expand(compare["runs"])
+    specs = expand(compare)
     names = [("reference", "reference", "reference"), *((spec.name, spec.label, spec.method) for spec in specs)]
     places = zip(directories[::2], directories[1::2], strict=True)
     return [row(*name, *place) for name, place in zip(names, places, strict=True)]
