@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def test_a_method_is_the_template_with_its_own_on_top() -> None:
     jest, uniform = (learner_settings(given["learner"], given[m]["learner"], m) for m in ("jest", "uniform"))
     assert jest.selection.method == "joint"
     assert uniform.selection.method == "uniform"
-    assert jest.training == uniform.training
+    rates = {jest.training.optimizer.learning_rate, uniform.training.optimizer.learning_rate}
+    assert rates == {given["learner"]["training"]["optimizer"]["learning_rate"], 0.00025}
+    assert replace(jest.training, optimizer=uniform.training.optimizer) == uniform.training
     assert jest.model == uniform.model
 
 
