@@ -20,3 +20,16 @@ class UserError(ValueError):
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
         # Exceptions are rebuilt from `args` when they cross a process border; ours has three arguments, not one.
         return type(self), (self.where, self.what, self.remedy)
+
+
+class DiskFull(UserError):
+    """No space left for a file; nothing half-written is left of it.
+
+    Args:
+        where: the file or directory that was being written.
+    """
+
+    def __init__(
+        self, where: str, what: str = "the disk is full", remedy: str = "make room and give the same command again"
+    ) -> None:
+        super().__init__(where, what, remedy)

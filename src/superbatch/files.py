@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import glob
 import hashlib
 import json
@@ -14,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from superbatch.errors import UserError
+from superbatch.errors import DiskFull, UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or what a user may have of it
 
 
 def canonical(obj: Any) -> Any:
@@ -65,12 +68,13 @@ def write_json(path: Path, obj: Any) -> None:
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it is flushed and renamed to `path`, else removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
+        with told_if_full(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -78,14 +82,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty directory beside `path`; on success it takes the place of `path`, else it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    os.chmod(temporary, 0o755)  # mkdtemp makes it private; data folders are shared
-    try:
-        yield temporary
-        replace_directory(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with told_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        os.chmod(temporary, 0o755)  # mkdtemp makes it private; data folders are shared
+        try:
+            yield temporary
+            replace_directory(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def replace_directory(source: Path, target: Path) -> None:
@@ -93,11 +98,39 @@ def replace_directory(source: Path, target: Path) -> None:
     for file in (p for p in source.rglob("*") if p.is_file()):
         _flush(file)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if source.stat().st_dev != target.parent.stat().st_dev:
+        return _copy_directory(source, target)
     aside = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists():
         os.rename(target, aside)
     shutil.move(source, target)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _copy_directory(source: Path, target: Path) -> None:
+    """Move to another disk: nothing can be renamed across, so the copy gets its name when it is whole."""
+    with atomic_directory(target) as directory:
+        shutil.copytree(source, directory, dirs_exist_ok=True)
+    shutil.rmtree(source)
+
+
+@contextmanager
+def told_if_full(path: Path) -> Iterator[None]:
+    """Turn a full disk into one line.
+
+    Args:
+        path: what is being written.
+
+    Raises:
+        DiskFull: no space left, or the user's share of it is used up.
+    """
+    try:
+        yield
+    except OSError as error:
+        copying = isinstance(error, shutil.Error) and "No space left" in str(error)  # copytree's list of what failed
+        if error.errno in FULL or copying:
+            raise DiskFull(str(path)) from None
+        raise
 
 
 def _flush(path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -12,8 +14,21 @@ from shard_helpers import encode, noise
 from superbatch.data.decode import DecodeError, check_image, decode
 
 BIG = Image.fromarray(np.asarray(noise(1)).copy()).resize((64, 40))  # smooth, not square
-ROTATED = Image.Exif()
+ROTATED, ODD = Image.Exif(), Image.Exif()
 ROTATED[0x0112] = 6
+ODD[0x0112] = 9  # there are eight orientations
+NO_EXIF = b"Exif\0\0this is none"
+
+
+def deep_png(colour: int, channels: int) -> bytes:
+    """A PNG of 64 x 40 with 16 bits a channel, which Pillow can't write in colour."""
+    rows = b"".join(b"\0" + np.arange(64 * channels, dtype=">u2").tobytes() for _ in range(40))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 64, 40, 16, colour, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in [*chunks, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +44,15 @@ ROTATED[0x0112] = 6
         (encode(BIG.convert("RGBA"), "PNG"), "png", ("png", 64, 40, ("alpha",))),
         (encode(BIG.convert("P"), "PNG", transparency=0), "png", ("png", 64, 40, ("alpha",))),
         (encode(BIG.convert("I;16"), "PNG"), "png", ("png", 64, 40, ("deep",))),
+        (deep_png(2, 3), "png", ("png", 64, 40, ("deep",))),
+        (deep_png(4, 2), "png", ("png", 64, 40, ("alpha", "deep"))),
+        (deep_png(6, 4), "png", ("png", 64, 40, ("alpha", "deep"))),
+        (encode(BIG, "PNG", exif=NO_EXIF), "png", ("png", 64, 40, ())),
+        (encode(BIG.convert("CMYK"), "JPEG", exif=NO_EXIF), "jpg", ("jpeg", 64, 40, ("cmyk",))),
+        (encode(BIG, "PNG", exif=ODD), "png", ("png", 64, 40, ())),
+        (encode(BIG, "JPEG", exif=ODD), "jpg", ("jpeg", 64, 40, ())),
+        (encode(BIG, "JPEG", exif=ROTATED), "png", ("jpeg", 40, 64, ("mislabelled", "rotated"))),
+        (encode(BIG, "PNG", save_all=True, append_images=[BIG.transpose(0)]), "png", ("png", 64, 40, ("animated",))),
         (encode(BIG, "WEBP", save_all=True, append_images=[BIG.transpose(0)]), "webp", ("webp", 64, 40, ("animated",))),
         (encode(BIG.convert("L"), "JPEG"), "jpg", ("jpeg", 64, 40, ())),
         (encode(BIG.convert("1"), "PNG"), "png", ("png", 64, 40, ())),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,11 +139,24 @@ def test_a_kill_while_writing_leaves_no_manifest(
 
 
 def test_nothing_is_unpickled_or_run(write_tar: Write, tmp_path: Path) -> None:
-    """Members with other extensions are counted and left alone."""
-    path = write_tar(
-        [*pairs(1), ("00000.pyd", b"cos\nsystem\n(S'touch x'\ntR."), ("00000.pth", b"\x80\x04"), ("00000.npy", b"x")]
-    )
-    assert ingest([path], tmp_path / "out")["members"] == 6
+    """Members with other extensions are counted and left alone, whatever a reader of theirs would do."""
+    mark = tmp_path / "was run"
+    pickled = pickle.dumps(Touch(mark))
+    others = [(f"00000.{extension}", pickled) for extension in ("pyd", "pickle", "pkl", "pth", "pt", "npy", "py", "sh")]
+    assert ingest([write_tar([*pairs(1), *others])], tmp_path / "out")["members"] == 3 + len(others)
+    assert not mark.exists()
+    pickle.loads(pickled)
+    assert mark.exists()  # so the trap was a good one
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
 
 
 @pytest.mark.real_data

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_helpers import Members, encode, noise, pairs, tar_bytes
 
-from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
-from superbatch.data.reasons import REASONS
+from superbatch.data import shards as shards_module
+from superbatch.data.ingest import ingest
+from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA, read_manifest, read_rejects
+from superbatch.data.reasons import REASONS, REMEDIES
 from superbatch.data.shards import ScanSettings, ShardScan, scan_shard, split_name
 from superbatch.errors import UserError
 
@@ -90,6 +92,10 @@ def test_a_whole_sample(write_tar: Write) -> None:
         ([(".hidden.png", PNG)], "bad_name"),
         ([("/etc/x.png", PNG)], "bad_name"),
         ([("../x.png", PNG)], "bad_name"),
+        ([("..\\x.png", PNG)], "bad_name"),
+        ([("\\\\host\\x.png", PNG)], "bad_name"),
+        ([("C:\\x.png", PNG)], "bad_name"),
+        ([("C:/x.png", PNG)], "bad_name"),
     ],
 )
 def test_each_reason(write_tar: Write, extra: Members, code: str) -> None:
@@ -99,6 +105,12 @@ def test_each_reason(write_tar: Write, extra: Members, code: str) -> None:
     assert scan.manifest["captions"].to_pylist() == [["picture 0"], ["picture 1"]]
     assert members(scan) == 6 + len(extra)
     assert len(scan.rejects["names"][0].as_py()) == len(extra)
+
+
+def test_an_image_file_that_is_too_large_is_not_read(write_tar: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards_module, "MAX_IMAGE_BYTES", len(PNG) - 1)
+    scan = scan_shard(write_tar([("a.png", PNG), ("a.txt", b"c")]))
+    assert codes(scan) == ["image_too_large"] and "bytes are over the limit" in scan.rejects["detail"][0].as_py()
 
 
 def test_names_that_are_not_utf8(write_tar: Write) -> None:
@@ -253,25 +265,33 @@ def damaged(draw: st.DrawFn) -> tuple[bytes, int, set[str], dict[str, str]]:
     )
 
 
+WHOLE = tar_bytes(pairs(3, first=2))  # a second shard; keys 00002 and 00003 may be in the damaged one too
+
+
 @given(damaged())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=300, derandomize=True, database=None)
 def test_damaged_shards_are_never_silent_and_never_fatal(case: tuple[bytes, int, set[str], dict[str, str]]) -> None:
     data, count, expected, captions = case
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.tar"
-        path.write_bytes(data)
-        scan = scan_shard(path)
-    found = set(codes(scan))
-    assert found <= REASONS.keys()
+        shards = [Path(folder) / "damaged.tar", Path(folder) / "whole.tar"]
+        shards[0].write_bytes(data)
+        shards[1].write_bytes(WHOLE)
+        summary = ingest(shards, Path(folder))
+        rows, rejects = read_manifest(Path(folder)).frame().to_dict("records"), read_rejects(Path(folder)).to_pylist()
+    assert summary["members"] == sum(row["members"] for row in rows) + sum(row["members"] for row in rejects)
+    assert len({row["key"] for row in rows}) == len(rows) == summary["rows"]
+    assert sum(row["members"] for row in rows + rejects if row["shard"] == str(shards[1])) == 9
+    found = {row["code"] for row in rejects if row["shard"] == str(shards[0])}
+    assert found <= REASONS.keys() == REMEDIES.keys()
+    for row in rows:
+        archive = data if row["shard"] == str(shards[0]) else WHOLE
+        assert hashlib.sha256(archive[row["offset"] :][: row["length"]]).digest() == row["sha256"]
+        # A flipped bit in a caption makes it invalid UTF-8, never another caption.
+        assert list(row["captions"]) == [captions.get(row["key"], "picture 4")]
     if "shard_not_tar" in found:
-        return  # not one good header left
+        return  # not one good header left: nobody can count what was in it
     assert expected <= found
-    assert members(scan) == count
-    for row in scan.manifest.to_pylist():
-        assert hashlib.sha256(data[row["offset"] :][: row["length"]]).digest() == row["sha256"]
-        assert row["captions"] == [
-            captions[row["key"]]
-        ]  # a flipped bit in a caption makes it invalid UTF-8, never another caption
+    assert sum(row["members"] for row in rows + rejects if row["shard"] == str(shards[0])) == count
 
 
 def test_flipped_bits_in_pixels_are_found_by_the_checksum_of_png(write_tar: Write) -> None:

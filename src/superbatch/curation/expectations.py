@@ -6,122 +6,150 @@ one row, so that the check costs the same for a thousand pairs and a billion.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from superbatch.data.reasons import REASONS
+from superbatch.curation.figures import (
+    DEFAULT_THRESHOLDS,
+    Threshold,
+    check_thresholds,
+    figure_of,
+    summary_figures,
+)
+from superbatch.data.reasons import REMEDIES
 from superbatch.errors import UserError
 
-QUANTILE_NAMES = ("min", "p05", "median", "p95", "max")  # at data.ingest.QUANTILES
-DEFAULT_THRESHOLDS: dict[str, dict[str, float]] = {
-    "rows": {"min": 1},
-    "rejected_share": {"max": 0.2},
-    "duplicate_image_share": {"max": 0.5},
-    "distinct_captions": {"min": 2},
-    "caption_characters.median": {"min": 2, "max": 2_000},
-    "shorter_side.median": {"min": 16},
-}
-
-
-def summary_figures(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Flatten a summary into the figures that thresholds name: `rows`, `rejected_share.image_corrupt`,
-    `shorter_side.p05`, ...
-
-    What a set has none of (captions of a classification set without .txt) is NaN, and an expectation on it counts as
-    met.
-    """
-    figures = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
-    for name in ("caption_characters", "shorter_side"):
-        values = summary[name] or [math.nan] * len(QUANTILE_NAMES)
-        figures |= {f"{name}.{part}": float(value) for part, value in zip(QUANTILE_NAMES, values, strict=True)}
-    if not summary["captions"]:
-        figures |= {"distinct_captions": math.nan, "distinct_caption_share": math.nan}
-    entries = max(summary["rows"] + summary["rejected"], 1)
-    figures |= {f"rejected_share.{code}": summary["rejected_by_reason"].get(code, 0) / entries for code in REASONS}
-    return figures
+SEVERITY = {"stop": "critical", "warn": "warning"}  # what Great Expectations calls them
 
 
 def validate_set(
-    summary: Mapping[str, Any],
-    thresholds: Mapping[str, Mapping[str, float]] | None = None,
-    setting: str = "thresholds",
+    summary: Mapping[str, Any], thresholds: Mapping[str, Threshold] | None = None, setting: str = "thresholds"
 ) -> dict[str, Any]:
     """Judge a set by its summary.
 
     Args:
         summary: what `data.ingest.ingest` returned.
-        thresholds: figure -> {min, max}, either or both; DEFAULT_THRESHOLDS if None. Figures are those of
-        `summary_figures`.
+        thresholds: figure -> {min, max, severity}, either bound or both; DEFAULT_THRESHOLDS if None. Figures are those of
+            `figures.summary_figures`. The severity is `stop` (if none is given) or `warn`.
         setting: where the thresholds stand in the parameters, for messages.
 
     Returns:
-        `success`; `failures`, one line for each expectation that is not met; `figures`; `result`, Great Expectations'
-        own JSON.
+        `success`: no expectation that stops failed; `failures` and `warnings`, figure -> a line, for those expectations of
+        either severity that are not met; `figures`; `result`, Great Expectations' own JSON.
 
     Raises:
-        UserError: a threshold on a figure that there isn't, or with another bound than min and max.
+        UserError: what `figures.check_thresholds` refuses.
     """
     thresholds = DEFAULT_THRESHOLDS if thresholds is None else thresholds
-    figures = summary_figures(summary)
-    for name, bounds in thresholds.items():
-        _check_threshold(f"{setting}.{name}", name, bounds, figures)
-    result = _run(figures, thresholds)
-    failures = [_failure(entry, figures) for entry in result["results"] if not entry["success"]]
-    return {"success": bool(result["success"]), "failures": failures, "figures": figures, "result": result}
+    check_thresholds(thresholds, setting)
+    figures = _figures(summary, thresholds)
+    result = _validate(_context(), setting, figures, thresholds)
+    missed = [entry for entry in result["results"] if not entry["success"]]
+    lines = {severity: _lines(missed, SEVERITY[severity], figures, summary) for severity in SEVERITY}
+    return {
+        "success": not lines["stop"],
+        "failures": lines["stop"],
+        "warnings": lines["warn"],
+        "figures": figures,
+        "result": result,
+    }
 
 
 def require_valid(name: str, validation: Mapping[str, Any], rejects: str | Path = "rejects.parquet") -> None:
     """Stop on a set that failed.
 
     Raises:
-        UserError: naming the set and every expectation it doesn't meet, in one line.
+        UserError: naming the set, every expectation it doesn't meet, where to look and which keys to change, in one line.
     """
-    if not validation["success"]:
-        raise UserError(
-            name,
-            "; ".join(validation["failures"]),
-            f"see {rejects} for the reasons, or change {name}.expect",
-        )
+    failures = validation["failures"]
+    if not failures:
+        return
+    keys = " and ".join(f"{name}.expect.{figure}" for figure in failures)
+    raise UserError(name, "; ".join(failures.values()), f"see {rejects} for the reasons, or change {keys}")
 
 
-def _check_threshold(where: str, name: str, bounds: Mapping[str, float], figures: Mapping[str, float]) -> None:
-    if name not in figures:
-        known = ", ".join(figure for figure in figures if not figure.startswith("rejected_share."))
-        raise UserError(where, "the set has no such figure", f"there are {known} and rejected_share.<reason code>")
-    if not bounds or not set(bounds) <= {"min", "max"}:
-        raise UserError(where, f"the bounds are {sorted(bounds)}", "give min, max or both")
+def write_data_docs(folder: Path, sets: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Threshold]]]) -> None:
+    """Write Great Expectations' Data Docs: a site of pages (`index.html`) on each set's expectations and what was found.
+
+    Args:
+        folder: an empty directory.
+        sets: summary and (checked) thresholds by name.
+    """
+    context = _context()
+    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
+    builder = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
+    context.add_data_docs_site("superbatch", {**builder, "store_backend": backend})
+    for name, (summary, thresholds) in sets.items():
+        _validate(context, name, _figures(summary, thresholds), thresholds)
+    context.build_data_docs(["superbatch"])
 
 
-def _run(figures: Mapping[str, float], thresholds: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Run the expectations in a context that leaves nothing on disk."""
+def _figures(summary: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> dict[str, float]:
+    figures = summary_figures(summary)
+    return figures | {name: figure_of(figures, name) for name in thresholds}
+
+
+def _context() -> Any:
+    """Make a context that leaves nothing on disk and tells nobody."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
-    import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("summary").add_dataframe_asset("summary")
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": pd.DataFrame([figures])})
-    suite = gx.ExpectationSuite("set")
-    for name, bounds in thresholds.items():
-        low, high = bounds.get("min"), bounds.get("max")
-        suite.add_expectation(ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high))
-    result: Any = batch.validate(suite)
+    return context
+
+
+def _validate(
+    context: Any, name: str, figures: Mapping[str, float], thresholds: Mapping[str, Threshold]
+) -> dict[str, Any]:
+    """Run the expectations on a table of one row; the context keeps suite and result for its Data Docs."""
+    import pandas as pd
+    from great_expectations import ExpectationSuite, ValidationDefinition
+
+    asset = context.data_sources.add_pandas(name).add_dataframe_asset("summary")
+    suite = context.suites.add(ExpectationSuite(name, expectations=_expectations(thresholds)))
+    data = asset.add_batch_definition_whole_dataframe("whole")
+    definition = context.validation_definitions.add(ValidationDefinition(name=name, data=data, suite=suite))
+    result: Any = definition.run(batch_parameters={"dataframe": pd.DataFrame([figures])})
     return dict(result.to_json_dict())
 
 
-def _failure(entry: Mapping[str, Any], figures: Mapping[str, float]) -> str:
-    """Say in one line which expectation is not met."""
-    keywords = entry["expectation_config"]["kwargs"]
-    name = keywords["column"]
-    wanted = [
-        f"{word} {keywords[key]:g}"
-        for word, key in (("at least", "min_value"), ("at most", "max_value"))
-        if keywords.get(key) is not None
+def _expectations(thresholds: Mapping[str, Threshold]) -> list[Any]:
+    from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
+    return [
+        ExpectColumnValuesToBeBetween(
+            column=name,
+            min_value=threshold.get("min"),
+            max_value=threshold.get("max"),
+            severity=FailureSeverity(SEVERITY[threshold.get("severity", "stop")]),
+        )
+        for name, threshold in thresholds.items()
     ]
-    return f"expected {name} to be {' and '.join(wanted)}, found {figures[name]:.6g}"
+
+
+def _lines(
+    entries: list[Mapping[str, Any]], severity: str, figures: Mapping[str, float], summary: Mapping[str, Any]
+) -> dict[str, str]:
+    chosen = [entry["expectation_config"] for entry in entries if entry["expectation_config"]["severity"] == severity]
+    return {one["kwargs"]["column"]: _failure(one["kwargs"], figures, summary) for one in chosen}
+
+
+def _failure(expected: Mapping[str, Any], figures: Mapping[str, float], summary: Mapping[str, Any]) -> str:
+    """Say in one line which expectation is not met; of rejects also what to do about the commonest."""
+    name = expected["column"]
+    wanted = [
+        f"{word} {expected[key]:g}"
+        for word, key in (("at least", "min_value"), ("at most", "max_value"))
+        if expected.get(key) is not None
+    ]
+    line = f"expected {name} to be {' and '.join(wanted)}, found {figures[name]:.6g}"
+    reasons = summary["rejected_by_reason"]
+    if not name.startswith("rejected_share") or not reasons:
+        return line
+    code = name.partition(".")[2] or max(reasons, key=reasons.get)
+    return f"{line} ({code} {reasons.get(code, 0):,}: {REMEDIES[code]})"

@@ -140,8 +140,15 @@ def _orientation(data: bytes) -> int:
     if b"Exif\0" not in data[:65_536]:
         return 1
     try:
-        return int(Image.open(io.BytesIO(data)).getexif().get(EXIF_ORIENTATION, 1))
-    except Exception:  # damaged EXIF is no reason to refuse the image
+        return _exif_orientation(Image.open(io.BytesIO(data)))
+    except Exception:  # a damaged header is judged where the image is decoded
+        return 1
+
+
+def _exif_orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:  # damaged EXIF is no reason to refuse the image; it stays as it is stored
         return 1
 
 
@@ -151,7 +158,7 @@ def _load(data: bytes, kind: str, max_pixels: int) -> tuple[Image.Image, list[st
         image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
         _refuse_large(image.width, image.height, max_pixels)
         image.load()
-        notes = _notes_of(image)
+        notes = _notes_of(image, data)
         return (ImageOps.exif_transpose(image) if "rotated" in notes else image), notes
     except DecodeError:
         raise
@@ -165,7 +172,7 @@ def _load(data: bytes, kind: str, max_pixels: int) -> tuple[Image.Image, list[st
         ) from None
 
 
-def _notes_of(image: Image.Image) -> list[str]:
+def _notes_of(image: Image.Image, data: bytes) -> list[str]:
     notes = []
     if image.has_transparency_data:
         notes.append("alpha")
@@ -173,9 +180,10 @@ def _notes_of(image: Image.Image) -> list[str]:
         notes.append("animated")
     if image.mode == "CMYK":
         notes.append("cmyk")
-    if image.mode.startswith("I"):
+    # Pillow gives colour of 16 bits as 8 without a word; the depth stands in the first chunk of the file.
+    if image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10"):
         notes.append("deep")
-    if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
+    if _exif_orientation(image) in range(2, 9):
         notes.append("rotated")
     return notes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from joblib import Parallel, delayed
+from joblib.externals.loky import BrokenProcessPool
 
 from superbatch.data.manifest import (
     MANIFEST_FILE,
@@ -19,11 +21,14 @@ from superbatch.data.manifest import (
     SUMMARY_FILE,
     write_manifest,
 )
-from superbatch.data.shards import ScanSettings, ShardScan, scan_shard
+from superbatch.data.scans import is_scanned, scan_once
+from superbatch.data.scripts import script_shares
+from superbatch.data.shards import ScanSettings, ShardScan
 from superbatch.errors import UserError
 from superbatch.files import atomic_path, write_json
 from superbatch.progress import progress
 
+log = logging.getLogger(__name__)
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -36,6 +41,7 @@ def ingest(
     captions_per_line: bool = False,
     require_caption: bool = True,
     max_pixels: int = ScanSettings.max_pixels,
+    scans: Path | None = None,
 ) -> dict[str, Any]:
     """Check and index every sample of some shards.
 
@@ -47,27 +53,36 @@ def ingest(
         captions_per_line: .txt holds several captions, one a line.
         require_caption: a sample without .txt is rejected.
         max_pixels: larger images are rejected.
+        scans: a folder that keeps what each finished shard gave. Ingestion that was killed, or that ended in an error, reads only
+        the other shards when it is called with the same folder again; remove it when the set is done.
 
     Returns:
         The summary: counts, shares of rejects by reason, distributions, the fingerprint.
 
     Raises:
-        UserError: no shards, an unreadable shard, fewer than `min_rows` samples. Rejects and summary are written even
-        then.
+        UserError: no shards, an unreadable shard, a full disk; fewer than `min_rows` samples: rejects and summary are
+        written even then.
     """
     if not shards:
         raise UserError("shards", "the list is empty", "name at least one .tar")
     settings = ScanSettings(captions_per_line, require_caption, max_pixels)
-    scans = _scan_all([Path(shard) for shard in shards], settings, jobs)
-    manifest, rejects = _merge(scans)
-    sizes = {scan.shard: scan.size for scan in scans}
+    found = _scan_all([Path(shard) for shard in shards], settings, jobs, scans)
+    manifest, rejects = _merge(found)
+    sizes = {scan.shard: scan.size for scan in found}
     return _write(Path(out), manifest, rejects, sizes, min_rows)
 
 
-def _scan_all(shards: list[Path], settings: ScanSettings, jobs: int) -> list[ShardScan]:
+def _scan_all(shards: list[Path], settings: ScanSettings, jobs: int, folder: Path | None) -> list[ShardScan]:
+    known = 0 if folder is None else sum(is_scanned(shard, settings, folder) for shard in shards)
+    if known:
+        log.info("ingest: %s of %s shards were read before", f"{known:,}", f"{len(shards):,}")
     jobs = min(jobs, len(shards)) if jobs > 0 else jobs
-    work = Parallel(jobs, return_as="generator")(delayed(scan_shard)(shard, settings) for shard in shards)
-    return list(progress(work, total=len(shards), description="ingest", unit="shard"))
+    work = Parallel(jobs, return_as="generator")(delayed(scan_once)(shard, settings, folder) for shard in shards)
+    try:
+        return list(progress(work, total=len(shards), description="ingest", unit="shard"))
+    except BrokenProcessPool:
+        what = "a process that reads shards was killed, most likely for want of memory"
+        raise UserError("ingest", what, "lower ingest.jobs, and give the same command again") from None
 
 
 def _merge(scans: list[ShardScan]) -> tuple[pa.Table, pa.Table]:
@@ -123,8 +138,8 @@ def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> 
     """Return the figures that a set is judged by.
 
     Shares: `rejected_share` is rejects over rows and rejects together, `duplicate_image_share` the rows whose image
-    bytes an earlier row has, `distinct_caption_share` distinct captions over captions. Quantiles are at 0, 5, 50, 95
-    and 100 %.
+    bytes an earlier row has, `distinct_caption_share` distinct captions over captions, `scripts` the letters of each
+    script over all letters of the captions. Quantiles are at 0, 5, 50, 95 and 100 %.
     """
     rows, entries = manifest.num_rows, rejects.num_rows
     captions = manifest["captions"].combine_chunks().flatten()
@@ -145,6 +160,7 @@ def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> 
         "distinct_caption_share": pc.count_distinct(captions).as_py() / max(len(captions), 1),
         "caption_characters": _quantiles(lengths),
         "shorter_side": _quantiles(shorter),
+        "scripts": script_shares(captions),
         "labels": pc.count_distinct(manifest["label"], mode="only_valid").as_py(),
         "formats": dict(Counter(manifest["format"].to_pylist()).most_common()),
         "notes": dict(Counter(manifest["notes"].combine_chunks().flatten().to_pylist()).most_common()),

@@ -1,4 +1,4 @@
-"""Why something was left out: the reason codes of the rejects, each with what it means."""
+"""Why something was left out: the reason codes of the rejects, each with what it means and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REASONS = {
     "image_unsupported": "an image in a format that is not read",
     "image_corrupt": "an image that can't be decoded",
     "image_truncated": "an image whose data ends early",
-    "image_too_large": "more pixels than the limit allows: perhaps a decompression bomb",
+    "image_too_large": "more pixels (or bytes) than the limit allows: perhaps a decompression bomb",
     # the texts
     "caption_missing": "a sample without .txt",
     "caption_empty": "a .txt with nothing but white space",
@@ -35,4 +35,34 @@ REASONS = {
     "shard_compressed": "a compressed archive, which can't be read at random",
     "shard_not_tar": "not a tar archive",
     "shard_empty": "an archive without members",
+}
+
+REMEDIES = {
+    "image_missing": "pack each image under its caption's key, or leave the caption out too",
+    "image_ambiguous": "give each image a key of its own",
+    "image_empty": "fetch the image again",
+    "image_unsupported": "convert it to JPEG, PNG or WebP",
+    "image_corrupt": "fetch the image again; the detail says what the decoder met",
+    "image_truncated": "fetch the image again, whole",
+    "image_too_large": "scale it down, or raise ingest.max_pixels if it is meant to be that large",
+    "caption_missing": "add a .txt; a caption inside .json does not count",
+    "caption_empty": "write a caption, or leave the sample out",
+    "caption_not_utf8": "store the text as UTF-8",
+    "caption_too_long": "cut it: it is over 1 MiB, so hardly a caption",
+    "json_invalid": "write an object ({...}) in UTF-8, or leave the .json out",
+    "label_invalid": "write the class as a whole number, such as 7",
+    "duplicate_key": "make keys distinct over the whole set; look for a shard that is listed or packed twice",
+    "bad_name": "rename it: a relative path with an extension and without ..",
+    "directory": "nothing; pack without folders to be rid of the entry",
+    "link": "pack the file itself (tar --dereference --hard-dereference)",
+    "sparse": "pack without --sparse",
+    "special": "leave it out",
+    "header_corrupt": "copy the shard again from where it is whole",
+    "shard_damaged": "copy the shard again from where it is whole",
+    "shard_truncated": "copy the shard again, or close the writer properly: it writes the end marker",
+    "archive_gap": "pack the archives anew as one (tar --concatenate), or keep them apart",
+    "trailing_data": "cut it off; the samples before it are in the manifest",
+    "shard_compressed": "unpack the archive (gunzip, zstd -d)",
+    "shard_not_tar": "take it out of the list of shards",
+    "shard_empty": "take it out of the list of shards",
 }

@@ -22,6 +22,7 @@ from superbatch.errors import UserError
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 MAX_TEXT_BYTES = 1 << 20
 MAX_JSON_BYTES = 1 << 24
+MAX_IMAGE_BYTES = 1 << 30  # read whole into memory
 READ_BUFFER = 1 << 20
 
 
@@ -72,7 +73,7 @@ def split_name(name: str) -> tuple[str, str] | None:
     """Split a member's name into key and extension at the first dot of its last part; None where that fails."""
     folder, _, last = name.rpartition("/")
     stem, dot, extension = last.partition(".")
-    if not stem or not dot or not extension or name.startswith("/") or ".." in folder.split("/") or not _is_text(name):
+    if not stem or not dot or not extension or _leads_out(name) or not _is_text(name):
         return None
     return (f"{folder}/{stem}" if folder else stem), extension.lower()
 
@@ -194,6 +195,8 @@ class _Scan:
             sample.problems.setdefault(*error.args)
 
     def _read_image(self, sample: _Sample, extension: str, member: Member, stream: BinaryIO) -> None:
+        if member.size > MAX_IMAGE_BYTES:
+            raise DecodeError("image_too_large", f"{member.size:,} bytes are over the limit of {MAX_IMAGE_BYTES:,}")
         stream.seek(member.data)
         data = stream.read(member.size)
         sample.values["image"] = check_image(data, extension, self.settings.max_pixels)
@@ -323,6 +326,12 @@ _TEXTS: dict[str, tuple[int, Callable[[bytes, ScanSettings], Any]]] = {
     "cls": (64, _label),
     "json": (MAX_JSON_BYTES, _source),
 }
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a file unpacked under this name might land outside its folder, on any system. (Nothing is unpacked here.)"""
+    plain = name.replace("\\", "/")
+    return plain.startswith("/") or plain[1:3] == ":/" or ".." in plain.split("/")
 
 
 def _is_text(name: str) -> bool:

@@ -27,7 +27,12 @@ SPLITS = {"validation": "validation", "test": "test"}
 
 
 def ingest_evaluation_sets(
-    sets: Mapping[str, tuple[str | Path, Mapping[str, str]]], out: Path, *, jobs: int = 1, min_rows: int = 1
+    sets: Mapping[str, tuple[str | Path, Mapping[str, str]]],
+    out: Path,
+    *,
+    jobs: int = 1,
+    min_rows: int = 1,
+    **reading: Any,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Ingest evaluation sets into one folder and check that each can be evaluated.
 
@@ -36,6 +41,7 @@ def ingest_evaluation_sets(
         out: the folder.
         jobs: processes that read shards.
         min_rows: fewer samples in a split are an error.
+        reading: further settings of `data.ingest.ingest`: max_pixels, scans.
 
     Returns:
         Ingest's summary by set and split.
@@ -47,21 +53,23 @@ def ingest_evaluation_sets(
     for name, (root, splits) in sets.items():
         for split, folder in splits.items():
             place = out / name / split
-            summary = ingest_split(root, folder, place, jobs=jobs, min_rows=min_rows)
+            summary = ingest_split(root, folder, place, jobs=jobs, min_rows=min_rows, **reading)
             load_evaluation_set(place, root, name=name, split=split, folder=folder)
             summaries.setdefault(name, {})[split] = summary
     write_json(out / SETS_FILE, {name: {"root": str(root), "splits": splits} for name, (root, splits) in sets.items()})
     return summaries
 
 
-def ingest_split(root: str | Path, folder: str, out: Path, *, jobs: int = 1, min_rows: int = 1) -> dict[str, Any]:
+def ingest_split(
+    root: str | Path, folder: str, out: Path, *, jobs: int = 1, min_rows: int = 1, **reading: Any
+) -> dict[str, Any]:
     """Ingest one split as its kind of set needs it; returns ingest's summary.
 
     A retrieval set has a caption a line and rejects samples without any; a classification set's captions do not matter.
     """
     needed = not _is_classification(Path(root))
     shards = split_shards(root, folder)
-    return ingest(shards, out, jobs=jobs, min_rows=min_rows, captions_per_line=True, require_caption=needed)
+    return ingest(shards, out, jobs=jobs, min_rows=min_rows, captions_per_line=True, require_caption=needed, **reading)
 
 
 def load_evaluation_sets(folder: str | Path, split: str | None = None) -> list[EvaluationSet]:

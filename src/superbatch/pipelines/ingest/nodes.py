@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from superbatch.config import IngestSettings, SetSettings, Storage, Thresholds, read
-from superbatch.errors import UserError
-from superbatch.files import atomic_directory, expand_shards, fingerprint, write_json
+from superbatch.config import IngestSettings, SetSettings, Storage, read
+from superbatch.errors import DiskFull, UserError
+from superbatch.files import expand_shards, fingerprint
+from superbatch.pipelines.ingest.judging import Judged, check, kept_if_refused, plain, validate, write_docs
 from superbatch.stages import Staged, build_once
 
-FORMAT = 1  # raised when the same shards give another manifest
-EXPECTATIONS = "expectations.json"  # what Great Expectations found, beside the manifest
+FORMAT = 2  # raised when the same shards give another manifest
+EVALUATION_FORMAT = 1  # the same for evaluation sets; every model is evaluated again then
 
 
 def ingest_pool(simweb: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
@@ -26,85 +26,105 @@ def ingest_pool(simweb: Path, settings: dict[str, Any], storage: dict[str, Any])
         storage: `params:storage`.
     """
     ingest = read(IngestSettings, settings, "ingest")
-    return _ingest_set("pool", ingest.pool, ingest.jobs, storage)
+    return _ingest_set("pool", ingest.pool, ingest, read(Storage, storage, "storage"))
 
 
 def ingest_curated(simweb: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
     """Check and index the curated set, as the pool."""
     ingest = read(IngestSettings, settings, "ingest")
-    return _ingest_set("curated", ingest.curated, ingest.jobs, storage)
+    return _ingest_set("curated", ingest.curated, ingest, read(Storage, storage, "storage"))
 
 
 def ingest_evaluation(simweb: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
     """Check and index every split of every evaluation set: `<set>/<split>/manifest.parquet` and so on, and sets.json."""
-    ingest, stages = read(IngestSettings, settings, "ingest"), Path(read(Storage, storage, "storage").stages)
+    ingest, places = read(IngestSettings, settings, "ingest"), read(Storage, storage, "storage")
     sets = {name: (one.root, one.splits) for name, one in ingest.evaluation.items()}
 
-    def write(out: Path) -> None:
+    def write(out: Path, scans: Path) -> None:
         from superbatch.evaluation.store import ingest_evaluation_sets
 
-        with kept_if_refused(out, stages / "refused" / "evaluation"):
-            for name, splits in ingest_evaluation_sets(sets, out, jobs=ingest.jobs).items():
-                for split, summary in splits.items():
-                    validate(f"ingest.evaluation.{name}", summary, ingest.evaluation[name].expect, out / name / split)
+        found = ingest_evaluation_sets(sets, out, jobs=ingest.jobs, max_pixels=ingest.max_pixels, scans=scans)
+        for name, splits in found.items():
+            for split, summary in splits.items():
+                validate(f"ingest.evaluation.{name}", summary, ingest.evaluation[name].expect, out / name / split)
 
-    thresholds = {name: one.expect for name, one in ingest.evaluation.items()}
-    return build_once(
-        "evaluation sets", fingerprint(["evaluation", FORMAT, sets, _evaluation_files(sets), thresholds]), stages, write
-    )
+    thresholds = {name: plain(one.expect) for name, one in ingest.evaluation.items()}
+    judged = [
+        Judged(f"ingest.evaluation.{name}", one.expect, Path(name, split))
+        for name, one in ingest.evaluation.items()
+        for split in one.splits
+    ]
+    mark = ["evaluation", EVALUATION_FORMAT, sets, _evaluation_files(sets), thresholds, *_reading(ingest)]
+    return _build("evaluation", "evaluation sets", fingerprint(mark), write, judged, ingest, places)
 
 
-def _ingest_set(name: str, settings: SetSettings, jobs: int, storage: dict[str, Any]) -> Staged:
+def _ingest_set(name: str, settings: SetSettings, ingest: IngestSettings, places: Storage) -> Staged:
     """Ingest a training set unless the same shards were ingested under the same expectations."""
-    shards, stages = (
-        expand_shards(settings.shards, f"ingest.{name}.shards"),
-        Path(read(Storage, storage, "storage").stages),
-    )
+    shards = expand_shards(settings.shards, f"ingest.{name}.shards")
 
-    def write(out: Path) -> None:
-        from superbatch.data.ingest import ingest
+    def write(out: Path, scans: Path) -> None:
+        from superbatch.data.ingest import ingest as ingest_shards
 
-        with kept_if_refused(out, stages / "refused" / name):
-            validate(f"ingest.{name}", ingest(shards, out, jobs=jobs), settings.expect, out)
+        summary = ingest_shards(shards, out, jobs=ingest.jobs, max_pixels=ingest.max_pixels, scans=scans)
+        validate(f"ingest.{name}", summary, settings.expect, out)
 
-    return build_once(f"{name} set", fingerprint([name, FORMAT, signed(shards), settings.expect]), stages, write)
+    mark = fingerprint([name, FORMAT, signed(shards), plain(settings.expect), *_reading(ingest)])
+    return _build(name, f"{name} set", mark, write, [Judged(f"ingest.{name}", settings.expect)], ingest, places)
 
 
-def validate(name: str, summary: dict[str, Any], expect: Thresholds, out: Path) -> None:
-    """Judge a set through Great Expectations, write what it found, and stop on a set that fails.
-
-    Raises:
-        UserError: an expectation that is not met.
-    """
-    from superbatch.curation.expectations import DEFAULT_THRESHOLDS, require_valid, validate_set
-    from superbatch.data.manifest import REJECTS_FILE
-
-    found = validate_set(summary, {**DEFAULT_THRESHOLDS, **expect}, f"{name}.expect")
-    write_json(out / EXPECTATIONS, found)
-    require_valid(name, found, out / REJECTS_FILE)
-
-
-@contextmanager
-def kept_if_refused(out: Path, place: Path) -> Iterator[None]:
-    """Keep what was found about a set that is refused: rejects and reasons, which the message then names where they lie.
+def _build(
+    name: str,
+    what: str,
+    mark: str,
+    write: Callable[[Path, Path], None],
+    judged: list[Judged],
+    ingest: IngestSettings,
+    places: Storage,
+) -> Staged:
+    """Build a set's directory once. Scans of its shards are kept until it stands: a run that was stopped, or a set that was
+    refused for its expectations, reads none of them twice.
 
     Args:
-        out: where the set is being built; it is removed when the error passes.
-        place: where its files are kept until the next refusal.
+        name: of its working folders.
+        what: for the log.
+        mark: its fingerprint.
+        write: (directory, folder for scans); fills the directory.
+        judged: the sets in it.
+        ingest, places: settings.
     """
-    try:
-        yield
-    except UserError as error:
-        with atomic_directory(place) as directory:
-            shutil.copytree(out, directory, dirs_exist_ok=True)
-        raise UserError(
-            *(part.replace(str(out), str(place)) for part in (error.where, error.what, error.remedy))
-        ) from None
+    stages = Path(places.stages)
+    refused, scans = stages / "refused" / name, stages / "scans" / name
+
+    def document(folder: Path) -> None:
+        if ingest.data_docs:
+            write_docs(Path(places.data_docs) / name, mark, folder, judged)
+
+    def checked(out: Path) -> None:
+        check(judged)
+        try:
+            with kept_if_refused(out, refused):
+                write(out, scans)
+        except DiskFull:
+            raise
+        except UserError:
+            document(refused)
+            raise
+
+    staged = build_once(what, mark, stages, checked)
+    shutil.rmtree(scans, ignore_errors=True)
+    document(staged.path)
+    return staged
 
 
 def signed(files: list[Path]) -> list[list[Any]]:
     """Name each file's content without reading it: path, size, time of change (pools are too large to hash at every run)."""
     return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in ((file, file.stat()) for file in files)]
+
+
+def _reading(ingest: IngestSettings) -> list[int]:
+    """List settings of reading that are not the defaults, so that what was ingested before they were there is still up to date."""
+    default = IngestSettings.model_fields["max_pixels"].default
+    return [] if ingest.max_pixels == default else [ingest.max_pixels]
 
 
 def _evaluation_files(sets: dict[str, tuple[str, dict[str, str]]]) -> list[list[Any]]:

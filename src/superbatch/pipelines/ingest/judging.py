@@ -1,0 +1,128 @@
+"""How the stage `ingest` judges a set it has read: expectations, their severity, Data Docs, and what is kept of a set that is refused."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from superbatch.config import Thresholds
+from superbatch.errors import DiskFull, UserError
+from superbatch.files import atomic_directory, read_json, write_json
+from superbatch.stages import STAMP
+
+log = logging.getLogger(__name__)
+EXPECTATIONS = "expectations.json"  # what Great Expectations found, beside the manifest
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A set that a stage judges: where its settings stand, what it must be like, where it lies in the stage's folder."""
+
+    setting: str
+    expect: Thresholds
+    place: Path = Path()
+
+
+def plain(expect: Thresholds) -> dict[str, dict[str, Any] | None]:
+    """Return thresholds as they were given: what counts for a stage's fingerprint, and what the core takes."""
+    return {
+        figure: None if threshold is None else threshold.model_dump(exclude_unset=True)
+        for figure, threshold in expect.items()
+    }
+
+
+def check(sets: list[Judged]) -> None:
+    """Check the thresholds of sets before hours are spent on reading them.
+
+    Raises:
+        UserError: a figure that there isn't, or bounds that make no sense.
+    """
+    from superbatch.curation.figures import check_thresholds, with_defaults
+
+    for one in sets:
+        check_thresholds(with_defaults(plain(one.expect)), f"{one.setting}.expect")
+
+
+def validate(name: str, summary: Mapping[str, Any], expect: Thresholds, out: Path) -> None:
+    """Judge a set through Great Expectations, write what it found, warn, and stop on a set that fails.
+
+    Raises:
+        UserError: an expectation of severity `stop` that is not met.
+    """
+    from superbatch.curation.expectations import require_valid, validate_set
+    from superbatch.curation.figures import with_defaults
+    from superbatch.data.manifest import REJECTS_FILE
+
+    log.info("%s: %s", name, told(summary))
+    found = validate_set(summary, with_defaults(plain(expect)), f"{name}.expect")
+    write_json(out / EXPECTATIONS, found)
+    for figure, line in found["warnings"].items():
+        log.warning("%s: %s; the run goes on (%s.expect.%s.severity)", name, line, name, figure)
+    require_valid(name, found, out / REJECTS_FILE)
+
+
+def told(summary: Mapping[str, Any]) -> str:
+    """Say in one line what became of a set's samples: `39,600 rows; 400 rejected (caption_empty 111, ...); alpha 12`."""
+    rejected = _counts(summary["rejected_by_reason"])
+    line = f"{summary['rows']:,} rows; {summary['rejected']:,} rejected{f' ({rejected})' if rejected else ''}"
+    return f"{line}; {_counts(summary['notes'])}" if summary["notes"] else line
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+@contextmanager
+def kept_if_refused(out: Path, place: Path) -> Iterator[None]:
+    """Keep what was found about a set that is refused: rejects and reasons, which the message then names where they lie.
+
+    Args:
+        out: where the set is being built; it is removed when the error passes.
+        place: where its files are kept until the next refusal.
+    """
+    try:
+        yield
+    except DiskFull:
+        raise
+    except UserError as error:
+        with atomic_directory(place) as directory:
+            shutil.copytree(out, directory, dirs_exist_ok=True)
+        raise UserError(
+            *(part.replace(str(out), str(place)) for part in (error.where, error.what, error.remedy))
+        ) from None
+
+
+def write_docs(target: Path, fingerprint: str, folder: Path, sets: list[Judged]) -> None:
+    """Write the Data Docs of some sets, unless those that are there were made of the same.
+
+    Args:
+        target: gets `index.html` and the pages behind it, whole.
+        fingerprint: of the stage that read the sets.
+        folder: where the sets lie, each with its `summary.json`; one without (reading stopped before it) is left out.
+        sets: what they must be like.
+    """
+    from superbatch.curation.figures import with_defaults
+    from superbatch.data.manifest import SUMMARY_FILE
+
+    found = {
+        ".".join([one.setting, *one.place.parts[1:]]): (
+            read_json(folder / one.place / SUMMARY_FILE),
+            with_defaults(plain(one.expect)),
+        )
+        for one in sets
+        if (folder / one.place / SUMMARY_FILE).is_file()
+    }
+    stamp = target / STAMP
+    if not found or (stamp.is_file() and read_json(stamp)["fingerprint"] == fingerprint):
+        return
+    from superbatch.curation.expectations import write_data_docs
+
+    with atomic_directory(target) as directory:
+        write_data_docs(directory, found)
+        write_json(directory / STAMP, {"fingerprint": fingerprint})
+    log.info("Data Docs: %s", target / "index.html")
