@@ -23,6 +23,7 @@ class World:
     runs: Path
     manifest: Path
     truth: Path
+    features: Path
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             for seed in range(2):
                 synthetic.write_run(root / "runs", method, length, seed, b=8, rows=600, kinds=kinds, noise=0.003)
     synthetic.write_reference(root / "runs", 0.1)
-    return World(root / "runs", manifest, truth)
+    return World(root / "runs", manifest, truth, synthetic.write_features(root, kinds))
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,7 @@ def report(world: World) -> Report:
         find_runs(world.runs),
         manifest=world.manifest,
         truth=world.truth,
+        features=world.features,
         pixels=synthetic.pixels,
         command="kedro run --pipeline=jest",
         fingerprints={"pool": "0" * 16},

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from superbatch.data.embeddings import EmbeddingCacheWriter
+
 KINDS = ["clean", "mismatched", "boilerplate", "garbled", "off_topic", "near_duplicate", "corrupt"]
 SHARES = [0.30, 0.35, 0.15, 0.08, 0.07, 0.04, 0.01]
 FORWARD = 2e6
@@ -41,6 +43,19 @@ def write_set(root: Path, rows: int = 2_000, seed: int = 0) -> tuple[Path, Path]
     truth = root / "truth.parquet"
     pd.DataFrame({"key": np.array(keys)[order], "kind": kinds[order]}).to_parquet(truth)
     return manifest, truth
+
+
+def write_features(root: Path, kinds: np.ndarray, width: int = 8, seed: int = 0) -> Path:
+    """Write the reference's embeddings of a set whose clean pairs agree and whose other captions are random."""
+    rng = np.random.default_rng(seed)
+    image = rng.standard_normal((len(kinds), width))
+    text = np.where((kinds == "clean")[:, None], image, rng.standard_normal(image.shape))
+    folder = root / "features"
+    folder.mkdir(parents=True)
+    metadata = {"scale": 10.0, "bias": -5.0, "loss": "sigmoid", "fingerprint": "0" * 16, "reference": "mine"}
+    with EmbeddingCacheWriter(folder / "embeddings.arrow", width, width, metadata) as cache:
+        cache.append(image, text)
+    return folder
 
 
 def write_run(

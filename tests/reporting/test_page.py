@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 import shutil
 from html.parser import HTMLParser
@@ -13,9 +14,12 @@ import synthetic
 from superbatch.errors import UserError
 from superbatch.reporting import Report, Sources, find_runs
 from superbatch.reporting.figures import png
+from superbatch.reporting.findings import at_equal_steps, cautions
 from superbatch.reporting.page import render, write_page
+from superbatch.reporting.style import CSS
 from superbatch.reporting.theme import DARK, LIGHT, styles
 
+STARTS = {"png": b"\x89PNG", "webp": b"RIFF", "svg+xml": b"<?xml"}
 VOID = {"meta", "link", "img", "source", "br"}
 
 
@@ -58,14 +62,17 @@ def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_nothing_outside_the_file_is_needed(page: str) -> None:
     checker = check(page)
-    assert checker.references and all(reference.startswith("data:") for reference in checker.references)
+    inside = [reference for reference in checker.references if not reference.startswith("data:")]
+    assert len(checker.references) > len(inside)
+    assert all(f'id="{reference.removeprefix("#")}"' in page for reference in inside)
     assert "script" not in checker.tags and not re.search(r"https?://|url\(|@import", page)
 
 
 def test_every_picture_is_a_picture(page: str) -> None:
     for reference in check(page).references:
-        if reference != "data:,":
-            assert base64.b64decode(reference.split(",")[1], validate=True).startswith(b"\x89PNG")
+        if reference.startswith("data:image"):
+            kind, content = reference.removeprefix("data:image/").split(";base64,")
+            assert base64.b64decode(content, validate=True).startswith(STARTS[kind])
 
 
 def test_captions_are_escaped(page: str) -> None:
@@ -74,7 +81,7 @@ def test_captions_are_escaped(page: str) -> None:
 
 
 def test_questions_come_in_order(page: str) -> None:
-    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
         "What was gained",
         "At which cost",
         "What was chosen",
@@ -91,14 +98,72 @@ def test_questions_come_in_order(page: str) -> None:
         "of the picks are clean",
         "Chosen early",
         "Never chosen",
+        "All runs shown",
+        "times uniform",
+        "chance would give 20 %",
+        "all steps were finite",
     ):
         assert expected in text
+
+
+def test_the_first_screen_is_the_answer_with_its_cautions(page: str) -> None:
+    header = check(page[page.index("<header>") : page.index("<main>")]).text
+    text = " ".join(header)
+    assert "points." in text and "points over uniform" in text and "the best simple alternative" in text
+    assert "no schedule of 1,600 steps" in text  # all that is left to bear in mind:
+    for mended in ("One seed", "NOT below uniform", "No simple alternative"):  # two seeds, a weak reference, a rival
+        assert mended not in text
+
+
+def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path) -> None:
+    for method in ("jest", "uniform"):
+        synthetic.write_run(tmp_path, method, 20)
+    synthetic.write_reference(tmp_path, 0.9)
+    page = render(Report(Sources(find_runs(tmp_path))))
+    header = page[page.index("<header>") : page.index("<main>")]
+    for expected in ("NOT below uniform", "One seed", "no schedule of 40 steps", "No simple alternative"):
+        assert expected in " ".join(check(header).text)
+
+
+def test_another_reference_than_the_run_s_is_said(tmp_path: Path) -> None:
+    synthetic.write_run(tmp_path, "jest", 20, reference="a" * 64)
+    synthetic.write_run(tmp_path, "uniform", 20, name="reference")
+    assert any("another reference" in line for line in cautions(Report(Sources(find_runs(tmp_path)))))
+
+
+def test_headings_tables_and_pictures_are_named(page: str) -> None:
+    assert page.count("<h1>") == 1
+    assert not re.findall(r"<img(?![^>]* alt=\"[^\"]+\")", page)
+    assert page.count("<th scope=") == page.count("<th") - page.count("<thead")
+    levels = [int(level) for level in re.findall(r"<h(\d)", page)]
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted([luminance(one), luminance(other)], reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("part", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_its_ground(part: int) -> None:
+    """WCAG AA: 4.5 to 1."""
+    block = CSS.split(":root{")[part + 1]
+    colors = {name: f"#{h * 2}" if len(h) == 3 else f"#{h}" for name, h in re.findall(r"--(\w+):#(\w+)", block)}
+    for text in ("text", "muted", "accent", "good", "bad"):
+        assert min(contrast(colors[text], colors[ground]) for ground in ("ground", "card")) >= 4.5, text
+    assert contrast(colors["text"], colors["warn"]) >= 4.5
 
 
 def test_the_report_finds_its_main_run(report: Report, world: object) -> None:
     assert report.main.name == "jest-f0.8-T400-s0"
     named = Report(Sources(report.sources.runs, main="uniform-f0-T800-s1"))
-    assert named.main.method == "uniform" and named.gain_at_equal_steps() is None
+    assert named.main.method == "uniform" and at_equal_steps(named, "uniform") is None
     with pytest.raises(UserError, match="no run is called 'other'"):
         _ = Report(Sources(report.sources.runs, main="other")).main
     with pytest.raises(UserError, match="no run was found"):
@@ -119,7 +184,9 @@ def test_console_text(report: Report) -> None:
 
 def test_figures_build_in_both_themes_and_repeat(report: Report) -> None:
     light, dark = report.figures(LIGHT), report.figures(DARK)
-    assert list(light) == list(dark) == ["accuracy", "cost", "schedules", "purity", "scores", "health", "time"]
+    assert (
+        list(light) == list(dark) == ["accuracy", "cost", "schedules", "purity", "scores", "standing", "health", "time"]
+    )
     assert png(light["time"], dpi=40) == png(report.figures(LIGHT)["time"], dpi=40) != png(dark["time"], dpi=40)
 
 

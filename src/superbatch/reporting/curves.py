@@ -15,7 +15,7 @@ AXES = {
     "flops_paper": "FLOPs, the paper's accounting",
     "flops_as_executed": "FLOPs, as executed",
     "flops_charged": "FLOPs, everything charged",
-    "seconds": "seconds",
+    "seconds": "seconds of training",
 }
 COLUMNS = [
     "run",

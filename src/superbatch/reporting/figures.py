@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from superbatch.options import VERDICTS
 from superbatch.reporting.curves import AXES
 from superbatch.reporting.purity import spans
 from superbatch.reporting.runs import ACCOUNTINGS, Run, label_of
+from superbatch.reporting.standing import Standing
 from superbatch.reporting.targets import Comparison, mean_interval
 from superbatch.reporting.theme import LIGHT, Style, Theme, styles
 
@@ -30,9 +32,14 @@ def png(figure: Figure, *, transparent: bool = True, dpi: int = 144) -> bytes:
     return buffer.getvalue()
 
 
-def png_uri(figure: Figure) -> str:
-    """Render a figure to a PNG data URI with a clear ground."""
-    return "data:image/png;base64," + base64.b64encode(png(figure)).decode("ascii")
+def svg_uri(figure: Figure) -> str:
+    """Render a figure to an SVG data URI with a clear ground: sharp at any size and on paper; same figure, same bytes."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "superbatch", "svg.fonttype": "path", "path.simplify": True}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def accuracy_figure(points: pd.DataFrame, axis: str = "step", theme: Theme = LIGHT, title: str = "top-1") -> Figure:
@@ -93,6 +100,23 @@ def _draw_curves(ax: Axes, points: pd.DataFrame, axis: str, drawn: dict[str, Sty
         ax.plot(group[axis], 100 * group["value"], color=style.color, ls=style.line, lw=style.width, label=label)
         if (group["seeds"] > 1).any():
             ax.fill_between(group[axis], 100 * group["low"], 100 * group["high"], color=style.color, alpha=0.15, lw=0)
+    ax.xaxis.set_major_formatter(_thousands)
+    if axis not in ("step", "seconds"):
+        ax.xaxis.set_major_formatter(_short)
+
+
+def _thousands(value: float, position: float | None = None) -> str:
+    return f"{value:,.15g}"
+
+
+def _plain(value: float, position: float | None = None) -> str:
+    return f"{value:.6g}"
+
+
+def _short(value: float, position: float | None = None) -> str:
+    """A tick such as 2 T or 50 k, instead of a power of ten at the axis' end."""
+    power = min(6, max(0, int(np.log10(abs(value)) // 3))) if value else 0
+    return f"{value / 1000**power:.3g} {' kMGTPE'[power]}".strip()
 
 
 def schedule_figure(frame: pd.DataFrame, comparison: Comparison, theme: Theme = LIGHT, title: str = "top-1") -> Figure:
@@ -189,7 +213,7 @@ def purity_figure(shares: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
         ax.fill_between(part["step"], 100 * part["super_batch"], 100 * part["picked"], color=color, alpha=0.15, lw=0)
         ax.set_ylim(0, max(5.0, 115 * float(np.nanmax(part[["picked", "super_batch"]].to_numpy()))))
         ax.set_title(kind.replace("_", " "), color=theme.text, fontsize=9.5, loc="left")
-        ax.tick_params(labelsize=8)
+        _steps(ax)
     for ax in axes[len(kinds) :]:
         ax.axis("off")
     for ax in axes[::columns]:
@@ -214,12 +238,37 @@ def scores_figure(run: Run, again: pd.DataFrame, theme: Theme = LIGHT) -> Figure
     axes[1].set_ylim(0, 100)
     axes[1].set_title("picks that had been picked before, %", color=theme.text, fontsize=9.5, loc="left")
     for ax in axes:
-        ax.set_xlabel("steps")
+        _steps(ax)
     return figure
+
+
+def standing_figure(found: Standing, theme: Theme = LIGHT) -> Figure:
+    """Share of picks among the reference's favourites, and spread of the picked images, over time."""
+    figure, axes = _figure(theme, columns=2, height=3.0)
+    points = found.over_time
+    titles = (f"picks among the reference's best {100 * found.share:.3g} %, %", "spread of the picked images")
+    lines = ((100 * points["favourites"], 100 * found.share, "chance"), (points["spread"], found.pool_spread, "pool"))
+    for ax, title, (values, flat, name), color in zip(axes, titles, lines, theme.selecting[2:], strict=False):
+        ax.plot(points["step"], values, color=color, lw=2, label="picked")
+        ax.axhline(flat, color=theme.muted, lw=1.5, ls="--", label=name)
+        ax.set_title(title, color=theme.text, fontsize=9.5, loc="left")
+        ax.set_ylim(0, 1.2 * float(np.nanmax([flat, *values])))
+        _steps(ax)
+        _legend(ax, theme, size=8)
+    axes[0].set_ylim(0, 100)
+    return figure
+
+
+def _steps(ax: Axes) -> None:
+    ax.set_xlabel("steps", fontsize=8.5)
+    ax.xaxis.set_major_formatter(_thousands)
+    ax.tick_params(labelsize=8)
 
 
 def health_figure(run: Run, theme: Theme = LIGHT) -> Figure:
     """Loss, gradient norm and learning rate along a run (mean and range of each span of steps)."""
+    from matplotlib.ticker import LogLocator
+
     figure, axes = _figure(theme, columns=3, height=2.9)
     ledger = run.ledger
     assert ledger is not None, "health is read from the ledger"
@@ -228,11 +277,21 @@ def health_figure(run: Run, theme: Theme = LIGHT) -> Figure:
     for ax, name, color in zip(axes, ("loss", "gradient_norm", "learning_rate"), theme.selecting, strict=False):
         ax.fill_between(middle["step"], low[name], high[name], color=color, alpha=0.18, lw=0)
         ax.plot(middle["step"], middle[name], color=color, lw=1.8)
-        ax.set_title(name.replace("_", " "), color=theme.text, fontsize=9.5, loc="left")
-        ax.set_xlabel("steps", fontsize=8.5)
-        ax.tick_params(labelsize=8)
-        ax.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
+        log = name != "learning_rate" and _leaps(ledger[name])
+        if log:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.minorticks_off()
+        ax.yaxis.set_major_formatter(_plain)
+        title = name.replace("_", " ") + (" (logarithmic)" if log else "")
+        ax.set_title(title, color=theme.text, fontsize=9.5, loc="left")
+        _steps(ax)
     return figure
+
+
+def _leaps(values: pd.Series) -> bool:
+    """Whether a few large values would press all others flat against the axis."""
+    return bool(values.min() > 0 and values.max() > 5 * values.median())
 
 
 def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
@@ -252,6 +311,32 @@ def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, labelcolor=theme.text, fontsize=8.5)
     ax.grid(axis="y", visible=False)
     return figure
+
+
+def audit_figure(rows: pd.DataFrame, base_rate: float, theme: Theme = LIGHT) -> Figure:
+    """Histograms over the rows of a pool, in the colours of their verdicts: share chosen of the times seen, mean score.
+
+    Args:
+        rows: `audit.audit_rows`. base_rate: b/B, drawn as a line.
+    """
+    figure, axes = _figure(theme, columns=2, height=3.4)
+    drawn = [name for name in VERDICTS if (rows["verdict"] == name).any() and name != "unseen"]
+    colors = dict(zip(VERDICTS, (*theme.selecting[::2], *theme.simple[2::-2], theme.muted, theme.grid), strict=True))
+    values = {"chosen, share of the times seen": rows["chosen"] / rows["seen"], "mean score": rows["mean_score"]}
+    for ax, (title, value) in zip(axes, values.items(), strict=True):
+        parts = [value[rows["verdict"] == name].dropna() for name in drawn]
+        bins = np.linspace(-0.05, 1.05, 12).tolist() if ax is axes[0] else 40
+        ax.hist(parts, bins=bins, stacked=True, color=[colors[n] for n in drawn], label=[words(n) for n in drawn])
+        ax.set_title(title, color=theme.text, fontsize=9.5, loc="left")
+    axes[0].axvline(base_rate, color=theme.text, lw=1.2, ls="--", label="base rate b/B")
+    axes[0].set_ylabel("rows")
+    _legend(axes[0], theme, size=8)
+    return figure
+
+
+def words(name: str) -> str:
+    """How a verdict or a kind of pair is called where people read it."""
+    return name.replace("_", " ")
 
 
 def time_split(run: Run) -> dict[str, float]:

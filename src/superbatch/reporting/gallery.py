@@ -7,9 +7,13 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PixelReader = Callable[[np.ndarray], np.ndarray]
 CaptionReader = Callable[[np.ndarray], Sequence[str]]
@@ -17,7 +21,7 @@ CaptionReader = Callable[[np.ndarray], Sequence[str]]
 
 @dataclass(frozen=True)
 class Item:
-    """One pair of the gallery; `picture` is a data URI, or None where the image could not be read."""
+    """One pair of the gallery; `picture` is a data URI, or None where the image could not be read; `note` replaces score and step."""
 
     row: int
     step: int
@@ -25,6 +29,7 @@ class Item:
     caption: str
     picture: str | None
     kind: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,22 +90,22 @@ def _shelves(picks: pd.DataFrame, limit: int) -> list[tuple[str, str, pd.DataFra
     return [
         (
             "Chosen early",
-            "highest scores among the picks of the first tenth of the steps",
+            "The highest scores among the picks of the first tenth of the steps.",
             _extremes(chosen[chosen["step"] <= early], limit, best=True),
         ),
         (
             "Chosen late",
-            "highest scores among the picks of the last tenth",
+            "The highest scores among the picks of the last tenth of the steps.",
             _extremes(chosen[chosen["step"] >= late], limit, best=True),
         ),
         (
             "Passed over",
-            "lowest scores in the recorded sample of those not taken, last tenth",
+            "The lowest scores in the recorded sample of those not taken, in the last tenth of the steps.",
             _extremes(passed[passed["step"] >= late], limit, best=False),
         ),
         (
             "Never chosen",
-            "never picked in the whole run, most often seen in the sample of those not taken; mean score",
+            "Never picked in the whole run, and most often seen in the sample of those not taken; mean score, last step seen.",
             often,
         ),
     ]
@@ -118,16 +123,22 @@ def _pictures(rows: np.ndarray, pixels: PixelReader | None, side: int) -> dict[i
 
 
 def data_uri(image: np.ndarray, side: int = 160) -> str:
-    """Turn uint8 [3, S, S] into a PNG data URI of at most `side` pixels; small images grow by a whole factor."""
+    """Turn uint8 [3, S, S] into a data URI of at most `side` pixels: PNG where it grows by a whole factor, else WebP."""
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, -1)))
-    factor = max(1, side // max(picture.size))
-    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    factor = side // max(picture.size)
+    if factor > 1:  # few pixels: each of them stays as it is
+        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+        return _encoded(picture, "png", optimize=True)
     picture.thumbnail((side, side))
+    return _encoded(picture, "webp", quality=85)
+
+
+def _encoded(picture: Image.Image, kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture.save(buffer, format=kind, **options)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def first_captions(manifest: Path) -> CaptionReader:

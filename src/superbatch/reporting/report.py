@@ -12,10 +12,12 @@ import pandas as pd
 
 from superbatch.errors import UserError
 from superbatch.reporting import figures, tables
-from superbatch.reporting.curves import curves, first_crossing, mean_curves
+from superbatch.reporting.curves import curves, mean_curves
+from superbatch.reporting.findings import at_equal_steps, cautions, gains
 from superbatch.reporting.gallery import CaptionReader, PixelReader, Shelf, first_captions, gallery
 from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, repeats, totals
 from superbatch.reporting.runs import HEADLINE, Run, choose_metric, label_of, metric_title, runs_frame
+from superbatch.reporting.standing import Standing, cache_of, standing
 from superbatch.reporting.targets import Comparison, ToTarget, compare, tuned
 from superbatch.reporting.theme import LIGHT, Theme
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOTS = tuple(f"accuracy_by_{axis}" for axis in ("steps", "samples", "flops", "seconds"))
+GAINS = {"uniform": "gain_at_equal_steps", "simple": "gain_at_equal_steps_best_simple"}  # of metrics, by rival's role
 PICKS_A_SPAN = 400  # fewer, and the share of a rare kind jumps about
 
 
@@ -34,6 +37,7 @@ class Sources:
         runs: every run to show (`find_runs`).
         main: name of the run whose picks and health are shown; by default the longest run that selects.
         manifest: the ingested pool (directory); truth: Parquet of key and kind (simulated pools).
+        features: the pool's embeddings (directory), which say how the picks stand to the reference.
         pixels: rows -> uint8 [n, 3, S, S], for the gallery.
         captions: rows -> captions; by default the manifest's first ones.
         command: what makes this report again. fingerprints: of the data, by name.
@@ -45,6 +49,7 @@ class Sources:
     main: str | None = None
     manifest: Path | None = None
     truth: Path | None = None
+    features: Path | None = None
     pixels: PixelReader | None = None
     captions: CaptionReader | None = None
     command: str | None = None
@@ -146,8 +151,20 @@ class Report:
         """Kinds among the main run's picks over time; None without picks or truth."""
         if self.kinds is None or self.main.picks is None:
             return None
-        bins = int(np.clip(self.main.picks["chosen"].sum() // PICKS_A_SPAN, 5, 40))
-        return purity(self.main.picks, self.kinds, super_batch_size=self.main.super_batch_size, bins=bins)
+        return purity(self.main.picks, self.kinds, super_batch_size=self.main.super_batch_size, bins=self._spans())
+
+    def _spans(self) -> int:
+        assert self.main.picks is not None
+        return int(np.clip(self.main.picks["chosen"].sum() // PICKS_A_SPAN, 5, 40))
+
+    @cached_property
+    def standing(self) -> Standing | None:
+        """How the main run's picks stand to its reference; None without picks, or without that reference's embeddings."""
+        run = self.main
+        cache = cache_of(self.sources.features, run.settings.get("reference"))
+        if cache is None or run.picks is None or run.role != "selecting":
+            return None
+        return standing(run.picks, cache, 1 - run.filter_ratio, self._spans())
 
     @cached_property
     def kind_totals(self) -> pd.DataFrame | None:
@@ -166,66 +183,28 @@ class Report:
         """The main method's entry among outcomes to target."""
         return next((o for o in outcomes if (o.method, o.f) == (self.main.method, self.main.filter_ratio)), None)
 
-    def gain_at_equal_steps(self) -> tuple[float, float, str] | None:
-        """Main method's and uniform's mean final value after as many steps, and the split; None without the latter."""
-        frame = self.tuned[self.tuned["steps"] == self.main.steps]
-        own = frame[(frame["method"] == self.main.method) & (frame["f"] == self.main.filter_ratio)]
-        other = frame[frame["role"] == "uniform"]
-        if own.empty or other.empty or self.main.role == "uniform":
-            return None
-        return float(own["value"].mean()), float(other["value"].mean()), str(own["split"].iloc[0])
-
     def sentences(self) -> list[str]:
-        """What was gained, in words: at equal steps, along the run, to the targets, the reference, the caveats."""
-        lines = [self._equal_steps(), self._along_the_run()]
-        outcomes = [self.outcome(self.comparison.uniform), self.outcome(self.comparison.simple)]
-        lines += [outcome.sentence() for outcome in outcomes if outcome is not None]
-        if self.metric != self.sources.metric:
-            lines.append(f"No run has {self.sources.metric}: shown is the mean of the evaluation sets' main metrics.")
-        return [line for line in [*lines, tables.reference_sentence(self.finals), *self.comparison.notes] if line]
-
-    def _equal_steps(self) -> str:
-        gain = self.gain_at_equal_steps()
-        if gain is None:
-            return (
-                ""
-                if self.main.role == "uniform"
-                else f"No uniform run of {self.main.steps:,} steps was found: the gain at equal steps is not known."
-            )
-        own, other, split = gain
-        values = f"{self.label} stands at {100 * own:.1f} % on {split} and uniform at {100 * other:.1f} %"
-        return f"After {self.main.steps:,} steps {values}: {100 * (own - other):+.1f} points."
-
-    def _along_the_run(self) -> str:
-        points = self.long_curves
-        uniform = points[(points["role"] == "uniform") & (points["steps"] == self.main.steps)]
-        own = points[(points["label"] == self.label) & (points["steps"] == self.main.steps)]
-        if uniform.empty or own.empty or self.main.role == "uniform":
-            return ""
-        end = uniform.sort_values("step")["value"].iloc[-1]
-        step = first_crossing(own, float(end))
-        if not step:
-            return f"Along the run {self.label} does not reach uniform's final validation value."
-        return (
-            f"Along the run {self.label} first stands at uniform's final validation value at about step {step:,.0f} of "
-            f"{self.main.steps:,} (read in the middle of a schedule, so a hint; complete schedules decide)."
-        )
+        """What was gained, in words, then what must be borne in mind with it."""
+        return [*gains(self), *cautions(self)]
 
     def metrics(self) -> dict[str, float]:
-        """Flat numbers for a metrics file: final value, gain, figures to target, share of clean picks."""
+        """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks."""
         found = dict(self.comparison.figures())
         own = self.finals.loc[self.finals["run"] == self.main.name, "value"].iloc[0]
         found["final"] = float(own)
-        gain = self.gain_at_equal_steps()
-        if gain is not None:
-            found |= {"final_uniform": gain[1], "gain_at_equal_steps": gain[0] - gain[1]}
+        for role, name in (("uniform", "uniform"), ("simple", "best_simple")):
+            beside = at_equal_steps(self, role)
+            if beside is not None:
+                found |= {f"final_{name}": beside.other, GAINS[role]: beside.gain}
+        if self.standing is not None:
+            found["picks.favourites_share"] = self.standing.favourites
         if self.kind_totals is not None:
             shares = self.kind_totals.set_index("kind")["picked"]
             found["picks.clean_share"] = float(shares.get("clean", 0.0))
         return {name: value for name, value in found.items() if np.isfinite(value)}
 
     def figures(self, theme: Theme = LIGHT) -> dict[str, Figure]:
-        """All figures that the runs allow, by name: accuracy, cost, schedules, purity, scores, health, time."""
+        """All figures that the runs allow, by name: accuracy, cost, schedules, purity, scores, standing, health, time."""
         found: dict[str, Figure] = {}
         if len(self.long_curves):
             found["accuracy"] = figures.accuracy_figure(self.long_curves, theme=theme, title=self.title)
@@ -238,6 +217,8 @@ class Report:
         if self.main.ledger is not None:
             if self.main.picks is not None and self.main.role == "selecting":
                 found["scores"] = figures.scores_figure(self.main, repeats(self.main.picks), theme)
+            if self.standing is not None:
+                found["standing"] = figures.standing_figure(self.standing, theme)
             found["health"] = figures.health_figure(self.main, theme)
             found["time"] = figures.time_figure(self.beside(), theme)
         return found

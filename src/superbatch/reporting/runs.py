@@ -100,6 +100,16 @@ class Run:
         return found | ({FALLBACK: float(np.mean(mains))} if mains else {})
 
     @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals over the images or texts of the test sets, by `<set>/<metric>`."""
+        tested = {name: r for name, r in self.results.items() if r.get("split", "test") == "test"}
+        return {
+            f"{name}/{metric}": (float(low), float(high))
+            for name, result in tested.items()
+            for metric, (low, high) in (result.get("confidence") or {}).items()
+        }
+
+    @cached_property
     def validation(self) -> dict[str, float]:
         """Final validation metrics, from run.json or else the last evaluation during training."""
         final = self.record.get("final")
@@ -304,6 +314,7 @@ def _row(run: Run, metric: str) -> dict[str, Any]:
         "split": "test" if tested else "validation",
         "value": run.test[metric] if tested else validation,
         "validation": validation,
+        **dict(zip(("value_low", "value_high"), run.intervals.get(metric, (np.nan, np.nan)), strict=True)),
     }
     extra = {f"test:{name}": value for name, value in run.test.items() if name != metric}
     return identity | values | run.totals() | extra

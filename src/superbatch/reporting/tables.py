@@ -12,7 +12,15 @@ from superbatch.reporting.targets import Comparison, ToTarget, mean_interval, tu
 
 ROLE_ORDER = {"uniform": 0, "simple": 1, "selecting": 2, "reference": 3}
 RETRIEVAL = {"image to text R@1": "image_to_text_r1", "text to image R@1": "text_to_image_r1"}
-NOT_ON_CONSOLE = {"setting", "FLOPs", "FLOPs charged", "to target: FLOPs (paper)", "to target: seconds", *RETRIEVAL}
+NOT_ON_CONSOLE = {
+    "setting",
+    "95 % over images",
+    "FLOPs",
+    "FLOPs charged",
+    "to target: FLOPs (paper)",
+    "to target: seconds",
+    *RETRIEVAL,
+}
 
 
 def final_table(finals: pd.DataFrame, comparison: Comparison | None = None) -> pd.DataFrame:
@@ -23,7 +31,8 @@ def final_table(finals: pd.DataFrame, comparison: Comparison | None = None) -> p
         comparison: adds what each method needs to reach uniform's target.
 
     Returns:
-        Columns method, setting, role, f, steps, seeds, split, value, low, high, vs uniform (difference at equal steps),
+        Columns method, setting, role, f, steps, seeds, split, value, low, high (over seeds), image low, image high (over
+        test images, for one seed), vs uniform (difference at equal steps),
         R@1 both ways where measured, FLOPs, seconds, then the ratios to target; shares in [0, 1].
     """
     frame = tuned(finals)
@@ -57,6 +66,7 @@ def _row(group: pd.DataFrame, frame: pd.DataFrame, outcome: ToTarget | None) -> 
         "value": mean,
         "low": low,
         "high": high,
+        **_over_images(group),
         "vs uniform": mean - peers.mean() if len(peers) and first["role"] != "uniform" else np.nan,
     }
     row |= {title: _retrieval(group, suffix) for title, suffix in RETRIEVAL.items()}
@@ -66,6 +76,12 @@ def _row(group: pd.DataFrame, frame: pd.DataFrame, outcome: ToTarget | None) -> 
         "seconds": group["seconds"].mean(),
     }
     return row | _to_target_columns(outcome, int(first["steps"]))
+
+
+def _over_images(group: pd.DataFrame) -> dict[str, float]:
+    """The evaluation's own interval, over test images, where there is one seed and so none over seeds."""
+    known = len(group) == 1 and "value_low" in group
+    return {f"image {end}": float(group[f"value_{end}"].iloc[0]) if known else np.nan for end in ("low", "high")}
 
 
 def _retrieval(group: pd.DataFrame, suffix: str) -> float:
@@ -88,6 +104,14 @@ def _to_target_columns(outcome: ToTarget | None, steps: int) -> dict[str, object
         "to target: FLOPs (charged)": outcome.ratios["flops_charged"],
         "to target: seconds": outcome.ratios["seconds"],
     }
+
+
+def reference_is_weaker(finals: pd.DataFrame) -> bool:
+    """Whether the reference alone ends below uniform's longest schedule; False where that is not known."""
+    reference, uniform = finals[finals["role"] == "reference"], tuned(finals)
+    uniform = uniform[uniform["role"] == "uniform"]
+    longest = uniform.loc[uniform["steps"] == uniform["steps"].max(), "value"]
+    return bool(reference["value"].mean() < longest.mean())  # a mean of nothing is NaN, and not below anything
 
 
 def reference_sentence(finals: pd.DataFrame) -> str:
@@ -150,8 +174,10 @@ def readable(table: pd.DataFrame, title: str = "top-1") -> pd.DataFrame:
     if any(settings):
         shown["setting"] = settings
     shown |= {name: [_FORMATS[name](v) for v in table[name]] for name in ("steps", "seeds")}
-    bounds = table.reindex(columns=["low", "high"]).to_numpy(float)
-    shown[f"{title} %"] = [_with_interval(v, *b) for v, b in zip(table["value"], bounds, strict=True)]
+    shown[f"{title} %"] = _with_intervals(table, "low", "high")
+    if "image low" in table:
+        bare = table.assign(value=np.nan)
+        shown["95 % over images"] = _with_intervals(bare, "image low", "image high")
     for name in table.columns:
         if name in _FORMATS and name not in shown:
             shown[name] = [_FORMATS[name](v) for v in table[name]]
@@ -198,8 +224,14 @@ def _target_cells(outcome: ToTarget) -> dict[str, str]:
     return cells | {name: least + _times(outcome.ratios[key]) for name, key in ratios.items()}
 
 
+def _with_intervals(table: pd.DataFrame, low: str, high: str) -> list[str]:
+    bounds = table.reindex(columns=["value", low, high]).to_numpy(float)
+    return [_with_interval(*row) for row in bounds]
+
+
 def _with_interval(value: float, low: float, high: float) -> str:
-    return _percent(value) + (f" [{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else "")
+    bounds = f"[{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else ""
+    return " ".join(filter(None, [_percent(value) if np.isfinite(value) or not bounds else "", bounds]))
 
 
 def to_markdown(cells: pd.DataFrame) -> str:

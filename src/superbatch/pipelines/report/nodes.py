@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from superbatch.data.manifest import Manifest
     from superbatch.reporting import Report
 
-THUMBNAIL = 64  # pixels a side of the gallery's images
+THUMBNAIL = 128  # pixels a side of the gallery's images
 
 
 def report(
     main: str | None,
     simweb: Path,
     pool: Path,
+    features: Path,
     runs: dict[str, Callable[[], Path]],
     settings: dict[str, Any],
     *edges: Path,
@@ -29,23 +30,33 @@ def report(
         main: the run that the report is about (a chain's method), bound by the pipeline; None: the report chooses.
         simweb: the embedded default data; an edge only.
         pool: the ingested pool; truth/pool.parquet beside the folder of its shards, where there is one, gives the purity of the picks.
+        features: the pool's embeddings by the reference, which say how the picks stand to it.
         runs: every run directory found, by name (a PartitionedDataset: each value returns a path when called).
         settings: `params:report` -> `config.ReportSettings`.
         edges: training and evaluation of the chain's own runs; they only put this node behind them.
 
     Returns:
         `summary` (text), `table` (data frame), `metrics` (flat dictionary), `accuracy_by_steps|samples|flops|seconds` and `purity`
-        (matplotlib figures), `page` (HTML).
+        (matplotlib figures), `plot_validation` and `plot_loss` (data frames for `dvc plots`), `page` (HTML).
     """
+    from superbatch.pipelines.report.plots import final_values, plot_tables
     from superbatch.reporting.page import render
 
     wanted = read(ReportSettings, settings, "report")
-    made = gather(main, pool, runs, wanted)
+    made = gather(main, pool, features, runs, wanted)
     text = made.text()
-    return {"summary": text + "\n", "table": made.table, "metrics": made.metrics(), "page": render(made)} | made.plots()
+    written = {
+        "summary": text + "\n",
+        "table": made.table,
+        "metrics": made.metrics() | final_values(made),
+        "page": render(made),
+    }
+    return written | made.plots() | plot_tables(made)
 
 
-def gather(main: str | None, pool: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings) -> Report:
+def gather(
+    main: str | None, pool: Path, features: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings
+) -> Report:
     """Open what the report is made from."""
     from superbatch.data.manifest import read_manifest
     from superbatch.data.reader import ImageReader
@@ -61,6 +72,7 @@ def gather(main: str | None, pool: Path, runs: dict[str, Callable[[], Path]], se
             main=main,
             manifest=pool,
             truth=truth,
+            features=features,
             pixels=ImageReader(manifest, THUMBNAIL).read,
             captions=first_captions(pool),
             command=command,
