@@ -1,14 +1,24 @@
-"""`dvc repro` in a fresh clone: everything once, then nothing; and a clone that pulls finds nothing to do."""
+"""DVC's daily commands in a fresh project, as docs/dvc.md tells them: run, share, experiment, compare, keep, go back, sweep."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.project import PROJECT, command, copy_project
+from superbatch.config import merge
+from tests.project import ENVIRONMENT, PROJECT, command, copy_project
+
+METHODS = "conf/base/parameters_methods.yml"
+KEEP_SHARE = f"{METHODS}:filtered.learner.pool.keep_share"
+FILTERED = ["learner@filtered", "evaluate@filtered", "report"]  # the stages that `filtered` goes through
 
 TINY = """
 simweb: {pool_pairs: 1000, curated_pairs: 100, shard_size: 500, jobs: 1,
@@ -23,16 +33,32 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command(folder, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", *arguments)
 
 
+def dvc(folder: Path, *arguments: str) -> str:
+    """Run a DVC command; returns what it printed. Who commits experiments is told, since a fresh machine knows nobody."""
+    known = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return command(folder, "dvc", *arguments, **known).stdout
+
+
+def ran(said: str) -> list[str]:
+    """Names of the stages that DVC says it ran."""
+    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
+
+
+def change(file: Path, changes: dict) -> None:
+    file.write_text(yaml.safe_dump(merge(yaml.safe_load(file.read_text()), changes)))
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = copy_project(tmp_path_factory.mktemp("work") / "project")
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(PROJECT / name, made)
-    (made / ".dvc").mkdir()
+    shutil.copytree(PROJECT / ".dvc" / "plots", made / ".dvc" / "plots")
     for name in ("config", ".gitignore"):
         shutil.copy(PROJECT / ".dvc" / name, made / ".dvc")
-    (made / "src" / ".gitkeep").touch()
-    (made / "conf" / "local" / "parameters.yml").write_text(TINY)
+    for folder in ("src", "conf/local"):
+        (made / folder / ".gitkeep").touch()
+    change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
     git(made, "init", "--quiet")
     command(made, "dvc", "repro")
     return made
@@ -51,15 +77,90 @@ def test_a_clone_that_pulls_has_nothing_to_do(project: Path) -> None:
     assert (project.parent / "superbatch-store").is_dir()
     clone = project.parent / "clone"
     git(project.parent, "clone", "--quiet", str(project), str(clone))
-    shutil.copytree(project / "conf" / "local", clone / "conf" / "local", dirs_exist_ok=True)
     command(clone, "dvc", "pull")
     assert "Data and pipelines are up to date." in command(clone, "dvc", "repro").stdout
 
 
-def test_a_changed_parameter_runs_what_depends_on_it(project: Path) -> None:
-    methods = project / "conf" / "base" / "parameters_methods.yml"
-    methods.write_text(methods.read_text().replace("keep_share: 0.3", "keep_share: 0.4"))
-    said = command(project, "dvc", "repro").stdout
-    assert [line for line in said.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'learner@filtered':", "Running stage 'evaluate@filtered':", "Running stage 'report':",
-    ]  # fmt: skip
+def test_an_experiment_runs_what_depends_on_its_parameter(project: Path) -> None:
+    before = (project / METHODS).read_text()
+    assert ran(dvc(project, "exp", "run", "--name=half", "-S", f"{KEEP_SHARE}=0.5")) == FILTERED
+    after = (project / METHODS).read_text()
+    assert "keep_share: 0.5" in after and [line for line in after.splitlines() if "#" in line] == [
+        line for line in before.splitlines() if "#" in line
+    ], "DVC writes the file anew, but the comments stay"
+
+
+def test_the_experiment_is_compared_by_parameters_metrics_and_plots(project: Path) -> None:
+    changed = json.loads(dvc(project, "params", "diff", "--json"))
+    assert changed == {METHODS: {"filtered.learner.pool.keep_share": {"old": 0.3, "new": 0.5, "diff": 0.2}}}
+    metrics = json.loads(dvc(project, "metrics", "diff", "--all", "--json"))["data/08_reporting/metrics.json"]
+    assert {"final.jest", "final.uniform", "final.filtered"} <= set(metrics)
+    assert {key.split(".")[-1] for key, values in metrics.items() if values.get("diff")} <= {"jest", "filtered"}
+    shown = dvc(project, "exp", "show", "--csv")
+    assert "half" in shown and "final.filtered" in shown
+    for name in ("plot_validation", "plot_loss"):
+        drawn = json.loads(
+            dvc(project, "plots", "diff", "HEAD", "half", "--show-vega", "--targets", f"data/08_reporting/{name}.csv")
+        )
+        points = drawn["data"]["values"]
+        assert {point["rev"] for point in points} == {"HEAD", "half"}
+        assert {point["run"] for point in points} == {"jest", "uniform", "filtered", "reference"}
+        assert "<DVC_METRIC" not in json.dumps(drawn)
+    dvc(project, "plots", "diff", "HEAD", "half")
+    assert (project / "dvc_plots" / "index.html").is_file()
+    assert git(project, "status", "--porcelain").stdout.split() == ["M", METHODS, "M", "dvc.lock"]
+
+
+def test_the_way_back_and_the_way_to_keep_it(project: Path) -> None:
+    for going in (["checkout", "--quiet", "conf", "dvc.lock"], None):
+        git(project, *going) if going else dvc(project, "exp", "apply", "half")
+        dvc(project, "checkout")
+        assert "up to date" in dvc(project, "status")
+    assert "keep_share: 0.5" in (project / METHODS).read_text()
+    dvc(project, "exp", "branch", "half", "half-the-pool")
+    assert "half-the-pool" in git(project, "branch").stdout
+
+
+@pytest.mark.slow
+def test_a_queue_runs_a_sweep_from_what_git_knows(project: Path) -> None:
+    """Each in a folder of its own; what an earlier experiment made comes out of the run cache."""
+    git(project, "checkout", "--quiet", "conf", "dvc.lock")
+    dvc(project, "checkout")
+    dvc(project, "exp", "run", "--queue", "-S", f"{KEEP_SHARE}=0.5,0.6")
+    dvc(project, "queue", "start")
+    status, deadline = "Queued", time.monotonic() + 600
+    while "Queued" in status or "Running" in status:
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+        status = dvc(project, "queue", "status")
+    assert status.count("Success") == 2, status
+    assert "keep_share: 0.3" in (project / METHODS).read_text(), "the workspace is left alone"
+
+
+@pytest.mark.slow
+def test_a_killed_repro_resumes_the_training(project: Path) -> None:
+    git(project, "checkout", "--quiet", "conf", "dvc.lock")
+    dvc(project, "checkout")
+    training = {"steps": 60, "checkpoint_every": 5, "evaluate_every": 60}
+    change(project / "conf/base/parameters.yml", {"learner": {"training": training}})
+    wanted = ("dvc", "repro", "learner@uniform")
+    states = project / "data" / "06_models" / ".state"
+    running = subprocess.Popen(
+        wanted,
+        cwd=project,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 600
+        while not list(states.glob("*/step-*")):
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    again = command(project, *wanted)
+    assert "continues at step" in again.stdout + again.stderr
+    assert "up to date" in dvc(project, "status", "learner@uniform")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,9 @@ def catalog() -> DataCatalog:
 
 
 def stages(file: Path, methods: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stages of a dvc.yaml with their matrix over methods spelled out."""
-    for name, stage in yaml.safe_load(file.read_text())["stages"].items():
+    """Stages of a dvc.yaml with their matrix over methods, and the run that is audited, spelled out."""
+    run = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())["audit"]["run"]
+    for name, stage in yaml.safe_load(file.read_text().replace("${audit.run}", run))["stages"].items():
         if "matrix" not in stage:
             yield name, stage
             continue
@@ -78,7 +80,7 @@ def written(stage: dict[str, Any]) -> set[str]:
 @each_stage
 def test_outs_are_what_the_pipeline_writes(name: str, parameters: dict[str, Any], catalog: DataCatalog) -> None:
     pipeline = pipeline_of(STAGES[name], parameters)
-    outputs = data_sets(pipeline.outputs())
+    outputs = data_sets(pipeline.all_outputs())  # also what a later node of the stage reads
     if (
         name == "compare"
     ):  # its runs are by-products, their names made from the grid; the table of their outcomes is what counts
@@ -126,6 +128,17 @@ def test_every_dependency_is_some_stages_out() -> None:
     outs = {out for stage in STAGES.values() for out in written(stage)}
     deps = {dep for stage in STAGES.values() for dep in stage.get("deps", [])}
     assert deps - outs - NOT_PRODUCED == {ALL_RUNS}
+
+
+def test_plots_are_outs_of_the_report_and_their_template_exists() -> None:
+    plots = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["plots"]
+    drawn = {
+        path: settings for plot in plots for path, settings in (plot if isinstance(plot, dict) else {plot: {}}).items()
+    }
+    assert set(drawn) <= written(STAGES["report"])
+    for path, settings in drawn.items():
+        if path.endswith(".csv"):
+            json.loads((PROJECT / ".dvc" / "plots" / f"{settings['template']}.json").read_text())
 
 
 def test_parameter_files_are_literal() -> None:

@@ -8,8 +8,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from superbatch.data.ingest import ingest
+from superbatch.data.manifest import read_manifest
+from superbatch.data.order import Order
 from tests.project import command, copy_project
 
 
@@ -75,6 +80,71 @@ def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> 
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
     for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference"):
         assert re.search(rf"\b{what}: up to date", again.stderr), what
+
+
+LENIENT = "audit.worth_it_chance=0.25,audit.rarely_chance=0.85"  # ten steps show each row once at most
+
+
+@pytest.fixture(scope="module")
+def audit(project: Path, data: Path) -> Path:
+    """The audit of the chain's own jest run."""
+    done = command(project, "kedro", "run", "--pipeline=audit", "--env=quick", f"--params={LENIENT}")
+    assert done.stdout.strip().splitlines()[-1] == "Audit: data/quick/08_reporting/audit/audit.html"
+    return data / "08_reporting" / "audit"
+
+
+def test_the_audit_has_every_row_with_exact_counts(audit: Path, data: Path) -> None:
+    rows = pd.read_parquet(audit / "rows.parquet")
+    training = data / "07_model_output" / "jest" / "training"
+    plan, picks = json.loads((training / "run.json").read_text())["plan"], pd.read_parquet(training / "picks.parquet")
+    assert list(rows["key"]) == read_manifest(data / "02_intermediate" / "pool").keys
+    order = Order(0, len(rows), plan["super_batch_size"])
+    seen = np.bincount(np.concatenate([order.rows(step) for step in range(plan["steps"])]), minlength=len(rows))
+    assert (rows["seen"] == seen).all()
+    chosen = picks.loc[picks["chosen"], "row"]
+    assert rows["chosen"].sum() == plan["steps"] * plan["batch_size"] == len(chosen)
+    assert set(rows.loc[rows["verdict"] == "worth_it", "row"]) == set(chosen)
+    assert set(rows["verdict"]) == {"worth_it", "unlearnable", "never_worth", "unseen"}
+
+
+def test_the_audit_is_checked_against_the_truth(audit: Path) -> None:
+    numbers = json.loads((audit / "metrics.json").read_text())
+    assert 0 < numbers["unlearnable.bad.precision"] <= 1
+    assert sum(value for name, value in numbers.items() if name.count(".") == 1 and name.endswith(".share")) == (
+        pytest.approx(1, abs=1e-5)
+    )
+    page = (audit / "audit.html").read_text()
+    assert "Against the truth" in page
+    assert not re.search(r"""(src|href)=["']?https?:""", page), "the page must open offline"
+
+
+def test_the_exported_rows_ingest_to_the_same_samples(audit: Path, data: Path, tmp_path: Path) -> None:
+    rows = pd.read_parquet(audit / "rows.parquet")
+    shards = sorted((audit / "subset" / "shards").glob("*.tar"))
+    assert ingest(shards, tmp_path / "again")["rejected"] == 0
+    columns = ["key", "sha256", "captions", "source"]
+    wanted = read_manifest(data / "02_intermediate" / "pool").frame(columns)[rows["verdict"] == "worth_it"]
+    again = read_manifest(tmp_path / "again").frame(columns)
+    for name in columns:
+        assert [str(value) for value in again[name]] == [str(value) for value in wanted[name]], name
+    uids = np.load(audit / "subset" / "uids.npy")
+    assert uids.dtype == np.dtype("u8,u8") and (uids == np.sort(uids)).all()
+    assert len(uids) == wanted["sha256"].nunique()
+
+
+@pytest.mark.parametrize(
+    ("run", "line"),
+    [
+        ("uniform", "Error: audit.run: 'uniform' trains on all it draws (data/quick/07_model_output/uniform/training/"),
+        ("jset", "Error: audit.run: no finished run is called 'jset' (data/quick/07_model_output/jset/training); did"),
+    ],
+)
+def test_a_run_that_can_not_be_audited_is_one_line(project: Path, data: Path, run: str, line: str) -> None:
+    done = command(project, "kedro", "run", "--pipeline=audit", "--env=quick", f"--params=audit.run={run}", check=False)
+    assert done.returncode == 1
+    said = [text for text in (done.stdout + done.stderr).splitlines() if text.startswith("Error: ")]
+    assert len(said) == 1 and said[0].startswith(line), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_changed_parameter_trains_anew_and_only_that(project: Path, data: Path) -> None:

@@ -51,7 +51,7 @@ def test_stages_side_by_side_are_the_chain() -> None:
     assert chain <= stages
 
 
-@pytest.mark.parametrize("name", ["jest", "compare", "learner", "report"])
+@pytest.mark.parametrize("name", ["jest", "compare", "learner", "report", "audit"])
 def test_every_data_set_is_in_the_catalog(name: str) -> None:
     loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
     catalog = DataCatalog.from_config(loader["catalog"])
@@ -72,6 +72,11 @@ def test_a_session_brings_its_own_methods_and_runs() -> None:
     assert f"{names[1]}.model" in alone.all_outputs()
 
 
+def test_the_audit_reads_the_run_that_the_session_names() -> None:
+    pipeline_registry.configure({"audit": {"run": "mine"}})
+    assert "mine.training" in pipeline_registry.register_pipelines()["audit"].inputs()
+
+
 def test_settings_of_the_whole_grid_lie_below_an_entry_s_own() -> None:
     entry = {"method": "mine", "steps": 4, "set": {"training.optimizer.learning_rate": 0.1}}
     common = {"training.threads": 1, "training.optimizer.learning_rate": 0.2}
@@ -88,7 +93,7 @@ def test_layers_of_kedro_viz_follow_the_data() -> None:
     def layer(name: str) -> int:
         return order.index(catalog.get(name).metadata["kedro-viz"]["layer"])
 
-    for pipeline in (pipeline_registry.register_pipelines()[name] for name in ("jest", "compare")):
+    for pipeline in (pipeline_registry.register_pipelines()[name] for name in ("jest", "compare", "audit")):
         for node in pipeline.nodes:
             before = [layer(name) for name in node.inputs if not name.startswith("params:")]
             assert all(max(before, default=0) <= layer(name) for name in node.outputs), node.name

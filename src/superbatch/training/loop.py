@@ -83,6 +83,7 @@ def train(job: Job) -> TrainResult:
     run, first = _start(job)
     plan = describe(job, order, run.forward, seconds_per_flop(run.towers, _probe(run, order), run.forward))
     log.info(sentence(job, plan))
+    log.info("%s: to follow it: tail -F %s", job.name, run.records.tail)
     loader = make_loader(
         SuperBatches(job.source, order), first, job.training.steps, job.training.workers, run.device.type == "cuda"
     )

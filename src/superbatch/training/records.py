@@ -1,7 +1,7 @@
 """A run's ledger, picks and evaluations: Parquet parts, one a checkpoint, and a JSON-lines tail for the steps since.
 
 A part is written just before its checkpoint is renamed into place and counts only up to a checkpoint that exists; so after a kill no
-step is there twice or missing.
+step is there twice or missing. The tail is for eyes (`tail -F`); nothing reads it back.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Records:
         self.tail = directory / "tail.jsonl"
         directory.mkdir(parents=True, exist_ok=True)
         self._forget_after(checkpoint_step)
+        self._tail_is_flushed = False
         self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
         self._tables: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
 
@@ -50,11 +51,12 @@ class Records:
         self.tail.unlink(missing_ok=True)
 
     def add(self, name: str, row: dict[str, Any]) -> None:
-        """Add one row; a ledger row also goes to the tail, for eyes that follow a run."""
+        """Add one row, a step's or one value of an evaluation; the tail gets it too."""
         self._rows[name].append(row)
-        if name == "ledger":
-            with open(self.tail, "a") as stream:
-                stream.write(json.dumps(row) + "\n")
+        # What is flushed goes with the next row, not at once: whoever follows the file still sees the last steps and their evaluation.
+        with open(self.tail, "w" if self._tail_is_flushed else "a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        self._tail_is_flushed = False
 
     def add_table(self, name: str, columns: dict[str, Any]) -> None:
         """Add many rows at once, as columns."""
@@ -67,7 +69,7 @@ class Records:
             with atomic_path(self.directory / f"{name}-{step:09d}.parquet") as temporary:
                 pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
             self._rows[name], self._tables[name] = [], []
-        self.tail.unlink(missing_ok=True)
+        self._tail_is_flushed = True
 
     def read(self, name: str) -> pa.Table:
         """Return all flushed rows of a table, in order of steps."""
@@ -79,3 +81,4 @@ class Records:
         out.mkdir(parents=True, exist_ok=True)
         for name in SCHEMAS:
             pq.write_table(self.read(name), out / f"{name}.parquet", compression="zstd")
+        self.tail.unlink(missing_ok=True)
