@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from kedro.config import OmegaConfigLoader
 from superbatch import config
 from superbatch.config import IngestSettings, check_parameters, learner_settings, merge, method_names, read
 from superbatch.errors import UserError
-from superbatch.options import LearnerSettings, ReferenceSettings, SimwebSettings
+from superbatch.options import AuditSettings, LearnerSettings, ReferenceSettings, SimwebSettings
 from superbatch.pipelines.simweb.nodes import is_used
 
 PROJECT = Path(__file__).parents[1]
@@ -34,9 +33,7 @@ def test_a_method_is_the_template_with_its_own_on_top() -> None:
     jest, uniform = (learner_settings(given["learner"], given[m]["learner"], m) for m in ("jest", "uniform"))
     assert jest.selection.method == "joint"
     assert uniform.selection.method == "uniform"
-    rates = {jest.training.optimizer.learning_rate, uniform.training.optimizer.learning_rate}
-    assert rates == {given["learner"]["training"]["optimizer"]["learning_rate"], 0.00025}
-    assert replace(jest.training, optimizer=uniform.training.optimizer) == uniform.training
+    assert jest.training == uniform.training
     assert jest.model == uniform.model
 
 
@@ -124,6 +121,20 @@ def test_merge_leaves_both_sides_alone() -> None:
             "ingest",
             {"pool": {"shards": "x"}, "curated": {"shards": "x"}, "evaluation": {"a": {"root": "r", "splitt": {}}}},
             "ingest.evaluation.a.splitt: unknown parameter; did you mean splits?",
+        ),
+        (AuditSettings, "audit", {"rum": "jest"}, "audit.rum: unknown parameter; did you mean run?"),
+        (AuditSettings, "audit", {"rarely_chance": 1.5}, "audit.rarely_chance: 1.5 is out of range; use a value"),
+        (
+            AuditSettings,
+            "audit",
+            {"export": {"verdicts": ["worthit"]}},
+            "audit.export.verdicts: 'worthit' is not a verdict; did you mean worth_it? verdicts: worth_it, learned,",
+        ),
+        (
+            AuditSettings,
+            "audit",
+            {"export": {"verdict": ["worth_it"]}},
+            "audit.export.verdict: unknown parameter; did you mean verdicts?",
         ),
     ],
 )

@@ -26,6 +26,8 @@ OF_THE_READER = {
     "conf/models/mine.json",
     "checkpoints/vit-b-32",
     "dvc.lock",
+    ".dvc/config.local",
+    ".dvc/tmp/exps",
 }  # made by them, or by DVC for them
 
 
@@ -83,6 +85,7 @@ def written_paths() -> list[re.Pattern[str]]:
         entries |= yaml.safe_load(file.read_text())
     paths = [entry["filepath"] for entry in entries.values() if "filepath" in entry]
     paths += [base()["storage"][name] for name in ("state", "stages")]
+    paths.append(config.Storage().data_docs)
     return [
         re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("${globals:data}", "data").replace(".", r"\.")) + "(/.*)?")
         for path in paths
@@ -195,10 +198,25 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
+DVC_COMMANDS = [
+    "checkout",
+    "commit",
+    "dag",
+    "exp",
+    "metrics",
+    "params",
+    "plots",
+    "pull",
+    "push",
+    "queue",
+    "remote",
+    "repro",
+    "status",
+]
+
+
 def check_dvc(words: list[str]) -> None:
-    assert words[0] in ("repro", "dag", "params", "metrics", "exp", "remote", "push", "pull", "plots", "status"), (
-        f"dvc {words[0]}"
-    )
+    assert words[0] in DVC_COMMANDS, f"dvc {words[0]}"
     if words[0] == "repro":
         stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
         for target in (word for word in words[1:] if not word.startswith("-")):
@@ -206,7 +224,9 @@ def check_dvc(words: list[str]) -> None:
     for setting in (words[i + 1] for i, word in enumerate(words) if word == "-S"):
         file, _, change = setting.partition(":")
         assert (PROJECT / file).is_file(), setting
-        check_params(change)
+        key, _, sweep = change.removeprefix("+").partition("=")
+        for value in sweep.split(","):
+            check_params(f"{key}={value}")
 
 
 def check_python(words: list[str]) -> None:
@@ -246,6 +266,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "ingest": [config.IngestSettings],
     "ingest.pool": [config.SetSettings],
     "ingest.evaluation.<set>": [config.EvaluationSetSettings],
+    "ingest.pool.expect.<figure>": [config.Threshold],
     "reference": [options.ReferenceSettings, options.LearnerSettings],
     "reference.model": [options.ModelSettings],
     "reference.training": [options.TrainingSettings],
@@ -255,6 +276,8 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "embed": [options.EmbedSettings],
     "evaluate": [config.EvaluateSettings],
     "report": [config.ReportSettings],
+    "audit": [options.AuditSettings],
+    "audit.export": [options.ExportSettings],
     "compare": [config.CompareSettings],
 }
 
@@ -306,6 +329,35 @@ def test_column_tables_are_the_codes() -> None:
     }
     for title, schema in schemas.items():
         assert [row[0].strip("| `") for row in found[title]] == schema.names, title
+
+
+def test_ingestion_md_has_every_reason_note_and_default() -> None:
+    from superbatch.curation.figures import DEFAULT_THRESHOLDS
+    from superbatch.data.decode import NOTES
+    from superbatch.data.reasons import REASONS, REMEDIES
+
+    found = tables(PROJECT / "docs" / "ingestion.md")
+    rows = [(row[0].strip("| `"), row[1], row[2].rstrip(" |")) for row in found["Reason codes"]]
+    assert rows == [(code, meaning, REMEDIES[code]) for code, meaning in REASONS.items()]
+    notes = {note for row in found["Images of every kind"] for note in re.findall(r"`(\w+)`", row[2])}
+    assert notes == NOTES.keys()
+    words = {"min": "at least", "max": "at most"}
+    bounds = {
+        name: " and ".join(f"{words[k]} {v:g}" for k, v in one.items()) for name, one in DEFAULT_THRESHOLDS.items()
+    }
+    assert {row[0].strip("| `"): row[1] for row in found["Expectations"]} == bounds
+
+
+def test_audit_md_has_every_verdict() -> None:
+    rows = tables(PROJECT / "docs" / "audit.md")["Verdicts"]
+    assert {row[0].strip("| `") for row in rows} == set(options.VERDICTS)
+
+
+def test_audit_md_has_every_column() -> None:
+    from superbatch.reporting.audit import COLUMNS
+
+    rows = tables(PROJECT / "docs" / "audit.md")["rows.parquet"]
+    assert tuple(row[0].strip("| `") for row in rows) == COLUMNS
 
 
 def test_methods_md_has_every_method() -> None:

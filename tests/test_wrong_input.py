@@ -144,7 +144,7 @@ def test_a_set_that_falls_short_of_its_expectations(project: Path) -> None:
     line = refused(project, *INGEST, params="ingest.pool.expect.rows.min=100000")
     kept = f"{DATA}/.stages/refused/pool/rejects.parquet"
     assert re.fullmatch(
-        rf"ingest.pool: expected rows to be at least 100000, found \d+; see {kept} for the reasons, or change ingest.pool.expect",
+        rf"ingest.pool: expected rows to be at least 100000, found \d+; see {kept} for the reasons, or change ingest.pool.expect.rows",
         line,
     )
     assert (project / kept).is_file() and (project / kept).with_name("expectations.json").is_file()

@@ -11,12 +11,12 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from superbatch.errors import UserError
-from superbatch.options import EmbedSettings, LearnerSettings, ReferenceSettings, SimwebSettings
+from superbatch.options import AuditSettings, EmbedSettings, LearnerSettings, ReferenceSettings, SimwebSettings
 
 T = TypeVar("T")
 
@@ -31,13 +31,28 @@ class Storage(_Strict):
     Attributes:
         state: training states by run hash (optimiser, step, random state); a killed run continues from here.
         stages: directories on their way to their place, and the records of what stands where.
+        data_docs: Great Expectations' Data Docs, a folder a set; written where `ingest.data_docs` asks for them.
     """
 
     state: str = "data/06_models/.state"
     stages: str = "data/.stages"
+    data_docs: str = "data/08_reporting/data_docs"
 
 
-Thresholds = dict[str, dict[str, float]]
+class Threshold(_Strict):
+    """What one figure of a set must be.
+
+    Attributes:
+        min, max: bounds, both included; without either, those of the default stay.
+        severity: whether a set that misses them stops the run, or gets a line in the log.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    severity: Literal["stop", "warn"] = "stop"
+
+
+Thresholds = dict[str, Threshold | None]
 
 
 class SetSettings(_Strict):
@@ -45,7 +60,8 @@ class SetSettings(_Strict):
 
     Attributes:
         shards: WebDataset shards: a glob, a brace pattern, or a list of both; relative to the project.
-        expect: what the set must be like, on top of `curation.expectations.DEFAULT_THRESHOLDS`: figure -> {min, max}.
+        expect: what the set must be like, on top of `curation.figures.DEFAULT_THRESHOLDS`: figure -> {min, max, severity}; null drops
+            a default.
     """
 
     shards: str | list[str]
@@ -73,12 +89,16 @@ class IngestSettings(_Strict):
         pool, curated: training sets.
         evaluation: evaluation sets; the names are the prefixes of their metrics. An environment drops one of the base's by null.
         jobs: processes that read shards.
+        max_pixels: larger images are rejected, before they are decoded. Pillow refuses more than the upper bound in any case.
+        data_docs: write Great Expectations' Data Docs to `storage.data_docs`.
     """
 
     pool: SetSettings
     curated: SetSettings
     evaluation: dict[str, EvaluationSetSettings] = Field(min_length=1)
     jobs: int = Field(2, ge=1)
+    max_pixels: int = Field(89_478_485, ge=1, le=178_956_970)
+    data_docs: bool = False
 
     @field_validator("evaluation", mode="before")
     @classmethod
@@ -130,6 +150,7 @@ SECTIONS: dict[str, Any] = {
     "learner": LearnerSettings,
     "evaluate": EvaluateSettings,
     "report": ReportSettings,
+    "audit": AuditSettings,
     "compare": CompareSettings,
 }
 METHODS = "methods"  # the key that lists the methods DVC makes; every other key is a method's own block
@@ -248,7 +269,7 @@ def _keys_at(kind: Any, location: list[str]) -> list[str]:
     """List the keys that are known at a place inside a class of settings."""
     for part in location:
         if typing.get_origin(kind) is dict:
-            kind = typing.get_args(kind)[1]
+            kind = _without_none(typing.get_args(kind)[1])
         else:
             kind = _without_none(typing.get_type_hints(kind).get(part) if _is_block(kind) else None)
     if not _is_block(kind):

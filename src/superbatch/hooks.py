@@ -32,13 +32,29 @@ class ProjectHooks:
         pipeline_registry.configure(parameters)
 
     @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Look for the run that is to be audited before anything is loaded.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        from superbatch.pipeline_registry import audited_run
+
+        training = f"{audited_run()}.training"
+        if "audit.rows" in pipeline.all_outputs() and training in pipeline.inputs():
+            from superbatch.pipelines.audit.inputs import check_run
+
+            check_run(audited_run(), Path(catalog[training]._filepath))
+
+    @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print the table of results and where the report is, if this run made one."""
+        """Print the table of results, and where report and audit are, if this run made them."""
         made = pipeline.all_outputs()
         if "report.summary" in made:
             print(f"\n{catalog.load('report.summary')}", flush=True)
-        if "report.page" in made:
-            print(f"Report: {shown(Path(catalog['report.page']._filepath))}", flush=True)
+        for name in ("report", "audit"):
+            if f"{name}.page" in made:
+                print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
 
 
 def check_all(parameters: dict[str, Any]) -> None:

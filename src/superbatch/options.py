@@ -7,11 +7,13 @@ values are checked here, so that both ways in give the same errors.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
 from superbatch.errors import UserError
 
 STRICT: dict[str, Any] = {"extra": "forbid"}
+VERDICTS = ("worth_it", "learned", "unlearnable", "never_worth", "undecided", "unseen")
 
 
 def _check(condition: bool, where: str, what: str, remedy: str = "") -> None:
@@ -211,3 +213,41 @@ class EmbedSettings:
 
     def __post_init__(self) -> None:
         _check(self.batch >= 1, "embed.batch", f"{self.batch} is not positive", "use 1 or more")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Which rows an audit writes out, as a list of uids and as new shards."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    verdicts: tuple[str, ...] = ("worth_it",)
+    shard_size: int = 1_000
+
+    def __post_init__(self) -> None:
+        _check(self.shard_size >= 1, "export.shard_size", f"{self.shard_size} is not positive", "use 1 or more")
+        for verdict in self.verdicts:
+            close = get_close_matches(verdict, VERDICTS, 1)
+            known = f"verdicts: {', '.join(VERDICTS)}"
+            remedy = f"did you mean {close[0]}? {known}" if close else known
+            _check(verdict in VERDICTS, "export.verdicts", f"{verdict!r} is not a verdict", remedy)
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """Which run is audited, and where its verdicts about the pool's rows draw their lines."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    run: str = "jest"
+    worth_it_chance: float = 0.05
+    rarely_chance: float = 0.3
+    late_share: float = 0.5  # of the run's steps, at its end
+    learned_score: float = 0.0  # learner loss minus reference loss
+    low_reference: float = 0.5  # share of the rows whose reference score counts as low
+    examples: int = 12
+    export: ExportSettings = field(default_factory=ExportSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("worth_it_chance", "rarely_chance", "late_share", "low_reference"):
+            value = getattr(self, name)
+            _check(0 < value < 1, f"audit.{name}", f"{value:g} is out of range", "use a value between 0 and 1")
+        _check(self.examples >= 0, "audit.examples", f"{self.examples} is negative", "use 0 or more")

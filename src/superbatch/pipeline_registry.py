@@ -13,7 +13,7 @@ from kedro.pipeline import Pipeline
 # A node that reads another namespace's output (the report reads `jest.training`) names it with a dot; Kedro warns about any such name.
 warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
 
-STAGES = ("simweb", "ingest", "reference", "embed", "learner", "evaluate", "report", "compare")
+STAGES = ("simweb", "ingest", "reference", "embed", "learner", "evaluate", "report", "audit", "compare")
 BESIDE = {"jest": ("uniform",)}  # methods whose chain has others beside it, so that its table compares
 DEFAULT = "jest"
 
@@ -48,6 +48,11 @@ def compared_runs() -> list[Any]:
     from superbatch.pipelines.compare.grid import expand
 
     return expand(_known_parameters().get("compare"))
+
+
+def audited_run() -> str:
+    """Return the run that `audit` is about."""
+    return str((_known_parameters().get("audit") or {}).get("run", DEFAULT))
 
 
 class LazyPipelines(Mapping[str, Pipeline]):
@@ -87,6 +92,7 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
         "learner": lambda: (method_names(),),
         "evaluate": lambda: (("reference", *method_names()),),
+        "audit": lambda: (audited_run(),),
         "compare": lambda: (compared_runs(),),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())
