@@ -49,7 +49,8 @@ format: $(STAMP)  ## let ruff put the code into shape
 
 lock: $(STAMP)  ## renew requirements.lock from pyproject.toml; packages keep their versions where they can
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file=requirements.lock pyproject.toml
+	  --output-file=requirements.lock pyproject.toml
+	sed -i '/^--/,/^$$/d' requirements.lock  # the options at its head: where packages were fetched from is nobody's business
 
 viz: $(STAMP)  ## the pipelines and their figures in the browser
 	$(BIN)/kedro viz run

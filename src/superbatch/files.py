@@ -133,6 +133,11 @@ def told_if_full(path: Path) -> Iterator[None]:
         raise
 
 
+def shown(path: Path) -> Path:
+    """Return a path as a user would write it: relative to the working directory where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _flush(path: Path) -> None:
     with open(path, "rb") as stream:
         os.fsync(stream.fileno())

@@ -49,6 +49,8 @@ class ProjectHooks:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Print the table of results, and where report and audit are, if this run made them."""
+        from superbatch.files import shown
+
         made = pipeline.all_outputs()
         if "report.summary" in made:
             print(f"\n{catalog.load('report.summary')}", flush=True)
@@ -74,8 +76,3 @@ def check_all(parameters: dict[str, Any]) -> None:
             raise UserError(
                 f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}"
             )
-
-
-def shown(path: Path) -> Path:
-    """Return a path as a user would write it: relative to the working directory where it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

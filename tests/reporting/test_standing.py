@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from superbatch.reporting.standing import cache_of, cosines, spread, standing
+from superbatch.data.embeddings import cosines
+from superbatch.reporting.standing import cache_of, spread, standing
 
 
 @pytest.fixture

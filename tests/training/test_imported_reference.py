@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from superbatch.data.embeddings import EmbeddingCache
+from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
@@ -31,7 +31,7 @@ from superbatch.options import (
 from superbatch.simweb.shards import Sample, write_shard
 from superbatch.training import train
 from superbatch.training.assemble import SetFiles, import_reference, learner_job
-from superbatch.training.embed import EMBEDDINGS, write_features
+from superbatch.training.embed import write_features
 
 ROWS = 40
 THEIRS = {

@@ -20,6 +20,7 @@ import pyarrow as pa
 from superbatch.errors import UserError
 from superbatch.files import atomic_path
 
+EMBEDDINGS = "embeddings.arrow"  # the cache inside a set's feature directory
 ROWS_PER_BLOCK = 65_536
 _METADATA_KEY = b"superbatch"
 _REQUIRED = ("scale", "bias", "loss", "fingerprint")
@@ -142,7 +143,7 @@ class EmbeddingCache:
 
     def pair_scores(self) -> np.ndarray:
         """Return the cosine of each row's image and caption, float32 (N,): the usual CLIP score, no scale, no bias."""
-        scores = [_cosines(image_ND, text_ND) for image_ND, text_ND in self.blocks()]
+        scores = [cosines(image_ND, text_ND) for image_ND, text_ND in self.blocks()]
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
 
@@ -151,11 +152,12 @@ def _view(column: pa.Array) -> np.ndarray:
     return values.reshape(len(column), -1)
 
 
-def _cosines(image_ND: np.ndarray, text_ND: np.ndarray) -> np.ndarray:
+def cosines(image_ND: np.ndarray, text_ND: np.ndarray) -> np.ndarray:
+    """Return the cosine of each image and its caption, float (N,)."""
     dots = np.einsum("nd,nd->n", image_ND, text_ND)
     norms = np.linalg.norm(image_ND, axis=1) * np.linalg.norm(text_ND, axis=1)
-    cosines: np.ndarray = dots / np.maximum(norms, 1e-12)
-    return cosines
+    found: np.ndarray = dots / np.maximum(norms, 1e-12)
+    return found
 
 
 def _gather(blocks: list[np.ndarray], rows: np.ndarray, width: int) -> np.ndarray:

@@ -99,9 +99,8 @@ def render(audit: Audit) -> str:
         f"{len(audit.rows):,} rows, {audit.draw.steps:,} steps, b = {audit.draw.batch_size:,} of B = "
         f"{order.batch_size:,}: {audit.draw.steps * order.batch_size / order.num_rows:.3g} epochs"
     )
-    words = f'<p class="eyebrow">Audit of the pool</p><h1>{escape(audit.run)}</h1><p class="lede">{escape(lede)}</p>'
-    head = words + html.tiles(_tiles(audit))
-    return html.document(f"{audit.run} · audit of the pool", head, sections)
+    head = f'<p class="eyebrow">Audit of the pool</p><h1>{escape(audit.run)}</h1><p class="lede">{escape(lede)}</p>'
+    return html.document(f"{audit.run} · audit of the pool", head + html.tiles(_tiles(audit)), sections)
 
 
 def _tiles(audit: Audit) -> list[tuple[str, str]]:

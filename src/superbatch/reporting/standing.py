@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from superbatch.data.embeddings import EmbeddingCache
+from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache, cosines
 from superbatch.reporting.purity import spans
 
 Rows = TypeVar("Rows", np.ndarray, pd.DataFrame)
@@ -72,18 +72,11 @@ def spread(image_nD: np.ndarray) -> float:
     return 1 - (whole - len(unit)) / (len(unit) * (len(unit) - 1))
 
 
-def cosines(image_nD: np.ndarray, text_nD: np.ndarray) -> np.ndarray:
-    """Cosine of each image and its caption, float (n,): the usual CLIP score."""
-    norms = np.linalg.norm(image_nD, axis=1) * np.linalg.norm(text_nD, axis=1)
-    found: np.ndarray = np.einsum("nd,nd->n", image_nD, text_nD) / np.maximum(norms, 1e-12)
-    return found
-
-
 def cache_of(features: Path | None, reference: str | None) -> EmbeddingCache | None:
     """Open a pool's embeddings if they are there and of the run's own reference (SHA-256 of its weights)."""
-    if features is None or not (features / "embeddings.arrow").is_file():
+    if features is None or not (features / EMBEDDINGS).is_file():
         return None
-    cache = EmbeddingCache(features / "embeddings.arrow")
+    cache = EmbeddingCache(features / EMBEDDINGS)
     return cache if reference in (None, cache.metadata.get("reference")) else None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from superbatch.data.embeddings import EmbeddingCache
+from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
 from superbatch.files import file_sha256, fingerprint, write_json
@@ -34,7 +34,7 @@ from superbatch.options import (
 )
 from superbatch.stages import Staged, build_once
 from superbatch.training.calibrate import calibrate
-from superbatch.training.embed import EMBEDDINGS, View, open_pixels, open_tokens
+from superbatch.training.embed import View, open_pixels, open_tokens
 from superbatch.training.job import STATE_FORMAT, Job, Reference
 from superbatch.training.source import Concatenated, Source
 from superbatch.training.summary import import_summary

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from superbatch.data.embeddings import EmbeddingCacheWriter
+from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCacheWriter
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, PackedPixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
@@ -19,8 +19,6 @@ from superbatch.progress import progress
 from superbatch.training.flops import count_forward
 from superbatch.training.source import Pixels
 from superbatch.training.step import Batch, Towers
-
-EMBEDDINGS = "embeddings.arrow"
 
 
 @dataclass(frozen=True)

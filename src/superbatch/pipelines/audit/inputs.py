@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from superbatch.errors import UserError
+from superbatch.files import shown
 from superbatch.stages import STAMP
 
 if TYPE_CHECKING:
@@ -34,12 +35,7 @@ def check_run(name: str, training: Path) -> None:
     runs = sorted(path.parent.parent.name for path in training.parent.parent.glob(f"*/training/{STAMP}"))
     close = get_close_matches(name, runs, 1)
     there = f"did you mean {close[0]}?" if close else f"runs: {', '.join(runs)}" if runs else "no run is finished"
-    raise UserError(RUN, f"no finished run is called {name!r} ({_shown(training)})", f"{there}; or train it first")
-
-
-def _shown(path: Path) -> Path:
-    """The path as a user would write it: relative where it lies below the working directory."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    raise UserError(RUN, f"no finished run is called {name!r} ({shown(training)})", f"{there}; or train it first")
 
 
 def open_run(training: Path) -> Run:
@@ -52,10 +48,10 @@ def open_run(training: Path) -> Run:
 
     run = Run(training.parent)
     if run.role != "selecting" or run.super_batch_size <= run.batch_size:
-        what = f"{run.name!r} trains on all it draws ({_shown(training / 'run.json')}): it passed nothing over"
+        what = f"{run.name!r} trains on all it draws ({shown(training / 'run.json')}): it passed nothing over"
         raise UserError(RUN, what, "name a run that selects, such as jest")
     if run.picks is None:
-        raise UserError(str(_shown(training / "picks.parquet")), "no picks are there", "train the run again")
+        raise UserError(str(shown(training / "picks.parquet")), "no picks are there", "train the run again")
     return run
 
 
@@ -74,7 +70,7 @@ def open_draw(run: Run, manifest: Manifest, scores: np.ndarray) -> Draw:
 
     record = run.path / "training" / "run.json"
     if run.settings.get("sets") != [manifest.fingerprint]:
-        raise UserError(str(_shown(record)), f"was trained on other sets than {_shown(manifest.path)}", TRAIN_AGAIN)
+        raise UserError(str(shown(record)), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     share = run.setting("pool", "keep_share", 1.0)
     rows = best_rows(scores, share) if share < 1 else None
     count = manifest.num_rows if rows is None else len(rows)
@@ -91,14 +87,13 @@ def pair_scores(run: Run, features: Path, manifest: Manifest) -> np.ndarray:
     Raises:
         UserError: features of another reference or pool than the run's.
     """
-    from superbatch.data.embeddings import EmbeddingCache
-    from superbatch.training.embed import EMBEDDINGS
+    from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 
     cache = EmbeddingCache(features / EMBEDDINGS)
     if cache.metadata.get("reference") != run.settings.get("reference"):
         what = f"are of another reference than {run.name!r} was trained with"
-        raise UserError(str(_shown(features)), what, "run the embed stage and train the run again")
+        raise UserError(str(shown(features)), what, "run the embed stage and train the run again")
     if cache.metadata.get("manifest") != manifest.fingerprint:
-        what = f"are of another pool than {_shown(manifest.path)}"
-        raise UserError(str(_shown(features)), what, "run the embed stage again")
+        what = f"are of another pool than {shown(manifest.path)}"
+        raise UserError(str(shown(features)), what, "run the embed stage again")
     return cache.pair_scores()

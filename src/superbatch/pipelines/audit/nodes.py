@@ -96,7 +96,8 @@ def show_audit(
     from superbatch.reporting.gallery import first_captions
     from superbatch.reporting.purity import kinds_of_rows
 
-    manifest, run, truth = read_manifest(pool), open_run(training), find_truth(read_manifest(pool))
+    manifest, run = read_manifest(pool), open_run(training)
+    truth = find_truth(manifest)
     made = Audit(
         run.name,
         rows,
