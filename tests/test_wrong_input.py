@@ -100,6 +100,23 @@ def test_super_batches_larger_than_the_pool(project: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ("learner.training.batch_size=400", "super-batch: B = 2,000 rows are more than the"),
+        ("learner.model.config=conf/models/mine.json", "conf/models/mine.json: no such model configuration"),
+        ("learner.model.pretrained=mine", "mine: no open_clip weights there"),
+    ],
+)
+def test_what_the_learner_cannot_do_is_said_before_a_reference_is_trained(
+    project: Path, params: str, line: str
+) -> None:
+    states = project / DATA / "06_models" / ".state"
+    before = sorted(states.iterdir())
+    assert refused(project, "--pipeline=jest", params=f"{params},reference.training.seed=7").startswith(line)
+    assert sorted(states.iterdir()) == before
+
+
 def test_a_missing_shard(project: Path) -> None:
     remedy = "correct the path (it counts from the project's folder)"
     assert (

@@ -73,7 +73,8 @@ class EvaluationSetSettings(_Strict):
 
     Attributes:
         root: its folder (dataset_type.txt, classnames.txt, templates, one folder a split); relative to the project.
-        splits: which of its folders are what; `validation` is looked at during training, `test` at the end.
+        splits: which of its folders, or of its shards (`val-*.tar`), are what; `validation` is looked at during training, `test` at
+            the end.
         expect: what each split must be like, as for a training set.
     """
 

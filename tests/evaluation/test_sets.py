@@ -13,6 +13,7 @@ from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
 from superbatch.evaluation import load_evaluation_set, split_shards
 from superbatch.evaluation.sets import DEFAULT_TEMPLATES
+from superbatch.evaluation.store import ingest_evaluation_sets, load_evaluation_sets
 
 from .handmade import CLASSNAMES, TEMPLATES, classification_samples, retrieval_samples, write_split
 
@@ -143,6 +144,22 @@ def test_split_shards(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no \.tar"):
         split_shards(tmp_path, "empty")
+
+
+def test_shards_that_lie_beside_each_other_are_named_by_pattern(tmp_path: Path) -> None:
+    for number, shard in enumerate(write_split(tmp_path, "all", retrieval_samples(9, 2), shards=3)):
+        shard.rename(tmp_path / f"{'val' if number else 'test'}-{number}.tar")
+    with pytest.raises(
+        UserError, match=r"/test: no such split; its shards lie beside each other: name them, as in splits"
+    ):
+        split_shards(tmp_path, "test")
+    assert [path.name for path in split_shards(tmp_path, "val-*.tar")] == ["val-1.tar", "val-2.tar"]
+    assert [path.name for path in split_shards(tmp_path, "val-{1..2}.tar")] == ["val-1.tar", "val-2.tar"]
+    with pytest.raises(UserError, match=r"train-\*\.tar: no such shard"):
+        split_shards(tmp_path, "train-*.tar")
+    ingest_evaluation_sets({"mine": (tmp_path, {"validation": "val-*.tar", "test": "test-0.tar"})}, tmp_path / "sets")
+    found = {one.split: one.num_images for one in load_evaluation_sets(tmp_path / "sets")}
+    assert found == {"validation": 6, "test": 3}
 
 
 def test_lines_are_captions_however_the_set_was_ingested(retrieval_split: Make, tmp_path: Path) -> None:

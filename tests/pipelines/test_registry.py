@@ -29,7 +29,7 @@ def test_names() -> None:
 def test_a_chain_is_all_stages_and_jest_has_uniform_beside_it() -> None:
     pipelines = pipeline_registry.register_pipelines()
     nodes = {node.name for node in pipelines["jest"].nodes}
-    runs = {f"{run}.{what}" for run in ("jest", "uniform") for what in ("train", "evaluate")}
+    runs = {f"{run}.{what}" for run in ("jest", "uniform") for what in ("check", "train", "evaluate")}
     assert nodes == runs | {
         "render_simweb", "ingest_pool", "ingest_curated", "ingest_evaluation", "reference.train", "reference.evaluate",
         "embed_pool", "embed_curated", "report",
@@ -38,6 +38,12 @@ def test_a_chain_is_all_stages_and_jest_has_uniform_beside_it() -> None:
     assert {node.name for node in pipelines["__default__"].nodes} == nodes
     assert pipelines["jest"].nodes[-1].name == "report"
     assert data_inputs(pipelines["jest"]) == {"runs"}
+
+
+@pytest.mark.parametrize("method", ["jest", "filtered", "filtered_jest", "independent", "easy_reference"])
+def test_what_a_learner_would_refuse_shows_before_a_reference_is_trained_for_it(method: str) -> None:
+    order = [node.name for node in pipeline_registry.register_pipelines()[method].nodes]
+    assert order.index("ingest_pool") < order.index(f"{method}.check") < order.index("reference.train")
 
 
 def data_inputs(pipeline) -> set[str]:

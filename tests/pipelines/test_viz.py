@@ -46,7 +46,7 @@ def test_the_built_pages_have_layers_names_and_previews(site: Path) -> None:
     main = json.loads((site / "main").read_text())
     assert main["layers"] == LAYERS
     tasks = {node["name"] for node in main["nodes"] if node["type"] == "task"}
-    assert {"render_simweb", "ingest_pool", "embed_pool", "train", "evaluate", "report"} == tasks - {
+    assert {"render_simweb", "ingest_pool", "embed_pool", "check", "train", "evaluate", "report"} == tasks - {
         "ingest_curated",
         "ingest_evaluation",
         "embed_curated",

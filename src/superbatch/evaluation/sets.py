@@ -6,6 +6,8 @@ root/zeroshot_classification_templates.txt       one prompt a line, {c} where th
 root/<split>/nshards.txt                         how many shards: 0.tar, 1.tar, ...
 root/<split>/0.tar                               key.png|jpg|webp with key.cls, or with key.txt (several captions, one a
 line)
+
+Shards that lie beside each other are named instead: the split is then a pattern below the root, such as val-*.tar.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import numpy as np
 
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
-from superbatch.files import fingerprint
+from superbatch.files import expand_shards, fingerprint
 
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
 CLASSNAMES_FILE = "classnames.txt"
 TEMPLATES_FILE = "zeroshot_classification_templates.txt"
 TYPE_FILE = "dataset_type.txt"
+SHARD_ENDING = ".tar"
 DEFAULT_TEMPLATES = ("a photo of a {c}.",)  # CLIP's own single prompt; used where a set brings none
 
 
@@ -79,8 +82,8 @@ def load_evaluation_set(
             retrieval.
         name: prefix of the metrics; the root's (or the directory's) name by default.
         split: recorded in every result.
-        folder: the split's folder below root, by default of the same name; where it holds shards, the manifest must
-            come from them, complete.
+        folder: the split's folder below root, by default of the same name, or its shards by pattern; where it holds
+            shards, the manifest must come from them, complete.
         kind: "classification", "retrieval", or "auto": `dataset_type.txt`; without one, classification if samples have
             labels.
 
@@ -109,12 +112,20 @@ def load_evaluation_set(
 def split_shards(root: str | Path, split: str) -> list[Path]:
     """List the shards of a split, as `nshards.txt` counts them (without it: every .tar there, by name).
 
+    Args:
+        root: the set's folder.
+        split: a folder below it, or shards below it by name (`val-*.tar`, `val-{00..03}.tar`).
+
     Raises:
         UserError: no such split, an unreadable count, a shard that is missing.
     """
     folder = Path(root) / split
+    if split.endswith(SHARD_ENDING):
+        return expand_shards(str(folder), "evaluation set")
     if not folder.is_dir():
-        raise UserError(str(folder), "no such split", "expected a folder of .tar files (CLIP_benchmark's layout)")
+        there = "its shards lie beside each other: name them, as in" if any(Path(root).glob("*.tar")) else "give"
+        remedy = f"{there} splits: {{validation: 'val-*.tar', test: 'test-*.tar'}}, or folders of .tar files"
+        raise UserError(str(folder), "no such split", remedy)
     count = _shard_count(folder)
     found = [folder / f"{i}.tar" for i in range(count)] if count is not None else sorted(folder.glob("*.tar"))
     missing = [path for path in found if not path.is_file()]

@@ -1,6 +1,6 @@
 """Thin over open_clip: build from a configuration file, train on a compact vocabulary, keep open_clip's checkpoint format."""
 
-from superbatch.models.build import ClipModel, build_model
+from superbatch.models.build import ClipModel, build_model, find_weights, read_config
 from superbatch.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from superbatch.models.device import pick_device
 from superbatch.models.vocabulary import Vocabulary
@@ -9,8 +9,10 @@ __all__ = [
     "ClipModel",
     "Vocabulary",
     "build_model",
+    "find_weights",
     "load_checkpoint",
     "pick_device",
+    "read_config",
     "read_metadata",
     "save_checkpoint",
 ]

@@ -13,14 +13,17 @@ import torch
 
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.files import file_sha256, fingerprint, write_json
 from superbatch.models import (
     ClipModel,
     Vocabulary,
     build_model,
+    find_weights,
     load_checkpoint,
     pick_device,
+    read_config,
     read_metadata,
     save_checkpoint,
 )
@@ -164,6 +167,20 @@ def learner_job(
     return job
 
 
+def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) -> None:
+    """Refuse a super-batch that is larger than the rows it is drawn from, and a model whose files are missing.
+
+    Raises:
+        UserError: as `learner_job` and `train` would say it, without features and without a reference.
+    """
+    read_config(settings.model.config)
+    if settings.model.pretrained:
+        find_weights(Path(settings.model.pretrained))
+    rows = kept_rows(len(pool.manifest()), settings.pool.keep_share)
+    rows += len(curated.manifest()) if settings.pool.add_curated else 0
+    Order(settings.training.seed, rows, settings.super_batch_size, settings.training.shuffle_window)
+
+
 def _job(
     name: str,
     model: ModelSettings,
@@ -219,5 +236,9 @@ def _attach_reference(job: Job, sets: list[SetFiles], reference_dir: Path, pool:
 
 def best_rows(scores_N: np.ndarray, share: float) -> np.ndarray:
     """Return the rows of the best share by score, ascending; ties break by row."""
-    count = max(1, round(share * len(scores_N)))
-    return np.sort(np.argsort(-scores_N, kind="stable")[:count])
+    return np.sort(np.argsort(-scores_N, kind="stable")[: kept_rows(len(scores_N), share)])
+
+
+def kept_rows(rows: int, share: float) -> int:
+    """Return how many of the rows a share is."""
+    return max(1, round(share * rows))

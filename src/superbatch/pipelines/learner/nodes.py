@@ -10,6 +10,21 @@ from superbatch.pipelines.learner.runs import Inputs, build_job, train_staged
 from superbatch.stages import Staged
 
 
+def check_learner(
+    method: str, pool: Path, curated: Path, template: dict[str, Any], override: dict[str, Any] | None
+) -> None:
+    """Refuse what a learner's training would refuse, before a reference is trained for it: sizes, and files of its model.
+
+    Args:
+        method: the run's name, bound by the pipeline.
+        pool, curated: ingested sets.
+        template, override: as for `train_learner`.
+    """
+    from superbatch.training.assemble import SetFiles, check_sizes
+
+    check_sizes(learner_settings(template, override, method), SetFiles(pool), SetFiles(curated))
+
+
 def train_learner(
     method: str,
     pool: Path,
