@@ -63,6 +63,12 @@ def test_merge_leaves_both_sides_alone() -> None:
         (
             LearnerSettings,
             "jest.learner",
+            {"training": {"learning_rate": 3}},
+            "jest.learner.training.learning_rate: unknown parameter; did you mean jest.learner.training.optimizer.learning_rate?",
+        ),
+        (
+            LearnerSettings,
+            "jest.learner",
             {"training": {"optimizer": {"warmup": 3}}},
             "jest.learner.training.optimizer.warmup: 3 is not a share",
         ),
@@ -156,6 +162,9 @@ def change(given: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     ("key", "value", "line"),
     [
         ("lerner.training.steps", 3, "lerner: unknown parameter; did you mean learner?"),
+        ("steps", 3, "steps: unknown parameter; did you mean learner.training.steps?"),
+        ("training.steps", 3, "training: unknown parameter; did you mean learner.training?"),
+        ("jest.selection", {}, "jest.selection: unknown parameter; did you mean jest.learner.selection?"),
         ("jest.lerner", {}, "jest.lerner: unknown parameter; did you mean learner?"),
         ("jest.learner.selction.gain", 3, "jest.learner.selction: unknown parameter; did you mean selection?"),
         ("learner.training.batch_size", 1, "learner.training.batch_size: 1 pairs have no negatives"),

@@ -61,7 +61,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
     git(made, "init", "--quiet")
     command(made, "dvc", "repro")
+    git(made, "add", "--all")
+    git(made, "commit", "--quiet", "--message=all")
     return made
+
+
+def as_committed(project: Path) -> None:
+    """Go back to what git knows, so that a test does not depend on those before it."""
+    git(project, "checkout", "--quiet", "conf", "dvc.lock")
+    dvc(project, "checkout")
 
 
 def test_a_second_repro_does_nothing(project: Path) -> None:
@@ -69,8 +77,6 @@ def test_a_second_repro_does_nothing(project: Path) -> None:
 
 
 def test_a_clone_that_pulls_has_nothing_to_do(project: Path) -> None:
-    git(project, "add", "--all")
-    git(project, "commit", "--quiet", "--message=all")
     assert not git(project, "status", "--porcelain").stdout
     assert not [name for name in git(project, "ls-files", "data").stdout.split() if not name.endswith(".gitkeep")]
     command(project, "dvc", "push")
@@ -124,8 +130,7 @@ def test_the_way_back_and_the_way_to_keep_it(project: Path) -> None:
 @pytest.mark.slow
 def test_a_queue_runs_a_sweep_from_what_git_knows(project: Path) -> None:
     """Each in a folder of its own; what an earlier experiment made comes out of the run cache."""
-    git(project, "checkout", "--quiet", "conf", "dvc.lock")
-    dvc(project, "checkout")
+    as_committed(project)
     dvc(project, "exp", "run", "--queue", "-S", f"{KEEP_SHARE}=0.5,0.6")
     dvc(project, "queue", "start")
     status, deadline = "Queued", time.monotonic() + 600
@@ -139,8 +144,7 @@ def test_a_queue_runs_a_sweep_from_what_git_knows(project: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_repro_resumes_the_training(project: Path) -> None:
-    git(project, "checkout", "--quiet", "conf", "dvc.lock")
-    dvc(project, "checkout")
+    as_committed(project)
     training = {"steps": 60, "checkpoint_every": 5, "evaluate_every": 60}
     change(project / "conf/base/parameters.yml", {"learner": {"training": training}})
     wanted = ("dvc", "repro", "learner@uniform")

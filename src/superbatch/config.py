@@ -227,10 +227,12 @@ def _check_method_block(name: str, block: Any, methods: list[str]) -> None:
     """A key that is no section must look like a method; if it doesn't, it is most likely a misspelt section."""
     others = [*SECTIONS, METHODS]
     if not isinstance(block, Mapping) or not set(block) & set(METHOD_KEYS):
-        raise UserError(name, "unknown parameter", _nearest(name, others + [m for m in methods if m != name]))
+        known = others + [m for m in methods if m != name]
+        raise UserError(name, "unknown parameter", _nearest(name, known, {"learner": LearnerSettings}))
     for key in block:
         if key not in METHOD_KEYS:
-            raise UserError(f"{name}.{key}", "unknown parameter", _nearest(key, METHOD_KEYS))
+            remedy = _nearest(key, METHOD_KEYS, {f"{name}.learner": LearnerSettings})
+            raise UserError(f"{name}.{key}", "unknown parameter", remedy)
 
 
 def _told(kind: Any, error: ValidationError, section: str) -> UserError:
@@ -244,7 +246,8 @@ def _told(kind: Any, error: ValidationError, section: str) -> UserError:
     if isinstance(cause, UserError):
         return UserError(_join([section, *location], cause.where), cause.what, cause.remedy)
     if first["type"] in UNKNOWN_KEY:
-        return UserError(where, "unknown parameter", _nearest(location[-1], _keys_at(kind, location[:-1])))
+        remedy = _nearest(location[-1], _keys_at(kind, location[:-1]), {section: kind})
+        return UserError(where, "unknown parameter", remedy)
     if first["type"] in ("missing", "missing_argument"):
         return UserError(where, "missing", "every project needs it; see conf/README.md")
     return UserError(where, f"{first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")
@@ -260,10 +263,26 @@ def _join(place: list[str], where: str) -> str:
     return ".".join((place[:-1] if place[-1] == where.split(".")[0] else place) + [where])
 
 
-def _nearest(key: str, known: typing.Iterable[str]) -> str:
+def _nearest(key: str, known: typing.Iterable[str], sections: Mapping[str, Any] | None = None) -> str:
+    """Say what was meant: the same key in another place of the sections, one of nearly that name here, or else what there is."""
     names = list(known)
-    close = difflib.get_close_matches(key, names, 1, 0.6)
+    same = next(
+        (path for name, kind in (sections or {}).items() for path in _paths(kind, name) if _ends(path, key)), None
+    )
+    close = [same] if same else difflib.get_close_matches(key, names, 1, 0.6)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
+
+
+def _ends(path: str, key: str) -> bool:
+    return path.split(".")[-1] == key
+
+
+def _paths(kind: Any, place: str) -> typing.Iterator[str]:
+    """List the dotted names of all settings of a class, blocks before what is in them."""
+    for key in _keys_at(kind, []):
+        inner = _without_none(typing.get_type_hints(kind)[key])
+        yield f"{place}.{key}"
+        yield from _paths(inner, f"{place}.{key}")
 
 
 def _keys_at(kind: Any, location: list[str]) -> list[str]:

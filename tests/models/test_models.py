@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from superbatch.errors import UserError
-from superbatch.models import Vocabulary, build_model, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models import Vocabulary, build_model, load_checkpoint, read_config, read_metadata, save_checkpoint
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.options import ModelSettings
 
@@ -35,6 +35,12 @@ def config_file(tmp_path):
 @pytest.fixture
 def clip(config_file):
     return build_model(ModelSettings(config=str(config_file)), loss="sigmoid", batch_size=9, seed=3)
+
+
+def test_open_clip_s_own_models_go_by_name():
+    assert read_config("ViT-B-32") == {"model_cfg": open_clip.get_model_config("ViT-B-32")}
+    with pytest.raises(UserError, match=r"ViT-B-33: no such model configuration; .* or one of open_clip's models"):
+        read_config("ViT-B-33")
 
 
 def test_building_is_a_function_of_the_seed_and_leaves_the_global_state_alone(config_file):

@@ -105,18 +105,12 @@ class ClipModel:
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Read an open_clip configuration (a JSON file, or a checkpoint directory that holds one).
+    """Read an open_clip configuration: a JSON file, a checkpoint directory that holds one, or open_clip's name of a model.
 
     A bare model configuration, as open_clip ships them, is wrapped into `model_cfg`.
     """
     file = Path(path) / CONFIG_FILE if Path(path).is_dir() else Path(path)
-    if not file.is_file():
-        raise UserError(
-            str(file),
-            "no such model configuration",
-            f"name an open_clip JSON file, or a checkpoint directory with {CONFIG_FILE}",
-        )
-    config = read_json(file)
+    config = read_json(file) if file.is_file() else _shipped(str(path), file)
     if not isinstance(config, dict):
         raise UserError(str(file), "is not a model configuration", "use an open_clip model configuration")
     if "model_cfg" not in config:
@@ -125,6 +119,16 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if missing:
         raise UserError(str(file), f"lacks {', '.join(sorted(missing))}", "use an open_clip model configuration")
     return config
+
+
+def _shipped(name: str, file: Path) -> dict[str, Any]:
+    """Return the configuration that open_clip ships under a name, such as ViT-B-32."""
+    import open_clip
+
+    if name in open_clip.list_models():
+        return dict(open_clip.get_model_config(name))
+    remedy = f"name an open_clip JSON file, a checkpoint directory with {CONFIG_FILE}, or one of open_clip's models (ViT-B-32)"
+    raise UserError(str(file), "no such model configuration", remedy)
 
 
 def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: int) -> ClipModel:
