@@ -15,7 +15,7 @@ import torch
 from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.files import write_json
-from superbatch.models import pick_device
+from superbatch.models import evaluating, pick_device
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.progress import progress
 from superbatch.selection import Selection
@@ -25,7 +25,7 @@ from superbatch.training.optimizer import learning_rate, make_optimizer, set_lea
 from superbatch.training.plan import describe, seconds_per_flop, sentence
 from superbatch.training.records import Records
 from superbatch.training.source import SuperBatches, make_loader
-from superbatch.training.state import Totals, resume, save_state, take_state_from
+from superbatch.training.state import RECORDS, Totals, resume, save_state, take_state_from
 from superbatch.training.step import Batch, Towers, choose, score, train_step
 from superbatch.training.summary import commit, finish
 
@@ -119,13 +119,13 @@ def _start(job: Job) -> tuple[Run, int]:
     optimizer = make_optimizer(model, job.training.optimizer)
     job.state_dir.mkdir(parents=True, exist_ok=True)
     write_json(job.state_dir / "identity.json", job.full_identity)
-    first, totals = resume(job.state_dir, model, optimizer)
-    word = f"continues at step {first:,}" if first else "starts afresh"
+    torch.manual_seed(job.training.seed)  # a model with dropout draws from the global state, which a resumed run restores
+    start = resume(job.state_dir, model, optimizer)
+    word = f"continues at step {start.step:,}" if start.step else "starts afresh"
     log.info("%s: run hash %s %s", job.name, job.run_hash, word)
     towers = Towers.of(job.clip, device, job.training.precision)
-    return Run(
-        job, device, towers, optimizer, count_forward(job.clip), Records(job.state_dir / "records", first), totals
-    ), first
+    records = Records(job.state_dir / RECORDS, start.step, start.parts)
+    return Run(job, device, towers, optimizer, count_forward(job.clip), records, start.totals), start.step
 
 
 def _probe(run: Run, order: Order) -> Batch:
@@ -228,16 +228,21 @@ def _after_step(run: Run, done: int) -> None:
         _evaluate(run, done)
     if last or done % settings.checkpoint_every == 0:
         run.records.flush(done)
-        save_state(run.job.state_dir, done, run.job.clip.model, run.optimizer, run.totals, settings.keep_checkpoints)
+        save_state(
+            run.job.state_dir,
+            done,
+            run.job.clip.model,
+            run.optimizer,
+            run.totals,
+            settings.keep_checkpoints,
+            run.records.parts,
+        )
 
 
 def _evaluate(run: Run, step: int) -> None:
     if run.job.evaluate is None:
         return
-    model = run.job.clip.model
-    model.eval()
-    with torch.no_grad(), full_vocabulary(model, run.job.vocabulary):
+    with evaluating(run.job.clip.model) as model, torch.no_grad(), full_vocabulary(model, run.job.vocabulary):
         metrics = run.job.evaluate(run.job.clip)
-    model.train()
     for name, value in metrics.items():
         run.records.add("evaluations", {"step": step, "name": name, "value": float(value), "split": "validation"})

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from superbatch.losses import contrastive_loss
-from superbatch.models import ClipModel
+from superbatch.models import ClipModel, evaluating
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.selection import PairEmbeddings, Selection, select_independently, select_jointly
 from superbatch.training.job import Reference
@@ -73,11 +73,9 @@ class Towers:
 @torch.no_grad()
 def score(towers: Towers, batch: Batch, forward_batch: int) -> PairEmbeddings:
     """Embed a super-batch without a graph and in evaluation mode, a slice at a time."""
-    model = towers.clip.model
-    model.eval()
     slices = torch.arange(len(batch), device=batch.pixels.device).split(forward_batch)
-    parts = [towers.embed(batch.take(indices)) for indices in slices]
-    model.train()
+    with evaluating(towers.clip.model):
+        parts = [towers.embed(batch.take(indices)) for indices in slices]
     images, texts = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     scale, bias = towers.clip.scale_and_bias()
     return PairEmbeddings(images, texts, scale, bias, "learner")
