@@ -57,7 +57,14 @@ WATCHED = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmt
 LIMIT_S = 120
 _context = multiprocessing.get_context("forkserver")
 # What a training imports late: with it a process needs half a second from start to end.
-PRELOAD = ["open_clip", "pandas", "pyarrow.dataset", "superbatch.training.assemble", "torch._dynamo", "torch.utils.flop_counter"]
+PRELOAD = [
+    "open_clip",
+    "pandas",
+    "pyarrow.dataset",
+    "superbatch.training.assemble",
+    "torch._dynamo",
+    "torch.utils.flop_counter",
+]
 
 
 class ArrayPixels:
@@ -142,7 +149,9 @@ def outcome(training_dir: Path, digests: dict[str, str]) -> dict[str, str]:
 
 def run_here(training: Training, last_operation: int | None, said: Path) -> None:
     """Be the process of a training; dies by its own hand at the given operation on the state's files, if any."""
-    multiprocessing.set_start_method("fork", force=True)  # the loader's workers start as they do in a training of its own
+    multiprocessing.set_start_method(
+        "fork", force=True
+    )  # the loader's workers start as they do in a training of its own
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     job = training.job()
     operations = _count_operations(str(job.state_root), last_operation)

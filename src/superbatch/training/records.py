@@ -23,6 +23,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         + [(name, pa.float64()) for name in ("flops_as_executed", "flops_paper")]
         + [(f"seconds_{part}", pa.float64()) for part in ("data", "score", "select", "train")]
         + [(name, pa.float64()) for name in ("score_super_batch", "score_pick")]
+        + [("skipped", pa.bool_())]
+        + [(name, pa.float64()) for name in ("seconds_checkpoint", "memory_mb", "device_memory_mb")]
     ),
     "picks": pa.schema([("step", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("chosen", pa.bool_())]),
     "evaluations": pa.schema(
@@ -93,4 +95,7 @@ class Records:
         out.mkdir(parents=True, exist_ok=True)
         for name in SCHEMAS:
             pq.write_table(self.read(name), out / f"{name}.parquet", compression="zstd")
+        bad = sorted(self.directory.glob("bad-*.parquet"))
+        if bad:
+            pq.write_table(pa.concat_tables(map(pq.read_table, bad)), out / "bad_rows.parquet", compression="zstd")
         self.tail.unlink(missing_ok=True)

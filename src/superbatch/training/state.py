@@ -112,6 +112,12 @@ def list_states(state_dir: Path) -> list[Path]:
     return sorted(path for path in state_dir.glob("step-*") if path.is_dir())
 
 
+def last_step(state_dir: Path) -> int:
+    """Return how many steps the newest state has behind it; 0 without any."""
+    states = list_states(state_dir)
+    return int(states[-1].name.removeprefix("step-")) if states else 0
+
+
 def load_state(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Resumed:
     """Load a state into model, optimiser and random state; returns where to go on."""
     info = read_json(directory / STATE_FILE)
@@ -137,7 +143,7 @@ def resume(state_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
 
     What a killed process left half-written is removed too.
     """
-    for left in state_dir.glob(".step-*"):
+    for left in [*state_dir.glob(".step-*"), *state_dir.glob(".best.*")]:
         shutil.rmtree(left)
     for directory in reversed(list_states(state_dir)):
         damage = find_damage(directory, state_dir / RECORDS)
