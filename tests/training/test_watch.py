@@ -190,7 +190,7 @@ def test_parts_of_an_earlier_version_are_read(tmp_path):
     columns = {field.name: [0] for field in old}
     pq.write_table(pa.table(columns, schema=old), tmp_path / "ledger-000000001.parquet")
     found = Records(tmp_path, 1).read("ledger")
-    assert found.schema.names == schema.names and found["skipped"].to_pylist() == [None]
+    assert found.schema.names == schema.names and found["skipped"].to_pylist() == [False]
     assert list(BadSteps.after(found, TrainingSettings()).losses) == [0.0]
 
 

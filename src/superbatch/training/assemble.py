@@ -68,7 +68,10 @@ class Sources:
         starts = np.cumsum([0, *map(len, self.manifests)])
         which = np.searchsorted(starts, rows, side="right") - 1
         shards, keys = (
-            [str(self.manifests[one].column(name)[int(row - starts[one])]) for row, one in zip(rows, which, strict=True)]
+            [
+                str(self.manifests[one].column(name)[int(row - starts[one])])
+                for row, one in zip(rows, which, strict=True)
+            ]
             for name in ("shard", "key")
         )
         return shards, keys

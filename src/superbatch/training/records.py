@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from superbatch.files import atomic_path, file_sha256, told_if_full
@@ -88,7 +89,11 @@ class Records:
         """Return all flushed rows of a table, in order of steps."""
         parts = sorted(self.directory.glob(f"{name}-*.parquet"))
         tables = [SCHEMAS[name].empty_table(), *(pq.read_table(part) for part in parts)]
-        return pa.concat_tables(tables, promote_options="default")  # parts of an earlier version may lack columns
+        table = pa.concat_tables(tables, promote_options="default")  # parts of an earlier version may lack columns
+        if name == "ledger":
+            column = table.schema.get_field_index("skipped")
+            table = table.set_column(column, "skipped", pc.fill_null(table["skipped"], False))
+        return table
 
     def finish(self, out: Path) -> None:
         """Write each table whole into `out`."""
