@@ -35,6 +35,7 @@ from superbatch.models import build_model
 from superbatch.options import ModelSettings, SelectionSettings, TrainingSettings
 from superbatch.training import Job, Reference, train
 from superbatch.training.source import Source
+from superbatch.training.state import list_states
 
 METHODS = ("joint", "uniform", "independent")
 ROWS, SIDE, TOKENS, WORDS, WIDTH = 80, 16, 8, 64, 16
@@ -222,6 +223,12 @@ def _stage(training: Training) -> str:
     return "elsewhere" if list((training.folder / "state").glob("*/step-*")) else "before the first checkpoint"
 
 
+def _left(training: Training) -> float:
+    """Return the share of the steps that a next process has to take."""
+    states = [directory for run in (training.folder / "state").glob("*") for directory in list_states(run)]
+    return 1 - (int(states[-1].name.removeprefix("step-")) if states else 0) / (training.steps + 1)
+
+
 @dataclass(frozen=True)
 class Trial:
     """What became of one training that was killed twice."""
@@ -233,8 +240,8 @@ class Trial:
 
 def trial(training: Training, expected: dict[str, Any], seconds: float, rng: random.Random) -> Trial:
     """Kill a training by the clock and at a file, in either order, then let it end and compare."""
-    by_clock = lambda: kill_after(training, rng.uniform(0.1, 1.0) * seconds)  # noqa: E731
-    by_file = lambda: kill_at(training, rng.randint(1, expected["operations"]))  # noqa: E731
+    by_clock = lambda: kill_after(training, rng.uniform(0.1, 0.9) * seconds * _left(training))  # noqa: E731
+    by_file = lambda: kill_at(training, rng.randint(1, int(0.9 * expected["operations"] * _left(training))))  # noqa: E731
     kills = tuple(kill() for kill in rng.sample([by_clock, by_file], 2))
     return Trial(training.workers, kills, finish(training).get("outcome") == expected["outcome"])
 
