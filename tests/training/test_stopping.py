@@ -94,3 +94,21 @@ def test_the_command_says_one_line_and_exits_with_the_signal():
         143,
         "jest: stopped by SIGTERM, the state of step 6 is kept",
     )
+
+
+@pytest.mark.parametrize("done", [4, 12])
+def test_a_signal_while_a_state_is_saved_is_obeyed_behind_a_saved_step(make_job, monkeypatch, done):
+    """The last step's too: what is left then is to finish."""
+    expected, real, job = outcome(train(make_job(state="undisturbed"))), loop.save_state, make_job()
+
+    def saving(state_dir, step, *arguments):
+        if step == done:
+            os.kill(os.getpid(), signal.SIGTERM)
+        real(state_dir, step, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as stopped:
+        patch.setattr(loop, "save_state", saving)
+        train(job)
+    saved = last_step(job.state_dir)
+    assert saved == min(done + 1, 12) and f"the state of step {saved} is kept" in str(stopped.value)
+    assert outcome(train(make_job())) == expected

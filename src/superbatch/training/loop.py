@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 from dataclasses import dataclass
@@ -79,11 +80,13 @@ def train(job: Job) -> TrainResult:
     with noting_signals() as stop:
         try:
             _take_steps(run, order, first, stop)
-        except Exception:
-            if stop.signum is None:
+        except Exception as error:
+            if stop.signum is None or isinstance(error, UserError):  # a full disk has its own line
                 raise
             # The signal reached the loader's workers too, and they obeyed at once.
             raise _interrupted(job, stop.signum, last_step(job.state_dir)) from None
+        if stop.signum is not None:  # it came while the last state was saved
+            raise _interrupted(job, stop.signum, last_step(job.state_dir))
     return finish(job, run.records, run.totals, run.forward, plan, made_from)
 
 
@@ -99,18 +102,19 @@ def _take_steps(run: Run, order: Order, first: int, stop: Stop) -> None:
             batch = Batch(rows, pixels.to(run.device, non_blocking=True), ids.to(run.device, non_blocking=True))
             run.clock.lap("data")
             row = _step(run, step, batch)
-            _after_step(run, step + 1, stop)
+            asked = stop.signum  # once: a signal that comes while the state is saved is for the next step
+            _after_step(run, step + 1, asked is not None)
             bar.set_postfix_str(live.text(row), refresh=False)
             bar.update()
-            if stop.signum is not None:
-                raise _interrupted(job, stop.signum, step + 1)
+            if asked is not None:
+                raise _interrupted(job, asked, step + 1)
             run.clock.lap("rest")
 
 
 def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
     kept = f"the state of step {step:,} is kept" if step else "no step was saved yet"
-    name = signal.Signals(signum).name
-    return Interrupted(f"{job.name}: stopped by {name}, {kept}; to continue, give the same command again", signum)
+    name, way = signal.Signals(signum).name, " without training.fresh" if job.training.fresh else ""
+    return Interrupted(f"{job.name}: stopped by {name}, {kept}; to continue, give the same command again{way}", signum)
 
 
 def _start(job: Job) -> tuple[Run, int]:
@@ -119,6 +123,7 @@ def _start(job: Job) -> tuple[Run, int]:
         torch.set_num_threads(job.training.threads)
     device = pick_device(job.training.device)
     if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products may differ by stream
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.use_deterministic_algorithms(True, warn_only=True)
     if job.training.fresh:
@@ -253,14 +258,14 @@ def picks(step: int, rows: np.ndarray, selection: Selection | None, seed: int) -
     }
 
 
-def _after_step(run: Run, done: int, stop: Stop) -> None:
+def _after_step(run: Run, done: int, stopping: bool) -> None:
     """Evaluate and checkpoint where it is time; the last step does both, and one after which the run stops saves its state."""
     settings = run.job.training
     last = done == settings.steps
     if last or done % settings.evaluate_every == 0:
         _evaluate(run, done)
     run.clock.lap("rest")
-    if last or done % settings.checkpoint_every == 0 or stop.signum is not None:
+    if last or done % settings.checkpoint_every == 0 or stopping:
         run.records.flush(done)
         save_state(
             run.job.state_dir,
