@@ -14,7 +14,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as upstream
 
-from superbatch.errors import UserError
+from superbatch.errors import Interrupted, UserError
 
 TRACEBACK = "SUPERBATCH_TRACEBACK"
 RESUME_HINT = (
@@ -23,9 +23,11 @@ RESUME_HINT = (
 
 
 class Stopped(click.ClickException):
-    """Ctrl-C."""
+    """Ctrl-C, or a signal that a training obeyed."""
 
-    exit_code = 130
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click has it on the class
 
 
 @click.group(name="superbatch")
@@ -77,6 +79,8 @@ def one_line_errors(traceback: bool) -> Iterator[None]:
         yield
     except click.ClickException:
         raise
+    except Interrupted as stopped:
+        raise Stopped(str(stopped), stopped.exit_code) from None
     except KeyboardInterrupt:
         raise Stopped(RESUME_HINT) from None
     except Exception as error:

@@ -1,6 +1,8 @@
-"""The one kind of error a user is meant to read."""
+"""What a user is meant to read in one line: mistakes, and a training that was asked to stop."""
 
 from __future__ import annotations
+
+import signal
 
 
 class UserError(ValueError):
@@ -33,3 +35,21 @@ class DiskFull(UserError):
         self, where: str, what: str = "the disk is full", remedy: str = "make room and give the same command again"
     ) -> None:
         super().__init__(where, what, remedy)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked a training to stop, and it has, its state saved; told in one line.
+
+    Args:
+        what: who stopped where, and how to go on.
+        signum: the signal.
+    """
+
+    def __init__(self, what: str, signum: int = signal.SIGINT) -> None:
+        super().__init__(what)
+        self.signum = int(signum)
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell reports of a process that died of the signal: 128 + its number."""
+        return 128 + self.signum

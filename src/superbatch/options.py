@@ -133,8 +133,14 @@ class TrainingSettings:
     shuffle_window: int = 0
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
+    keep_best: str | None = (
+        None  # a validation metric, `<set>/<metric>`: the checkpoint with its highest value is kept too
+    )
     evaluate_every: int = 200
     score_batch: int = 1_024  # images a forward pass of the scoring step
+    on_bad_step: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite, or a spike
+    spike_factor: float = 0.0  # a loss above this times the running median is a spike; 0 looks for none
+    spike_window: int = 50  # good steps that the median is taken over
     fresh: bool = False
     resume_from: str | None = None
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -144,10 +150,16 @@ class TrainingSettings:
             self.batch_size >= 2, "training.batch_size", f"{self.batch_size} pairs have no negatives", "use 2 or more"
         )
         _check(self.steps >= 1, "training.steps", f"{self.steps} steps train nothing", "use 1 or more")
-        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "score_batch"):
+        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "score_batch", "spike_window"):
             _check(
                 getattr(self, name) >= 1, f"training.{name}", f"{getattr(self, name)} is not positive", "use 1 or more"
             )
+        _check(
+            self.spike_factor == 0 or self.spike_factor > 1,
+            "training.spike_factor",
+            f"{self.spike_factor:g} would call ordinary losses spikes",
+            "use more than 1, or 0 for off",
+        )
 
 
 @dataclass(frozen=True)

@@ -79,14 +79,17 @@ def stamp(directory: Path, fingerprint: str, root: Path) -> Staged:
 
 
 def publish(staged: Staged, target: Path) -> None:
-    """Put a staged directory at its place and record it; one published under another name is copied."""
+    """Put a staged directory at its place and record it; one published under another name is copied.
+
+    Killed at any moment, `find_stage` finds it again: a directory that moves is recorded before it does.
+    """
     target = Path(target).resolve()
     source = staged.path.resolve()
-    if source != target:
-        recorded = staged.root / f"{staged.fingerprint}.json"
-        if recorded.is_file() and Path(read_json(recorded)["path"]).resolve() == source:
-            with atomic_directory(target) as directory:
-                shutil.copytree(source, directory, dirs_exist_ok=True)
-        else:
-            replace_directory(source, target)
-    write_json(staged.root / f"{staged.fingerprint}.json", {"path": str(target)})
+    record = staged.root / f"{staged.fingerprint}.json"
+    published = record.is_file() and Path(read_json(record)["path"]).resolve() == source
+    if published and source != target:
+        with atomic_directory(target) as directory:
+            shutil.copytree(source, directory, dirs_exist_ok=True)
+    write_json(record, {"path": str(target)})
+    if not published and source != target:
+        replace_directory(source, target)

@@ -3,12 +3,14 @@
 from superbatch.models.build import ClipModel, build_model, find_weights, read_config
 from superbatch.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from superbatch.models.device import pick_device
+from superbatch.models.modes import evaluating
 from superbatch.models.vocabulary import Vocabulary
 
 __all__ = [
     "ClipModel",
     "Vocabulary",
     "build_model",
+    "evaluating",
     "find_weights",
     "load_checkpoint",
     "pick_device",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TIME_PARTS = ("seconds_data", "seconds_score", "seconds_select", "seconds_train")
+TIME_PARTS = ("seconds_data", "seconds_score", "seconds_select", "seconds_train", "seconds_checkpoint")
 WIDTH = 9.2  # inches; the page shows figures at about this size
 
 
@@ -295,11 +295,11 @@ def _leaps(values: pd.Series) -> bool:
 
 
 def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
-    """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training."""
+    """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training, checkpoints."""
     rows = [(label_of(run.method, run.filter_ratio), time_split(run)) for run in runs]
     figure, axes = _figure(theme, height=1.1 + 0.42 * len(rows))
     ax, left = axes[0], np.zeros(len(rows))
-    colors = (theme.muted, theme.simple[0], theme.selecting[1], theme.selecting[0])
+    colors = (theme.muted, theme.simple[0], theme.selecting[1], theme.selecting[0], theme.simple[1])
     names = [f"{label}, {run.steps:,} steps" for (label, _), run in zip(rows, runs, strict=True)]
     for part, color in zip(TIME_PARTS, colors, strict=True):
         width = np.array([1000 * split.get(part, 0.0) for _, split in rows])
@@ -308,7 +308,7 @@ def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
     ax.set_yticks(range(len(rows)), names)
     ax.invert_yaxis()
     ax.set_xlabel("milliseconds a step (mean)")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, labelcolor=theme.text, fontsize=8.5)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, frameon=False, labelcolor=theme.text, fontsize=8.5)
     ax.grid(axis="y", visible=False)
     return figure
 
@@ -340,7 +340,7 @@ def words(name: str) -> str:
 
 
 def time_split(run: Run) -> dict[str, float]:
-    """Mean seconds a step by part (`seconds_data`, `_score`, `_select`, `_train`); empty without a ledger."""
+    """Mean seconds a step by part (`TIME_PARTS`); empty without a ledger, and without a part that an older one lacks."""
     if run.ledger is None:
         return {}
     return {part: float(run.ledger[part].mean()) for part in TIME_PARTS if part in run.ledger}

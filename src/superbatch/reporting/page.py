@@ -225,9 +225,12 @@ def _time_line(run: Run) -> str:
     split = time_split(run)
     whole = sum(split.values()) or 1.0
     parts = ", ".join(
-        f"{100 * split.get(part, 0.0) / whole:.0f} % {part.removeprefix('seconds_')}" for part in TIME_PARTS
+        f"{100 * split[part] / whole:.0f} % {part.removeprefix('seconds_')}" for part in TIME_PARTS if part in split
     )
-    return f"A step took {1000 * whole:.1f} ms on average: {parts}."
+    waited = 100 * split.get("seconds_data", 0.0) / whole
+    return (
+        f"A step took {1000 * whole:.1f} ms on average: {parts}. The device waited for data {waited:.0f} % of the time."
+    )
 
 
 def _steady(run: Run) -> list[str]:

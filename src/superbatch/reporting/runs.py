@@ -31,6 +31,8 @@ _NOT_IDENTITY = {
     "resume_from",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_best",
+    "on_bad_step",
     "evaluate_every",
     "score_batch",
 }

@@ -13,7 +13,7 @@ ALT = {
     "scores": "Two line charts: mean score of picks and super-batches, and the share of repeated picks, over time",
     "standing": "Two line charts: share of picks among the reference's favourites, and spread of the picks, over time",
     "health": "Three line charts over time: loss, gradient norm, learning rate",
-    "time": "Stacked bars: milliseconds a step for data, score, select and train, one bar a run",
+    "time": "Stacked bars: milliseconds a step for data, score, select, train and checkpoint, one bar a run",
 }
 CAPTION = {
     "accuracy": "On the validation split, while training. The higher line at the same step learns more from as many "
@@ -31,5 +31,5 @@ CAPTION = {
     "the dashed line the picks crowd into few concepts.",
     "health": "Mean of each span of steps, its range shaded. A healthy run has a loss that falls and settles, and a gradient "
     "norm without late spikes.",
-    "time": "Mean of all steps. What score and select take is the price of selection; much data means waiting for the disk.",
+    "time": "Mean of all steps. What score and select take is the price of selection; much data means that the device waits for reading and decoding.",
 }

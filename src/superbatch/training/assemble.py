@@ -64,6 +64,20 @@ class Sources:
 
     source: Source
     fingerprints: list[str]
+    manifests: list[Manifest]
+
+    def names(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
+        """Return shard and key of each row, as the manifests have them."""
+        starts = np.cumsum([0, *map(len, self.manifests)])
+        which = np.searchsorted(starts, rows, side="right") - 1
+        shards, keys = (
+            [
+                str(self.manifests[one].column(name)[int(row - starts[one])])
+                for row, one in zip(rows, which, strict=True)
+            ]
+            for name in ("shard", "key")
+        )
+        return shards, keys
 
 
 def open_sources(clip: ClipModel, sets: list[SetFiles], scratch: Path) -> Sources:
@@ -74,7 +88,7 @@ def open_sources(clip: ClipModel, sets: list[SetFiles], scratch: Path) -> Source
     tokens = [open_tokens(clip, m, files.features, scratch) for m, files in zip(manifests, sets, strict=True)]
     ids = torch.cat([torch.from_numpy(t.of_rows(np.arange(len(t)))) for t in tokens])
     joined = pixels[0] if len(pixels) == 1 else Concatenated(pixels, [len(m) for m in manifests])
-    return Sources(Source(joined, ids), [m.fingerprint for m in manifests])
+    return Sources(Source(joined, ids), [m.fingerprint for m in manifests], manifests)
 
 
 def compact(clip: ClipModel, source: Source, wanted: bool) -> tuple[Source, Vocabulary | None]:
@@ -206,6 +220,7 @@ def _job(
         state_root,
         vocabulary,
         evaluate=evaluate,
+        names=sources.names,
     )
 
 

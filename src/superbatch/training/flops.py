@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from superbatch.models.build import ClipModel
+from superbatch.models import ClipModel, evaluating
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def count_forward(clip: ClipModel, samples: int = 2) -> ForwardFlops:
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as image:
+        with evaluating(clip.model), torch.no_grad(), FlopCounterMode(display=False) as image:
             clip.model.encode_image(images)
-        with torch.no_grad(), FlopCounterMode(display=False) as text:
+        with evaluating(clip.model), torch.no_grad(), FlopCounterMode(display=False) as text:
             clip.model.encode_text(ids)
     finally:
         torch.backends.mha.set_fastpath_enabled(before)

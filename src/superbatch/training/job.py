@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from superbatch.files import fingerprint
 from superbatch.models import ClipModel, Vocabulary
 from superbatch.options import SelectionSettings, TrainingSettings
@@ -14,7 +16,10 @@ from superbatch.training.source import ReferenceEmbeddings, Source
 
 STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
 # Settings that change how a run is carried out, not what it computes; they stay out of its hash.
-NOT_IDENTITY = {"fresh", "resume_from", "workers", "checkpoint_every", "keep_checkpoints"}
+# `on_bad_step` too: a run that stops at a bad step is the beginning of the one that skips it.
+NOT_IDENTITY = {"fresh", "resume_from", "workers", "checkpoint_every", "keep_checkpoints", "on_bad_step"}
+# Settings that came later: at their defaults they are left out, so that older runs keep their hashes.
+LATER = {"keep_best", "spike_factor", "spike_window"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Job:
         reference: needed to select by learnability or easy reference.
         evaluate: called with the model now and then; returns metrics by name.
         charges: FLOPs spent before the run that an honest account adds (reference training, embedding).
+        names: returns shards and keys of some rows, for messages.
     """
 
     name: str
@@ -56,11 +62,17 @@ class Job:
     reference: Reference | None = None
     evaluate: Callable[[ClipModel], dict[str, float]] | None = None
     charges: dict[str, float] = field(default_factory=dict)
+    names: Callable[[np.ndarray], tuple[list[str], list[str]]] | None = None
 
     @property
     def full_identity(self) -> dict[str, Any]:
         """Everything that decides the outcome, by name."""
-        training = {k: v for k, v in vars(self.training).items() if k not in NOT_IDENTITY}
+        usual = vars(TrainingSettings())
+        training = {
+            name: value
+            for name, value in vars(self.training).items()
+            if name not in NOT_IDENTITY and not (name in LATER and value == usual[name])
+        }
         return {
             "format": STATE_FORMAT,
             "training": training,

@@ -8,6 +8,7 @@ import time
 import torch
 
 from superbatch.data.order import Order
+from superbatch.models import evaluating
 from superbatch.training.flops import ForwardFlops, step_flops
 from superbatch.training.job import Job
 from superbatch.training.step import Batch, Towers
@@ -23,11 +24,12 @@ def machine() -> str:
 @torch.no_grad()
 def seconds_per_flop(towers: Towers, batch: Batch, forward: ForwardFlops) -> float:
     """Time one small forward pass, to tell a run's length beforehand."""
-    towers.embed(batch)
-    start = time.perf_counter()
-    towers.embed(batch)
-    if batch.pixels.device.type == "cuda":
-        torch.cuda.synchronize()
+    with evaluating(towers.clip.model):
+        towers.embed(batch)
+        start = time.perf_counter()
+        towers.embed(batch)
+        if batch.pixels.device.type == "cuda":
+            torch.cuda.synchronize()
     return (time.perf_counter() - start) / (forward.total * len(batch))
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from superbatch.files import atomic_path
+from superbatch.files import atomic_path, file_sha256, told_if_full
 
 SCHEMAS: dict[str, pa.Schema] = {
     "ledger": pa.schema(
@@ -23,6 +24,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         + [(name, pa.float64()) for name in ("flops_as_executed", "flops_paper")]
         + [(f"seconds_{part}", pa.float64()) for part in ("data", "score", "select", "train")]
         + [(name, pa.float64()) for name in ("score_super_batch", "score_pick")]
+        + [("skipped", pa.bool_())]
+        + [(name, pa.float64()) for name in ("seconds_checkpoint", "memory_mb", "device_memory_mb")]
     ),
     "picks": pa.schema([("step", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("chosen", pa.bool_())]),
     "evaluations": pa.schema(
@@ -32,10 +35,17 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 
 class Records:
-    """Collects rows in memory; `flush` writes them as parts, `finish` joins the parts."""
+    """Collects rows in memory; `flush` writes them as parts, `finish` joins the parts.
 
-    def __init__(self, directory: Path, checkpoint_step: int) -> None:
+    Args:
+        directory: of the parts and the tail.
+        checkpoint_step: parts after it are forgotten.
+        parts: SHA-256 of the parts up to there, by name.
+    """
+
+    def __init__(self, directory: Path, checkpoint_step: int, parts: dict[str, str] | None = None) -> None:
         self.directory = directory
+        self.parts = dict(parts or {})
         self.tail = directory / "tail.jsonl"
         directory.mkdir(parents=True, exist_ok=True)
         self._forget_after(checkpoint_step)
@@ -48,13 +58,15 @@ class Records:
         for part in self.directory.glob("*-*.parquet"):
             if int(part.stem.rsplit("-", 1)[1]) > step:
                 part.unlink()
+        for left in self.directory.glob(".*.tmp"):  # of a process that was killed while it wrote
+            left.unlink()
         self.tail.unlink(missing_ok=True)
 
     def add(self, name: str, row: dict[str, Any]) -> None:
         """Add one row, a step's or one value of an evaluation; the tail gets it too."""
         self._rows[name].append(row)
         # What is flushed goes with the next row, not at once: whoever follows the file still sees the last steps and their evaluation.
-        with open(self.tail, "w" if self._tail_is_flushed else "a") as stream:
+        with told_if_full(self.tail), open(self.tail, "w" if self._tail_is_flushed else "a") as stream:
             stream.write(json.dumps(row) + "\n")
         self._tail_is_flushed = False
 
@@ -66,19 +78,29 @@ class Records:
         """Write what was collected since the last flush as the parts of `step`."""
         for name, schema in SCHEMAS.items():
             tables = self._tables[name] + [pa.Table.from_pylist(self._rows[name], schema=schema)]
-            with atomic_path(self.directory / f"{name}-{step:09d}.parquet") as temporary:
+            part = self.directory / f"{name}-{step:09d}.parquet"
+            with atomic_path(part) as temporary:
                 pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+            self.parts[part.name] = file_sha256(part)
             self._rows[name], self._tables[name] = [], []
         self._tail_is_flushed = True
 
     def read(self, name: str) -> pa.Table:
         """Return all flushed rows of a table, in order of steps."""
         parts = sorted(self.directory.glob(f"{name}-*.parquet"))
-        return pa.concat_tables([SCHEMAS[name].empty_table(), *(pq.read_table(part) for part in parts)])
+        tables = [SCHEMAS[name].empty_table(), *(pq.read_table(part) for part in parts)]
+        table = pa.concat_tables(tables, promote_options="default")  # parts of an earlier version may lack columns
+        if name == "ledger":
+            column = table.schema.get_field_index("skipped")
+            table = table.set_column(column, "skipped", pc.fill_null(table["skipped"], False))
+        return table
 
     def finish(self, out: Path) -> None:
         """Write each table whole into `out`."""
         out.mkdir(parents=True, exist_ok=True)
         for name in SCHEMAS:
             pq.write_table(self.read(name), out / f"{name}.parquet", compression="zstd")
+        bad = sorted(self.directory.glob("bad-*.parquet"))
+        if bad:
+            pq.write_table(pa.concat_tables(map(pq.read_table, bad)), out / "bad_rows.parquet", compression="zstd")
         self.tail.unlink(missing_ok=True)

@@ -1,21 +1,29 @@
-"""Training state on disk: model, optimiser, step and random state, renamed into place whole, never a pickle."""
+"""Training state on disk: model, optimiser, step and random state, renamed into place whole, never a pickle.
+
+A state names the SHA-256 of each of its files and of the record parts it vouches for, so that damage is found before anything is
+loaded: safetensors itself takes a flipped bit for a weight.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory, canonical, read_json, write_json
+from superbatch.files import atomic_directory, canonical, file_sha256, fingerprint, read_json, write_json
 
 log = logging.getLogger(__name__)
+STATE_FILE = "state.json"
+RECORDS = "records"  # the folder of the run's records, beside its states
 
 
 @dataclass
@@ -29,6 +37,21 @@ class Totals:
     seconds: float = 0.0
 
 
+@dataclass
+class Resumed:
+    """Where a training goes on.
+
+    Attributes:
+        step: the first step to take; 0 where there was no state.
+        totals: used so far.
+        parts: SHA-256 of the record parts so far, by file name.
+    """
+
+    step: int = 0
+    totals: Totals = field(default_factory=Totals)
+    parts: dict[str, str] = field(default_factory=dict)
+
+
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
@@ -39,20 +62,49 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 
 def save_state(
-    state_dir: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, totals: Totals, keep: int
+    state_dir: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    totals: Totals,
+    keep: int,
+    parts: dict[str, str],
 ) -> None:
-    """Write the state after `step` steps; older states beyond the last `keep` are removed."""
+    """Write the state after `step` steps, then remove older ones beyond the last `keep`.
+
+    Args:
+        state_dir: of the run.
+        step: finished steps.
+        model, optimizer, totals: what is saved, with the random state.
+        keep: how many states stay.
+        parts: SHA-256 of every record part written so far, by file name: those this state vouches for.
+
+    Raises:
+        DiskFull: the states before it are as they were.
+    """
     with atomic_directory(state_dir / f"step-{step:09d}") as directory:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         save_file(weights, directory / "model.safetensors")
         save_file(_optimizer_tensors(model, optimizer), directory / "optimizer.safetensors")
-        save_file({"rng": torch.get_rng_state()}, directory / "rng.safetensors")
-        write_json(
-            directory / "state.json",
-            {"step": step, "totals": vars(totals), "torch": torch.__version__, "threads": torch.get_num_threads()},
-        )
+        save_file(_random_state(model), directory / "rng.safetensors")
+        content = {
+            "step": step,
+            "totals": vars(totals),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "files": {path.name: file_sha256(path) for path in sorted(directory.iterdir())},
+            "parts": parts,
+        }
+        write_json(directory / STATE_FILE, content | {"check": fingerprint(content)})
     for old in list_states(state_dir)[:-keep]:
         shutil.rmtree(old)
+
+
+def _random_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the CPU's random state and, where the model is on a GPU, that GPU's."""
+    device = next(model.parameters()).device
+    states = {"rng": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def list_states(state_dir: Path) -> list[Path]:
@@ -60,9 +112,15 @@ def list_states(state_dir: Path) -> list[Path]:
     return sorted(path for path in state_dir.glob("step-*") if path.is_dir())
 
 
-def load_state(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, Totals]:
-    """Load a state into model and optimiser; returns the step to continue with and the totals so far."""
-    info = read_json(directory / "state.json")
+def last_step(state_dir: Path) -> int:
+    """Return how many steps the newest state has behind it; 0 without any."""
+    states = list_states(state_dir)
+    return int(states[-1].name.removeprefix("step-")) if states else 0
+
+
+def load_state(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Resumed:
+    """Load a state into model, optimiser and random state; returns where to go on."""
+    info = read_json(directory / STATE_FILE)
     model.load_state_dict(load_file(directory / "model.safetensors"))
     names = dict(model.named_parameters())
     for key, value in load_file(directory / "optimizer.safetensors").items():
@@ -72,21 +130,52 @@ def load_state(directory: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         optimizer.state[parameter][slot] = (
             value.clone() if value.ndim == 0 and parameter.device.type == "cpu" else value.to(parameter.device)
         )
-    torch.set_rng_state(load_file(directory / "rng.safetensors")["rng"])
-    return info["step"], Totals(**info["totals"])
+    random = load_file(directory / "rng.safetensors")
+    torch.set_rng_state(random["rng"])
+    device = next(model.parameters()).device
+    if device.type == "cuda" and "cuda" in random:
+        torch.cuda.set_rng_state(random["cuda"], device)
+    return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}))
 
 
-def resume(state_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, Totals]:
-    """Continue from the newest state that can be read; a damaged one is skipped, saying so. (0, no totals) where there is none."""
+def resume(state_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Resumed:
+    """Continue from the newest state that is whole; a damaged one is removed, saying so, for the one before it.
+
+    What a killed process left half-written is removed too.
+    """
+    for left in [*state_dir.glob(".step-*"), *state_dir.glob(".best.*")]:
+        shutil.rmtree(left)
     for directory in reversed(list_states(state_dir)):
-        try:
+        damage = find_damage(directory, state_dir / RECORDS)
+        if damage is None:
             return load_state(directory, model, optimizer)
-        except Exception as error:  # any kind of damage: the state before it is as good, only older
-            log.warning(
-                "%s cannot be read (%s); falling back to the state before it", directory, str(error).splitlines()[0]
-            )
-            shutil.rmtree(directory)
-    return 0, Totals()
+        log.warning("%s is damaged (%s); falling back to the state before it", directory, damage)
+        shutil.rmtree(directory)
+    return Resumed()
+
+
+def find_damage(directory: Path, records: Path) -> str | None:
+    """Say what is wrong with a state or with the record parts it vouches for; None if nothing is.
+
+    A state of an earlier version, which names no digests, is judged by whether it can be read.
+    """
+    try:
+        info = json.loads((directory / STATE_FILE).read_text())
+        if "check" not in info:
+            for name in ("model", "optimizer", "rng"):
+                load_file(directory / f"{name}.safetensors")
+            return None
+    except (OSError, ValueError, SafetensorError) as error:
+        return str(error).splitlines()[0]
+    if fingerprint({name: value for name, value in info.items() if name != "check"}) != info["check"]:
+        return f"{STATE_FILE} was changed"
+    for folder, digests in ((directory, info["files"]), (records, info["parts"])):
+        for name, digest in digests.items():
+            if not (folder / name).is_file():
+                return f"{name} is missing"
+            if file_sha256(folder / name) != digest:
+                return f"{name} was changed"
+    return None
 
 
 def take_state_from(path: Path, state_dir: Path, identity: dict[str, Any]) -> None:

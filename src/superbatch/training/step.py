@@ -5,6 +5,7 @@ Shapes: B super-batch, b sub-batch, S image side, L tokens, d embedding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from superbatch.losses import contrastive_loss
-from superbatch.models import ClipModel
+from superbatch.models import ClipModel, evaluating
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.selection import PairEmbeddings, Selection, select_independently, select_jointly
 from superbatch.training.job import Reference
@@ -73,11 +74,9 @@ class Towers:
 @torch.no_grad()
 def score(towers: Towers, batch: Batch, forward_batch: int) -> PairEmbeddings:
     """Embed a super-batch without a graph and in evaluation mode, a slice at a time."""
-    model = towers.clip.model
-    model.eval()
     slices = torch.arange(len(batch), device=batch.pixels.device).split(forward_batch)
-    parts = [towers.embed(batch.take(indices)) for indices in slices]
-    model.train()
+    with evaluating(towers.clip.model):
+        parts = [towers.embed(batch.take(indices)) for indices in slices]
     images, texts = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     scale, bias = towers.clip.scale_and_bias()
     return PairEmbeddings(images, texts, scale, bias, "learner")
@@ -115,19 +114,54 @@ def choose(
     return select_jointly(learner, cached, num_select, num_chunks=rule.num_chunks, **common)
 
 
+@dataclass
+class Measured:
+    """What a training step showed: loss and gradient norm before clipping, and what was bad, if anything."""
+
+    loss: float
+    gradient_norm: float
+    bad: str | None = None
+
+
 def train_step(
-    towers: Towers, batch: Batch, optimizer: torch.optim.Optimizer, settings: TrainingSettings
-) -> dict[str, Tensor]:
-    """One optimiser step on a batch of b; returns loss and gradient norm as tensors (no host synchronisation)."""
+    towers: Towers,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    settings: TrainingSettings,
+    verdict: Callable[[float, float], str | None] = lambda loss, norm: None,
+) -> Measured:
+    """One optimiser step on a batch of b.
+
+    Args:
+        towers, batch, optimizer, settings: what is trained, on what, how.
+        verdict: says what is bad about a loss and gradient norm, or None; a bad step leaves weights, running statistics and
+            optimiser as they were.
+
+    Returns:
+        Loss and gradient norm, and what was bad (None for a step that was taken).
+    """
+    model, before = towers.clip.model, _running_statistics(towers.clip.model)
     loss_function = contrastive_loss(settings.loss)
     image_bd, text_bd = towers.embed(batch)
     scale, bias = towers.scale_and_bias()
     loss = loss_function(image_bd, text_bd, scale, bias)
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(towers.clip.model.parameters(), settings.optimizer.gradient_clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.optimizer.gradient_clip)
+    measured = Measured(float(loss.detach()), float(norm.detach()))
+    measured.bad = verdict(measured.loss, measured.gradient_norm)
     with torch.no_grad():
-        # open_clip's bound: a scale over 100 makes training unstable (CLIP, section 2.5).
-        towers.clip.model.logit_scale.clamp_(0, float(np.log(100)))
-    return {"loss": loss.detach(), "gradient_norm": norm.detach()}
+        if measured.bad is None:
+            optimizer.step()
+            # open_clip's bound: a scale over 100 makes training unstable (CLIP, section 2.5).
+            model.logit_scale.clamp_(0, float(np.log(100)))
+        else:
+            for buffer, value in before:
+                buffer.copy_(value)
+    optimizer.zero_grad(set_to_none=True)
+    return measured
+
+
+def _running_statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Buffers that a forward pass in training mode changes, each with a copy; none in a transformer."""
+    layers = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    return [(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers()]

@@ -9,16 +9,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from superbatch import __version__
-from superbatch.files import canonical, write_json
+from superbatch.files import canonical, told_if_full, write_json
 from superbatch.models import ClipModel, save_checkpoint
+from superbatch.training.best import publish_best
 from superbatch.training.flops import ForwardFlops, count_forward
 from superbatch.training.job import Job, TrainResult
 from superbatch.training.plan import machine
 from superbatch.training.records import Records
 from superbatch.training.state import Totals
+
+MEMORY = {"process": "memory_mb", "device": "device_memory_mb"}  # peaks, by their columns of the ledger
 
 
 def commit() -> str:
@@ -48,12 +52,23 @@ def finish(
     job: Job, records: Records, totals: Totals, forward: ForwardFlops, plan: dict[str, Any], made_from: str
 ) -> TrainResult:
     """Stage checkpoint and records of a finished job under its state directory, and return them with the summary."""
+    with told_if_full(job.state_dir):
+        return _finish(job, records, totals, forward, plan, made_from)
+
+
+def _finish(
+    job: Job, records: Records, totals: Totals, forward: ForwardFlops, plan: dict[str, Any], made_from: str
+) -> TrainResult:
     model_dir, training_dir = job.state_dir / "final", job.state_dir / "training"
     records.finish(training_dir)
     metadata = {"run": job.name, "run_hash": job.run_hash, "steps": job.training.steps, "superbatch": __version__}
     weights = save_checkpoint(model_dir, job.clip, metadata, job.vocabulary)
     evaluations = records.read("evaluations").to_pylist()
+    publish_best(job, records.read("evaluations"), model_dir)
     ledger = records.read("ledger")
+    seconds = {
+        name: float(np.nansum(ledger[name].to_numpy())) for name in ledger.column_names if name.startswith("seconds_")
+    }
     summary = {
         "run": job.name,
         "method": job.selection.method,
@@ -68,9 +83,10 @@ def finish(
         "plan": plan,
         "digests": {"picks": picks_digest(records.read("picks")), "weights": weights},
         "flops": _flops(forward, totals, job.charges),
-        "seconds": {
-            name: float(np.sum(ledger[name].to_numpy())) for name in ledger.column_names if name.startswith("seconds_")
-        },
+        "seconds": seconds,
+        "waited_for_data": seconds["seconds_data"] / max(sum(seconds.values()), 1e-9),
+        "memory_mb": {name: pc.max(ledger[column]).as_py() for name, column in MEMORY.items()},
+        "skipped_steps": pc.sum(ledger["skipped"]).as_py() or 0,
         "final": {row["name"]: row["value"] for row in evaluations if row["step"] == job.training.steps},
     }
     write_json(training_dir / "run.json", summary)

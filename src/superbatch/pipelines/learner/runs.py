@@ -62,7 +62,8 @@ def train_staged(job: Job, stages_root: Path) -> tuple[Staged, Staged]:
     result = train(job)
     model = stamp(result.model_dir, f"{job.run_hash}-model", stages_root)
     training = stamp(result.training_dir, f"{job.run_hash}-training", stages_root)
-    for state in job.state_dir.glob("step-*"):  # the run is finished: its checkpoint and records are all that is needed
+    # The run is finished: its checkpoint and records are all that is needed.
+    for state in [*job.state_dir.glob("step-*"), *job.state_dir.glob("best")]:
         shutil.rmtree(state)
     return model, training
 

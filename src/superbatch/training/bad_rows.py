@@ -1,0 +1,88 @@
+"""The rows of a bad step, named and kept for inspection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from superbatch.files import atomic_path
+from superbatch.models import evaluating
+from superbatch.training.job import Job
+from superbatch.training.step import Batch, Towers
+
+SHOWN = 3  # rows that a message names; the file has them all
+SCHEMA = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("row", pa.int64()),
+        ("shard", pa.string()),
+        ("key", pa.string()),
+        ("loss", pa.float64()),
+        ("finite", pa.bool_()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def save_bad_rows(job: Job, towers: Towers, batch: Batch, step: int, reason: str, directory: Path) -> tuple[Path, str]:
+    """Write the rows of a bad step, the worst first, as `bad-<step>.parquet`.
+
+    Args:
+        job: for its loss and the names of rows.
+        towers: the model, its weights still those of before the step.
+        batch: the chosen samples.
+        step, reason: when, and what was bad.
+        directory: of the run's records.
+
+    Returns:
+        The file, and the worst rows in words.
+    """
+    losses, finite = row_losses(towers, batch, job.training.loss)
+    worst = np.lexsort((-np.nan_to_num(losses, nan=np.inf), finite))
+    rows = batch.rows[worst]
+    shards, keys = job.names(rows) if job.names else (None, None)
+    columns: dict[str, Any] = {
+        "step": [step] * len(rows),
+        "row": rows,
+        "shard": shards or [None] * len(rows),
+        "key": keys or [None] * len(rows),
+        "loss": losses[worst],
+        "finite": finite[worst],
+        "reason": [reason] * len(rows),
+    }
+    path = directory / f"bad-{step:09d}.parquet"
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns, schema=SCHEMA), temporary, compression="zstd")
+    named = [
+        f"row {row}" if shards is None else f"{shard} {key}"
+        for row, shard, key in zip(rows, shards or rows, keys or rows, strict=True)
+    ]
+    return path, ", ".join(named[:SHOWN])
+
+
+@torch.no_grad()
+def row_losses(towers: Towers, batch: Batch, loss: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return each sample's own part of the batch's loss, float64 (b,), and whether its embeddings are finite, bool (b,)."""
+    with evaluating(towers.clip.model):
+        image_bd, text_bd = towers.embed(batch)
+    scale, bias = towers.scale_and_bias()
+    logits_bb = scale * image_bd @ text_bd.T + bias
+    finite_b = image_bd.isfinite().all(1) & text_bd.isfinite().all(1)
+    return _of_rows(logits_bb, loss).double().cpu().numpy(), finite_b.cpu().numpy()
+
+
+def _of_rows(logits_bb: Tensor, loss: str) -> Tensor:
+    """Both losses, kept apart by image: they sum up as `losses` does."""
+    if loss == "sigmoid":
+        logits_bb.diagonal().neg_()
+        return -functional.logsigmoid(-logits_bb).sum(1)
+    own = torch.arange(len(logits_bb), device=logits_bb.device)
+    both = (functional.cross_entropy(matrix, own, reduction="none") for matrix in (logits_bb, logits_bb.T))
+    return torch.stack(list(both)).mean(0)

@@ -1,0 +1,58 @@
+"""The checkpoint with the best validation value, kept beside the last one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from superbatch.errors import UserError
+from superbatch.files import atomic_directory, file_sha256
+from superbatch.models import read_metadata, save_checkpoint
+from superbatch.models.checkpoint import METADATA_FILE, WEIGHTS_FILE
+from superbatch.training.job import Job
+
+log = logging.getLogger(__name__)
+BEST = "best"  # in the run's state, and in the finished checkpoint
+
+
+def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
+    """Save the model as the best so far, where `training.keep_best` names a metric and no earlier value was as high.
+
+    A run that is killed and goes back to a checkpoint meets the same values again, so the folder may be ahead of it.
+
+    Raises:
+        UserError: a metric that is not among those evaluated.
+    """
+    name, directory = job.training.keep_best, job.state_dir / BEST
+    if name is None:
+        return
+    if name not in metrics:
+        raise UserError("training.keep_best", f"{name!r} is not evaluated", f"evaluated: {', '.join(sorted(metrics))}")
+    if metrics[name] > _value(directory):
+        found = {"run": job.name, "run_hash": job.run_hash, "steps": step, "metric": name, "value": metrics[name]}
+        with atomic_directory(directory) as temporary:
+            save_checkpoint(temporary, job.clip, found, job.vocabulary)
+
+
+def _value(directory: Path) -> float:
+    return read_metadata(directory)["value"] if (directory / METADATA_FILE).is_file() else -math.inf
+
+
+def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
+    """Copy the best checkpoint into the finished one, `best/`; one that was damaged meanwhile is left out, saying so."""
+    source, target = job.state_dir / BEST, model_dir / BEST
+    shutil.rmtree(target, ignore_errors=True)
+    if job.training.keep_best is None:
+        return
+    highest = pc.max(evaluations.filter(pc.equal(evaluations["name"], job.training.keep_best))["value"]).as_py()
+    weights = source / WEIGHTS_FILE
+    whole = weights.is_file() and file_sha256(weights) == read_metadata(source)["weights_sha256"]
+    if not whole or _value(source) != highest:
+        log.warning("%s: the checkpoint of the best %s is damaged and left out", job.name, job.training.keep_best)
+        return
+    shutil.copytree(source, target)

@@ -1,0 +1,107 @@
+"""The watch over a run: where its time goes, how much memory it takes, and which steps are bad."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from superbatch.options import TrainingSettings
+
+PARTS = ("data", "score", "select", "train", "checkpoint")
+MOST_SKIPPED = 10  # bad steps in a row after which skipping them is no way on
+SMOOTHING = 0.95  # of the live line's share of waiting; a mean over some twenty steps
+
+
+class Clock:
+    """Splits a step's time into named parts; waits for the device where there is one to wait for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Book the time since the last lap under a name."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.seconds[part] = now - self._last
+        self._last = now
+
+    def row(self) -> dict[str, float]:
+        """Return the step's seconds by ledger column; `checkpoint` is the one before the step, if there was one."""
+        seconds = {f"seconds_{part}": self.seconds[part] for part in PARTS}
+        self.seconds["checkpoint"] = 0.0
+        return seconds
+
+
+def memory(device: torch.device) -> dict[str, float | None]:
+    """Return the process's peak memory so far in MB, resident and on the device (None on a CPU), by ledger column."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    on_device = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None
+    return {"memory_mb": peak / 1e6, "device_memory_mb": on_device}
+
+
+@dataclass
+class LiveLine:
+    """What the progress bar says beside count, rate and time left."""
+
+    waited: float = 0.0
+    whole: float = 0.0
+
+    def text(self, row: dict[str, float]) -> str:
+        """Take a ledger row in; return the loss and the share of the last steps' time in which the device waited for data."""
+        self.waited = SMOOTHING * self.waited + row["seconds_data"]
+        self.whole = SMOOTHING * self.whole + sum(row[f"seconds_{part}"] for part in PARTS)
+        return f"loss {row['loss']:.4g}, {self.waited / max(self.whole, 1e-9):.0%} waiting for data"
+
+
+@dataclass
+class BadSteps:
+    """Tells a bad step: a loss or gradient that is not finite, or a loss far above the running median.
+
+    What it remembers follows from the ledger, so that a resumed run judges as the run that was never killed.
+
+    Attributes:
+        factor: a spike is a loss above factor x median; 0 looks for none.
+        losses: of the last good steps; none is a spike before the window is full.
+        in_a_row: bad steps since the last good one.
+    """
+
+    factor: float
+    losses: deque[float]
+    in_a_row: int = field(default=0)
+
+    @classmethod
+    def after(cls, ledger: pa.Table, settings: TrainingSettings) -> BadSteps:
+        """Continue behind a ledger (an empty one at the start)."""
+        watch = cls(settings.spike_factor, deque(maxlen=settings.spike_window))
+        for loss, skipped in zip(ledger["loss"].to_pylist(), ledger["skipped"].to_pylist(), strict=True):
+            watch.note(loss, bool(skipped))
+        return watch
+
+    def note(self, loss: float, bad: bool) -> None:
+        """Remember a step."""
+        self.in_a_row = self.in_a_row + 1 if bad else 0
+        if not bad:
+            self.losses.append(loss)
+
+    def verdict(self, loss: float, gradient_norm: float) -> str | None:
+        """Say what is bad about a step before its update; None if nothing is."""
+        if not np.isfinite(loss):
+            return f"the loss is {loss}"
+        if not np.isfinite(gradient_norm):
+            return f"the gradient norm is {gradient_norm} (loss {loss:.4g})"
+        if self.factor and len(self.losses) == self.losses.maxlen:
+            usual = statistics.median(self.losses)
+            if loss > self.factor * usual:
+                return f"the loss is {loss:.4g}, more than {self.factor:g} times the median of {usual:.4g}"
+        return None

@@ -1,0 +1,261 @@
+"""Bad steps are stopped at or skipped, their rows named and kept; time and memory stand in the ledger."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from training_helpers import Killed, kill_after, outcome
+
+from superbatch.errors import UserError
+from superbatch.losses import contrastive_loss
+from superbatch.models import build_model
+from superbatch.options import ModelSettings, OptimizerSettings, TrainingSettings
+from superbatch.training import bad_rows, loop, step, train
+from superbatch.training.job import Job
+from superbatch.training.optimizer import make_optimizer
+from superbatch.training.records import SCHEMAS, Records
+from superbatch.training.step import Batch, Towers
+from superbatch.training.watch import MOST_SKIPPED, BadSteps, LiveLine
+
+
+def poison(monkeypatch, steps: set[int], value: float = float("nan")) -> None:
+    """Make the loss of some steps bad, whichever process or resume takes them."""
+    real, at = loop.train_step, [-1]
+    real_step, real_loss = loop._step, step.contrastive_loss
+
+    def stepping(run, number, batch):
+        at[0] = number
+        return real_step(run, number, batch)
+
+    monkeypatch.setattr(loop, "_step", stepping)
+    factor = lambda: value if at[0] in steps else 1.0  # noqa: E731
+    monkeypatch.setattr(
+        step, "contrastive_loss", lambda name: lambda *arguments: real_loss(name)(*arguments) * factor()
+    )
+    assert real is loop.train_step
+
+
+def weights(job: Job) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in job.clip.model.state_dict().items()}
+
+
+def test_a_bad_loss_stops_the_run_naming_the_rows(make_job, monkeypatch, tmp_path):
+    poison(monkeypatch, {6})
+    job = make_job()
+    job.names = lambda rows: ([f"{row % 3}.tar" for row in rows], [f"key{row}" for row in rows])
+    with pytest.raises(
+        UserError, match=r"job: the loss is nan at step 6; worst: \d\.tar key\d+, .*set training.on_bad_step"
+    ):
+        train(job)
+    kept = pq.read_table(job.state_dir / "records" / "bad-000000006.parquet").to_pydict()
+    assert len(kept["row"]) == 4 and kept["step"] == [6] * 4 and kept["reason"] == ["the loss is nan"] * 4
+    assert kept["key"] == [f"key{row}" for row in kept["row"]]
+    assert kept["shard"] == [f"{row % 3}.tar" for row in kept["row"]]
+    assert kept["loss"] == sorted(kept["loss"], reverse=True), "the worst first"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_skipped_step_changes_neither_weights_nor_optimizer(model_file, value):
+    clip = build_model(ModelSettings(config=str(model_file)), loss="sigmoid", batch_size=4, seed=0)
+    clip.model.train()
+    clip.model.visual.norm = torch.nn.BatchNorm1d(16)  # its running statistics move in a forward pass
+    plain = clip.model.visual.forward
+    clip.model.visual.forward = lambda images: clip.model.visual.norm(plain(images))
+    settings = TrainingSettings(batch_size=4)
+    optimizer = make_optimizer(clip.model, settings.optimizer)
+    towers = Towers.of(clip, torch.device("cpu"), "fp32")
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 255, (4, 3, 16, 16), dtype=np.uint8))
+    batch = Batch(np.arange(4), pixels, torch.from_numpy(rng.integers(0, 100, (4, 8))))
+    step.train_step(towers, batch, optimizer, settings)
+    before = {name: tensor.clone() for name, tensor in clip.model.state_dict().items()}
+    moments = [{k: v.clone() for k, v in state.items()} for state in optimizer.state.values()]
+    measured = step.train_step(towers, batch, optimizer, settings, lambda loss, norm: "bad")
+    assert measured.bad == "bad"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in clip.model.state_dict().items())
+    after = [state.items() for state in optimizer.state.values()]
+    assert all(torch.equal(v, then[k]) for then, now in zip(moments, after, strict=True) for k, v in now)
+    assert all(parameter.grad is None for parameter in clip.model.parameters())
+    step.train_step(towers, batch, optimizer, settings)
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in clip.model.state_dict().items())
+
+
+@pytest.mark.parametrize("kills", [[7], [5, 4]])
+def test_skipping_goes_on_and_resumes_bit_identically(make_job, monkeypatch, caplog, kills):
+    poison(monkeypatch, {2, 6, 7})
+    skipping = {"on_bad_step": "skip"}
+    whole = train(make_job(state="never-killed", **skipping))
+    expected = outcome(whole)
+    assert [n for n, skipped in enumerate(expected["ledger"]["skipped"]) if skipped] == [2, 6, 7]
+    assert whole.summary["skipped_steps"] == 3
+    kept = pq.read_table(whole.training_dir / "bad_rows.parquet").to_pydict()
+    assert sorted(set(kept["step"])) == [2, 6, 7] and len(kept["step"]) == 12
+    for steps in kills:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, steps)
+            train(make_job(**skipping))
+    assert repr(outcome(train(make_job(**skipping)))) == repr(expected), "NaN is not equal to itself"
+    assert "skipped a step: the loss is nan at step 6" in caplog.text
+
+
+def test_spikes_are_judged_alike_after_a_resume(make_job, monkeypatch):
+    """The running median follows from the ledger: with a window of five it reaches back over the checkpoint at step 8."""
+    poison(monkeypatch, {9}, value=3.0)
+    spikes = {"on_bad_step": "skip", "spike_factor": 2.0, "spike_window": 5}
+    expected = outcome(train(make_job(state="never-killed", **spikes)))
+    assert [n for n, skipped in enumerate(expected["ledger"]["skipped"]) if skipped] == [9]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 9)
+        train(make_job(**spikes))
+    assert outcome(train(make_job(**spikes))) == expected
+
+
+def test_without_a_factor_nothing_is_a_spike(make_job, monkeypatch):
+    poison(monkeypatch, {9}, value=30.0)
+    assert not any(outcome(train(make_job()))["ledger"]["skipped"])
+
+
+def test_skipping_every_step_is_no_way_on(make_job, monkeypatch):
+    poison(monkeypatch, set(range(12)))
+    with pytest.raises(UserError, match=f"{MOST_SKIPPED} bad steps in a row"):
+        train(make_job(on_bad_step="skip"))
+
+
+def test_a_run_that_stopped_can_skip_from_there(make_job, monkeypatch, caplog):
+    poison(monkeypatch, {6})
+    with pytest.raises(UserError):
+        train(make_job())
+    caplog.set_level("INFO")
+    skipping = make_job(on_bad_step="skip")
+    assert train(skipping).summary["skipped_steps"] == 1
+    assert "continues at step 4" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "softmax"])
+def test_the_rows_own_losses_add_up_to_the_batchs(make_job, name):
+    job = make_job(loss=name)
+    towers = Towers.of(job.clip, torch.device("cpu"), "fp32")
+    rows = np.arange(6)
+    batch = Batch(rows, torch.from_numpy(job.source.pixels.read(rows)), job.source.token_ids_NL[:6])
+    own, finite = bad_rows.row_losses(towers, batch, name)
+    with torch.no_grad():
+        job.clip.model.eval()
+        whole = float(contrastive_loss(name)(*towers.embed(batch), *towers.scale_and_bias()))
+    assert own.mean() == pytest.approx(whole, rel=1e-5) and finite.all()
+
+
+def test_what_counts_as_bad():
+    watch = BadSteps(2.0, deque([1.0, 1.0, 4.0], maxlen=3))
+    assert watch.verdict(1.9, 1.0) is None
+    assert watch.verdict(2.1, 1.0) == "the loss is 2.1, more than 2 times the median of 1"
+    assert watch.verdict(1.0, float("inf")) == "the gradient norm is inf (loss 1)"
+    watch.note(2.1, True)
+    assert list(watch.losses) == [1.0, 1.0, 4.0] and watch.in_a_row == 1, "a bad step does not count for the median"
+    assert BadSteps(2.0, deque([1.0], maxlen=3)).verdict(9.0, 1.0) is None, "the window is not full yet"
+
+
+def test_time_and_memory_are_in_the_ledger(make_job):
+    result = train(make_job())
+    ledger = pq.read_table(result.training_dir / "ledger.parquet").to_pydict()
+    assert [n for n, seconds in enumerate(ledger["seconds_checkpoint"]) if seconds > 0] == [4, 8]
+    assert all(seconds > 0 for seconds in ledger["seconds_train"])
+    assert ledger["memory_mb"] == sorted(ledger["memory_mb"]) and ledger["memory_mb"][0] > 50
+    assert set(ledger["device_memory_mb"]) == {None}
+    assert result.summary["memory_mb"] == {"process": ledger["memory_mb"][-1], "device": None}
+    spent = result.summary["seconds"]
+    assert result.summary["waited_for_data"] == pytest.approx(spent["seconds_data"] / sum(spent.values()))
+
+
+def test_the_live_line_shows_loss_and_waiting():
+    live, row = LiveLine(), dict.fromkeys((f"seconds_{part}" for part in ("score", "select", "checkpoint")), 0.0)
+    assert (
+        live.text(row | {"loss": 3.21, "seconds_data": 1.0, "seconds_train": 3.0}) == "loss 3.21, 25% waiting for data"
+    )
+    for _ in range(200):
+        text = live.text(row | {"loss": 1.0, "seconds_data": 3.0, "seconds_train": 1.0})
+    assert text == "loss 1, 75% waiting for data"
+
+
+def test_parts_of_an_earlier_version_are_read(tmp_path):
+    schema = SCHEMAS["ledger"]
+    old = pa.schema([field for field in schema if field.name not in ("skipped", "memory_mb", "seconds_checkpoint")])
+    columns = {field.name: [0] for field in old}
+    pq.write_table(pa.table(columns, schema=old), tmp_path / "ledger-000000001.parquet")
+    found = Records(tmp_path, 1).read("ledger")
+    assert found.schema.names == schema.names and found["skipped"].to_pylist() == [False]
+    assert list(BadSteps.after(found, TrainingSettings()).losses) == [0.0]
+
+
+def test_later_settings_leave_older_hashes_alone(make_job):
+    job = make_job()
+    names = set(job.full_identity["training"])
+    assert names.isdisjoint({"keep_best", "spike_factor", "spike_window", "on_bad_step"})
+    assert make_job(on_bad_step="skip").run_hash == job.run_hash
+    assert make_job(spike_factor=3.0).run_hash != job.run_hash
+    assert make_job(keep_best="set/top1").run_hash != job.run_hash
+
+
+def test_the_best_checkpoint_stands_beside_the_last(make_job, monkeypatch, caplog):
+    values = {0: 0.1, 5: 0.9, 10: 0.4, 12: 0.9}
+
+    def job(state: str) -> Job:
+        made, seen = make_job(state=state, keep_best="set/top1"), []
+
+        def evaluate(clip):
+            seen.append(1)
+            return {"set/top1": values[at[0]]}
+
+        made.evaluate = evaluate
+        return made
+
+    at, real = [0], loop._evaluate
+
+    def evaluating(run, done):
+        at[0] = done
+        real(run, done)
+
+    monkeypatch.setattr(loop, "_evaluate", evaluating)
+    whole = train(job("never-killed"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 7)
+        train(job("state"))
+    resumed = train(job("state"))
+    for result in (whole, resumed):
+        kept = json.loads((result.model_dir / "best" / "superbatch.json").read_text())
+        assert (kept["steps"], kept["value"]) == (5, 0.9), "the first of equals"
+        assert kept["weights_sha256"] != result.summary["digests"]["weights"]
+    digests = [
+        json.loads((r.model_dir / "best" / "superbatch.json").read_text())["weights_sha256"] for r in (whole, resumed)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_best_checkpoint_that_was_damaged_is_left_out(make_job, monkeypatch, caplog):
+    job = make_job(keep_best="set/top1")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 11)
+        train(job)
+    (job.state_dir / "best" / "open_clip_model.safetensors").write_bytes(b"")
+    metadata = job.state_dir / "best" / "superbatch.json"
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"value": 1e9}))
+    caplog.set_level(logging.WARNING)
+    assert not (train(make_job(keep_best="set/top1")).model_dir / "best").exists()
+    assert "damaged and left out" in caplog.text
+
+
+def test_an_unknown_metric_is_named(make_job):
+    with pytest.raises(UserError, match=r"training.keep_best: 'top1' is not evaluated; evaluated: set/top1"):
+        train(make_job(keep_best="top1"))
+
+
+def test_a_factor_that_calls_everything_a_spike_is_refused():
+    with pytest.raises(UserError, match=r"training.spike_factor: 0.5 would call ordinary losses spikes"):
+        replace(TrainingSettings(optimizer=OptimizerSettings()), spike_factor=0.5)
