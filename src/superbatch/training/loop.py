@@ -84,9 +84,7 @@ def train(job: Job) -> TrainResult:
     plan = describe(job, order, run.forward, seconds_per_flop(run.towers, _probe(run, order), run.forward))
     log.info(sentence(job, plan))
     log.info("%s: to follow it: tail -F %s", job.name, run.records.tail)
-    loader = make_loader(
-        SuperBatches(job.source, order), first, job.training.steps, job.training.workers, run.device.type == "cuda"
-    )
+    loader = make_loader(SuperBatches(job.source, order), first, job.training.steps, job.training.workers, run.device)
     bar = progress(total=job.training.steps, description=job.name, unit="step")
     bar.update(first)
     clock = Clock(run.device)

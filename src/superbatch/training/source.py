@@ -1,7 +1,14 @@
-"""What a learner draws from: pixels, token ids and reference embeddings of numbered rows."""
+"""What a learner draws from: pixels, token ids and reference embeddings of numbered rows.
+
+Nothing here holds an array of all rows: images, token ids and embeddings are read by row from mapped files, so that
+start-up and memory do not grow with the pool.
+
+Legend: N rows, B super-batch size, S image side, L tokens.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from superbatch.data.order import Order
+from superbatch.data.tokens import Tokens
+from superbatch.errors import UserError
+from superbatch.models import Vocabulary
+
+PART_ROWS = 32  # the least that a worker is sent for
 
 
 class Pixels(Protocol):
@@ -29,18 +41,55 @@ class ReferenceEmbeddings(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class CachedTokenIds:
+    """Token ids of each row's first caption, out of the sets' caches, turned into compact ids where there are such.
+
+    Attributes:
+        sets: the caches; rows of the second follow those of the first.
+        vocabulary: where the model trains on compact ids.
+    """
+
+    sets: tuple[Tokens, ...]
+    vocabulary: Vocabulary | None = None
+
+    def __len__(self) -> int:
+        """Rows, N."""
+        return sum(len(tokens) for tokens in self.sets)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Return the ids of some rows, int64 (n, L)."""
+        ids = torch.from_numpy(self._original(rows.numpy()))
+        return ids if self.vocabulary is None else self.vocabulary.to_compact(ids)
+
+    def distinct(self) -> np.ndarray:
+        """Return the original ids that occur, ascending."""
+        return np.unique(np.concatenate([tokens.distinct() for tokens in self.sets]))
+
+    def _original(self, rows: np.ndarray) -> np.ndarray:
+        if len(self.sets) == 1:
+            return self.sets[0].of_rows(rows)
+        starts = np.cumsum([0, *(len(tokens) for tokens in self.sets)])
+        which = np.searchsorted(starts, rows, side="right") - 1
+        ids_nL = np.empty((len(rows), self.sets[0].context_length), np.int64)
+        for part, tokens in enumerate(self.sets):
+            mask = which == part
+            ids_nL[mask] = tokens.of_rows(rows[mask] - starts[part])
+        return ids_nL
+
+
 @dataclass
 class Source:
     """One set, or the part of it that a run uses.
 
     Attributes:
         pixels: images by row.
-        token_ids_NL: token ids of each row's first caption (compact ids where the run trains a compact vocabulary).
+        token_ids_NL: token ids of each row's first caption (compact ids where the run trains a compact vocabulary), int64.
         rows: the rows in use, ascending; None for all.
     """
 
     pixels: Pixels
-    token_ids_NL: Tensor
+    token_ids_NL: Tensor | CachedTokenIds
     rows: np.ndarray | None = None
 
     @property
@@ -73,18 +122,30 @@ class Concatenated:
         return images
 
 
+Samples = tuple[np.ndarray, Tensor, Tensor]  # rows int64 (n,), pixels uint8 (n, 3, S, S), token ids int64 (n, L)
+
+
 class SuperBatches(Dataset):  # type: ignore[type-arg]
-    """The super-batch of each step: a pure function of the step, so that any worker may read any of them."""
+    """The super-batch of each step: a pure function of the step, so that any worker may read any part of any of them.
 
-    def __init__(self, source: Source, order: Order) -> None:
-        self.source, self.order = source, order
+    Args:
+        source: what to read.
+        order: which rows.
+        parts: how many workers share one super-batch; item (step, part) is one of them.
+    """
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, Tensor, Tensor]:
-        """Return rows int64 (B,), pixels uint8 (B, 3, S, S) and token ids (B, L) of a step."""
-        return self.read(self.order.rows(step))
+    def __init__(self, source: Source, order: Order, parts: int = 1) -> None:
+        self.source, self.order, self.parts = source, order, parts
 
-    def read(self, positions: np.ndarray) -> tuple[np.ndarray, Tensor, Tensor]:
-        """Return the same for any n positions of the order."""
+    def __getitem__(self, item: tuple[int, int]) -> Samples | UserError:
+        """Return a part; an error as a value, because torch makes text of those that cross from a worker."""
+        try:
+            return self.read(self.order.rows(item[0], item[1], self.parts))
+        except UserError as error:
+            return error
+
+    def read(self, positions: np.ndarray) -> Samples:
+        """Return rows int64 (n,), pixels uint8 (n, 3, S, S) and token ids (n, L) of any n positions of the order."""
         rows = self.source.manifest_rows(positions)
         pixels = torch.from_numpy(self.source.pixels.read(rows))
         return rows, pixels, self.source.token_ids_NL[torch.from_numpy(rows)]
@@ -95,18 +156,42 @@ def _as_is(item: Any) -> Any:
     return item
 
 
-def make_loader(batches: SuperBatches, first: int, last: int, workers: int, pin: bool) -> DataLoader:  # type: ignore[type-arg]
-    """Iterate over the super-batches of steps first..last-1 in order, read ahead by `workers` processes.
+def make_loader(batches: SuperBatches, first: int, last: int, workers: int, device: torch.device) -> Iterator[Samples]:
+    """Iterate over the super-batches of steps first..last-1 in order, the next two read ahead by `workers` processes.
 
-    The private generator keeps the loader from drawing its base seed from the global random state, which a resumed run restores.
+    Workers share each super-batch, so that none is waited for alone and about three are in memory, however many workers there are.
+    On a GPU the parts go there from pinned memory and are joined there.
+
+    Raises:
+        UserError: an image that can't be read, named by shard and key.
     """
-    return DataLoader(
-        batches,
+    if not workers:
+        for step in range(first, last):
+            yield _joined([batches.read(batches.order.rows(step))], device)
+        return
+    parts = max(1, min(workers, batches.order.batch_size // PART_ROWS))
+    loader = DataLoader(
+        SuperBatches(batches.source, batches.order, parts),
         batch_size=None,
         collate_fn=_as_is,
-        sampler=range(first, last),
+        sampler=[(step, part) for step in range(first, last) for part in range(parts)],
         num_workers=workers,
-        prefetch_factor=2 if workers else None,
-        pin_memory=pin,
+        prefetch_factor=2,
+        pin_memory=device.type == "cuda",
+        # A private generator keeps the loader from drawing its base seed from the global random state, which a resumed run restores.
         generator=torch.Generator().manual_seed(0),
     )
+    items = iter(loader)
+    for _ in range(first, last):
+        yield _joined([next(items) for _ in range(parts)], device)
+
+
+def _joined(parts: list[Samples | UserError], device: torch.device) -> Samples:
+    """Put the parts of a super-batch together on the device."""
+    for part in parts:
+        if isinstance(part, UserError):
+            raise part
+    rows, pixels, ids = zip(*parts, strict=True)
+    moved = [[tensor.to(device, non_blocking=True) for tensor in tensors] for tensors in (pixels, ids)]
+    together = [tensors[0] if len(tensors) == 1 else torch.cat(tensors) for tensors in moved]
+    return np.concatenate(rows), together[0], together[1]
