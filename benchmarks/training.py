@@ -34,7 +34,8 @@ from superbatch.files import expand_shards
 from superbatch.losses import contrastive_loss
 from superbatch.options import SelectionSettings
 from superbatch.training.assemble import SetFiles
-from superbatch.training.source import Source, SuperBatches, make_loader
+from superbatch.training.loader import make_loader
+from superbatch.training.source import Source, SuperBatches
 from superbatch.training.step import Batch, Towers
 
 CPU = torch.device("cpu")

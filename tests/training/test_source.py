@@ -16,7 +16,8 @@ from superbatch.errors import UserError
 from superbatch.models import ClipModel, Vocabulary, build_model
 from superbatch.options import ModelSettings
 from superbatch.training.assemble import compact
-from superbatch.training.source import CachedTokenIds, Source, SuperBatches, make_loader
+from superbatch.training.loader import make_loader
+from superbatch.training.source import CachedTokenIds, Source, SuperBatches
 
 CPU = torch.device("cpu")
 ROWS = 500

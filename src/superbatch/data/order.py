@@ -128,11 +128,15 @@ class Order:
         """
         assert step >= 0 and 0 <= part < parts <= self.batch_size, "steps and parts count from 0"
         epoch, within = divmod(step, self.steps_per_epoch)
-        first, last = (within * self.batch_size + self.batch_size * i // parts for i in (part, part + 1))
+        first, last = (within * self.batch_size + self.part_start(i, parts) for i in (part, part + 1))
         positions = np.arange(first, last, dtype=np.int64)
         if 0 < self.shuffle_window < self.num_rows:
             return self._windowed(positions, epoch)
         return permute(positions, self.num_rows, round_keys(self.seed, epoch))
+
+    def part_start(self, part: int, parts: int) -> int:
+        """Return the place inside a super-batch where a part begins."""
+        return self.batch_size * part // parts
 
     def _windowed(self, positions: np.ndarray, epoch: int) -> np.ndarray:
         """Permute windows, then rows inside each; the one short window comes last.

@@ -21,10 +21,11 @@ from superbatch.progress import progress
 from superbatch.selection import Selection
 from superbatch.training.flops import ForwardFlops, count_forward, step_flops
 from superbatch.training.job import Job, TrainResult
+from superbatch.training.loader import make_loader
 from superbatch.training.optimizer import learning_rate, make_optimizer, set_learning_rate
 from superbatch.training.plan import describe, seconds_per_flop, sentence
 from superbatch.training.records import Records
-from superbatch.training.source import SuperBatches, make_loader
+from superbatch.training.source import SuperBatches
 from superbatch.training.state import Totals, resume, save_state, take_state_from
 from superbatch.training.step import Batch, Towers, choose, score, train_step
 from superbatch.training.summary import commit, finish

@@ -8,21 +8,18 @@ Legend: N rows, B super-batch size, S image side, L tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from superbatch.data.order import Order
 from superbatch.data.tokens import Tokens
-from superbatch.errors import UserError
 from superbatch.models import Vocabulary
 
-PART_ROWS = 32  # the least that a worker is sent for
+Samples = tuple[np.ndarray, Tensor, Tensor]  # rows int64 (n,), pixels uint8 (n, 3, S, S), token ids int64 (n, L)
 
 
 class Pixels(Protocol):
@@ -122,76 +119,20 @@ class Concatenated:
         return images
 
 
-Samples = tuple[np.ndarray, Tensor, Tensor]  # rows int64 (n,), pixels uint8 (n, 3, S, S), token ids int64 (n, L)
+@dataclass(frozen=True)
+class SuperBatches:
+    """The super-batch of each step: a pure function of the step, so that any process may read any part of any of them.
 
-
-class SuperBatches(Dataset):  # type: ignore[type-arg]
-    """The super-batch of each step: a pure function of the step, so that any worker may read any part of any of them.
-
-    Args:
-        source: what to read.
+    Attributes:
+        source: what is read.
         order: which rows.
-        parts: how many workers share one super-batch; item (step, part) is one of them.
     """
 
-    def __init__(self, source: Source, order: Order, parts: int = 1) -> None:
-        self.source, self.order, self.parts = source, order, parts
-
-    def __getitem__(self, item: tuple[int, int]) -> Samples | UserError:
-        """Return a part; an error as a value, because torch makes text of those that cross from a worker."""
-        try:
-            return self.read(self.order.rows(item[0], item[1], self.parts))
-        except UserError as error:
-            return error
+    source: Source
+    order: Order
 
     def read(self, positions: np.ndarray) -> Samples:
         """Return rows int64 (n,), pixels uint8 (n, 3, S, S) and token ids (n, L) of any n positions of the order."""
         rows = self.source.manifest_rows(positions)
         pixels = torch.from_numpy(self.source.pixels.read(rows))
         return rows, pixels, self.source.token_ids_NL[torch.from_numpy(rows)]
-
-
-def _as_is(item: Any) -> Any:
-    """Keep row numbers as numpy: the default collation would make tensors of them."""
-    return item
-
-
-def make_loader(batches: SuperBatches, first: int, last: int, workers: int, device: torch.device) -> Iterator[Samples]:
-    """Iterate over the super-batches of steps first..last-1 in order, the next two read ahead by `workers` processes.
-
-    Workers share each super-batch, so that none is waited for alone and about three are in memory, however many workers there are.
-    On a GPU the parts go there from pinned memory and are joined there.
-
-    Raises:
-        UserError: an image that can't be read, named by shard and key.
-    """
-    if not workers:
-        for step in range(first, last):
-            yield _joined([batches.read(batches.order.rows(step))], device)
-        return
-    parts = max(1, min(workers, batches.order.batch_size // PART_ROWS))
-    loader = DataLoader(
-        SuperBatches(batches.source, batches.order, parts),
-        batch_size=None,
-        collate_fn=_as_is,
-        sampler=[(step, part) for step in range(first, last) for part in range(parts)],
-        num_workers=workers,
-        prefetch_factor=2,
-        pin_memory=device.type == "cuda",
-        # A private generator keeps the loader from drawing its base seed from the global random state, which a resumed run restores.
-        generator=torch.Generator().manual_seed(0),
-    )
-    items = iter(loader)
-    for _ in range(first, last):
-        yield _joined([next(items) for _ in range(parts)], device)
-
-
-def _joined(parts: list[Samples | UserError], device: torch.device) -> Samples:
-    """Put the parts of a super-batch together on the device."""
-    for part in parts:
-        if isinstance(part, UserError):
-            raise part
-    rows, pixels, ids = zip(*parts, strict=True)
-    moved = [[tensor.to(device, non_blocking=True) for tensor in tensors] for tensors in (pixels, ids)]
-    together = [tensors[0] if len(tensors) == 1 else torch.cat(tensors) for tensors in moved]
-    return np.concatenate(rows), together[0], together[1]
