@@ -18,15 +18,16 @@ WARM_UP = 3  # first steps that are not counted; nor is the last, which ends the
 
 @dataclass
 class Steps:
-    """Seconds of a trainer's steps, of these waiting for data, and seconds of processor time in its thread."""
+    """Seconds of a trainer's steps and of these waiting for data; processor seconds in its thread, of the steps and of reading data."""
 
     seconds: list[float] = field(default_factory=list)
     waiting: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
+    reading: list[float] = field(default_factory=list)
 
     def add(self, other: Steps) -> None:
         """Append another run's counted steps."""
-        for name in ("seconds", "waiting", "processor"):
+        for name in ("seconds", "waiting", "processor", "reading"):
             getattr(self, name).extend(getattr(other, name)[WARM_UP:-1])
 
 
@@ -71,6 +72,7 @@ class Timed:
                 if item is end:
                     return
                 self._steps.waiting.append(time.perf_counter() - start)
+                self._steps.reading.append(time.thread_time() - processor)
                 yield item
                 self._steps.seconds.append(time.perf_counter() - start)
                 self._steps.processor.append(time.thread_time() - processor)
