@@ -35,6 +35,7 @@ from superbatch.losses import contrastive_loss
 from superbatch.options import SelectionSettings
 from superbatch.training.assemble import SetFiles
 from superbatch.training.loader import make_loader
+from superbatch.training.optimizer import make_optimizer
 from superbatch.training.source import Source, SuperBatches
 from superbatch.training.step import Batch, Towers
 
@@ -132,6 +133,32 @@ def against_open_clip(case: Case, pool: Pool, repeats: int) -> dict[str, Steps]:
     return in_turns(contenders, repeats, step_by_step=case.workers == 0)
 
 
+def profile(case: Case, pool: Pool, folder: Path, compact: bool, fused: bool, repeats: int = 4) -> list[float]:
+    """Return processor milliseconds of the parts of a training step: forward with loss, backward, clipping, optimiser."""
+    job = our_job(case, pool.files, folder, compact=compact)
+    model, loss = job.clip.model.train(), contrastive_loss(case.loss)
+    towers, optimizer = Towers.of(job.clip, CPU, case.precision), make_optimizer(model, job.training.optimizer)
+    if not fused:
+        optimizer = torch.optim.AdamW(optimizer.param_groups, fused=False)
+        for group in optimizer.param_groups:
+            group["fused"] = False
+    batch = Batch(*SuperBatches(job.source, Order(0, job.source.num_rows, case.batch)).read(np.arange(case.batch)))
+    rounds = []
+    for _ in range(repeats + 1):
+        marks = [time.thread_time()]
+        value = loss(*towers.embed(batch), *towers.scale_and_bias())
+        marks.append(time.thread_time())
+        value.backward()
+        marks.append(time.thread_time())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        marks.append(time.thread_time())
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        marks.append(time.thread_time())
+        rounds.append(np.diff(marks) * 1e3)
+    return [float(part) for part in np.median(rounds[1:], axis=0)]
+
+
 def over_formula(uniform: list[float], jest: list[float]) -> float:
     """Return (JEST step / uniform step) over (3 + B/b) / 3, the formula of operations as executed."""
     share = 1 - SelectionSettings().filter_ratio
@@ -180,6 +207,7 @@ def show_trainers(options: argparse.Namespace, pool: Pool, folder: Path) -> dict
             processor = median(theirs.processor) / median(mine.processor)
             figures[f"train_vs_open_clip_processor.{case.name}{suffix}"] = round(processor, 3)
         figures[f"loss_difference.{case.name}"] = difference
+        figures[f"data_share.{case.name}"] = round(median(mine.waiting) / median(mine.seconds), 3)
         print(f"largest relative difference of the losses: {difference:.1e}\n", flush=True)
     return figures
 
@@ -196,6 +224,21 @@ def show_loader(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
         figures[f"loader_vs_decoder.{size}px_1_process"] = round(speed["loader, 1 process"] / alone, 3)
         figures[f"loader_vs_simplejpeg.{size}px"] = round(speed["loader"] / speed["simplejpeg alone"], 3)
     return figures
+
+
+def show_profile(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[str, float]:
+    """Print where a training step's time goes: as open_clip's trainer takes it, and with each change of ours."""
+    case = cases(options.quick)[0]
+    ways = {
+        "whole vocabulary, plain AdamW (open_clip's)": (False, False),
+        "whole vocabulary, fused AdamW": (False, True),
+        "compact vocabulary, fused AdamW (ours)": (True, True),
+    }
+    parts = {name: profile(case, pool, folder, *way) for name, way in ways.items()}
+    header = [f"{case.name}, processor ms", "forward", "backward", "clipping", "optimiser", "all"]
+    rows = [[name, *(f"{part:.1f}" for part in found), f"{sum(found):.1f}"] for name, found in parts.items()]
+    print(table(header, rows) + "\n", flush=True)
+    return {f"step_processor_ms.{name.split(' (')[0]}": round(sum(found), 1) for name, found in parts.items()}
 
 
 def show_jest(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
@@ -224,6 +267,7 @@ def main() -> None:
         parts: dict[str, Callable[[], dict[str, float]]] = {
             "loader": lambda: show_loader(options, pool),
             "trainers": lambda: show_trainers(options, pool, folder),
+            "profile": lambda: show_profile(options, pool, folder),
             "jest": lambda: show_jest(options, pool),
         }
         for part, run in parts.items():
@@ -234,7 +278,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     made = parser(__doc__.splitlines()[0])
-    made.add_argument("--only", choices=["loader", "trainers", "jest"])
+    made.add_argument("--only", choices=["loader", "trainers", "profile", "jest"])
     made.add_argument("--case", help="one case of the trainers, such as 64px_cpu")
     made.add_argument("--shards", help="a pattern of real shards instead of made-up pictures")
     made.add_argument("--repeats", type=int, default=0, help="runs of each contender")
