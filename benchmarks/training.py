@@ -216,7 +216,7 @@ def show_loader(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
     """Run, print and return the loader's part."""
     figures: dict[str, float] = {}
     for size in (64, 224):
-        speed = loader(pool, size, 256 if options.quick else 1_536, options.repeats)
+        speed = loader(pool, size, 128 if options.quick else 1_536, options.repeats)
         alone = speed["decoder alone"]
         rows = [[name, f"{value:.0f}", f"{value / alone:.2f}"] for name, value in speed.items()]
         print(table([f"{size} px, one core", "images/processor s", "over decoder"], rows) + "\n", flush=True)
@@ -262,7 +262,7 @@ def main() -> None:
     figures: dict[str, Any] = {}
     with TemporaryDirectory() as name:
         folder = Path(name)
-        distinct, samples = (48, 1_024) if options.quick else (384, 3_072)
+        distinct, samples = (32, 512) if options.quick else (384, 3_072)
         pool = Pool(folder, options.shards, distinct, samples, options.seed)
         parts: dict[str, Callable[[], dict[str, float]]] = {
             "loader": lambda: show_loader(options, pool),
@@ -283,7 +283,7 @@ def _options() -> argparse.Namespace:
     made.add_argument("--shards", help="a pattern of real shards instead of made-up pictures")
     made.add_argument("--repeats", type=int, default=0, help="runs of each contender")
     options = made.parse_args()
-    options.repeats = options.repeats or (2 if options.quick else 3)
+    options.repeats = options.repeats or (1 if options.quick else 3)
     return options
 
 
