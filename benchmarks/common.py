@@ -53,7 +53,15 @@ def commit() -> str:
     return _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def interleaved(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def processor_seconds() -> float:
+    """Processor time of this process and of its children that have ended: what other work on the machine disturbs least."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def interleaved(
+    contenders: dict[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each contender's `repeats` calls, in turns (each round from another start), after a warm-up call."""
     for call in contenders.values():
         call()
@@ -61,9 +69,9 @@ def interleaved(contenders: dict[str, Callable[[], object]], repeats: int) -> di
     names = list(contenders)
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
+            start = clock()
             contenders[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
 
 

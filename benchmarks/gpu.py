@@ -1,9 +1,9 @@
 """What a GPU does: a selection at the paper's size, and uniform and JEST steps of a ViT on synthetic images.
 
-    python benchmarks/gpu.py [--quick] [--json FILE] [--model ViT-B-32]
+    python benchmarks/gpu.py [--quick] [--json FILE] [--model ViT-B-16]
 
 Figures (DESIGN.md, "Numbers to hold"): selection_ms_<gpu>, selection_gib_<gpu> at B = 163,840, b = 32,768, d = 768, N = 16;
-jest_step_over_formula with bf16 steps. Without a GPU it runs tiny sizes on the CPU, to show that it works, and names no figure.
+jest_step_over_formula with bf16 steps; mfu_<model>_<gpu>, a uniform step's operations a second over what the largest matrix product reaches. Without a GPU it runs tiny sizes on the CPU, to show that it works, and names no figure.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from common import interleaved, median, parser, report, table
 from superbatch.models import build_model
 from superbatch.options import ModelSettings, SelectionSettings, TrainingSettings
 from superbatch.selection import PairEmbeddings, select_jointly
+from superbatch.training.flops import count_forward
 from superbatch.training.job import Reference
 from superbatch.training.optimizer import make_optimizer
 from superbatch.training.step import Batch, Towers, choose, score, train_step
@@ -36,12 +37,13 @@ class Sizes:
     dim: int
     batch: int
     repeats: int
+    matrix: int
 
 
 SIZES = {
-    "gpu": Sizes(163_840, 32_768, 768, 1_024, 10),
-    "quick": Sizes(16_384, 3_276, 256, 128, 3),
-    "cpu": Sizes(640, 128, 64, 16, 2),
+    "gpu": Sizes(163_840, 32_768, 768, 1_024, 10, 16_384),
+    "quick": Sizes(16_384, 3_276, 256, 128, 3, 8_192),
+    "cpu": Sizes(640, 128, 64, 16, 2, 512),
 }
 FILTER_RATIO = 0.8
 
@@ -95,8 +97,19 @@ class RandomReference:
         return made, made
 
 
+def matrix_peak(device: torch.device, side: int, repeats: int) -> float:
+    """Return operations a second of a product of two (side, side) matrices in bfloat16."""
+    left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = median(interleaved({"product": timed(lambda: left @ right, device)}, repeats)["product"])
+    return 2 * side**3 / seconds
+
+
 def steps(config: Path, sizes: Sizes, device: torch.device, seed: int) -> dict[str, float]:
-    """Time the parts of a uniform and of a JEST step; returns medians in milliseconds and the ratio to the formula."""
+    """Time the parts of a uniform and of a JEST step.
+
+    Returns:
+        Medians in milliseconds, the ratio of a JEST step to the formula, and a uniform step's share of the matrix peak (mfu).
+    """
     training = TrainingSettings(batch_size=sizes.batch)
     clip = build_model(ModelSettings(config=str(config)), loss="sigmoid", batch_size=sizes.batch, seed=seed)
     clip.model.to(device).train()
@@ -122,7 +135,9 @@ def steps(config: Path, sizes: Sizes, device: torch.device, seed: int) -> dict[s
     }
     found = {name: 1e3 * median(seconds) for name, seconds in interleaved(contenders, sizes.repeats).items()}
     formula = found["uniform step"] + found["forward of the super-batch"]  # F(3 + B/b) with both parts measured
-    return {**found, "jest_step_over_formula": found["JEST step"] / formula}
+    peak = matrix_peak(device, sizes.matrix, sizes.repeats)
+    achieved = 3 * count_forward(clip).total * sizes.batch / (found["uniform step"] / 1e3)
+    return {**found, "jest_step_over_formula": found["JEST step"] / formula, "mfu": achieved / peak}
 
 
 def model_config(name: str, device: torch.device, folder: Path) -> Path:
@@ -152,17 +167,20 @@ def main(options: argparse.Namespace) -> None:
         ]
     ]
     rows += [
-        [name, f"{value:.1f} ms" if "step_over" not in name else f"{value:.2f}", ""] for name, value in found.items()
+        [name, f"{value:.2f}" if name in ("jest_step_over_formula", "mfu") else f"{value:.1f} ms", ""]
+        for name, value in found.items()
     ]
     print(table(["what", device.type, "extra memory"], rows))
     figures = {}
     if device.type == "cuda" and not options.quick:
         gpu = torch.cuda.get_device_name().split()[-1].lower()
+        model = options.model.lower().replace("-", "_", 1).replace("-", "")  # ViT-B-16: vit_b16
         figures = {f"selection_ms_{gpu}": milliseconds, f"selection_gib_{gpu}": gib, **found}
+        figures[f"mfu_{model}_{gpu}"] = figures.pop("mfu")
     report("gpu", figures, options)
 
 
 if __name__ == "__main__":
     arguments = parser(__doc__.splitlines()[0])
-    arguments.add_argument("--model", default="ViT-B-32", help="an open_clip model name")
+    arguments.add_argument("--model", default="ViT-B-16", help="an open_clip model name")
     main(arguments.parse_args())

@@ -119,6 +119,31 @@ def test_rotation_turns_the_pixels() -> None:
     assert np.array_equal(turned, np.rot90(upright, -1))
 
 
+def segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+@pytest.mark.parametrize(
+    ("before", "turned"),
+    [
+        (b"", True),
+        (segment(0xE2, bytes(4_000)) + segment(0xFE, b"a comment"), True),
+        (segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"), True),
+        (segment(0xE2, bytes(60_000)) + segment(0xE2, bytes(60_000)), False),
+    ],
+)
+def test_rotation_is_found_behind_other_segments(before: bytes, turned: bool) -> None:
+    """EXIF beyond the first 64 KiB is not looked for."""
+    data = encode(BIG, "JPEG", exif=ROTATED)
+    assert decode(data[:2] + before + data[2:]).shape == ((64, 40, 3) if turned else (40, 64, 3))
+
+
+@pytest.mark.parametrize("at", [0, 2, 100])
+def test_a_head_cut_short_is_damage_not_a_crash(at: int) -> None:
+    with pytest.raises(DecodeError):
+        decode(b"\xff\xd8\xff" + encode(BIG, "JPEG", exif=ROTATED)[3:][:at])
+
+
 def test_small_views_cost_less() -> None:
     large = noise(2).resize((640, 480))
     small = decode(encode(large, "JPEG"), at_least=64)

@@ -92,3 +92,25 @@ def test_files_that_are_no_manifest(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), tmp_path / "manifest.parquet")
     with pytest.raises(UserError, match="manifest format None, this version reads 1"):
         read_manifest(tmp_path)
+
+
+def test_places_beside_the_manifest(uneven: Manifest) -> None:
+    """The mapped file and, where it is missing, the columns give the same; neither is taken for another manifest's."""
+    columns = pq.read_table(uneven.path, columns=["shard", "offset", "length"]).to_pylist()
+    names = list(uneven.shard_sizes)
+    places = uneven.places
+    assert [(names[p["shard"]], p["offset"], p["length"]) for p in places] == [tuple(row.values()) for row in columns]
+    assert isinstance(places, np.memmap)
+    (file,) = uneven.path.parent.glob("places-*.npy")
+    file.rename(file.with_name("places-other.npy"))
+    without = Manifest(uneven.path).places
+    file.with_name("places-other.npy").rename(file)
+    assert not isinstance(without, np.memmap) and np.array_equal(without, places)
+
+
+def test_places_of_an_earlier_manifest_go(tmp_path: Path, uneven: Manifest) -> None:
+    table = pq.read_table(uneven.path)
+    for rows in (table, table.slice(1)):
+        write_manifest(tmp_path / "manifest.parquet", rows, uneven.shard_sizes)
+        assert len(read_manifest(tmp_path).places) == rows.num_rows
+        assert len(list(tmp_path.glob("places-*.npy"))) == 1

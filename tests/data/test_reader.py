@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from shard_helpers import encode, noise, pairs, tar_bytes
 
@@ -36,7 +38,17 @@ def test_centre_square() -> None:
     assert (centre_square(wide, 4) == 200).all() and centre_square(wide, 2).shape == (2, 2, 3)
     assert (centre_square(wide.transpose(1, 0, 2), 4) == 200).all()
     same = np.asarray(noise())
-    assert centre_square(same, 8) is same
+    assert np.shares_memory(centre_square(same, 8), same)
+
+
+@given(height=st.integers(8, 40), width=st.integers(8, 40))
+@settings(deadline=None, max_examples=60)
+def test_a_square_of_the_right_size_is_cut_as_pillow_resizes_it(height: int, width: int) -> None:
+    """The short cut changes no pixel."""
+    image, side = noise(1, width, height), min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    pillows = image.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    assert np.array_equal(centre_square(np.asarray(image), side), np.asarray(pillows))
 
 
 def test_resizing_is_that_of_open_clip_within_rounding() -> None:

@@ -6,12 +6,13 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from shard_helpers import encode, noise, tar_bytes
 
 from superbatch.data import tokens as tokens_module
 from superbatch.data.ingest import ingest
-from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.data.manifest import Manifest, read_manifest, write_manifest
 from superbatch.data.tokens import Tokens, tokenize_captions
 from superbatch.errors import UserError
 
@@ -51,6 +52,7 @@ def test_by_row_and_by_caption(captioned: Manifest, tmp_path: Path, monkeypatch:
         "rows": 4,
         "captions": 6,
         "distinct_captions": 3,
+        "captioned_rows": 3,
     }
     assert facts == expected
     tokens = Tokens(tmp_path / "tokens", captioned.fingerprint)
@@ -67,6 +69,25 @@ def test_rows_without_captions(captioned: Manifest, tmp_path: Path) -> None:
     tokenize_captions(captioned, Letters(), 3, tmp_path / "tokens")
     with pytest.raises(UserError, match="row 3 has no caption"):
         Tokens(tmp_path / "tokens").of_rows(np.array([0, 3]))
+
+
+def test_a_set_that_lacks_captions_is_refused_before_it_is_read(captioned: Manifest, tmp_path: Path) -> None:
+    tokenize_captions(captioned, Letters(), 3, tmp_path / "tokens")
+    with pytest.raises(UserError, match="row 3 has no caption"):
+        Tokens(tmp_path / "tokens").require_captions()
+
+
+def test_distinct_ids_are_those_of_first_captions(captioned: Manifest, tmp_path: Path) -> None:
+    """Also in a cache that was written before they were kept."""
+    rows = pq.read_table(captioned.path).slice(0, 3)
+    write_manifest(tmp_path / "three/manifest.parquet", rows, captioned.shard_sizes)
+    tokenize_captions(read_manifest(tmp_path / "three"), Letters(), 3, tmp_path / "tokens")
+    tokens = Tokens(tmp_path / "tokens")
+    tokens.require_captions()
+    expected = np.unique(tokens.of_rows(np.arange(3)))
+    assert expected.tolist() == [0, 97, 98, 99] == tokens.distinct().tolist()
+    (tmp_path / "tokens/distinct.npy").unlink()
+    assert tokens.distinct().tolist() == expected.tolist()
 
 
 def test_open_clips_tokenizer(captioned: Manifest, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from PIL import Image, ImageOps
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit for what may be a decompression bomb
 EXIF_ORIENTATION = 0x0112
+EXIF_WITHIN = 65_536  # bytes of a file that may hold its EXIF
+APP1, START_OF_SCAN = 0xE1, 0xDA  # JPEG markers
 
 NOTES = {
     "mislabelled": "the content is another format than the name says; the content counts",
@@ -136,8 +138,20 @@ def _plain_jpeg(data: bytes, at_least: int) -> np.ndarray | None:
     return pixels
 
 
+def _has_exif(data: bytes) -> bool:
+    """Tell whether a JPEG has EXIF in its first 64 KiB, from segment to segment; a head out of order is searched whole."""
+    place, end = 2, min(len(data) - 1, EXIF_WITHIN - 8)
+    while place < end and data[place] == 0xFF:
+        if data[place + 1] == START_OF_SCAN:  # what follows are the pixels
+            return False
+        if data[place + 1] == APP1 and data[place + 4 : place + 9] == b"Exif\0":
+            return True
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return b"Exif\0" in data[:EXIF_WITHIN]
+
+
 def _orientation(data: bytes) -> int:
-    if b"Exif\0" not in data[:65_536]:
+    if not _has_exif(data):
         return 1
     try:
         return _exif_orientation(Image.open(io.BytesIO(data)))

@@ -1,7 +1,11 @@
 """The manifest: one row a sample, the row number is its identity; and the rejects beside it.
 
 Both are Parquet. The manifest's schema metadata carries a fingerprint of its content (keys, images, captions, labels;
-not where the shards lie) and the size of each shard, so that a shard that changed under it is noticed.
+not where the shards lie) and the size of each shard, so that a shard that changed under it is noticed. The places of the
+images (shard, offset, length) lie beside it once more as one memory-mapped array, so that a set of any size opens at
+once and a row costs one look-up.
+
+Legend: N rows.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from superbatch.files import atomic_path
 
 MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
 FORMAT_VERSION = 1
+PLACE = np.dtype([("offset", "<i8"), ("length", "<u4"), ("shard", "<i4")])  # 16 bytes a row; `shard` counts shard_sizes
 
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -83,6 +88,7 @@ class Manifest:
             )
         self.fingerprint: str = metadata["superbatch.fingerprint"]
         self.shard_sizes: dict[str, int] = json.loads(metadata["superbatch.shards"])
+        self._places_file: str | None = metadata.get("superbatch.places")
         self._columns: dict[str, pa.ChunkedArray] = {}
 
     def __reduce__(self) -> tuple[type[Manifest], tuple[Path, Path | None]]:
@@ -102,6 +108,16 @@ class Manifest:
             column = pq.read_table(self.path, columns=[name])[name].combine_chunks()
             self._columns[name] = pc.dictionary_encode(column) if name == "shard" else column
         return self._columns[name]
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where each row's image lies: PLACE (N,), memory-mapped; `shard` is a position in `shard_sizes`."""
+        path = self.path.parent / self._places_file if self._places_file else None
+        if path is not None and path.is_file():
+            mapped: np.ndarray = np.load(path, mmap_mode="r")
+            return mapped
+        table = pq.read_table(self.path, columns=["shard", "offset", "length"], read_dictionary=["shard"])
+        return image_places(table, self.shard_sizes)
 
     def frame(self, columns: list[str] | None = None) -> Any:
         """Return a pandas frame of some columns, all by default."""
@@ -165,13 +181,41 @@ def content_fingerprint(table: pa.Table) -> str:
     return digest.hexdigest()[:16]
 
 
+def image_places(table: pa.Table, shard_sizes: dict[str, int]) -> np.ndarray:
+    """Return shard, offset and length of each row's image as PLACE (N,)."""
+    number = {name: i for i, name in enumerate(shard_sizes)}
+    places = np.empty(table.num_rows, PLACE)
+    places["offset"], places["length"] = table["offset"].to_numpy(), table["length"].to_numpy()
+    end = 0
+    for names in pc.dictionary_encode(table["shard"]).chunks:
+        numbers = np.array([number[name] for name in names.dictionary.to_pylist()], np.int32)
+        start, end = end, end + len(names)
+        places["shard"][start:end] = numbers[names.indices.to_numpy()]
+    return places
+
+
+def _write_places(folder: Path, places: np.ndarray) -> str:
+    """Write places beside the manifest and return the file's name, which its content decides.
+
+    The manifest names the file, so places of an earlier manifest are never taken for those of this one.
+    """
+    name = f"places-{hashlib.sha256(places.tobytes()).hexdigest()[:16]}.npy"
+    with atomic_path(folder / name) as temporary, open(temporary, "wb") as stream:
+        np.save(stream, places)
+    for old in folder.glob("places-*.npy"):
+        if old.name != name:
+            old.unlink()
+    return name
+
+
 def write_manifest(path: Path, table: pa.Table, shard_sizes: dict[str, int]) -> str:
-    """Write a manifest table with its metadata, atomically, and return its fingerprint."""
+    """Write a manifest table with its metadata and, beside it, the places of its images; return its fingerprint."""
     mark = content_fingerprint(table)
     metadata = {
         "superbatch.format": str(FORMAT_VERSION),
         "superbatch.fingerprint": mark,
         "superbatch.shards": json.dumps(shard_sizes),
+        "superbatch.places": _write_places(Path(path).parent, image_places(table, shard_sizes)),
     }
     with atomic_path(path) as temporary:
         pq.write_table(table.cast(MANIFEST_SCHEMA).replace_schema_metadata(metadata), temporary, compression="zstd")

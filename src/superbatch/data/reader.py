@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 from joblib import Parallel, delayed
 from PIL import Image
 
@@ -41,10 +40,10 @@ class Pixels(Protocol):
 def centre_square(image_HW3: np.ndarray, size: int) -> np.ndarray:
     """Cut the centre square out of an image, uint8 (height, width, 3), and resize it to (size, size, 3)."""
     height, width = image_HW3.shape[:2]
-    if height == width == size:
-        return image_HW3
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
+    if side == size and left.is_integer() and top.is_integer():  # nothing to resample: the same pixels, sooner
+        return image_HW3[int(top) : int(top) + side, int(left) : int(left) + side]
     square = Image.fromarray(image_HW3).resize(
         (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
     )
@@ -104,10 +103,8 @@ class ImageReader:
 
     def __init__(self, manifest: Manifest, image_size: int) -> None:
         self.manifest, self.image_size = manifest, image_size
-        shards: pa.DictionaryArray = manifest.column("shard")
-        self._names: list[str] = shards.dictionary.to_pylist()
-        self._shard = shards.indices.to_numpy()
-        self._offset, self._length = (manifest.column(name).to_numpy() for name in ("offset", "length"))
+        self._names = list(manifest.shard_sizes)
+        self._places = manifest.places
         self._files = ShardFiles(manifest)
 
     def __reduce__(self) -> tuple[type[ImageReader], tuple[Manifest, int]]:
@@ -123,21 +120,22 @@ class ImageReader:
             UserError: an image that can't be read or decoded, named by shard and key.
         """
         size = self.image_size
-        images = np.empty((len(rows), size, size, 3), np.uint8)
+        images = np.empty((len(rows), 3, size, size), np.uint8)
         for i, row in enumerate(np.asarray(rows).tolist()):
-            images[i] = self._view(row)
-        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+            images[i] = self._view(row).transpose(2, 0, 1)
+        return images
 
     def read_bytes(self, row: int) -> bytes:
         """Return an image's file as it is in its shard."""
-        return self._files.read(self._names[self._shard[row]], int(self._offset[row]), int(self._length[row]))
+        offset, length, shard = self._places[row].item()
+        return self._files.read(self._names[shard], offset, length)
 
     def _view(self, row: int) -> np.ndarray:
         try:
             # What ingestion let in is within its own pixel limit, so none is needed here.
             return centre_square(decode(self.read_bytes(row), self.image_size, max_pixels=1 << 62), self.image_size)
         except (DecodeError, OSError) as error:
-            shard = self.manifest.shard_path(self._names[self._shard[row]])
+            shard = self.manifest.shard_path(self._names[self._places[row]["shard"]])
             where = f"{shard}, key {self.manifest.column('key')[row].as_py()}"
             detail = error.detail if isinstance(error, DecodeError) else str(error)
             raise UserError(

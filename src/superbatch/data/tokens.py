@@ -17,6 +17,7 @@ from superbatch.errors import UserError
 from superbatch.files import atomic_directory, read_json, write_json
 
 CHUNK = 8_192  # captions a call of the tokenizer
+ROWS_PER_SCAN = 65_536
 
 
 def tokenize_captions(
@@ -28,7 +29,8 @@ def tokenize_captions(
         manifest: the set.
         tokenizer: takes a list of strings and returns integers of shape (n, L), as open_clip's tokenizers do.
         context_length: L.
-        out: a directory; `tokens.npy` int32 (C, L), `offsets.npy` int64 (N + 1,) and `tokens.json` are written to it.
+        out: a directory; `tokens.npy` int32 (C, L), `offsets.npy` int64 (N + 1,), `distinct.npy` (the ids that occur in
+            first captions) and `tokens.json` are written to it.
         name: what to call the tokenizer in `tokens.json`.
 
     Returns:
@@ -44,6 +46,7 @@ def tokenize_captions(
         [np.empty((0, context_length), np.int32)]
         + [_ids(tokenizer, distinct[i : i + CHUNK], context_length) for i in range(0, len(distinct), CHUNK)]
     )
+    captioned = np.diff(offsets) > 0
     facts = {
         "manifest": manifest.fingerprint,
         "tokenizer": name,
@@ -51,6 +54,7 @@ def tokenize_captions(
         "rows": manifest.num_rows,
         "captions": len(captions),
         "distinct_captions": len(distinct),
+        "captioned_rows": int(captioned.sum()),
     }
     with atomic_directory(Path(out)) as folder:
         ids_CL = (
@@ -64,6 +68,7 @@ def tokenize_captions(
             np.take(ids_DL, index, axis=0, out=ids_CL)
             ids_CL.flush()
         np.save(folder / "offsets.npy", offsets)
+        np.save(folder / "distinct.npy", np.unique(ids_DL[np.unique(index[offsets[:-1][captioned]])]))
         write_json(folder / "tokens.json", facts)
     return facts
 
@@ -126,6 +131,27 @@ class Tokens:
             )
         ids: np.ndarray = self.ids_CL[first].astype(np.int64)
         return ids
+
+    def require_captions(self) -> None:
+        """Check that every row has a caption.
+
+        Raises:
+            UserError: a row without one.
+        """
+        if self.facts.get("captioned_rows") == len(self):
+            return
+        for start in range(0, len(self), ROWS_PER_SCAN):
+            self.of_rows(np.arange(start, min(start + ROWS_PER_SCAN, len(self))))
+
+    def distinct(self) -> np.ndarray:
+        """Return the ids that occur in the rows' first captions, ascending."""
+        path = self.directory / "distinct.npy"
+        if path.is_file():
+            stored: np.ndarray = np.load(path)
+            return stored
+        starts = range(0, len(self), ROWS_PER_SCAN)  # written by an earlier version: look through all of them
+        parts = [np.unique(self.of_rows(np.arange(i, min(i + ROWS_PER_SCAN, len(self))))) for i in starts]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
 
     def captions_of_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the token ids of all captions of some rows, and whose they are.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.manifest import Manifest, read_manifest
@@ -39,7 +39,7 @@ from superbatch.stages import Staged, build_once
 from superbatch.training.calibrate import calibrate
 from superbatch.training.embed import View, open_pixels, open_tokens
 from superbatch.training.job import STATE_FORMAT, Job, Reference
-from superbatch.training.source import Concatenated, Source
+from superbatch.training.source import CachedTokenIds, Concatenated, Source
 from superbatch.training.summary import import_summary
 
 log = logging.getLogger(__name__)
@@ -86,18 +86,21 @@ def open_sources(clip: ClipModel, sets: list[SetFiles], scratch: Path) -> Source
     view = View.of(clip)
     pixels = [open_pixels(view, m, files.features) for m, files in zip(manifests, sets, strict=True)]
     tokens = [open_tokens(clip, m, files.features, scratch) for m, files in zip(manifests, sets, strict=True)]
-    ids = torch.cat([torch.from_numpy(t.of_rows(np.arange(len(t)))) for t in tokens])
+    for cache in tokens:
+        cache.require_captions()
     joined = pixels[0] if len(pixels) == 1 else Concatenated(pixels, [len(m) for m in manifests])
-    return Sources(Source(joined, ids), [m.fingerprint for m in manifests], manifests)
+    return Sources(Source(joined, CachedTokenIds(tuple(tokens))), [m.fingerprint for m in manifests], manifests)
 
 
 def compact(clip: ClipModel, source: Source, wanted: bool) -> tuple[Source, Vocabulary | None]:
     """Shrink model and token ids to the vocabulary in use, where wanted and where the text tower is open_clip's own."""
     if not wanted or not hasattr(clip.model, "token_embedding"):
         return source, None
-    vocabulary = Vocabulary.of(clip.model, source.token_ids_NL.numpy())
+    ids = source.token_ids_NL
+    vocabulary = Vocabulary.of(clip.model, ids.numpy() if isinstance(ids, Tensor) else ids.distinct())
     vocabulary.shrink(clip.model)
-    return replace(source, token_ids_NL=vocabulary.to_compact(source.token_ids_NL)), vocabulary
+    shrunk = vocabulary.to_compact(ids) if isinstance(ids, Tensor) else replace(ids, vocabulary=vocabulary)
+    return replace(source, token_ids_NL=shrunk), vocabulary
 
 
 def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:

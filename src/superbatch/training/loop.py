@@ -24,11 +24,12 @@ from superbatch.training.bad_rows import save_bad_rows
 from superbatch.training.best import keep_best
 from superbatch.training.flops import ForwardFlops, count_forward, step_flops
 from superbatch.training.job import Job, TrainResult
+from superbatch.training.loader import make_loader
 from superbatch.training.optimizer import learning_rate, make_optimizer, set_learning_rate
 from superbatch.training.plan import describe, seconds_per_flop, sentence
 from superbatch.training.records import Records
 from superbatch.training.signals import Stop, noting_signals
-from superbatch.training.source import SuperBatches, make_loader
+from superbatch.training.source import SuperBatches
 from superbatch.training.state import RECORDS, Totals, last_step, resume, save_state, take_state_from
 from superbatch.training.step import Batch, Measured, Towers, choose, score, train_step
 from superbatch.training.summary import commit, finish
@@ -94,7 +95,7 @@ def _take_steps(run: Run, order: Order, first: int, stop: Stop) -> None:
     """Train from step `first` to the end, or to the step in which somebody asked to stop."""
     job, settings, live = run.job, run.job.training, LiveLine()
     source = SuperBatches(job.source, order)
-    loader = make_loader(source, first, settings.steps, settings.workers, run.device.type == "cuda")
+    loader = make_loader(source, first, settings.steps, settings.workers, run.device)
     with progress(total=settings.steps, description=job.name, unit="step") as bar:
         bar.update(first)
         run.clock.lap("start")

@@ -55,11 +55,11 @@ def describe(job: Job, order: Order, forward: ForwardFlops, rate: float) -> dict
 
 
 def _memory_bytes(job: Job, parameters: int) -> int:
-    """Weights, gradients and two moments; a super-batch as bytes and, a slice at a time, as floats; all token ids; embeddings."""
+    """Weights, gradients and two moments; a super-batch as bytes and, a slice at a time, as floats; embeddings."""
     pixels = 3 * job.clip.image_size**2
     width = int(job.clip.config["model_cfg"]["embed_dim"])
     super_batch = job.super_batch_size * (pixels + 4 * 4 * width) + 4 * pixels * job.training.score_batch
-    return 16 * parameters + super_batch + 8 * job.source.token_ids_NL.numel()
+    return 16 * parameters + super_batch
 
 
 def sentence(job: Job, plan: dict[str, float | int | str]) -> str:

@@ -1,16 +1,25 @@
-"""What a learner draws from: pixels, token ids and reference embeddings of numbered rows."""
+"""What a learner draws from: pixels, token ids and reference embeddings of numbered rows.
+
+Nothing here holds an array of all rows: images, token ids and embeddings are read by row from mapped files, so that
+start-up and memory do not grow with the pool.
+
+Legend: N rows, B super-batch size, S image side, L tokens.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from superbatch.data.order import Order
+from superbatch.data.tokens import Tokens
+from superbatch.models import Vocabulary
+
+Samples = tuple[np.ndarray, Tensor, Tensor]  # rows int64 (n,), pixels uint8 (n, 3, S, S), token ids int64 (n, L)
 
 
 class Pixels(Protocol):
@@ -29,18 +38,55 @@ class ReferenceEmbeddings(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class CachedTokenIds:
+    """Token ids of each row's first caption, out of the sets' caches, turned into compact ids where there are such.
+
+    Attributes:
+        sets: the caches; rows of the second follow those of the first.
+        vocabulary: where the model trains on compact ids.
+    """
+
+    sets: tuple[Tokens, ...]
+    vocabulary: Vocabulary | None = None
+
+    def __len__(self) -> int:
+        """Rows, N."""
+        return sum(len(tokens) for tokens in self.sets)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Return the ids of some rows, int64 (n, L)."""
+        ids = torch.from_numpy(self._original(rows.numpy()))
+        return ids if self.vocabulary is None else self.vocabulary.to_compact(ids)
+
+    def distinct(self) -> np.ndarray:
+        """Return the original ids that occur, ascending."""
+        return np.unique(np.concatenate([tokens.distinct() for tokens in self.sets]))
+
+    def _original(self, rows: np.ndarray) -> np.ndarray:
+        if len(self.sets) == 1:
+            return self.sets[0].of_rows(rows)
+        starts = np.cumsum([0, *(len(tokens) for tokens in self.sets)])
+        which = np.searchsorted(starts, rows, side="right") - 1
+        ids_nL = np.empty((len(rows), self.sets[0].context_length), np.int64)
+        for part, tokens in enumerate(self.sets):
+            mask = which == part
+            ids_nL[mask] = tokens.of_rows(rows[mask] - starts[part])
+        return ids_nL
+
+
 @dataclass
 class Source:
     """One set, or the part of it that a run uses.
 
     Attributes:
         pixels: images by row.
-        token_ids_NL: token ids of each row's first caption (compact ids where the run trains a compact vocabulary).
+        token_ids_NL: token ids of each row's first caption (compact ids where the run trains a compact vocabulary), int64.
         rows: the rows in use, ascending; None for all.
     """
 
     pixels: Pixels
-    token_ids_NL: Tensor
+    token_ids_NL: Tensor | CachedTokenIds
     rows: np.ndarray | None = None
 
     @property
@@ -73,40 +119,20 @@ class Concatenated:
         return images
 
 
-class SuperBatches(Dataset):  # type: ignore[type-arg]
-    """The super-batch of each step: a pure function of the step, so that any worker may read any of them."""
+@dataclass(frozen=True)
+class SuperBatches:
+    """The super-batch of each step: a pure function of the step, so that any process may read any part of any of them.
 
-    def __init__(self, source: Source, order: Order) -> None:
-        self.source, self.order = source, order
+    Attributes:
+        source: what is read.
+        order: which rows.
+    """
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, Tensor, Tensor]:
-        """Return rows int64 (B,), pixels uint8 (B, 3, S, S) and token ids (B, L) of a step."""
-        return self.read(self.order.rows(step))
+    source: Source
+    order: Order
 
-    def read(self, positions: np.ndarray) -> tuple[np.ndarray, Tensor, Tensor]:
-        """Return the same for any n positions of the order."""
+    def read(self, positions: np.ndarray) -> Samples:
+        """Return rows int64 (n,), pixels uint8 (n, 3, S, S) and token ids (n, L) of any n positions of the order."""
         rows = self.source.manifest_rows(positions)
         pixels = torch.from_numpy(self.source.pixels.read(rows))
         return rows, pixels, self.source.token_ids_NL[torch.from_numpy(rows)]
-
-
-def _as_is(item: Any) -> Any:
-    """Keep row numbers as numpy: the default collation would make tensors of them."""
-    return item
-
-
-def make_loader(batches: SuperBatches, first: int, last: int, workers: int, pin: bool) -> DataLoader:  # type: ignore[type-arg]
-    """Iterate over the super-batches of steps first..last-1 in order, read ahead by `workers` processes.
-
-    The private generator keeps the loader from drawing its base seed from the global random state, which a resumed run restores.
-    """
-    return DataLoader(
-        batches,
-        batch_size=None,
-        collate_fn=_as_is,
-        sampler=range(first, last),
-        num_workers=workers,
-        prefetch_factor=2 if workers else None,
-        pin_memory=pin,
-        generator=torch.Generator().manual_seed(0),
-    )

@@ -1,0 +1,291 @@
+"""The training engine: the loader against the decoder alone, uniform training against open_clip's trainer, a JEST step against its formula.
+
+    python benchmarks/training.py [--quick] [--json FILE] [--threads N] [--only PART] [--shards "POOL/{00000..00003}.tar"]
+
+Figures (DESIGN.md, "Numbers to hold"): loader_vs_decoder.<size>px, train_vs_open_clip.<size>px_<device>, jest_step_over_formula.
+Pictures are made up (photos.py) unless --shards names real ones. Contenders take turns, a step each; where there are loader
+processes, a run each. A GPU adds ViT-B/32 and ViT-B/16 in bf16; it was never run on one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import simplejpeg
+import torch
+from common import interleaved, median, parser, processor_seconds, report, table
+from photos import write_shards
+from PIL import Image
+from trainers import Case, open_clips, our_job, ours, vit, write_config
+from turns import Steps, in_turns
+
+from superbatch.data.ingest import ingest
+from superbatch.data.order import Order
+from superbatch.data.reader import ImageReader
+from superbatch.files import expand_shards
+from superbatch.losses import contrastive_loss
+from superbatch.options import SelectionSettings
+from superbatch.training.assemble import SetFiles
+from superbatch.training.loader import make_loader
+from superbatch.training.optimizer import make_optimizer
+from superbatch.training.source import Source, SuperBatches
+from superbatch.training.step import Batch, Towers
+
+CPU = torch.device("cpu")
+
+
+class Pool:
+    """The shards of a benchmark, ingested."""
+
+    def __init__(self, folder: Path, shards: str | None, distinct: int, samples: int, seed: int) -> None:
+        self.paths = expand_shards(shards) if shards else write_shards(folder / "shards", distinct, samples, seed)
+        ingest(self.paths, folder / "set")
+        self.files = SetFiles(folder / "set")
+        self.shards = "::".join(str(path) for path in self.paths)  # as webdataset writes a list
+
+
+def decode_alone(files: list[bytes], size: int) -> None:
+    """Decode and resize with simplejpeg and Pillow, bytes in memory, nothing kept: what the decoder alone does."""
+    for data in files:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size)
+        height, width = pixels.shape[:2]
+        side = min(height, width)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def library_alone(files: list[bytes], size: int) -> None:
+    """Decode with simplejpeg and do nothing else: no square is cut, nothing resized."""
+    for data in files:
+        simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size)
+
+
+def load(source: Source, batch: int, steps: int, workers: int) -> None:
+    """Iterate over super-batches and drop them."""
+    order = Order(0, source.num_rows, batch)
+    for _ in make_loader(SuperBatches(source, order), 0, steps, workers, CPU):
+        pass
+
+
+def loader(pool: Pool, size: int, samples: int, repeats: int) -> dict[str, float]:
+    """Images a second of processor time, of decoder and loader on one core; a loader process starts and ends within its time."""
+    reader = ImageReader(pool.files.manifest(), size)
+    batch = min(256, samples)
+    samples -= samples % batch
+    rows = np.arange(samples) % len(reader)
+    files = [reader.read_bytes(row) for row in rows.tolist()]
+    source = Source(reader, torch.zeros(len(reader), 16, dtype=torch.int64))
+    contenders: dict[str, Callable[[], object]] = {
+        "simplejpeg alone": lambda: library_alone(files, size),
+        "decoder alone": lambda: decode_alone(files, size),
+        "loader": lambda: load(source, batch, samples // batch, 0),
+        "loader, 1 process": lambda: load(source, batch, samples // batch, 1),
+    }
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})  # all of them on one and the same core
+    try:
+        seconds = interleaved(contenders, repeats, processor_seconds)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    return {name: samples / median(times) for name, times in seconds.items()}
+
+
+def parity(case: Case, pool: Pool, folder: Path) -> float:
+    """Return the largest relative difference of our loss and open_clip's: same weights, same images, both losses."""
+    import open_clip
+    from open_clip.loss import SigLipLoss
+
+    worst = 0.0
+    for loss, theirs in (("softmax", open_clip.ClipLoss()), ("sigmoid", SigLipLoss())):
+        job = our_job(Case(case.name, case.config, case.batch, 1, loss=loss), pool.files, folder, compact=False)
+        rows, pixels, ids = SuperBatches(job.source, Order(0, job.source.num_rows, case.batch)).read(
+            np.arange(case.batch)
+        )
+        start = {"init_logit_bias": -10.0} if loss == "sigmoid" else {}
+        model = open_clip.create_model(f"local-dir:{write_config(case, folder / 'theirs')}", **start)
+        model.load_state_dict(job.clip.model.state_dict())
+        mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in job.clip.mean_std)
+        with torch.no_grad():
+            image, text, *others = model((pixels / 255 - mean) / std, ids)
+            expected = float(theirs(image, text, *others))
+            towers = Towers.of(job.clip, CPU, "fp32")
+            found = float(contrastive_loss(loss)(*towers.embed(Batch(rows, pixels, ids)), *towers.scale_and_bias()))
+        worst = max(worst, abs(found - expected) / abs(expected))
+    return worst
+
+
+def against_open_clip(case: Case, pool: Pool, repeats: int) -> dict[str, Steps]:
+    """Steps of both trainers, ours with the whole vocabulary, as theirs, and with the compact one."""
+    contenders = {
+        "open_clip": partial(open_clips, case, pool.shards),
+        "superbatch, whole vocabulary": partial(ours, case, pool.files, compact=False),
+        "superbatch": partial(ours, case, pool.files),
+    }
+    return in_turns(contenders, repeats, step_by_step=case.workers == 0)
+
+
+def profile(case: Case, pool: Pool, folder: Path, compact: bool, fused: bool, repeats: int = 4) -> list[float]:
+    """Return processor milliseconds of the parts of a training step: forward with loss, backward, clipping, optimiser."""
+    job = our_job(case, pool.files, folder, compact=compact)
+    model, loss = job.clip.model.train(), contrastive_loss(case.loss)
+    towers, optimizer = Towers.of(job.clip, CPU, case.precision), make_optimizer(model, job.training.optimizer)
+    if not fused:
+        optimizer = torch.optim.AdamW(optimizer.param_groups, fused=False)
+        for group in optimizer.param_groups:
+            group["fused"] = False
+    batch = Batch(*SuperBatches(job.source, Order(0, job.source.num_rows, case.batch)).read(np.arange(case.batch)))
+    rounds = []
+    for _ in range(repeats + 1):
+        marks = [time.thread_time()]
+        value = loss(*towers.embed(batch), *towers.scale_and_bias())
+        marks.append(time.thread_time())
+        value.backward()
+        marks.append(time.thread_time())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        marks.append(time.thread_time())
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        marks.append(time.thread_time())
+        rounds.append(np.diff(marks) * 1e3)
+    return [float(part) for part in np.median(rounds[1:], axis=0)]
+
+
+def over_formula(uniform: list[float], jest: list[float]) -> float:
+    """Return (JEST step / uniform step) over (3 + B/b) / 3, the formula of operations as executed."""
+    share = 1 - SelectionSettings().filter_ratio
+    return median(jest) / median(uniform) / ((3 + 1 / share) / 3)
+
+
+def cases(quick: bool) -> list[Case]:
+    """Return what is trained: on a CPU always, on a GPU where there is one."""
+    if quick:
+        return [Case("64px_cpu", vit(64, 16, 64, 2, 16), 16, 8)]
+    found = [
+        Case("64px_cpu", vit(64, 8, 128, 4, 16), 64, 14),
+        Case("224px_cpu", vit(224, 16, 192, 4, 32), 16, 14),
+    ]
+    if torch.cuda.is_available():
+        import open_clip
+
+        for name in ("ViT-B-32", "ViT-B-16"):
+            config = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": {}}
+            small = f"{name.lower().replace('-', '')}_gpu"
+            found.append(Case(small, config, 512, 40, "amp_bf16", "cuda", max(1, (os.cpu_count() or 2) - 2)))
+    return found
+
+
+def rate(steps: Steps, batch: int) -> list[str]:
+    """Say a contender's steps in a row of the table."""
+    seconds, waiting, processor = (median(getattr(steps, name)) for name in ("seconds", "waiting", "processor"))
+    return [f"{1e3 * seconds:.0f}", f"{1e3 * waiting:.0f}", f"{1e3 * processor:.0f}", f"{batch / seconds:.1f}"]
+
+
+def show_trainers(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[str, float]:
+    """Run, print and return the comparison with open_clip."""
+    figures: dict[str, float] = {}
+    for case in cases(options.quick):
+        if options.case and options.case != case.name:
+            continue
+        difference = parity(case, pool, folder)
+        found = against_open_clip(case, pool, options.repeats)
+        header = [f"{case.name}, batch {case.batch}", "step ms", "of it data", "processor ms", "samples/s"]
+        print(table(header, [[name, *rate(steps, case.batch)] for name, steps in found.items()]), flush=True)
+        theirs = found["open_clip"]
+        for name, suffix in (("superbatch, whole vocabulary", "_whole_vocabulary"), ("superbatch", "")):
+            mine = found[name]
+            ratio = median(theirs.seconds) / median(mine.seconds)
+            figures[f"train_vs_open_clip.{case.name}{suffix}"] = round(ratio, 3)
+            processor = median(theirs.processor) / median(mine.processor)
+            figures[f"train_vs_open_clip_processor.{case.name}{suffix}"] = round(processor, 3)
+        figures[f"loss_difference.{case.name}"] = difference
+        figures[f"data_share.{case.name}"] = round(median(mine.waiting) / median(mine.seconds), 3)
+        print(f"largest relative difference of the losses: {difference:.1e}\n", flush=True)
+    return figures
+
+
+def show_loader(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
+    """Run, print and return the loader's part."""
+    figures: dict[str, float] = {}
+    for size in (64, 224):
+        speed = loader(pool, size, 128 if options.quick else 1_536, options.repeats)
+        alone = speed["decoder alone"]
+        rows = [[name, f"{value:.0f}", f"{value / alone:.2f}"] for name, value in speed.items()]
+        print(table([f"{size} px, one core", "images/processor s", "over decoder"], rows) + "\n", flush=True)
+        figures[f"loader_vs_decoder.{size}px"] = round(speed["loader"] / alone, 3)
+        figures[f"loader_vs_decoder.{size}px_1_process"] = round(speed["loader, 1 process"] / alone, 3)
+        figures[f"loader_vs_simplejpeg.{size}px"] = round(speed["loader"] / speed["simplejpeg alone"], 3)
+    return figures
+
+
+def show_profile(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[str, float]:
+    """Print where a training step's time goes: as open_clip's trainer takes it, and with each change of ours."""
+    case = cases(options.quick)[0]
+    ways = {
+        "whole vocabulary, plain AdamW (open_clip's)": (False, False),
+        "whole vocabulary, fused AdamW": (False, True),
+        "compact vocabulary, fused AdamW (ours)": (True, True),
+    }
+    parts = {name: profile(case, pool, folder, *way) for name, way in ways.items()}
+    header = [f"{case.name}, processor ms", "forward", "backward", "clipping", "optimiser", "all"]
+    rows = [[name, *(f"{part:.1f}" for part in found), f"{sum(found):.1f}"] for name, found in parts.items()]
+    print(table(header, rows) + "\n", flush=True)
+    return {f"step_processor_ms.{name.split(' (')[0]}": round(sum(found), 1) for name, found in parts.items()}
+
+
+def show_jest(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
+    """Run, print and return the JEST step's part; reading is left out of both steps."""
+    case = cases(options.quick)[-1 if torch.cuda.is_available() else 0]
+    contenders = {method: partial(ours, case, pool.files, method=method) for method in ("uniform", "joint")}
+    steps = in_turns(contenders, options.repeats, step_by_step=case.workers == 0)
+    header = [f"{case.name}, b = {case.batch}", "step ms", "of it data", "processor ms", "samples/s"]
+    print(table(header, [[name, *rate(found, case.batch)] for name, found in steps.items()]))
+    wall = over_formula(*(np.subtract(found.seconds, found.waiting).tolist() for found in steps.values()))
+    processor = over_formula(*(np.subtract(found.processor, found.reading).tolist() for found in steps.values()))
+    print(f"JEST step over the formula: {wall:.2f}, by processor time {processor:.2f}\n", flush=True)
+    return {"jest_step_over_formula": round(wall, 3), "jest_step_over_formula_processor": round(processor, 3)}
+
+
+def main() -> None:
+    """Run the parts, print their tables and the closing line."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    started = time.perf_counter()
+    figures: dict[str, Any] = {}
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        distinct, samples = (32, 512) if options.quick else (384, 3_072)
+        pool = Pool(folder, options.shards, distinct, samples, options.seed)
+        parts: dict[str, Callable[[], dict[str, float]]] = {
+            "loader": lambda: show_loader(options, pool),
+            "trainers": lambda: show_trainers(options, pool, folder),
+            "profile": lambda: show_profile(options, pool, folder),
+            "jest": lambda: show_jest(options, pool),
+        }
+        for part, run in parts.items():
+            if options.only in (None, part):
+                figures |= run()
+    report("training", {**figures, "seconds": round(time.perf_counter() - started, 1)}, options)
+
+
+def _options() -> argparse.Namespace:
+    made = parser(__doc__.splitlines()[0])
+    made.add_argument("--only", choices=["loader", "trainers", "profile", "jest"])
+    made.add_argument("--case", help="one case of the trainers, such as 64px_cpu")
+    made.add_argument("--shards", help="a pattern of real shards instead of made-up pictures")
+    made.add_argument("--repeats", type=int, default=0, help="runs of each contender")
+    options = made.parse_args()
+    options.repeats = options.repeats or (1 if options.quick else 3)
+    return options
+
+
+if __name__ == "__main__":
+    main()
