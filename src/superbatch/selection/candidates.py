@@ -1,4 +1,6 @@
-"""Which samples are still to be had, and where they lie: candidates in front, so that the chosen cost no more work."""
+"""Which samples are still to be had, and where they lie: candidates in front of their tile, so that the chosen cost no
+more work.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +9,53 @@ from torch import Tensor
 
 
 class Candidates:
-    """B places of which the first `live` hold candidates; no host synchronisation in any of it.
+    """Samples on a fixed grid of tiles; in each tile the first `live` places hold candidates.
 
-    A *slot* is a sample's number in order of row and never changes; a *place* is where it lies now.
+    A *slot* is a sample's number in order of row and never changes; a *place* is where it lies now, in the tile of its
+    slot for good: so a tile looks the same whoever holds it. On a GPU nothing moves, as how many are left would have to
+    be waited for.
     """
 
-    def __init__(self, count: int, device: torch.device) -> None:
-        self.live = count
+    def __init__(self, count: int, tile: int, device: torch.device) -> None:
+        self.count, self.tile, self.moves = count, max(1, min(tile, count)), device.type != "cuda"
+        self.live = [min(self.tile, count - start) for start in range(0, count, self.tile)]
         self.place_B = torch.arange(count, device=device)  # by slot
         self.slot_B = torch.arange(count, device=device)  # by place
-        self.taken_B = torch.zeros(count, dtype=torch.bool, device=device)  # by slot
+        self._taken = torch.zeros(
+            count + 1, dtype=torch.bool, device=device
+        )  # the last is for slots that lie elsewhere
+        self.taken_B = self._taken[:count]  # by slot
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Where the candidates of each tile lie, [start, stop); tiles without any are left out."""
+        return [(number * self.tile, number * self.tile + live) for number, live in enumerate(self.live) if live]
 
     def take(self, slots_K: Tensor) -> None:
-        """Marks the slots as chosen; they stay where they are until `drop`."""
-        self.taken_B.index_fill_(0, slots_K, True)
+        """Marks slots as chosen (those outside 0..B-1 are nobody's here); they stay where they are until `drop`."""
+        here_K = (slots_K >= 0) & (slots_K < self.count)
+        self._taken.index_fill_(0, slots_K.where(here_K, self.count), True)
 
-    def drop(self, slots_K: Tensor) -> tuple[Tensor, Tensor]:
-        """Fills the places of taken slots with the last candidates.
+    def drop(self) -> tuple[Tensor, Tensor] | None:
+        """Fills the places of taken slots with the last candidates of their tile.
 
         Returns:
-            target, source: int64 [K] each; what lies by place must be moved likewise (read all of source, then write
-                target).
+            target, source: int64, equally many; what lies by place must be moved likewise (read all of source, then
+                write target). None where nothing moves.
         """
-        count = len(slots_K)
-        self.live -= count
-        target_K = self.place_B.index_select(0, slots_K).sort().values
-        tail_slots_K = self.slot_B[self.live : self.live + count]
-        # Candidates of the tail first: they fill the holes. What is left meets holes beyond `live`, where nobody looks.
-        alive_first_K = self.taken_B.index_select(0, tail_slots_K).to(torch.uint8).argsort(stable=True)
-        moved_K = tail_slots_K.index_select(0, alive_first_K)
-        self.slot_B.index_copy_(0, target_K, moved_K)
-        self.place_B.index_copy_(0, moved_K, target_K)
-        return target_K, alive_first_K + self.live
+        if not self.moves or not self.count:
+            return None
+        alive_GT = torch.zeros(len(self.live) * self.tile, dtype=torch.bool)
+        torch.logical_not(self.taken_B.index_select(0, self.slot_B), out=alive_GT[: self.count])
+        alive_GT = alive_GT.view(-1, self.tile)
+        live_G = alive_GT.sum(1)
+        front_GT = torch.arange(self.tile) < live_G.unsqueeze(1)
+        target = (front_GT & ~alive_GT).flatten().nonzero().squeeze(1)
+        source = (alive_GT & ~front_GT).flatten().nonzero().squeeze(1)
+        self.live = live_G.tolist()
+        self._swap(target, source)
+        return target, source
+
+    def _swap(self, target: Tensor, source: Tensor) -> None:
+        left, kept = self.slot_B.index_select(0, target), self.slot_B.index_select(0, source)
+        self.slot_B.index_copy_(0, target, kept).index_copy_(0, source, left)
+        self.place_B.index_copy_(0, kept, target).index_copy_(0, left, source)

@@ -68,8 +68,8 @@ def own_losses(pairs: PairEmbeddings, rule: LossRule) -> Tensor:
 class Interactions:
     """One model's running interactions of all candidates with the samples chosen so far.
 
-    Works on a copy in which `Candidates.drop` and `move` keep the candidates in front, so that a chosen sample costs
-    nothing any more.
+    Works on a copy in which `Candidates.drop` and `move` keep the candidates of each tile in front, so that a chosen
+    sample costs nothing any more.
     """
 
     def __init__(self, term: Term, rule: LossRule, order_B: Tensor) -> None:
@@ -90,10 +90,9 @@ class Interactions:
         """[2, K, D]: images, then texts, at these places: what a candidate's text, then image, is held against."""
         return self.embeddings_2BD.index_select(1, places_K).flip(0)
 
-    def add(self, chosen_2KD: Tensor, live: int, tile: int) -> None:
-        """Adds the pairs with the newly chosen to the states of all places below `live`, a tile at a time."""
-        for start in range(0, live, tile):
-            stop = min(start + tile, live)
+    def add(self, chosen_2KD: Tensor, spans: list[tuple[int, int]]) -> None:
+        """Adds the pairs with the newly chosen to the states of these places, one span at a time."""
+        for start, stop in spans:
             logits_2KC = self._logits(chosen_2KD, self.embeddings_2BD[:, start:stop])
             state = self.state_SB[:, start:stop]
             state.copy_(self.rule.merge(state, self.rule.reduce(logits_2KC, self.upper)))
