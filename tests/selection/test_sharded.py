@@ -16,7 +16,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from superbatch.errors import UserError
-from superbatch.selection import PairEmbeddings, Selection, select_jointly, select_jointly_sharded
+from superbatch.selection import JointSelector, PairEmbeddings, Selection, select_jointly, select_jointly_sharded
 from superbatch.selection.sharded import _edges
 from tests.selection import oracle
 
@@ -65,9 +65,11 @@ def ask(name: str, which: slice | None) -> Selection:
             learner, reference = (
                 PairEmbeddings(p.image_ND.to(sent), p.text_ND.to(sent), p.scale, p.bias) for p in (learner, reference)
             )
-        return select_jointly(learner, reference, **how)
+        return select_jointly(learner, reference, compare_independent=True, **how)
     how["rows"] = None if how["rows"] is None else how["rows"][which]
-    return select_jointly_sharded(part(learner, which), part(reference, which), communication=sent, **how)
+    step, rows = how.pop("step", 0), how.pop("rows")
+    selector = JointSelector(group=dist.group.WORLD, communication=sent, compare_independent=True, **how)
+    return selector(part(learner, which), part(reference, which), step=step, rows=rows)
 
 
 def slice_of(rank: int, world: int) -> slice:
@@ -111,7 +113,7 @@ def test_as_one_process_to_the_bit(world: int, tmp_path: Path) -> None:
             alone, ours = ask(name, None), found[name]
             assert ours.indices.tolist() == alone.indices.tolist(), name
             assert torch.equal(ours.scores, alone.scores) and torch.equal(ours.conditional, alone.conditional), name
-            assert ours.chunk_sizes == alone.chunk_sizes
+            assert ours.chunk_sizes == alone.chunk_sizes and torch.equal(ours.independent, alone.independent)
 
 
 def wrong_calls(rank: int, world: int) -> list[str]:

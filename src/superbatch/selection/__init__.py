@@ -6,10 +6,12 @@ from superbatch.selection.embeddings import PairEmbeddings
 from superbatch.selection.independent import select_independently
 from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
+from superbatch.selection.selector import JointSelector
 from superbatch.selection.sharded import select_jointly_sharded
 
 __all__ = [
     "Criterion",
+    "JointSelector",
     "PairEmbeddings",
     "Selection",
     "chunk_sizes",

@@ -88,6 +88,13 @@ class Draw:
             part.add(chosen, self.candidates.spans())
 
 
+def independent_slots(own_B: Tensor, rows_B: Tensor, plan: Plan) -> Tensor:
+    """Slots [b] that independent selection picks: the first chunk's keys, all of b at once."""
+    noise_B = gumbel(plan.seed, plan.step, range(1), rows_B)[0]
+    keys_B = own_B * plan.gain
+    return largest(keys_B.sub_(keys_B.max()).add_(noise_B), sum(plan.sizes))
+
+
 def largest(keys_B: Tensor, count: int) -> Tensor:
     """Places of the `count` largest keys in falling order, the earlier place first among equals."""
     if keys_B.is_cuda or 4 * count >= len(keys_B):

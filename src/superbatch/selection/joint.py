@@ -20,7 +20,7 @@ from superbatch.selection.arguments import (
     whole,
 )
 from superbatch.selection.criteria import Criterion, score_terms
-from superbatch.selection.draw import Draw, Plan, own_scores
+from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
 from superbatch.selection.embeddings import PairEmbeddings
 from superbatch.selection.exchange import Alone
 from superbatch.selection.result import Selection
@@ -40,6 +40,7 @@ def select_jointly(
     step: int = 0,
     rows: Tensor | None = None,
     tile: int | None = None,
+    compare_independent: bool = False,
 ) -> Selection:
     """Draws `num_select` distinct samples of a super-batch, jointly (JEST, Algorithms 1 and 3).
 
@@ -61,7 +62,8 @@ def select_jointly(
         step: of the training; fresh noise each step.
         rows: int64 [B], the samples' numbers in the manifest (default 0..B-1): noise and ties go by them, so the picks
             do not depend on how the super-batch is laid out.
-        tile: candidates a tile; changes memory and speed only.
+        tile: candidates a tile; changes memory, speed and the last bits of scores only.
+        compare_independent: also find what independent selection would pick, for `Selection.overlap_independent`.
 
     Returns:
         The picks with their scores, on the device of the embeddings.
@@ -76,6 +78,8 @@ def select_jointly(
     plan = Plan(rule, sizes, checked_gain(gain), whole("seed", seed), whole("step", step), tile)
     with torch.autocast(rows_B.device.type, enabled=False):
         sorted_B, order_B = rows_B.sort(stable=True)
-        own_B = own_scores(terms, rule)
-        slots_b, conditional_b = Draw(terms, sorted_B, order_B, own_B[order_B], plan, Alone()).run()
-    return Selection(order_B[slots_b], own_B, conditional_b, sizes)
+        scores_B = own_scores(terms, rule)
+        own_B = scores_B[order_B]
+        slots_b, conditional_b = Draw(terms, sorted_B, order_B, own_B, plan, Alone()).run()
+        alone = order_B[independent_slots(own_B, sorted_B, plan)] if compare_independent else None
+    return Selection(order_B[slots_b], scores_B, conditional_b, sizes, plan.gain, alone)

@@ -20,7 +20,7 @@ from superbatch.errors import UserError
 from superbatch.losses import LossName
 from superbatch.selection.arguments import checked_gain, checked_rows, checked_rule, checked_tile, chunk_sizes, whole
 from superbatch.selection.criteria import Criterion, Term, score_terms
-from superbatch.selection.draw import Draw, Plan, own_scores
+from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
 from superbatch.selection.embeddings import PairEmbeddings
 from superbatch.selection.exchange import Ranks
 from superbatch.selection.result import Selection
@@ -40,6 +40,7 @@ def select_jointly_sharded(
     step: int = 0,
     rows: Tensor | None = None,
     tile: int | None = None,
+    compare_independent: bool = False,
     communication: torch.dtype | None = None,
     group: dist.ProcessGroup | None = None,
 ) -> Selection:
@@ -56,6 +57,7 @@ def select_jointly_sharded(
         num_chunks: as in `select_jointly`, and so are gain, criterion, loss, seed and step: the same on all ranks.
         rows: int64 [n], the slice's row numbers (default: places in the super-batch).
         tile: candidates a tile, the same on all ranks; tiles are what is dealt to ranks.
+        compare_independent: as in `select_jointly`.
         communication: the type in which embeddings are sent and compared (default: as they are). The picks are those of
             one process on embeddings of this type.
         group: of ranks (default: all). A rank without samples is not allowed; slices may differ in size.
@@ -81,7 +83,7 @@ def select_jointly_sharded(
     sizes = chunk_sizes(sum(counts), num_select, num_chunks)
     plan = Plan(rule, sizes, gain, seed, step, checked_tile(tile, sizes, checked.device))
     with torch.autocast(checked.device.type, enabled=False):
-        return _select(ranks, terms, checked, counts, plan, places=rows is None)
+        return _select(ranks, terms, checked, counts, plan, places=rows is None, compare=compare_independent)
 
 
 class _Dealt(NamedTuple):
@@ -92,7 +94,14 @@ class _Dealt(NamedTuple):
 
 
 def _select(
-    ranks: Ranks, terms: list[Term], rows_n: Tensor, counts: list[int], plan: Plan, *, places: bool
+    ranks: Ranks,
+    terms: list[Term],
+    rows_n: Tensor,
+    counts: list[int],
+    plan: Plan,
+    *,
+    places: bool,
+    compare: bool,
 ) -> Selection:
     """Deals the tiles out, draws, and tells everybody the scores of all."""
     total, rank = sum(counts), ranks.group.rank()
@@ -107,7 +116,8 @@ def _select(
     slots_b, conditional_b = Draw(dealt.terms, sorted_B[held], dealt.order_B, own_n, plan, ranks).run()
     own_B = _gather_uneven(ranks, own_n, [stop - start for start, stop in pairwise(edges)])
     scores_B = torch.empty_like(own_B).index_copy_(0, order_B, own_B)
-    return Selection(order_B[slots_b], scores_B, conditional_b, plan.sizes)
+    alone = order_B[independent_slots(own_B, sorted_B, plan)] if compare else None
+    return Selection(order_B[slots_b], scores_B, conditional_b, plan.sizes, plan.gain, alone)
 
 
 def _ranks(group: dist.ProcessGroup | None) -> Ranks:
