@@ -55,6 +55,14 @@ class Candidates:
         self._swap(target, source)
         return target, source
 
+    def alive(self) -> tuple[Tensor, Tensor]:
+        """Places of all candidates in front of an int64 [B], and how many they are, int64 [1]; waits for nothing."""
+        alive_B = ~self.taken_B.index_select(0, self.slot_B)
+        at_B = (alive_B.cumsum(0) - 1).where(alive_B, self.count)  # what has been taken meets in the spare
+        places_B = self.slot_B.new_zeros(self.count + 1)
+        places_B.index_copy_(0, at_B, torch.arange(self.count, device=alive_B.device))
+        return places_B[: self.count], alive_B.sum(0, keepdim=True)
+
     def _swap(self, target: Tensor, source: Tensor) -> None:
         left, kept = self.slot_B.index_select(0, target), self.slot_B.index_select(0, source)
         self.slot_B.index_copy_(0, target, kept).index_copy_(0, source, left)

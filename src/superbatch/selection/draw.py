@@ -85,7 +85,7 @@ class Draw:
         for part, chosen in zip(interactions, chosen_2KD, strict=True):
             if moved is not None:
                 part.move(*moved)
-            part.add(chosen, self.candidates.spans())
+            part.add(chosen, self.candidates)
 
 
 def independent_slots(own_B: Tensor, rows_B: Tensor, plan: Plan) -> Tensor:
