@@ -7,9 +7,10 @@ the chosen alone, so it is the same for any layout and any number of ranks.
 Shapes: K newly chosen, B places, D dimensions, C candidates of a program.
 """
 
-from __future__ import annotations
+# ruff: noqa: ANN001
+# Triton would compile the annotations of a kernel's arguments.
 
-from typing import Any
+from __future__ import annotations
 
 import torch
 import triton
@@ -51,17 +52,17 @@ def pair_sums(
 
 
 @triton.jit
-def _pair_sums(
-    chosen: Any,
-    held: Any,
-    alive: Any,
-    live: Any,
-    out: Any,
-    num_chosen: int,
-    dim: int,
-    count: int,
-    scale: float,
-    bias: float,
+def _pair_sums(  # type: ignore[no-untyped-def]
+    chosen,
+    held,
+    alive,
+    live,
+    out,
+    num_chosen,
+    dim,
+    count,
+    scale,
+    bias,
     SOFTMAX: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_K: tl.constexpr,
