@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # the trainer takes it for granted
 from peers_selection import TAKEN, _logits, _pair_losses, trainer_normaliser
 from torch import Tensor
 
@@ -77,7 +78,7 @@ def outcome(draw: Callable[[], Tensor], wanted: int) -> str:
     try:
         chosen = draw()
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
+        return "crash: inf or nan" if "`inf`, `nan`" in str(error) else f"{type(error).__name__}: {error}"[:60]
     distinct = len(chosen.unique())
     if distinct == len(chosen) == wanted:
         return "ok"

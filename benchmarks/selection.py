@@ -5,7 +5,7 @@
 Figures (DESIGN.md, "Numbers to hold"), sigmoid loss, float32, B=8,192, b=1,638, d=512, N=16, gain 100: speed against
 the printed matrix algorithm and against a matrix form with running sums, peak extra memory against both, and whether
 the picks are the same (in float64 equal, in float32 Jaccard >= 0.999 to float64's). Then the softmax loss; one size
-changed at a time from B=2,048, f=0.8, N=16, d=256, float32; sizes and temperatures that the others do not survive; small
+changed at a time from B=1,024, f=0.8, N=16, d=256, float32; sizes and temperatures that the others do not survive; small
 trainings' sizes. --huge adds B=65,536, ours alone (minutes). --original: DRRho-CLIP's own function too, out of a clone.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from common import interleaved, median, parser, peak_bytes, report, table
+from common import median, parser, peak_bytes, report, table
 from peers_selection import PEERS
 from peers_trainer import load_original, outcome, paper, trainer
 from torch import Tensor
@@ -49,12 +49,12 @@ class Case(NamedTuple):
 
 # What takes minutes at the full size (Algorithm 3 as printed, the trainer's recomputation) is measured at a smaller one.
 FULL = [
-    Case("sigmoid", 8192, 1638, 512, ("printed", "masked", "running"), 5),
-    Case("softmax", 8192, 1638, 512, ("running",), 3),
+    Case("sigmoid", 8192, 1638, 512, ("printed", "masked", "running"), 2),
+    Case("softmax", 8192, 1638, 512, ("running",), 2),
     Case("softmax", 1024, 205, 256, ("printed", "running", "recomputed"), 3),
 ]
 QUICK = [
-    Case("sigmoid", 2048, 410, 128, ("printed", "masked", "running"), 3),
+    Case("sigmoid", 2048, 410, 128, ("printed", "masked", "running"), 2),
     Case("softmax", 1024, 205, 128, ("printed", "running", "recomputed"), 1),
 ]
 
@@ -62,7 +62,7 @@ QUICK = [
 def sweep(quick: bool) -> list[Case]:
     """One size changed at a time."""
     base = {"sigmoid": ("printed", "running"), "softmax": ("running", "recomputed")}
-    size = 512 if quick else 2048
+    size = 512 if quick else 1024
     changes: list[dict[str, Any]] = [{"count": size}, {"count": size // 2}, {"share": 0.5}, {"share": 0.1}]
     changes += [{"chunks": 4}, {"chunks": 64}, {"dim": 64}, {"dim": 768}]
     changes += [{"dtype": name} for name in ("bfloat16", "float16", "float64")] + [{"count": 2 * size}]
@@ -123,35 +123,48 @@ def jaccard(one: Tensor, other: Tensor) -> float:
     return len(a & b) / len(a | b)
 
 
-def same_picks(case: Case, seed: int) -> dict[str, Any]:
-    """In float64 against the matrix forms; in the case's type against our float64."""
-    narrow, wide = of(case, seed), of(case, seed, torch.float64)
-    exact = contender("streaming", case, wide, seed)()
-    equal = {name: exact.tolist() == contender(name, case, wide, seed)().tolist() for name in case.peers}
-    names = ("streaming", *case.peers)
-    return {
-        "equal_float64": equal,
-        "jaccard": {name: jaccard(exact, contender(name, case, narrow, seed)()) for name in names},
-    }
+def measured(case: Case, pair: Pair, seed: int) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Median seconds and picks of all contenders, in turns, after a warm-up at a small size.
+
+    On one thread these are CPU seconds, so that other work on the machine does not count.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    names = ["streaming", *case.peers]
+    calls = {name: contender(name, case, pair, seed) for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    picked: dict[str, Tensor] = {}
+    for name in names:
+        prepared(name, case._replace(count=64, num_select=16), seed)()
+    for turn in range(case.repeats):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            start = clock()
+            picked[name] = calls[name]()
+            seconds[name].append(clock() - start)
+    return {name: median(seconds[name]) for name in names}, picked
 
 
-def compare(case: Case, seed: int) -> dict[str, dict[str, float]]:
-    """Median seconds and peak extra bytes of all contenders."""
-    names = ("streaming", *case.peers)
-    pair = of(case, seed)
-    seconds = interleaved({name: contender(name, case, pair, seed) for name in names}, case.repeats)
-    peaks = {name: peak_bytes(prepared, name, case, seed) for name in names}
-    return {name: {"seconds": median(seconds[name]), "peak_bytes": peaks[name]} for name in names}
+def compare(case: Case, seed: int, memory: bool = True) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Seconds and peak extra bytes of all contenders, and how their picks overlap with ours in float64."""
+    seconds, picks = measured(case, of(case, seed), seed)
+    exact = contender("streaming", case, of(case, seed, torch.float64), seed)()
+    results = {name: {"seconds": taken} for name, taken in seconds.items()}
+    if memory:
+        for name, result in results.items():
+            result["peak_bytes"] = peak_bytes(prepared, name, case, seed)
+    return results, {name: jaccard(exact, picked) for name, picked in picks.items()}
+
+
+def equal_picks(case: Case, seed: int) -> dict[str, bool]:
+    """Whether each matrix form picks exactly what ours does, in float64."""
+    wide = of(case, seed, torch.float64)
+    exact = contender("streaming", case, wide, seed)().tolist()
+    return {name: exact == contender(name, case, wide, seed)().tolist() for name in case.peers}
 
 
 def small(repeats: int, seed: int) -> dict[str, float]:
-    """Median milliseconds a selection at the sizes of small trainings (d=64, f=0.8), streaming alone, in turns."""
-    calls = {}
-    for loss in PEERS:
-        for count in (320, 640, 1280):
-            case = Case(loss, count, count // 5, 64, (), 1)
-            calls[f"{loss} B={count} b={count // 5}"] = contender("streaming", case, of(case, seed), seed)
-    return {name: 1000 * median(seconds) for name, seconds in interleaved(calls, repeats).items()}
+    """Median milliseconds a selection at the sizes of small trainings (d=64, f=0.8), streaming alone."""
+    cases = [Case(loss, count, count // 5, 64, (), repeats) for loss in PEERS for count in (320, 640, 1280)]
+    return {case.label(): 1000 * measured(case, of(case, seed), seed)[0]["streaming"] for case in cases}
 
 
 def huge(seed: int) -> list[dict[str, Any]]:
@@ -159,14 +172,10 @@ def huge(seed: int) -> list[dict[str, Any]]:
     found = []
     for loss in PEERS:
         case = Case(loss, 65_536, 13_107, 512, (), 1)
-        call = contender("streaming", case, of(case, seed), seed)
-        start = time.perf_counter(), time.process_time()
-        call()
-        taken = {"seconds": time.perf_counter() - start[0], "cpu_seconds": time.process_time() - start[1]}
-        found.append({**case._asdict(), **taken, "peak_bytes": peak_bytes(prepared, "streaming", case, seed)})
-        print(
-            f"{case.label()}: {taken['seconds']:.0f} s, {found[-1]['peak_bytes'] / 2**20:.0f} MiB extra\n", flush=True
-        )
+        results, _ = measured(case, of(case, seed), seed)
+        peak = peak_bytes(prepared, "streaming", case, seed)
+        found.append({**case._asdict(), "seconds": results["streaming"], "peak_bytes": peak})
+        print(f"{case.label()}: {results['streaming']:.0f} s, {peak / 2**20:.0f} MiB extra\n", flush=True)
     return found
 
 
@@ -195,7 +204,7 @@ def _outcomes(label: str, count: int, ratio: float, chunks: int, scale: float | 
     return [label, *(outcome(draw, wanted) for draw in draws)]
 
 
-def show(case: Case, results: dict[str, dict[str, float]], picks: dict[str, Any]) -> None:
+def show(case: Case, results: dict[str, dict[str, float]], overlap: dict[str, float], equal: dict[str, bool]) -> None:
     """One case as a table."""
     ours = results["streaming"]
     rows = [
@@ -205,42 +214,36 @@ def show(case: Case, results: dict[str, dict[str, float]], picks: dict[str, Any]
             f"{result['seconds'] / ours['seconds']:.1f}",
             f"{result['peak_bytes'] / 2**20:.0f}",
             f"{result['peak_bytes'] / ours['peak_bytes']:.1f}",
-            str(picks["equal_float64"].get(name, "-")),
-            f"{picks['jaccard'][name]:.4f}",
+            str(equal.get(name, "-")),
+            f"{overlap[name]:.4f}",
         ]
         for name, result in results.items()
     ]
     print(f"{case.label()} gain={GAIN:g}")
-    print(
-        table(["", "seconds", "x ours", "peak MiB", "x ours", "= ours float64", "Jaccard"], rows) + "\n",
-        flush=True,
-    )
+    print(table(["", "seconds", "x ours", "peak MiB", "x ours", "= ours float64", "Jaccard"], rows) + "\n", flush=True)
 
 
 def run(case: Case, seed: int) -> dict[str, Any]:
     """Times, memory and picks of one case, shown."""
-    results, picks = compare(case, seed), same_picks(case, seed)
-    show(case, results, picks)
-    same = all(picks["equal_float64"].values()) and picks["jaccard"]["streaming"] >= 0.999
-    return {**case._asdict(), "results": results, "picks": picks, "same": same}
+    results, overlap = compare(case, seed)
+    equal = equal_picks(case, seed)
+    show(case, results, overlap, equal)
+    same = all(equal.values()) and overlap["streaming"] >= 0.999
+    return {**case._asdict(), "results": results, "equal_float64": equal, "jaccard": overlap, "same": same}
 
 
 def swept(cases: list[Case], seed: int) -> list[dict[str, Any]]:
-    """Times, memory and overlap of the sweep, a line each."""
+    """Times and overlap of the sweep, a line each."""
     rows, found = [], []
     for case in cases:
-        results, exact = compare(case, seed), contender("streaming", case, of(case, seed, torch.float64), seed)()
-        pair = of(case, seed)
-        overlap = {name: jaccard(exact, contender(name, case, pair, seed)()) for name in results}
+        results, overlap = compare(case, seed, memory=False)
         found.append({**case._asdict(), "results": results, "jaccard": overlap})
-        ours = results["streaming"]
-        rows.append([case.label(), f"{1000 * ours['seconds']:.0f}", f"{ours['peak_bytes'] / 2**20:.0f}"])
-        rows[-1] += [f"{overlap['streaming']:.3f}"] + [
-            f"{name}: {result['seconds'] / ours['seconds']:.1f} x, {result['peak_bytes'] / 2**20:.0f} MiB"
-            for name, result in list(results.items())[1:]
-        ]
-        rows[-1] += [""] * (6 - len(rows[-1]))
-    print(table(["", "ours ms", "MiB", "Jaccard", "time x ours, memory", ""], rows) + "\n", flush=True)
+        ours = results.pop("streaming")
+        others = [f"{name} {result['seconds'] / ours['seconds']:.1f}" for name, result in results.items()]
+        rows.append([case.label(), f"{1000 * ours['seconds']:.0f}", f"{overlap['streaming']:.3f}", *others])
+        results["streaming"] = ours
+        rows[-1] += [""] * (5 - len(rows[-1]))
+    print(table(["", "ours ms", "Jaccard", "times ours", ""], rows) + "\n", flush=True)
     return found
 
 
@@ -251,21 +254,20 @@ def plot(figures: dict[str, Any], file: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    points: dict[str, dict[int, tuple[float, float]]] = {}
+    points: dict[str, dict[int, dict[str, float]]] = {}
     for case in [*figures["sweep"], *figures["cases"], *figures["huge"]]:
-        if (case["chunks"], case["dtype"]) == (CHUNKS, "float32") and case["dim"] in (256, 512):
-            if abs(case["num_select"] / case["count"] - 0.2) > 0.01:
-                continue
+        usual = (case["chunks"], case["dtype"]) == (CHUNKS, "float32") and case["dim"] in (256, 512)
+        if usual and abs(case["num_select"] / case["count"] - 0.2) < 0.01:
             for name, result in case.get("results", {"streaming": case}).items():
-                at = points.setdefault(f"{case['loss']}, {name}", {})
-                at[case["count"]] = result["seconds"], result["peak_bytes"] / 2**20
+                points.setdefault(f"{case['loss']}, {name}", {})[case["count"]] = result
     picture, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for label, at in points.items():
-        for column, axis in enumerate(axes):
+        for axis, key, unit in zip(axes, ("seconds", "peak_bytes"), (1, 2**20), strict=True):
+            known = {count: result[key] / unit for count, result in sorted(at.items()) if key in result}
             style = "o-" if label.endswith("streaming") else "s--"
-            axis.loglog(sorted(at), [at[count][column] for count in sorted(at)], style, label=label, ms=4)
+            axis.loglog(list(known), list(known.values()), style, label=label, ms=4)
     for axis, title in zip(axes, ("seconds", "extra memory, MiB"), strict=True):
-        axis.set(xlabel="super-batch B (f = 0.8, N = 16, d = 256; 512 from B = 8,192)", title=title)
+        axis.set(xlabel="super-batch B (f = 0.8, N = 16, d = 256, or 512 from B = 8,192)", title=title)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=7, frameon=False)
     picture.savefig(file, dpi=110)

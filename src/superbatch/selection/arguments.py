@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from superbatch.errors import UserError
+from superbatch.selection.criteria import Term
 from superbatch.selection.embeddings import PairEmbeddings
-from superbatch.selection.interactions import RULES, LossRule
+from superbatch.selection.interactions import RULES, LossRule, fusable
 
 # More gain than this could overflow, and changes nothing.
 _GREEDY = 1e100
@@ -66,11 +67,22 @@ def whole(where: str, value: int) -> int:
         raise UserError(where, f"is {value!r}", "give a whole number") from None
 
 
-def checked_tile(tile: int | None, sizes: tuple[int, ...], device: torch.device) -> int:
-    """Candidates a tile, by default as many as stay in a CPU's cache or keep a GPU busy; never by the number of ranks."""
-    if tile is None:
-        elements = 1 << (26 if device.type == "cuda" else 18)
-        return max(256, elements // (2 * sizes[0]))
+def checked_tile(tile: int | None, sizes: tuple[int, ...], terms: list[Term]) -> int:
+    """Candidates a tile, never by the number of ranks; by default as many as stay in a CPU's cache or keep a GPU busy.
+
+    The kernel has no need of tiles: there they are as small as its blocks, so that many ranks get some.
+    """
+    if tile is not None:
+        return check_tile(tile)
+    sides = [term.pairs.image_ND for term in terms]
+    if all(fusable(side) for side in sides):
+        return 128
+    elements = 1 << (26 if sides[0].is_cuda else 18)
+    return max(256, elements // (2 * sizes[0]))
+
+
+def check_tile(tile: int) -> int:
+    """The tile, or a UserError below 1."""
     if whole("tile", tile) < 1:
         raise UserError("tile", f"is {tile}", "use 1 or more, or leave it out")
     return tile

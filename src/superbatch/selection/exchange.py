@@ -52,8 +52,13 @@ class Ranks(Alone):
     that carry embeddings one term alone is not zero.
     """
 
-    def __init__(self, group: dist.ProcessGroup, first: int, count: int) -> None:
-        self.group, self.first, self.count = group, first, count
+    def __init__(self, group: dist.ProcessGroup, first: int = 0, parts: tuple[int, ...] = ()) -> None:
+        self.group, self.first, self.parts = group, first, parts
+        self.count = parts[group.rank()] if parts else 0
+
+    def holding(self, first: int, parts: list[int]) -> Ranks:
+        """The same ranks, knowing how many slots each holds, this one from `first` on."""
+        return Ranks(self.group, first, tuple(parts))
 
     def largest(self, keys_B: Tensor) -> Tensor:
         """The largest key of all ranks."""
@@ -63,7 +68,8 @@ class Ranks(Alone):
 
     def merge(self, top: Top, count: int) -> Top:
         """The `count` best of all ranks, out of every rank's own best."""
-        mine_3K = torch.full((3, count), -torch.inf, dtype=torch.float64, device=top.keys_K.device)
+        longest = min(count, max(self.parts))
+        mine_3K = torch.full((3, longest), -torch.inf, dtype=torch.float64, device=top.keys_K.device)
         parts = (top.keys_K, top.slots_K + self.first, top.given_K)  # slots are exact up to 2^53
         mine_3K[:, : len(top.keys_K)] = torch.stack([part.double() for part in parts])
         keys, slots, given = self.gather(mine_3K).transpose(0, 1).reshape(3, -1)

@@ -74,7 +74,7 @@ def select_jointly(
     terms = score_terms(criterion, learner, reference)
     rule, rows_B = checked_rule(loss), checked_rows(rows, terms[0].pairs)
     sizes = chunk_sizes(len(rows_B), num_select, num_chunks)
-    tile = checked_tile(tile, sizes, rows_B.device)
+    tile = checked_tile(tile, sizes, terms)
     plan = Plan(rule, sizes, checked_gain(gain), whole("seed", seed), whole("step", step), tile)
     with torch.autocast(rows_B.device.type, enabled=False):
         sorted_B, order_B = rows_B.sort(stable=True)

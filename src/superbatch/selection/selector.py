@@ -11,7 +11,7 @@ from torch import Tensor
 
 from superbatch.errors import UserError
 from superbatch.losses import LossName
-from superbatch.selection.arguments import checked_gain, checked_rule, checked_tile, chunk_sizes, whole
+from superbatch.selection.arguments import check_tile, checked_gain, checked_rule, chunk_sizes, whole
 from superbatch.selection.criteria import Criterion, check_criterion
 from superbatch.selection.embeddings import PairEmbeddings
 from superbatch.selection.joint import select_jointly
@@ -44,12 +44,13 @@ class JointSelector:
     communication: torch.dtype | None = None
 
     def __post_init__(self) -> None:
-        sizes = chunk_sizes(max(1, whole("num_select", self.num_select)), self.num_select, self.num_chunks)
+        chunk_sizes(max(1, whole("num_select", self.num_select)), self.num_select, self.num_chunks)
         checked_gain(self.gain)
         check_criterion(self.criterion)
         checked_rule(self.loss)
         whole("seed", self.seed)
-        checked_tile(self.tile, sizes, torch.device("cpu"))
+        if self.tile is not None:
+            check_tile(self.tile)
         if self.communication is not None and self.group is None:
             remedy = "name the group of ranks too, or leave it out"
             raise UserError("communication", f"is {self.communication}, and there is nobody to send to", remedy)

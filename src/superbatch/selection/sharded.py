@@ -81,7 +81,7 @@ def select_jointly_sharded(
         raise
     counts = _agree(ranks, asked, terms, None)
     sizes = chunk_sizes(sum(counts), num_select, num_chunks)
-    plan = Plan(rule, sizes, gain, seed, step, checked_tile(tile, sizes, checked.device))
+    plan = Plan(rule, sizes, gain, seed, step, checked_tile(tile, sizes, terms))
     with torch.autocast(checked.device.type, enabled=False):
         return _select(ranks, terms, checked, counts, plan, places=rows is None, compare=compare_independent)
 
@@ -108,13 +108,14 @@ def _select(
     rows_B = torch.arange(total, device=rows_n.device) if places else _gather_uneven(ranks, rows_n, counts)
     sorted_B, order_B = rows_B.sort(stable=True)
     edges = _edges(total, plan.tile, len(counts))
-    ranks.first, ranks.count = edges[rank], edges[rank + 1] - edges[rank]
+    parts = [stop - start for start, stop in pairwise(edges)]
+    ranks = ranks.holding(edges[rank], parts)
     terms = _with_reach(ranks, terms)
     dealt = _deal(ranks, terms, order_B, counts, edges)
     own_n = own_scores(dealt.terms, plan.rule)[dealt.order_B]
     held = slice(edges[rank], edges[rank + 1])
     slots_b, conditional_b = Draw(dealt.terms, sorted_B[held], dealt.order_B, own_n, plan, ranks).run()
-    own_B = _gather_uneven(ranks, own_n, [stop - start for start, stop in pairwise(edges)])
+    own_B = _gather_uneven(ranks, own_n, parts)
     scores_B = torch.empty_like(own_B).index_copy_(0, order_B, own_B)
     alone = order_B[independent_slots(own_B, sorted_B, plan)] if compare else None
     return Selection(order_B[slots_b], scores_B, conditional_b, plan.sizes, plan.gain, alone)
@@ -127,7 +128,7 @@ def _ranks(group: dist.ProcessGroup | None) -> Ranks:
     group = dist.group.WORLD if group is None else group
     if not isinstance(group, dist.ProcessGroup):
         raise UserError("group", "this rank is not a member", "call on the members only")
-    return Ranks(group, 0, 0)
+    return Ranks(group)
 
 
 def _in_type(term: Term, dtype: torch.dtype | None) -> Term:
