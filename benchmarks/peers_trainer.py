@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import socket
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,11 @@ def trainer(learner: PairEmbeddings, reference: PairEmbeddings, filter_ratio: fl
     return torch.cat(chosen)
 
 
-def paper(learner: PairEmbeddings, reference: PairEmbeddings, filter_ratio: float, num_chunks: int) -> Tensor:
-    """Algorithm 1 with exp for the first chunk too and distinct draws, else to the letter; a gain of 100."""
-    scores_BB = 100.0 * (_pair_losses(learner) - _pair_losses(reference))
+def paper(
+    learner: PairEmbeddings, reference: PairEmbeddings, filter_ratio: float, num_chunks: int, gain: float = 100.0
+) -> Tensor:
+    """Algorithm 1 with exp for the first chunk too and distinct draws, else to the letter."""
+    scores_BB = gain * (_pair_losses(learner) - _pair_losses(reference))
     size = int(len(scores_BB) * (1 - filter_ratio) / num_chunks)
     taken_B = torch.zeros(len(scores_BB))
     chosen = [scores_BB.diagonal().exp().multinomial(size)]
@@ -59,6 +62,7 @@ def load_original(file: Path) -> Literal:
     if len(tree.body) != len(_WANTED):
         raise SystemExit(f"{file} does not have {', '.join(sorted(_WANTED))}")
     names: dict[str, Any] = {"torch": torch}
+    warnings.filterwarnings("ignore", "torch.distributed.nn.functional", FutureWarning)
     exec(compile(tree, str(file), "exec"), names)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -198,6 +198,7 @@ def _outcomes(label: str, count: int, ratio: float, chunks: int, scale: float | 
     draws: list[Callable[[], Tensor]] = [
         lambda: select_jointly(learner, reference, wanted, num_chunks=chunks, seed=seed).indices,
         lambda: paper(learner, reference, ratio, chunks),
+        lambda: paper(learner, reference, ratio, chunks, gain=1.0),
         lambda: trainer(learner, reference, ratio, chunks),
     ]
     draws += [lambda: own(learner, reference, ratio, chunks)] if own else []
@@ -283,7 +284,7 @@ def figures(options: argparse.Namespace) -> dict[str, Any]:
         flush=True,
     )
     survived = survival(options.original, options.seed)
-    names = ["ours", "paper, as printed", "trainer's draw"] + (["trainer's own code"] if options.original else [])
+    names = ["ours", "paper, as printed", "paper, gain 1", "trainer's draw"] + (["trainer's own code"] if options.original else [])
     print(table(["asked", *names], survived) + "\n", flush=True)
     found = swept(sweep(options.quick), options.seed)
     ours, printed, masked, running = (
