@@ -284,7 +284,9 @@ def figures(options: argparse.Namespace) -> dict[str, Any]:
         flush=True,
     )
     survived = survival(options.original, options.seed)
-    names = ["ours", "paper, as printed", "paper, gain 1", "trainer's draw"] + (["trainer's own code"] if options.original else [])
+    names = ["ours", "paper, as printed", "paper, gain 1", "trainer's draw"] + (
+        ["trainer's own code"] if options.original else []
+    )
     print(table(["asked", *names], survived) + "\n", flush=True)
     found = swept(sweep(options.quick), options.seed)
     ours, printed, masked, running = (

@@ -55,8 +55,7 @@ def test_the_kernel_is_told_the_places_of_all_candidates() -> None:
     for moves in (True, False):
         candidates = Candidates(40, 16, torch.device("cpu"))
         candidates.moves = moves
-        candidates.take(torch.tensor([3, 39, 0, 17]))
-        candidates.drop()
+        candidates.take(torch.tensor([3, 39, 0, 17] if moves else [3, 39, 0, 17, 40]))  # 40 lies elsewhere
         places, live = candidates.alive()
         slots = candidates.slot_B[places[: int(live)]].tolist()
         assert int(live) == 36 and sorted(slots) == sorted(set(range(40)) - {3, 39, 0, 17})

@@ -19,45 +19,52 @@ class Candidates:
     def __init__(self, count: int, tile: int, device: torch.device) -> None:
         self.count, self.tile, self.moves = count, max(1, min(tile, count)), device.type != "cuda"
         self.live = [min(self.tile, count - start) for start in range(0, count, self.tile)]
-        self.place_B = torch.arange(count, device=device)  # by slot
-        self.slot_B = torch.arange(count, device=device)  # by place
+        self.place_B = torch.arange(count, device=device)  # of each slot; where a taken slot last lay
+        self.slot_B = torch.arange(count, device=device)  # at each place
         self._taken = torch.zeros(
             count + 1, dtype=torch.bool, device=device
         )  # the last is for slots that lie elsewhere
         self.taken_B = self._taken[:count]  # by slot
+        self._gone = torch.ones(len(self.live) * self.tile, dtype=torch.bool, device=device)  # by place, whole tiles
+        self._gone[:count] = False
+        self._offset_T = torch.arange(self.tile, device=device)
 
     def spans(self) -> list[tuple[int, int]]:
         """Where the candidates of each tile lie, [start, stop); tiles without any are left out."""
         return [(number * self.tile, number * self.tile + live) for number, live in enumerate(self.live) if live]
 
-    def take(self, slots_K: Tensor) -> None:
-        """Marks slots as chosen (those outside 0..B-1 are nobody's here); they stay where they are until `drop`."""
-        here_K = (slots_K >= 0) & (slots_K < self.count)
-        self._taken.index_fill_(0, slots_K.where(here_K, self.count), True)
+    def take(self, slots_K: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Marks slots as chosen and fills their places with the last candidates of their tile.
 
-    def drop(self) -> tuple[Tensor, Tensor] | None:
-        """Fills the places of taken slots with the last candidates of their tile.
+        Args:
+            slots_K: below `count`; on a GPU `count` itself stands for slots that lie elsewhere.
 
         Returns:
             target, source: int64, equally many; what lies by place must be moved likewise (read all of source, then
                 write target). None where nothing moves.
         """
-        if not self.moves or not self.count:
+        self._taken.index_fill_(0, slots_K, True)
+        if not self.moves:
             return None
-        alive_GT = torch.zeros(len(self.live) * self.tile, dtype=torch.bool)
-        torch.logical_not(self.taken_B.index_select(0, self.slot_B), out=alive_GT[: self.count])
-        alive_GT = alive_GT.view(-1, self.tile)
-        live_G = alive_GT.sum(1)
-        front_GT = torch.arange(self.tile) < live_G.unsqueeze(1)
-        target = (front_GT & ~alive_GT).flatten().nonzero().squeeze(1)
-        source = (alive_GT & ~front_GT).flatten().nonzero().squeeze(1)
+        self._gone.index_fill_(0, self.place_B.index_select(0, slots_K), True)
+        gone_GT = self._gone.view(-1, self.tile)
+        live_G = self.tile - gone_GT.sum(1)
+        front_GT = self._offset_T < live_G.unsqueeze(1)
+        target = (front_GT & gone_GT).view(-1).nonzero().squeeze(1)
+        source = (front_GT | gone_GT).logical_not_().view(-1).nonzero().squeeze(1)
         self.live = live_G.tolist()
-        self._swap(target, source)
+        self._move(target, source)
         return target, source
+
+    def _move(self, target: Tensor, source: Tensor) -> None:
+        moved = self.slot_B.index_select(0, source)
+        self.slot_B.index_copy_(0, target, moved)
+        self.place_B.index_copy_(0, moved, target)
+        self._gone.index_fill_(0, target, False).index_fill_(0, source, True)
 
     def alive(self) -> tuple[Tensor, Tensor]:
         """Places of all candidates in front of an int64 [B], and how many they are, int64 [1]; waits for nothing."""
-        alive_B = ~self.taken_B.index_select(0, self.slot_B)
+        alive_B = ~self._gone[: self.count] if self.moves else ~self.taken_B
         at_B = (alive_B.cumsum(0) - 1).where(alive_B, self.count)  # what has been taken meets in the spare
         places_B = self.slot_B.new_zeros(self.count + 1)
         places_B.index_copy_(0, at_B, torch.arange(self.count, device=alive_B.device))

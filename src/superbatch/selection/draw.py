@@ -74,14 +74,12 @@ class Draw:
         keys_B = (given_B * self.plan.gain).masked_fill_(self.candidates.taken_B, -torch.inf)
         keys_B.sub_(self.exchange.largest(keys_B)).add_(noise_B)
         places = largest(keys_B, min(count, len(keys_B)))
-        return self.exchange.merge(Top(keys_B[places], places, given_B[places]), count)
+        return self.exchange.merge(keys_B, given_B, places, count)
 
     def _count(self, interactions: list[Interactions], slots_K: Tensor) -> None:
         """Takes the chosen out of the candidates and adds their pairs to everybody else's score."""
-        here_K = slots_K - self.exchange.first
-        chosen_2KD = [self.exchange.rows(part, self.candidates.place_B, here_K) for part in interactions]
-        self.candidates.take(here_K)
-        moved = self.candidates.drop()
+        chosen_2KD = [self.exchange.rows(part, self.candidates.place_B, slots_K) for part in interactions]
+        moved = self.candidates.take(self.exchange.here(slots_K))
         for part, chosen in zip(interactions, chosen_2KD, strict=True):
             if moved is not None:
                 part.move(*moved)

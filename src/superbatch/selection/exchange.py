@@ -12,7 +12,6 @@ from torch import Tensor
 class Top(NamedTuple):
     """The best of some slots in falling order of key, the lower slot first among equals."""
 
-    keys_K: Tensor  # float64
     slots_K: Tensor  # int64
     given_K: Tensor  # float64: their scores
 
@@ -36,13 +35,17 @@ class Alone:
         """The largest key of all."""
         return keys_B.max()
 
-    def merge(self, top: Top, count: int) -> Top:
-        """The `count` best of all, by slot, given the best of the places here."""
-        return top
+    def merge(self, keys_B: Tensor, given_B: Tensor, best_K: Tensor, count: int) -> Top:
+        """The `count` best of all, given the best of the slots here by their number here."""
+        return Top(best_K, given_B[best_K])
 
-    def rows(self, holder: Holder, place_B: Tensor, here_K: Tensor) -> Tensor:
-        """[2, K, D]: embeddings of slots, counted from the first one here."""
-        return holder.chosen(place_B.index_select(0, here_K))
+    def here(self, slots_K: Tensor) -> Tensor:
+        """Those of the slots that are held here, by their number here."""
+        return slots_K
+
+    def rows(self, holder: Holder, place_B: Tensor, slots_K: Tensor) -> Tensor:
+        """[2, K, D]: embeddings of slots, whoever holds them; `place_B` says where those here lie."""
+        return holder.chosen(place_B.index_select(0, slots_K))
 
 
 class Ranks(Alone):
@@ -66,22 +69,30 @@ class Ranks(Alone):
         dist.all_reduce(best, dist.ReduceOp.MAX, group=self.group)
         return best
 
-    def merge(self, top: Top, count: int) -> Top:
+    def merge(self, keys_B: Tensor, given_B: Tensor, best_K: Tensor, count: int) -> Top:
         """The `count` best of all ranks, out of every rank's own best."""
         longest = min(count, max(self.parts))
-        mine_3K = torch.full((3, longest), -torch.inf, dtype=torch.float64, device=top.keys_K.device)
-        parts = (top.keys_K, top.slots_K + self.first, top.given_K)  # slots are exact up to 2^53
-        mine_3K[:, : len(top.keys_K)] = torch.stack([part.double() for part in parts])
+        mine_3K = torch.full((3, longest), -torch.inf, dtype=torch.float64, device=keys_B.device)
+        parts = (keys_B[best_K], best_K + self.first, given_B[best_K])  # slots are exact up to 2^53
+        mine_3K[:, : len(best_K)] = torch.stack([part.double() for part in parts])
         keys, slots, given = self.gather(mine_3K).transpose(0, 1).reshape(3, -1)
         best = keys.sort(descending=True, stable=True).indices[:count]  # by rank, so by slot, among equals
-        return Top(keys[best], slots[best].long(), given[best])
+        return Top(slots[best].long(), given[best])
 
-    def rows(self, holder: Holder, place_B: Tensor, here_K: Tensor) -> Tensor:
+    def here(self, slots_K: Tensor) -> Tensor:
+        """Those held here; on a GPU as many as there are slots, the others as `count`, for a number would be waited for."""
+        here_K, held_K = slots_K - self.first, self._held(slots_K)
+        return here_K.where(held_K, self.count) if slots_K.is_cuda else here_K[held_K]
+
+    def _held(self, slots_K: Tensor) -> Tensor:
+        return (slots_K >= self.first) & (slots_K < self.first + self.count)
+
+    def rows(self, holder: Holder, place_B: Tensor, slots_K: Tensor) -> Tensor:
         """[2, K, D]: everybody adds the rows held there."""
-        rows_2KD = holder.embeddings_2BD.new_zeros(2, len(here_K), holder.embeddings_2BD.shape[2])
+        rows_2KD = holder.embeddings_2BD.new_zeros(2, len(slots_K), holder.embeddings_2BD.shape[2])
         if self.count:
-            held_K = (here_K >= 0) & (here_K < self.count)
-            found = holder.chosen(place_B.index_select(0, here_K.clamp(0, self.count - 1)))
+            held_K = self._held(slots_K)
+            found = holder.chosen(place_B.index_select(0, (slots_K - self.first).clamp(0, self.count - 1)))
             rows_2KD = torch.where(held_K.unsqueeze(1), found, rows_2KD)
         dist.all_reduce(rows_2KD, group=self.group)
         return rows_2KD

@@ -70,7 +70,7 @@ def own_losses(pairs: PairEmbeddings, rule: LossRule) -> Tensor:
 class Interactions:
     """One model's running interactions of all candidates with the samples chosen so far.
 
-    Works on a copy in which `Candidates.drop` and `move` keep the candidates of each tile in front, so that a chosen
+    Works on a copy in which `Candidates.take` and `move` keep the candidates of each tile in front, so that a chosen
     sample costs nothing any more.
     """
 
