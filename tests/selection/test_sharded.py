@@ -1,10 +1,11 @@
-"""Across ranks (gloo, threads of one process would not do): the picks and scores of one process, to the bit."""
+"""Across ranks (processes that talk by gloo): the picks and scores of one process, to the bit."""
 
 from __future__ import annotations
 
 import datetime
 import socket
 import traceback
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ CASES: dict[str, dict[str, Any]] = {
     "nearly all": {"num_chunks": 7, "tile": 24, "num_select": 201},
 }
 SHARES = {1: (203,), 2: (120, 83), 3: (1, 150, 52), 4: (51, 51, 51, 50)}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums are split by threads, so a comparison to the bit is at equal threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def models(dtype: torch.dtype = torch.float32, scale: float = 30.0) -> tuple[PairEmbeddings, PairEmbeddings]:
@@ -107,7 +117,6 @@ def every_case(rank: int, world: int) -> dict[str, Selection]:
 
 @pytest.mark.parametrize("world", SHARES)
 def test_as_one_process_to_the_bit(world: int, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     for found in in_ranks(world, every_case, tmp_path):
         for name in CASES:
             alone, ours = ask(name, None), found[name]
