@@ -153,7 +153,31 @@ def running_softmax(
     return _run(given, len(own_B), num_select, num_chunks, gain, seed)
 
 
+def trainer_normaliser(pairs: PairEmbeddings, taken_B: Tensor) -> Tensor:
+    """Mean of both log-sum-exps over the chosen, from products made anew, as DRRho-CLIP's trainer does it."""
+    mask_B = (1 - taken_B.to(pairs.image_ND.dtype)) * TAKEN
+    _logits(pairs)  # the trainer makes the matrix of its own samples too, for a loss that nothing uses
+    images_B = (_logits(pairs) - mask_B).logsumexp(1)
+    texts_B = ((pairs.text_ND @ pairs.image_ND.T).mul_(pairs.scale) - mask_B).logsumexp(1)
+    return (images_B + texts_B) / 2
+
+
+def recomputed_softmax(
+    learner: PairEmbeddings, reference: PairEmbeddings, num_select: int, num_chunks: int, gain: float, seed: int
+) -> Tensor:
+    """DRRho-CLIP's trainer on one process: all products and log-sum-exps of both models anew for every chunk."""
+    own_B = _logits(reference).diagonal() - _logits(learner).diagonal()
+
+    def given(taken_B: Tensor, new: Tensor) -> Tensor:
+        if not len(new):
+            return own_B
+        torch.eye(len(own_B), dtype=own_B.dtype)[new].sum(0)  # how it marks the chosen
+        return own_B + trainer_normaliser(learner, taken_B) - trainer_normaliser(reference, taken_B)
+
+    return _run(given, len(own_B), num_select, num_chunks, gain, seed)
+
+
 PEERS = {
     "sigmoid": {"printed": printed_sigmoid, "masked": masked_sigmoid, "running": running_sigmoid},
-    "softmax": {"printed": printed_softmax, "running": running_softmax},
+    "softmax": {"printed": printed_softmax, "running": running_softmax, "recomputed": recomputed_softmax},
 }

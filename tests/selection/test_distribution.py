@@ -11,7 +11,8 @@ import pytest
 import torch
 from scipy import stats
 
-from superbatch.selection import chunk_sizes, joint, select_jointly
+from superbatch.selection import chunk_sizes, select_jointly
+from superbatch.selection import draw as drawing
 from superbatch.selection.interactions import Interactions
 from superbatch.selection.noise import gumbel
 from tests.selection import oracle
@@ -94,7 +95,7 @@ def test_the_interactions_are_strong() -> None:
 
 def _same_noise_for_all_chunks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        joint, "gumbel", lambda seed, step, chunks, rows: gumbel(seed, step, range(1), rows).expand(len(chunks), -1)
+        drawing, "gumbel", lambda seed, step, chunks, rows: gumbel(seed, step, range(1), rows).expand(len(chunks), -1)
     )
 
 

@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 
 import open_clip
+import pytest
 import torch
 
-from superbatch.selection import PairEmbeddings, select_jointly
+from superbatch.selection import JointSelector, PairEmbeddings, select_jointly
 
 PAGE = Path(__file__).parents[2] / "docs" / "selection.md"
 
@@ -20,9 +21,9 @@ def tiny_model(width: int) -> open_clip.CLIP:
     return open_clip.CLIP(16, vision, text, init_logit_scale=2.3, init_logit_bias=-10.0)
 
 
-def test_the_open_clip_loop_runs_and_learns() -> None:
-    block = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert block is not None
+def test_the_open_clip_loop_runs_and_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```(?:python|py)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(blocks) == 2
     torch.manual_seed(0)
     model, reference = tiny_model(32), tiny_model(48).eval()
     before = [weight.detach().clone() for weight in model.parameters()]
@@ -39,6 +40,8 @@ def test_the_open_clip_loop_runs_and_learns() -> None:
     }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        exec(block.group(1), names)
+        exec(blocks[0], names)
+        exec(blocks[1], names | {"JointSelector": JointSelector, "b": 8, "rows": torch.arange(100, 140)})
     assert len(names["chosen"].unique()) == 8 and names["loss"].isfinite()
+    assert len(capsys.readouterr().out.split()) == 3
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))

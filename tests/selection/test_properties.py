@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from superbatch.selection import PairEmbeddings, Selection, joint, select_independently, select_jointly
+from superbatch.selection import PairEmbeddings, Selection, draw, select_independently, select_jointly
 from superbatch.selection.candidates import Candidates
 from tests.selection import oracle
 
@@ -51,7 +51,7 @@ def test_tiles_change_nothing(loss: str) -> None:
 
 
 def test_ties_go_to_the_lower_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint, "gumbel", lambda seed, step, chunks, rows: torch.zeros(len(chunks), len(rows)).double())
+    monkeypatch.setattr(draw, "gumbel", lambda seed, step, chunks, rows: torch.zeros(len(chunks), len(rows)).double())
     identical = PairEmbeddings(torch.ones(40, 2).double(), torch.ones(40, 2).double(), 1.0)
     rows = torch.randperm(40, generator=torch.Generator().manual_seed(3)) * 7
     picked = select_jointly(identical, None, 12, num_chunks=3, criterion="hard_learner", rows=rows)
@@ -134,7 +134,7 @@ def test_no_matrix_of_all_pairs_and_no_more_work_than_promised(
     loss: str, num_chunks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count, chosen, dim, tile = 640, 128, 8, 100
-    monkeypatch.setattr(joint, "_NOISE_AT_ONCE", 10 * count)
+    monkeypatch.setattr(draw, "_NOISE_AT_ONCE", 10 * count)
     largest, flops = Largest(), FlopCounterMode(display=False)
     with flops, largest:
         select_jointly(*pair(count, dim), chosen, num_chunks=num_chunks, loss=loss, tile=tile)
@@ -145,19 +145,21 @@ def test_no_matrix_of_all_pairs_and_no_more_work_than_promised(
     assert flops.get_total_flops() <= products * (num_chunks - 1) / num_chunks + own
 
 
-def test_dropping_keeps_every_candidate_once() -> None:
-    candidates = Candidates(50, torch.device("cpu"))
-    left = list(range(50))
-    kept = torch.arange(50)
+@pytest.mark.parametrize("tile", [1, 7, 16, 50, 99])
+def test_dropping_keeps_every_candidate_once_and_in_its_tile(tile: int) -> None:
+    candidates = Candidates(50, tile, torch.device("cpu"))
+    left, kept = list(range(50)), torch.arange(50)
     generator = torch.Generator().manual_seed(0)
     for size in (7, 1, 13, 20, 9):
         slots = torch.tensor(left)[torch.randperm(len(left), generator=generator)[:size]]
-        candidates.take(slots)
-        target, source = candidates.drop(slots)
-        kept[target] = kept[source]
+        moved = candidates.take(slots)
+        assert moved is not None
+        kept[moved[0]] = kept[moved[1]]
         left = sorted(set(left) - set(slots.tolist()))
-        assert sorted(kept[: candidates.live].tolist()) == left
-        assert [int(kept[candidates.place_B[slot]]) for slot in left] == left
+        lying = {place: int(kept[place]) for start, stop in candidates.spans() for place in range(start, stop)}
+        assert sorted(lying.values()) == left
+        assert all(place // tile == slot // tile for place, slot in lying.items())
+        assert [lying[int(candidates.place_B[slot])] for slot in left] == left
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -1,9 +1,21 @@
 """Choosing the sub-batch out of the super-batch: the heart of JEST, on embeddings alone (torch only)."""
 
+from superbatch.selection.arguments import chunk_sizes
 from superbatch.selection.criteria import Criterion
 from superbatch.selection.embeddings import PairEmbeddings
 from superbatch.selection.independent import select_independently
-from superbatch.selection.joint import chunk_sizes, select_jointly
+from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
+from superbatch.selection.selector import JointSelector
+from superbatch.selection.sharded import select_jointly_sharded
 
-__all__ = ["Criterion", "PairEmbeddings", "Selection", "chunk_sizes", "select_independently", "select_jointly"]
+__all__ = [
+    "Criterion",
+    "JointSelector",
+    "PairEmbeddings",
+    "Selection",
+    "chunk_sizes",
+    "select_independently",
+    "select_jointly",
+    "select_jointly_sharded",
+]

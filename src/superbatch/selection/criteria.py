@@ -26,8 +26,7 @@ def score_terms(criterion: Criterion, learner: PairEmbeddings | None, reference:
     Raises:
         UserError: an unknown criterion, a model that it needs is missing, or the two have another row count or device.
     """
-    if criterion not in _SIGNS:
-        raise UserError("criterion", f"{criterion!r} is not known", f"use one of {', '.join(_SIGNS)}")
+    check_criterion(criterion)
     terms = []
     for name, sign, pairs in zip(("learner", "reference"), _SIGNS[criterion], (learner, reference), strict=True):
         if sign and pairs is None:
@@ -38,6 +37,12 @@ def score_terms(criterion: Criterion, learner: PairEmbeddings | None, reference:
             terms.append(Term(sign, pairs))
     _check_same_rows(learner, reference)
     return terms
+
+
+def check_criterion(criterion: str) -> None:
+    """Raises a UserError for a name that is not known."""
+    if criterion not in _SIGNS:
+        raise UserError("criterion", f"{criterion!r} is not known", f"use one of {', '.join(_SIGNS)}")
 
 
 def _check_same_rows(learner: PairEmbeddings | None, reference: PairEmbeddings | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ class PairEmbeddings:
             do.
         bias: the model's own bias (sigmoid), likewise; the softmax loss does not change with it.
         name: how errors call it, such as "learner".
-        reach: no scale * z_i . t_j is larger in magnitude than this (Cauchy-Schwarz); found when made.
+        lengths: of the longest image and the longest text embedding; found when made.
 
     Raises:
         UserError: another shape, type or device on the two sides; NaN or infinity, naming side and row; a bad scale or
@@ -34,7 +35,7 @@ class PairEmbeddings:
     scale: float
     bias: float = 0.0
     name: str = "embeddings"
-    reach: float = field(init=False, repr=False, default=0.0)
+    lengths: tuple[float, float] = field(init=False, repr=False, default=(0.0, 0.0))
 
     def __post_init__(self) -> None:
         for key in ("image_ND", "text_ND"):
@@ -47,7 +48,20 @@ class PairEmbeddings:
             raise UserError(f"{self.name}.scale", f"is {self.scale}", "give the exponentiated temperature, above zero")
         if not math.isfinite(self.bias):
             raise UserError(f"{self.name}.bias", f"is {self.bias}", "give a finite number")
-        object.__setattr__(self, "reach", self._reach())
+        object.__setattr__(self, "lengths", self._lengths())
+
+    def holding(self, image_ND: Tensor, text_ND: Tensor, lengths: tuple[float, float]) -> PairEmbeddings:
+        """The same model's view of other samples that have been checked already; there may be none of them."""
+        other = copy.copy(self)
+        for key, value in (("image_ND", image_ND), ("text_ND", text_ND), ("lengths", lengths)):
+            object.__setattr__(other, key, value)
+        return other
+
+    @property
+    def reach(self) -> float:
+        """No scale * z_i . t_j is larger in magnitude than this (Cauchy-Schwarz)."""
+        image, text = self.lengths
+        return self.scale * image * text
 
     @property
     def count(self) -> int:
@@ -71,8 +85,8 @@ class PairEmbeddings:
         if image.device != text.device:
             raise UserError(self.name, f"lies on {image.device} and {text.device}", "give both on one device")
 
-    def _reach(self) -> float:
-        """scale * longest image * longest text; one host synchronisation, and NaN or infinity shows in it."""
+    def _lengths(self) -> tuple[float, float]:
+        """Of the longest image and text; one host synchronisation, and NaN or infinity shows in it."""
         norms = [
             torch.linalg.vector_norm(side, dim=-1, dtype=self.compute_dtype) for side in (self.image_ND, self.text_ND)
         ]
@@ -81,7 +95,7 @@ class PairEmbeddings:
         ceiling = 1e100 if self.compute_dtype == torch.float64 else 1e37
         if not (math.isfinite(reach) and reach + abs(self.bias) < ceiling):
             self._complain(norms)
-        return reach
+        return image, text
 
     def _complain(self, norms: list[Tensor]) -> None:
         for side, _ in zip(("image_ND", "text_ND"), norms, strict=True):

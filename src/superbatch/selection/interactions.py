@@ -11,6 +11,7 @@ text against the chosen's images, the candidate's image against the chosen's tex
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from superbatch.losses.sigmoid import softplus_sum
 from superbatch.losses.softmax import log_sum_exp
+from superbatch.selection.candidates import Candidates
 from superbatch.selection.criteria import Term
 from superbatch.selection.embeddings import PairEmbeddings
 
@@ -68,8 +70,8 @@ def own_losses(pairs: PairEmbeddings, rule: LossRule) -> Tensor:
 class Interactions:
     """One model's running interactions of all candidates with the samples chosen so far.
 
-    Works on a copy in which `Candidates.drop` and `move` keep the candidates in front, so that a chosen sample costs
-    nothing any more.
+    Works on a copy in which `Candidates.take` and `move` keep the candidates of each tile in front, so that a chosen
+    sample costs nothing any more.
     """
 
     def __init__(self, term: Term, rule: LossRule, order_B: Tensor) -> None:
@@ -90,13 +92,23 @@ class Interactions:
         """[2, K, D]: images, then texts, at these places: what a candidate's text, then image, is held against."""
         return self.embeddings_2BD.index_select(1, places_K).flip(0)
 
-    def add(self, chosen_2KD: Tensor, live: int, tile: int) -> None:
-        """Adds the pairs with the newly chosen to the states of all places below `live`, a tile at a time."""
-        for start in range(0, live, tile):
-            stop = min(start + tile, live)
+    def add(self, chosen_2KD: Tensor, candidates: Candidates) -> None:
+        """Adds the pairs with the newly chosen to the states of the candidates, a tile at a time or all in one kernel."""
+        if fusable(self.embeddings_2BD):
+            self.state_SB.copy_(self.rule.merge(self.state_SB, self._fused(chosen_2KD, candidates)))
+            return
+        for start, stop in candidates.spans():
             logits_2KC = self._logits(chosen_2KD, self.embeddings_2BD[:, start:stop])
             state = self.state_SB[:, start:stop]
             state.copy_(self.rule.merge(state, self.rule.reduce(logits_2KC, self.upper)))
+
+    def _fused(self, chosen_2KD: Tensor, candidates: Candidates) -> Tensor:
+        from superbatch.selection.fused import pair_sums  # Triton is there only where a GPU may be
+
+        softmax = len(self.rule.empty) == 2
+        return pair_sums(
+            chosen_2KD.contiguous(), self.embeddings_2BD, *candidates.alive(), self.scale, self.bias, softmax
+        )
 
     def _logits(self, chosen_2KD: Tensor, tile_2CD: Tensor) -> Tensor:
         tile_2DC = tile_2CD.transpose(1, 2)
@@ -112,6 +124,12 @@ class Interactions:
     def scores(self) -> Tensor:
         """float64 [B], by place: the signed loss that the chosen samples add to each candidate."""
         return self.rule.read(self.state_SB) * self.sign
+
+
+def fusable(embeddings: Tensor) -> bool:
+    """Whether the Triton kernel serves: half types on CUDA, for which the GPU's matrix units are made."""
+    halves = (torch.float16, torch.bfloat16)
+    return embeddings.is_cuda and embeddings.dtype in halves and find_spec("triton") is not None
 
 
 def _copy(pairs: PairEmbeddings, order_B: Tensor, dtype: torch.dtype) -> Tensor:

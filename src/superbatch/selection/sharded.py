@@ -1,0 +1,209 @@
+"""Joint selection across ranks: each scores its slice of the super-batch, and all end with the picks of one process.
+
+Slots (samples in order of row) lie on a fixed grid of tiles. Each rank is dealt whole tiles, so that a tile's numbers
+come from the same products of the same shapes whatever the number of ranks; per chunk the ranks exchange the largest key,
+their best K candidates and the embeddings of the K chosen (docs/selection.md has the bytes). Shapes: B super-batch, n
+this rank's slice, W ranks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from superbatch.errors import UserError
+from superbatch.losses import LossName
+from superbatch.selection.arguments import checked_gain, checked_rows, checked_rule, checked_tile, chunk_sizes, whole
+from superbatch.selection.criteria import Criterion, Term, score_terms
+from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
+from superbatch.selection.embeddings import PairEmbeddings
+from superbatch.selection.exchange import Ranks
+from superbatch.selection.result import Selection
+
+
+@torch.no_grad()
+def select_jointly_sharded(
+    learner: PairEmbeddings | None,
+    reference: PairEmbeddings | None,
+    num_select: int,
+    *,
+    num_chunks: int = 16,
+    gain: float = 100.0,
+    criterion: Criterion = "learnability",
+    loss: LossName = "sigmoid",
+    seed: int = 0,
+    step: int = 0,
+    rows: Tensor | None = None,
+    tile: int | None = None,
+    compare_independent: bool = False,
+    communication: torch.dtype | None = None,
+    group: dist.ProcessGroup | None = None,
+) -> Selection:
+    """As `select_jointly` over the slices of all ranks, laid end to end by rank; collective.
+
+    Every rank gets the same result: on equal embeddings and one kind of device the indices and scores that a single
+    process would have, to the bit, for any number of ranks and any slices. Work O(B b D / W), memory O(B D / W + b D / N
+    + a tile) a rank.
+
+    Args:
+        learner: the learner's embeddings of this rank's slice; may be None for "easy_reference".
+        reference: the reference's, likewise; may be None for "hard_learner".
+        num_select: b, of the whole super-batch.
+        num_chunks: as in `select_jointly`, and so are gain, criterion, loss, seed and step: the same on all ranks.
+        rows: int64 [n], the slice's row numbers (default: places in the super-batch).
+        tile: candidates a tile, the same on all ranks; tiles are what is dealt to ranks.
+        compare_independent: as in `select_jointly`.
+        communication: the type in which embeddings are sent and compared (default: as they are). The picks are those of
+            one process on embeddings of this type.
+        group: of ranks (default: all). A rank without samples is not allowed; slices may differ in size.
+
+    Returns:
+        Indices are places in the whole super-batch, scores [B] are of all of it.
+
+    Raises:
+        UserError: as in `select_jointly`; no process group; ranks that do not agree on what is asked for. Every rank
+            raises, so that none waits for the others.
+    """
+    ranks = _ranks(group)
+    asked = (num_select, num_chunks, gain, criterion, loss, seed, step, tile, communication, rows is None)
+    try:
+        terms = [_in_type(term, communication) for term in score_terms(criterion, learner, reference)]
+        checked = checked_rows(rows, terms[0].pairs)
+        rule, gain = checked_rule(loss), checked_gain(gain)
+        seed, step = whole("seed", seed), whole("step", step)
+    except UserError as error:
+        _agree(ranks, asked, [], error)
+        raise
+    counts = _agree(ranks, asked, terms, None)
+    sizes = chunk_sizes(sum(counts), num_select, num_chunks)
+    plan = Plan(rule, sizes, gain, seed, step, checked_tile(tile, sizes, terms))
+    with torch.autocast(checked.device.type, enabled=False):
+        return _select(ranks, terms, checked, counts, plan, places=rows is None, compare=compare_independent)
+
+
+class _Dealt(NamedTuple):
+    """What one rank holds of the grid."""
+
+    terms: list[Term]  # in the order received
+    order_B: Tensor  # by slot: where it was received
+
+
+def _select(
+    ranks: Ranks,
+    terms: list[Term],
+    rows_n: Tensor,
+    counts: list[int],
+    plan: Plan,
+    *,
+    places: bool,
+    compare: bool,
+) -> Selection:
+    """Deals the tiles out, draws, and tells everybody the scores of all."""
+    total, rank = sum(counts), ranks.group.rank()
+    rows_B = torch.arange(total, device=rows_n.device) if places else _gather_uneven(ranks, rows_n, counts)
+    sorted_B, order_B = rows_B.sort(stable=True)
+    edges = _edges(total, plan.tile, len(counts))
+    parts = [stop - start for start, stop in pairwise(edges)]
+    ranks = ranks.holding(edges[rank], parts)
+    terms = _with_reach(ranks, terms)
+    dealt = _deal(ranks, terms, order_B, counts, edges)
+    own_n = own_scores(dealt.terms, plan.rule)[dealt.order_B]
+    held = slice(edges[rank], edges[rank + 1])
+    slots_b, conditional_b = Draw(dealt.terms, sorted_B[held], dealt.order_B, own_n, plan, ranks).run()
+    own_B = _gather_uneven(ranks, own_n, parts)
+    scores_B = torch.empty_like(own_B).index_copy_(0, order_B, own_B)
+    alone = order_B[independent_slots(own_B, sorted_B, plan)] if compare else None
+    return Selection(order_B[slots_b], scores_B, conditional_b, plan.sizes, plan.gain, alone)
+
+
+def _ranks(group: dist.ProcessGroup | None) -> Ranks:
+    if not (dist.is_available() and dist.is_initialized()):
+        remedy = "call torch.distributed.init_process_group first, or select_jointly in a single process"
+        raise UserError("group", "no process group has been started", remedy)
+    group = dist.group.WORLD if group is None else group
+    if not isinstance(group, dist.ProcessGroup):
+        raise UserError("group", "this rank is not a member", "call on the members only")
+    return Ranks(group)
+
+
+def _in_type(term: Term, dtype: torch.dtype | None) -> Term:
+    pairs = term.pairs
+    if dtype is None or pairs.image_ND.dtype == dtype:
+        return term
+    sides = pairs.image_ND.to(dtype), pairs.text_ND.to(dtype)
+    return Term(term.sign, PairEmbeddings(*sides, pairs.scale, pairs.bias, pairs.name))
+
+
+def _agree(ranks: Ranks, asked: tuple[object, ...], terms: list[Term], error: UserError | None) -> list[int]:
+    """How many samples each rank has; a UserError on all ranks where one has failed or asks for something else."""
+    models = [(t.pairs.scale, t.pairs.bias, t.pairs.image_ND.shape[1], t.pairs.image_ND.dtype) for t in terms]
+    digest = hashlib.blake2b(repr((asked, models)).encode(), digest_size=8).digest()
+    count = 0 if error else terms[0].pairs.count
+    device = terms[0].pairs.image_ND.device if terms else _device(ranks.group)
+    said = torch.tensor([count, int.from_bytes(digest, "big", signed=True)], device=device)
+    told = ranks.gather(said).tolist()
+    failed = [str(rank) for rank, (samples, _) in enumerate(told) if not samples]
+    if failed and not error:
+        raise UserError(f"rank {', '.join(failed)}", "could not take part", "its own message says why")
+    if not error and len({fingerprint for _, fingerprint in told}) > 1:
+        what = "are not the same on all ranks"
+        raise UserError("arguments", what, "give every rank the same settings, temperatures, dimensions and types")
+    return [samples for samples, _ in told]
+
+
+def _device(group: dist.ProcessGroup) -> torch.device:
+    """Where a rank that has no embeddings to show can speak from."""
+    return torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
+
+
+def _edges(total: int, tile: int, world: int) -> list[int]:
+    """Slots at which each rank's part of the grid begins, and the end: whole tiles, as evenly as they go."""
+    tiles = -(-total // tile)
+    return [min(total, rank * tiles // world * tile) for rank in range(world + 1)]
+
+
+def _with_reach(ranks: Ranks, terms: list[Term]) -> list[Term]:
+    """The same, knowing the longest embeddings of all ranks: how sums are folded goes by them."""
+    device = terms[0].pairs.image_ND.device
+    lengths_M2 = torch.tensor([term.pairs.lengths for term in terms], dtype=torch.float64, device=device)
+    dist.all_reduce(lengths_M2, dist.ReduceOp.MAX, group=ranks.group)
+    views = zip(terms, lengths_M2.tolist(), strict=True)
+    return [Term(t.sign, t.pairs.holding(t.pairs.image_ND, t.pairs.text_ND, (a, b))) for t, (a, b) in views]
+
+
+def _deal(ranks: Ranks, terms: list[Term], order_B: Tensor, counts: list[int], edges: list[int]) -> _Dealt:
+    """Sends every sample to the rank that holds its slot."""
+    rank, device = ranks.group.rank(), order_B.device
+    ends = torch.tensor(counts, device=device).cumsum(0)
+    slot_B = torch.empty_like(order_B).index_copy_(0, order_B, torch.arange(len(order_B), device=device))
+    start = sum(counts[:rank])
+    slots_n, send_n = slot_B[start : start + counts[rank]].sort()
+    borders = torch.searchsorted(slots_n, torch.tensor(edges, device=device))
+    senders = torch.searchsorted(ends, order_B[edges[rank] : edges[rank + 1]], right=True)
+    received = senders.argsort(stable=True)
+    send, receive = borders.diff().tolist(), senders.bincount(minlength=len(counts)).tolist()
+    place_B = torch.empty_like(received).index_copy_(0, received, torch.arange(len(received), device=device))
+    return _Dealt([_swap(ranks, term, send_n, send, receive) for term in terms], place_B)
+
+
+def _swap(ranks: Ranks, term: Term, order_n: Tensor, send: list[int], receive: list[int]) -> Term:
+    """One model's embeddings, to and from all ranks, as bytes: both sides of a sample in one piece."""
+    pairs = term.pairs
+    dim, size = pairs.image_ND.shape[1], pairs.image_ND.element_size()
+    mine = torch.cat([pairs.image_ND[order_n], pairs.text_ND[order_n]], 1).view(torch.uint8)
+    theirs = mine.new_empty(sum(receive), 2 * dim * size)
+    dist.all_to_all_single(theirs, mine, receive, send, group=ranks.group)
+    image, text = theirs.view(pairs.image_ND.dtype).split(dim, 1)
+    return Term(term.sign, pairs.holding(image, text, pairs.lengths))
+
+
+def _gather_uneven(ranks: Ranks, mine: Tensor, counts: list[int]) -> Tensor:
+    """Everybody's numbers end to end, where the ranks have `counts` of them."""
+    padded = mine.new_zeros(max(counts))
+    padded[: len(mine)] = mine
+    return torch.cat([part[:count] for part, count in zip(ranks.gather(padded), counts, strict=True)])
