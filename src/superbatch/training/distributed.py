@@ -1,0 +1,123 @@
+"""The ranks of a training: who has which share of a step, and what they tell each other.
+
+One process is a world of one: every share is the whole, and nothing is sent. Ranks are those of torchrun's environment, which
+`launch.py` sets too. All methods that send are collective: every rank calls them, in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+TIMEOUT = timedelta(minutes=30)  # the longest that ranks wait for one that is alive but silent, as in a long evaluation
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """A process among those of a training.
+
+    Attributes:
+        rank: this one, from 0; rank 0 alone writes, evaluates and logs.
+        world: how many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0."""
+        return self.rank == 0
+
+    def edges(self, total: int) -> list[int]:
+        """Where each rank's share of `total` things begins, and the end; shares differ by one at most."""
+        return [total * rank // self.world for rank in range(self.world + 1)]
+
+    def counts(self, total: int) -> list[int]:
+        """Things that each rank has of `total`."""
+        return [stop - start for start, stop in pairwise(self.edges(total))]
+
+    def share(self, total: int) -> slice:
+        """Own share of `total` things in order."""
+        edges = self.edges(total)
+        return slice(edges[self.rank], edges[self.rank + 1])
+
+    def gather(self, mine: Tensor, total: int) -> Tensor:
+        """Lay the shares of all ranks end to end: [n, ...] of this rank's share in, [total, ...] out; no gradients."""
+        if self.world == 1:
+            return mine
+        counts = self.counts(total)
+        padded = mine.new_zeros(max(counts), *mine.shape[1:])
+        padded[: len(mine)] = mine
+        parts = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    def swap(self, mine: Tensor, send: list[int], receive: list[int]) -> Tensor:
+        """Send the first `send[0]` rows to rank 0, the next `send[1]` to rank 1, ...; returns those received, by rank."""
+        theirs = mine.new_empty(sum(receive), *mine.shape[1:])
+        dist.all_to_all_single(theirs, mine.contiguous(), receive, send)
+        return theirs
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Return the sum over ranks, the same bits on all."""
+        if self.world > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+        return value
+
+    def most(self, value: int) -> int:
+        """Return the largest of all ranks' numbers: how one rank's news reaches all at the same step."""
+        if self.world == 1:
+            return value
+        told = torch.tensor([value])
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return int(told)
+
+    def tell(self, value: T) -> T:
+        """Return rank 0's value on every rank."""
+        if self.world == 1:
+            return value
+        box: list[Any] = [value]
+        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        return box[0]
+
+
+ALONE = Ranks()
+
+
+def ranks_here() -> Ranks:
+    """Read rank and world from torchrun's environment; alone where there is none."""
+    return Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """Join the process group that the environment names, and leave it at the end; alone, do nothing.
+
+    Args:
+        device: as `training.device`; on a GPU each rank takes that of its place on the machine (LOCAL_RANK).
+    """
+    ranks = ranks_here()
+    if ranks.world == 1:
+        yield ranks
+        return
+    on_gpu = torch.cuda.is_available() and device in ("auto", "cuda")
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    # gloo beside nccl: flags and objects are on the host, and need not wait for the device.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
+    try:
+        yield ranks
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,151 @@
+"""Gradients do not depend on how a batch is cut: over ranks, over micro-batches, evenly or not; in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from superbatch.errors import UserError
+from superbatch.losses import contrastive_loss
+from superbatch.models import build_model
+from superbatch.options import ModelSettings
+from superbatch.training.distributed import ALONE, joined
+from superbatch.training.exchange import deal
+from superbatch.training.gradients import Trainee
+from superbatch.training.step import Batch, Towers
+from tests.in_ranks import in_ranks
+
+COUNT = 11
+
+
+class DoubleTowers(Towers):
+    """The same model in float64, where equal means equal to 14 digits."""
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        images = (batch.pixels.double() - self.mean) * self.inverse_std
+        return self.clip.model.encode_image(images, normalize=True), self.clip.model.encode_text(
+            batch.token_ids, normalize=True
+        )
+
+
+def towers_of(model_file: Path, loss: str, dropout: float = 0.0) -> DoubleTowers:
+    clip = build_model(ModelSettings(config=str(model_file)), loss=loss, batch_size=COUNT, seed=0)
+    clip.model.double().train()
+    for module in clip.model.modules():
+        if dropout and isinstance(module, nn.GELU):
+            module.register_forward_hook(lambda _, __, found: nn.functional.dropout(found, dropout))
+    mean, std = (torch.full((1, 3, 1, 1), 127.5, dtype=torch.float64) for _ in range(2))
+    return DoubleTowers(clip, mean, 1 / std, False)
+
+
+def batch_of(count: int = COUNT) -> Batch:
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 255, (count, 3, 16, 16), dtype=np.uint8))
+    ids = torch.from_numpy(rng.integers(1, 400, (count, 8)))
+    return Batch(np.arange(count), pixels, ids)
+
+
+def gradients(towers: Towers) -> dict[str, Tensor]:
+    return {name: parameter.grad.clone() for name, parameter in towers.clip.model.named_parameters()}
+
+
+def whole(model_file: Path, loss: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """One process, one graph, autograd alone."""
+    towers = towers_of(model_file, loss)
+    scale, bias = towers.scale_and_bias()
+    value = contrastive_loss(loss)(*towers.embed(batch_of()), scale, bias)
+    value.backward()
+    return value.detach(), gradients(towers)
+
+
+def in_shares(model_file: Path, loss: str, accumulate: int, steps: int = 2) -> tuple[Tensor, dict[str, Tensor]]:
+    with joined("cpu") as ranks:
+        towers = towers_of(model_file, loss)
+        trainee = Trainee(towers, ranks, loss, accumulate)
+        for _ in range(steps):  # twice: DDP's own state must be fit for the next step
+            towers.clip.model.zero_grad()
+            value = trainee.backward(batch_of().take(torch.arange(COUNT)[ranks.share(COUNT)]), COUNT)
+        return value, gradients(towers)
+
+
+def assert_same(found: tuple[Tensor, dict[str, Tensor]], expected: tuple[Tensor, dict[str, Tensor]]) -> None:
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-12, atol=0)
+    assert found[1].keys() == expected[1].keys()
+    for name, gradient in expected[1].items():
+        torch.testing.assert_close(
+            found[1][name], gradient, rtol=1e-9, atol=1e-13, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_have_the_gradients_of_one_process(model_file, tmp_path, world, accumulate, loss):
+    expected = whole(model_file, loss)
+    for found in in_ranks(world, in_shares, tmp_path / "ranks", model_file, loss, accumulate):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("accumulate", [1, 2, 11])
+def test_micro_batches_keep_all_negatives(model_file, accumulate, loss):
+    assert_same(in_shares(model_file, loss, accumulate), whole(model_file, loss))
+
+
+def test_plain_accumulation_would_lose_negatives(model_file):
+    towers = towers_of(model_file, "sigmoid")
+    scale, bias = towers.scale_and_bias()
+    for part in torch.arange(COUNT).tensor_split(3):
+        contrastive_loss("sigmoid")(*towers.embed(batch_of().take(part)), scale, bias).backward(retain_graph=True)
+    with pytest.raises(AssertionError):
+        assert_same((whole(model_file, "sigmoid")[0], gradients(towers)), whole(model_file, "sigmoid"))
+
+
+def seen_by_image_tower(model_file: Path, dropout: float) -> list[Tensor]:
+    towers, seen = towers_of(model_file, "sigmoid", dropout), []
+    torch.manual_seed(5)
+    trainee = Trainee(towers, ALONE, "sigmoid", 2)
+    towers.clip.model.visual.register_forward_hook(lambda _, __, found: seen.append(found))
+    trainee.backward(batch_of(), COUNT)
+    return seen
+
+
+def test_both_passes_of_a_micro_batch_drop_the_same(model_file):
+    """With dropout the loss's gradients are only right if the second pass is the first one again."""
+    first, second, first_again, second_again = seen_by_image_tower(model_file, 0.3)
+    assert torch.equal(first, first_again) and torch.equal(second, second_again)
+    assert not torch.equal(first, seen_by_image_tower(model_file, 0.0)[0]), "dropout is on"
+
+
+def test_accumulation_refuses_batch_normalisation(model_file):
+    towers = towers_of(model_file, "sigmoid")
+    towers.clip.model.extra = nn.BatchNorm1d(3)
+    with pytest.raises(UserError, match=r"training\.accumulate: the model has batch normalisation; set it to 1"):
+        Trainee(towers, ALONE, "sigmoid", 2)
+
+
+def dealt(chosen: Tensor, total: int) -> Batch:
+    with joined("cpu") as ranks:
+        rows = np.arange(total) + 1000
+        mine = Batch(
+            rows[ranks.share(total)],
+            *(t[ranks.share(total)] for t in (batch_of(total).pixels, batch_of(total).token_ids)),
+        )
+        return deal(ranks, mine, rows, chosen)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("chosen", [[9, 3, 16, 0, 8], [0, 1, 2, 3, 4, 5], [16, 15, 14, 13], [4, 12, 7]])
+def test_the_chosen_are_dealt_evenly_with_their_own_pixels(tmp_path, world, chosen):
+    shares = in_ranks(world, dealt, tmp_path / "ranks", torch.tensor(chosen), 17)
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    rows = np.concatenate([share.rows for share in shares])
+    assert rows.tolist() == sorted(place + 1000 for place in chosen)
+    source = batch_of(17)
+    assert torch.equal(torch.cat([share.pixels for share in shares]), source.pixels[rows - 1000])
+    assert torch.equal(torch.cat([share.token_ids for share in shares]), source.token_ids[rows - 1000])
