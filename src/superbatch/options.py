@@ -130,6 +130,12 @@ class TrainingSettings:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = 0  # 0: what torch chooses
     workers: int = 0
+    processes: int = 1  # ranks on each machine
+    machines: int = 1
+    rendezvous: str | None = None  # `host:port`, where the machines meet
+    accumulate: int = 1  # micro-batches a step; all negatives count whatever their number
+    checkpoint_activations: bool = False  # compute them again in the backward pass: less memory, more time
+    compile: bool = False  # torch.compile of both towers
     shuffle_window: int = 0
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
@@ -150,10 +156,32 @@ class TrainingSettings:
             self.batch_size >= 2, "training.batch_size", f"{self.batch_size} pairs have no negatives", "use 2 or more"
         )
         _check(self.steps >= 1, "training.steps", f"{self.steps} steps train nothing", "use 1 or more")
-        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "score_batch", "spike_window"):
+        for name in (
+            "checkpoint_every",
+            "keep_checkpoints",
+            "evaluate_every",
+            "score_batch",
+            "spike_window",
+            "processes",
+            "machines",
+            "accumulate",
+        ):
             _check(
                 getattr(self, name) >= 1, f"training.{name}", f"{getattr(self, name)} is not positive", "use 1 or more"
             )
+        cuts = self.processes * self.machines * self.accumulate
+        _check(
+            self.batch_size >= cuts,
+            "training.batch_size",
+            f"{self.batch_size} pairs cannot be dealt to {cuts} micro-batches",
+            "use fewer processes, machines or accumulate",
+        )
+        _check(
+            self.machines == 1 or self.rendezvous is not None,
+            "training.rendezvous",
+            f"{self.machines} machines do not know where to meet",
+            "name a host and port of one of them, such as node0:29400",
+        )
         _check(
             self.spike_factor == 0 or self.spike_factor > 1,
             "training.spike_factor",

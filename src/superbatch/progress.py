@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +13,7 @@ def progress(
 ) -> Any:
     """Wrap an iterable (or make a bar to `update`) as a tqdm bar with count, rate and time left.
 
-    A log file gets a line every ten seconds instead of a line a tick.
+    A log file gets a line every ten seconds instead of a line a tick. Of several ranks the first alone shows it.
     """
     from tqdm import tqdm
 
@@ -28,4 +29,5 @@ def progress(
         delay=0.5,
         dynamic_ncols=watched,
         ascii=None if watched else " #",
+        disable=os.environ.get("RANK", "0") != "0",
     )

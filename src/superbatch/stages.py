@@ -26,11 +26,13 @@ class Staged:
         path: the directory.
         fingerprint: of everything that went into it.
         root: the staging folder, which also keeps the records of what was published where.
+        elsewhere: another process publishes it: the one with rank 0 of a training in several.
     """
 
     path: Path
     fingerprint: str
     root: Path
+    elsewhere: bool = False
 
 
 def find_stage(fingerprint: str, root: Path, *waiting: Path) -> Staged | None:
@@ -83,6 +85,8 @@ def publish(staged: Staged, target: Path) -> None:
 
     Killed at any moment, `find_stage` finds it again: a directory that moves is recorded before it does.
     """
+    if staged.elsewhere:
+        return
     target = Path(target).resolve()
     source = staged.path.resolve()
     record = staged.root / f"{staged.fingerprint}.json"

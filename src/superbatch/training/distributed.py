@@ -6,6 +6,7 @@ One process is a world of one: every share is the whole, and nothing is sent. Ra
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from superbatch.errors import UserError
+
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)  # the longest that ranks wait for one that is alive but silent, as in a long evaluation
 
@@ -29,10 +32,12 @@ class Ranks:
     Attributes:
         rank: this one, from 0; rank 0 alone writes, evaluates and logs.
         world: how many there are.
+        neighbours: how many of them on this machine.
     """
 
     rank: int = 0
     world: int = 1
+    neighbours: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -98,7 +103,10 @@ ALONE = Ranks()
 
 def ranks_here() -> Ranks:
     """Read rank and world from torchrun's environment; alone where there is none."""
-    return Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    rank, world, neighbours = (
+        int(os.environ.get(name, usual)) for name, usual in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_WORLD_SIZE", 1))
+    )
+    return Ranks(rank, world, neighbours)
 
 
 @contextmanager
@@ -107,6 +115,9 @@ def joined(device: str) -> Iterator[Ranks]:
 
     Args:
         device: as `training.device`; on a GPU each rank takes that of its place on the machine (LOCAL_RANK).
+
+    Raises:
+        UserError: more ranks than GPUs.
     """
     ranks = ranks_here()
     if ranks.world == 1:
@@ -114,9 +125,14 @@ def joined(device: str) -> Iterator[Ranks]:
         return
     on_gpu = torch.cuda.is_available() and device in ("auto", "cuda")
     if on_gpu:
+        if ranks.neighbours > torch.cuda.device_count():
+            what = f"{ranks.neighbours} ranks on a machine with {torch.cuda.device_count()} GPUs"
+            raise UserError("training.processes", what, "use at most as many as there are")
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     # gloo beside nccl: flags and objects are on the host, and need not wait for the device.
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
+    if not ranks.is_first:
+        logging.getLogger("superbatch").setLevel(logging.WARNING)  # one line a fact, not one a rank
     try:
         yield ranks
     finally:

@@ -65,6 +65,8 @@ def deal(ranks: Ranks, mine: Batch, rows_B: np.ndarray, chosen_b: Tensor) -> Bat
     Returns:
         This rank's share, in order of place.
     """
+    if ranks.world == 1:
+        return mine.take(chosen_b)
     places_b = chosen_b.sort().values
     total, held = len(rows_B), ranks.share(len(rows_B))
     holder_edges = torch.searchsorted(places_b.cpu(), torch.tensor(ranks.edges(total))).tolist()
@@ -81,3 +83,12 @@ def deal(ranks: Ranks, mine: Batch, rows_B: np.ndarray, chosen_b: Tensor) -> Bat
 def _overlaps(start: int, stop: int, edges: list[int]) -> list[int]:
     """How much of [start, stop) lies between each edge and the next."""
     return [max(0, min(stop, b) - max(start, a)) for a, b in pairwise(edges)]
+
+
+def collect(ranks: Ranks, share: Batch, total: int) -> Batch:
+    """Put the shares of all ranks together again, on every rank; collective."""
+    if ranks.world == 1:
+        return share
+    device = share.pixels.device
+    rows = ranks.gather(torch.from_numpy(share.rows).to(device), total).cpu().numpy()
+    return Batch(rows, ranks.gather(share.pixels, total), ranks.gather(share.token_ids, total))

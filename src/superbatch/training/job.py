@@ -17,9 +17,20 @@ from superbatch.training.source import ReferenceEmbeddings, Source
 STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
 # Settings that change how a run is carried out, not what it computes; they stay out of its hash.
 # `on_bad_step` too: a run that stops at a bad step is the beginning of the one that skips it.
-NOT_IDENTITY = {"fresh", "resume_from", "workers", "checkpoint_every", "keep_checkpoints", "on_bad_step"}
+NOT_IDENTITY = {
+    "fresh",
+    "resume_from",
+    "workers",
+    "processes",
+    "machines",
+    "rendezvous",
+    "checkpoint_activations",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "on_bad_step",
+}
 # Settings that came later: at their defaults they are left out, so that older runs keep their hashes.
-LATER = {"keep_best", "spike_factor", "spike_window"}
+LATER = {"keep_best", "spike_factor", "spike_window", "accumulate", "compile"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,7 @@ class Job:
         evaluate: called with the model now and then; returns metrics by name.
         charges: FLOPs spent before the run that an honest account adds (reference training, embedding).
         names: returns shards and keys of some rows, for messages.
+        recipe: makes this job anew in another process; needed to train in several.
     """
 
     name: str
@@ -63,6 +75,7 @@ class Job:
     evaluate: Callable[[ClipModel], dict[str, float]] | None = None
     charges: dict[str, float] = field(default_factory=dict)
     names: Callable[[np.ndarray], tuple[list[str], list[str]]] | None = None
+    recipe: Callable[[], Job] | None = None
 
     @property
     def full_identity(self) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -23,10 +25,11 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from superbatch.errors import UserError
+from superbatch.errors import Interrupted, UserError
 from superbatch.training.distributed import ranks_here
 
 LINGER = 3.0  # seconds that a rank with an error of torch's stays, most likely because another died: so that the other is seen first
+STOPPING = "300"  # seconds that ranks have for the step under way and its state, after a signal
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what the launch takes over
 REMEDY = "give the same command again: it continues from the last checkpoint, with any number of processes"
 
@@ -74,36 +77,44 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
 
     Raises:
         UserError: what a rank raised, or that one died; all others have ended then.
-        KeyboardInterrupt: a signal; all ranks were asked to stop, and have.
+        Interrupted: a signal; all ranks were asked to stop, and have.
     """
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", STOPPING)
     with tempfile.TemporaryDirectory(prefix="superbatch-ranks-") as folder, _quiet(), _own_signals():
         try:
             return 0 in elastic_launch(where.config(Path(folder) / "logs"), _rank)(work, Path(folder))
         except ChildFailedError as error:
             raise _told(error.failures, Path(folder)) from None
-        except SignalException as asked:
-            raise KeyboardInterrupt(asked.sigval) from None
+        except SignalException:
+            raise _told({}, Path(folder)) from None
 
 
 def _rank(work: Callable[[], None], folder: Path) -> None:
-    """Be one rank: leave a user's mistake as a note, and let whoever died be seen before those who only lost it."""
+    """Be one rank: leave a note of what a user should read, and let whoever died be seen before those who only lost it."""
+    os.setpgid(0, 0)  # Ctrl-C reaches the launch alone, which passes it on: the same signal twice would stop at once
     try:
         work()
-    except UserError as error:
-        note = {"when": time.time(), "error": error.__reduce__()[1]}
+    except (UserError, Interrupted) as told:
+        what = told.__reduce__()[1] if isinstance(told, UserError) else (str(told), told.signum)
+        note = {"when": time.time(), "asked": isinstance(told, Interrupted), "what": what}
         (folder / f"{ranks_here().rank}.json").write_text(json.dumps(note))
-        raise
+        sys.exit(1)
     except Exception:
         time.sleep(LINGER)
         raise
 
 
-def _told(failures: dict[int, ProcessFailure], folder: Path) -> UserError:
-    """The first rank's own message; else which rank died, and of what."""
+def _told(failures: dict[int, ProcessFailure], folder: Path) -> UserError | Interrupted:
+    """The first rank's own message; else which rank died, and of what; else that all were asked to stop."""
     notes = sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda note: note["when"])
-    if notes:
-        return UserError(*notes[0]["error"])
-    rank, failure = min(failures.items(), key=lambda item: item[1].timestamp)
+    mistakes, asked = ([note["what"] for note in notes if note["asked"] is kind] for kind in (False, True))
+    if mistakes:
+        return UserError(*mistakes[0])
+    rank, failure = min(failures.items(), key=lambda item: item[1].timestamp, default=(0, None))
+    if asked and (failure is None or failure.exitcode >= 0):
+        return Interrupted(*asked[0])
+    if failure is None:
+        return Interrupted("stopped before a step was finished; to continue, give the same command again")
     how = f"died of {failure.signal_name()}" if failure.exitcode < 0 else f"failed ({_last_line(failure.message)})"
     return UserError(f"rank {rank}", f"{how}, and the other ranks were stopped", REMEDY)
 

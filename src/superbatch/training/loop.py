@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,28 @@ from superbatch.progress import progress
 from superbatch.selection import Selection
 from superbatch.training.bad_rows import save_bad_rows
 from superbatch.training.best import keep_best
+from superbatch.training.distributed import Ranks, joined
+from superbatch.training.exchange import collect, deal
 from superbatch.training.flops import ForwardFlops, count_forward, step_flops
+from superbatch.training.gradients import Trainee
 from superbatch.training.job import Job, TrainResult
 from superbatch.training.loader import make_loader
 from superbatch.training.optimizer import learning_rate, make_optimizer, set_learning_rate
 from superbatch.training.plan import describe, seconds_per_flop, sentence
-from superbatch.training.records import Records
+from superbatch.training.records import NoRecords, Records
 from superbatch.training.signals import Stop, noting_signals
-from superbatch.training.source import SuperBatches
-from superbatch.training.state import RECORDS, Totals, last_step, resume, save_state, take_state_from
+from superbatch.training.source import Slice, SuperBatches
+from superbatch.training.state import (
+    RECORDS,
+    Resumed,
+    Totals,
+    last_step,
+    load_state,
+    resume,
+    save_state,
+    state_of,
+    take_state_from,
+)
 from superbatch.training.step import Batch, Measured, Towers, choose, score, train_step
 from superbatch.training.summary import commit, finish
 from superbatch.training.watch import MOST_SKIPPED, BadSteps, Clock, LiveLine, memory
@@ -53,10 +67,17 @@ class Run:
     totals: Totals
     clock: Clock
     watch: BadSteps
+    ranks: Ranks
+    order: Order
+    backward: Callable[[Batch], torch.Tensor] | None  # None: the whole batch here, in one graph
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return the rows of a step's whole super-batch, int64 (B,)."""
+        return self.job.source.manifest_rows(self.order.rows(step))
 
 
 def train(job: Job) -> TrainResult:
-    """Train a job to its end, continuing from its last state if it has one.
+    """Train a job to its end, continuing from its last state if it has one; as a rank, where the environment says so.
 
     Returns the staged checkpoint and records, which wait in the job's state folder until they are published.
 
@@ -64,6 +85,11 @@ def train(job: Job) -> TrainResult:
         UserError: B over the rows, a selection that needs a reference and has none, a foreign `resume_from`, a bad step.
         Interrupted: SIGTERM or SIGINT asked to stop; the state of the last finished step is saved.
     """
+    with joined(job.training.device) as ranks:
+        return _train(job, ranks)
+
+
+def _train(job: Job, ranks: Ranks) -> TrainResult:
     order = Order(job.training.seed, job.source.num_rows, job.super_batch_size, job.training.shuffle_window)
     if job.selection.method != "uniform" and job.selection.criterion != "hard_learner" and job.reference is None:
         raise UserError(
@@ -72,29 +98,34 @@ def train(job: Job) -> TrainResult:
             "run the embed stage first",
         )
     made_from = commit()  # now: the working tree may be another one when the run ends
-    run, first = _start(job)
-    plan = describe(job, order, run.forward, seconds_per_flop(run.towers, _probe(run, order), run.forward))
+    run, first = _start(job, ranks, order)
+    rate = seconds_per_flop(run.towers, _probe(run, order), run.forward) / ranks.world
+    plan = describe(job, order, run.forward, rate) | {"ranks": ranks.world}
     log.info(sentence(job, plan))
     log.info("%s: to follow it: tail -F %s", job.name, run.records.tail)
     if first == 0:
         _evaluate(run, 0)
     with noting_signals() as stop:
         try:
-            _take_steps(run, order, first, stop)
+            _take_steps(run, first, stop)
         except Exception as error:
             if stop.signum is None or isinstance(error, UserError):  # a full disk has its own line
                 raise
             # The signal reached the loader's workers too, and they obeyed at once.
             raise _interrupted(job, stop.signum, last_step(job.state_dir)) from None
-        if stop.signum is not None:  # it came while the last state was saved
-            raise _interrupted(job, stop.signum, last_step(job.state_dir))
-    return finish(job, run.records, run.totals, run.forward, plan, made_from)
+        asked = ranks.most(stop.signum or 0)
+        if asked:  # it came while the last state was saved
+            raise _interrupted(job, asked, last_step(job.state_dir))
+    ended = finish(job, run.records, run.totals, run.forward, plan, made_from) if ranks.is_first else None
+    result = ranks.tell(ended)
+    assert result is not None, "rank 0 tells"
+    return result
 
 
-def _take_steps(run: Run, order: Order, first: int, stop: Stop) -> None:
+def _take_steps(run: Run, first: int, stop: Stop) -> None:
     """Train from step `first` to the end, or to the step in which somebody asked to stop."""
     job, settings, live = run.job, run.job.training, LiveLine()
-    source = SuperBatches(job.source, order)
+    source = SuperBatches(job.source, run.order if run.ranks.world == 1 else Slice(run.order, run.ranks))
     loader = make_loader(source, first, settings.steps, settings.workers, run.device)
     with progress(total=settings.steps, description=job.name, unit="step") as bar:
         bar.update(first)
@@ -103,11 +134,13 @@ def _take_steps(run: Run, order: Order, first: int, stop: Stop) -> None:
             batch = Batch(rows, pixels.to(run.device, non_blocking=True), ids.to(run.device, non_blocking=True))
             run.clock.lap("data")
             row = _step(run, step, batch)
-            asked = stop.signum  # once: a signal that comes while the state is saved is for the next step
-            _after_step(run, step + 1, asked is not None)
+            # Once: a signal that comes while the state is saved is for the next step. One rank's signal stops all at the same step.
+            asked = run.ranks.most(stop.signum or 0)
+            _after_step(run, step + 1, asked > 0)
             bar.set_postfix_str(live.text(row), refresh=False)
             bar.update()
-            if asked is not None:
+            if asked:
+                run.ranks.tell(None)  # the others stay until rank 0 has saved
                 raise _interrupted(job, asked, step + 1)
             run.clock.lap("rest")
 
@@ -118,34 +151,69 @@ def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
     return Interrupted(f"{job.name}: stopped by {name}, {kept}; to continue, give the same command again{way}", signum)
 
 
-def _start(job: Job) -> tuple[Run, int]:
+def _start(job: Job, ranks: Ranks, order: Order) -> tuple[Run, int]:
     """Set the machine up, look for a state under the job's own hash, and return the run with its first step."""
-    if job.training.threads:
-        torch.set_num_threads(job.training.threads)
+    if job.training.threads or ranks.world > 1:
+        torch.set_num_threads(job.training.threads or max(1, torch.get_num_threads() // ranks.neighbours))
     device = pick_device(job.training.device)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products may differ by stream
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.use_deterministic_algorithms(True, warn_only=True)
-    if job.training.fresh:
-        shutil.rmtree(job.state_dir, ignore_errors=True)
-    if job.training.resume_from:
-        take_state_from(Path(job.training.resume_from), job.state_dir, job.full_identity)
     model = job.clip.model.to(device).train()
+    if job.training.checkpoint_activations:
+        model.set_grad_checkpointing(True)
     optimizer = make_optimizer(model, job.training.optimizer)
-    job.state_dir.mkdir(parents=True, exist_ok=True)
-    write_json(job.state_dir / "identity.json", job.full_identity)
     torch.manual_seed(
         job.training.seed
     )  # a model with dropout draws from the global state, which a resumed run restores
-    start = resume(job.state_dir, model, optimizer)
+    start = _continue(job, ranks, optimizer)
+    directory = job.state_dir / RECORDS
     word = f"continues at step {start.step:,}" if start.step else "starts afresh"
     log.info("%s: run hash %s %s", job.name, job.run_hash, word)
-    towers = Towers.of(job.clip, device, job.training.precision)
-    records = Records(job.state_dir / RECORDS, start.step, start.parts)
-    watch = BadSteps.after(records.read("ledger"), job.training)
     forward = count_forward(job.clip)
-    return Run(job, device, towers, optimizer, forward, records, start.totals, Clock(device), watch), start.step
+    towers = Towers.of(job.clip, device, job.training.precision, job.training.compile)
+    records = Records(directory, start.step, start.parts) if ranks.is_first else NoRecords(directory)
+    watch = BadSteps.after(records.read("ledger"), job.training) if ranks.is_first else None
+    watch, backward = ranks.tell(watch), _backward(job, ranks, towers)
+    assert watch is not None, "rank 0 tells"
+    totals, clock = start.totals, Clock(device)
+    return Run(
+        job, device, towers, optimizer, forward, records, totals, clock, watch, ranks, order, backward
+    ), start.step
+
+
+def _continue(job: Job, ranks: Ranks, optimizer: torch.optim.Optimizer) -> Resumed:
+    """Load the run's last state; rank 0 finds it, and alone removes what is damaged or not wanted."""
+    start = None
+    if ranks.is_first:
+        if job.training.fresh:
+            shutil.rmtree(job.state_dir, ignore_errors=True)
+        if job.training.resume_from:
+            take_state_from(Path(job.training.resume_from), job.state_dir, job.full_identity)
+        job.state_dir.mkdir(parents=True, exist_ok=True)
+        write_json(job.state_dir / "identity.json", job.full_identity)
+        start = resume(job.state_dir, job.clip.model, optimizer)
+    start = ranks.tell(start)
+    assert start is not None, "rank 0 tells"
+    if start.step and not ranks.is_first:
+        load_state(state_of(job.state_dir, start.step), job.clip.model, optimizer)
+    return start
+
+
+def _backward(job: Job, ranks: Ranks, towers: Towers) -> Callable[[Batch], torch.Tensor] | None:
+    """Return what leaves the gradients of a batch that is cut over ranks or micro-batches; None where it is not."""
+    settings = job.training
+    if ranks.world == 1 and settings.accumulate == 1:
+        return None
+    if settings.batch_size < ranks.world * settings.accumulate:
+        raise UserError(
+            "training.batch_size",
+            f"{settings.batch_size} pairs cannot be dealt to {ranks.world * settings.accumulate} micro-batches",
+            "start fewer processes, or lower training.accumulate",
+        )
+    trainee = Trainee(towers, ranks, settings.loss, settings.accumulate)
+    return lambda batch: trainee.backward(batch, settings.batch_size)
 
 
 def _probe(run: Run, order: Order) -> Batch:
@@ -159,19 +227,20 @@ def _step(run: Run, step: int, batch: Batch) -> dict[str, Any]:
     job, settings, clock = run.job, run.job.training, run.clock
     lr = learning_rate(step, settings.steps, settings.optimizer)
     set_learning_rate(run.optimizer, lr)
-    learner = score(run.towers, batch, settings.score_batch) if _learner_scores(job) else None
+    ranks, scores = run.ranks, _learner_scores(job)
+    learner = score(run.towers, batch, settings.score_batch) if scores else None
     clock.lap("score")
-    selection = None
+    rows = batch.rows if ranks.world == 1 else run.rows(step)
+    chosen, selection, b = batch, None, settings.batch_size
     if job.selection.method != "uniform":
-        selection = choose(
-            learner, job.reference, batch.rows, settings.batch_size, job.selection, settings.loss, settings.seed, step
-        )
-    chosen = batch if selection is None else batch.take(selection.indices)
+        rule, key = job.selection, (settings.loss, settings.seed, step)
+        selection = choose(learner, job.reference, batch.rows, b, rule, *key, ranks)
+        chosen = deal(ranks, batch, rows, selection.indices)
     clock.lap("select")
-    measured = train_step(run.towers, chosen, run.optimizer, settings, run.watch.verdict)
+    measured = train_step(run.towers, chosen, run.optimizer, settings, run.watch.verdict, run.backward)
     clock.lap("train")
-    _count(run, len(batch) if learner is not None else 0)
-    row = _record(run, step, lr, measured, batch, selection)
+    _count(run, len(rows) if scores else 0)
+    row = _record(run, step, lr, measured, rows, selection)
     run.watch.note(measured.loss, measured.bad is not None)
     if measured.bad is not None:
         _bad_step(run, step, measured.bad, chosen)
@@ -181,8 +250,11 @@ def _step(run: Run, step: int, batch: Batch) -> dict[str, Any]:
 def _bad_step(run: Run, step: int, reason: str, chosen: Batch) -> None:
     """Keep the rows of a step that was not taken; then go on or stop, as the settings say."""
     job, settings = run.job, run.job.training
-    file, worst = save_bad_rows(job, run.towers, chosen, step, reason, run.records.directory)
-    found = f"{reason} at step {step:,}; worst: {worst}; all {len(chosen)} rows are in {shown(file)}"
+    chosen, found = collect(run.ranks, chosen, settings.batch_size), ""
+    if run.ranks.is_first:
+        file, worst = save_bad_rows(job, run.towers, chosen, step, reason, run.records.directory)
+        found = f"{reason} at step {step:,}; worst: {worst}; all {len(chosen)} rows are in {shown(file)}"
+    found = run.ranks.tell(found)
     if settings.on_bad_step == "stop":
         raise UserError(
             job.name, found, "lower training.optimizer.learning_rate, or set training.on_bad_step to skip such steps"
@@ -212,7 +284,7 @@ def _record(
     step: int,
     lr: float,
     measured: Measured,
-    batch: Batch,
+    rows: np.ndarray,
     selection: Selection | None,
 ) -> dict[str, Any]:
     scale, bias = run.job.clip.scale_and_bias()
@@ -233,7 +305,7 @@ def _record(
     row["score_super_batch"] = selection.mean_score_superbatch if selection else None
     row["score_pick"] = selection.mean_score_pick if selection else None
     run.records.add("ledger", row)
-    run.records.add_table("picks", picks(step, batch.rows, selection, run.job.training.seed))
+    run.records.add_table("picks", picks(step, rows, selection, run.job.training.seed))
     return row
 
 
@@ -266,7 +338,7 @@ def _after_step(run: Run, done: int, stopping: bool) -> None:
     if last or done % settings.evaluate_every == 0:
         _evaluate(run, done)
     run.clock.lap("rest")
-    if last or done % settings.checkpoint_every == 0 or stopping:
+    if run.ranks.is_first and (last or done % settings.checkpoint_every == 0 or stopping):
         run.records.flush(done)
         save_state(
             run.job.state_dir,
@@ -281,7 +353,7 @@ def _after_step(run: Run, done: int, stopping: bool) -> None:
 
 
 def _evaluate(run: Run, step: int) -> None:
-    if run.job.evaluate is None:
+    if run.job.evaluate is None or not run.ranks.is_first:
         return
     with evaluating(run.job.clip.model) as model, torch.no_grad(), full_vocabulary(model, run.job.vocabulary):
         metrics = run.job.evaluate(run.job.clip)

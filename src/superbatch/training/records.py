@@ -104,3 +104,20 @@ class Records:
         if bad:
             pq.write_table(pa.concat_tables(map(pq.read_table, bad)), out / "bad_rows.parquet", compression="zstd")
         self.tail.unlink(missing_ok=True)
+
+
+class NoRecords(Records):
+    """What ranks other than the first have: nothing is kept, nothing touched."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.tail = directory, directory / "tail.jsonl"
+        self.parts: dict[str, str] = {}
+
+    def add(self, name: str, row: dict[str, Any]) -> None:
+        """Keep nothing."""
+
+    def add_table(self, name: str, columns: dict[str, Any]) -> None:
+        """Keep nothing."""
+
+    def flush(self, step: int) -> None:
+        """Write nothing."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from superbatch.data.order import Order
 from superbatch.data.tokens import Tokens
 from superbatch.models import Vocabulary
+from superbatch.training.distributed import Ranks
 
 Samples = tuple[np.ndarray, Tensor, Tensor]  # rows int64 (n,), pixels uint8 (n, 3, S, S), token ids int64 (n, L)
 
@@ -119,6 +120,50 @@ class Concatenated:
         return images
 
 
+class Rows(Protocol):
+    """Which rows are read at each step: an `Order`, or a rank's `Slice` of it."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a step."""
+        ...
+
+    def rows(self, step: int, part: int = 0, parts: int = 1) -> np.ndarray:
+        """Return the positions of a step, or a part of them, int64."""
+        ...
+
+    def part_start(self, part: int, parts: int) -> int:
+        """Return the place where a part begins."""
+        ...
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A rank's slice of every super-batch: as an order, only shorter.
+
+    Attributes:
+        order: of whole super-batches.
+        ranks: who shares them.
+    """
+
+    order: Order
+    ranks: Ranks
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a step for this rank."""
+        return self.ranks.counts(self.order.batch_size)[self.ranks.rank]
+
+    def rows(self, step: int, part: int = 0, parts: int = 1) -> np.ndarray:
+        """Return this rank's positions of a step, or a part of them, int64."""
+        mine = self.order.rows(step, self.ranks.rank, self.ranks.world)
+        return mine[self.part_start(part, parts) : self.part_start(part + 1, parts)]
+
+    def part_start(self, part: int, parts: int) -> int:
+        """Return the place inside the slice where a part begins."""
+        return self.batch_size * part // parts
+
+
 @dataclass(frozen=True)
 class SuperBatches:
     """The super-batch of each step: a pure function of the step, so that any process may read any part of any of them.
@@ -129,7 +174,7 @@ class SuperBatches:
     """
 
     source: Source
-    order: Order
+    order: Rows
 
     def read(self, positions: np.ndarray) -> Samples:
         """Return rows int64 (n,), pixels uint8 (n, 3, S, S) and token ids (n, L) of any n positions of the order."""

@@ -82,7 +82,7 @@ def save_state(
     Raises:
         DiskFull: the states before it are as they were.
     """
-    with atomic_directory(state_dir / f"step-{step:09d}") as directory:
+    with atomic_directory(state_of(state_dir, step)) as directory:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         save_file(weights, directory / "model.safetensors")
         save_file(_optimizer_tensors(model, optimizer), directory / "optimizer.safetensors")
@@ -105,6 +105,11 @@ def _random_state(model: nn.Module) -> dict[str, Tensor]:
     device = next(model.parameters()).device
     states = {"rng": torch.get_rng_state()}
     return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def state_of(state_dir: Path, step: int) -> Path:
+    """Return the directory of the state after `step` steps."""
+    return state_dir / f"step-{step:09d}"
 
 
 def list_states(state_dir: Path) -> list[Path]:

@@ -14,10 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superbatch.losses import contrastive_loss
+from superbatch.losses import LossName, contrastive_loss
 from superbatch.models import ClipModel, evaluating
 from superbatch.options import SelectionSettings, TrainingSettings
-from superbatch.selection import PairEmbeddings, Selection, select_independently, select_jointly
+from superbatch.selection import (
+    PairEmbeddings,
+    Selection,
+    select_independently,
+    select_jointly,
+    select_jointly_sharded,
+)
+from superbatch.training.distributed import ALONE, Ranks
 from superbatch.training.job import Reference
 
 
@@ -45,12 +52,16 @@ class Towers:
     mean: Tensor
     inverse_std: Tensor
     autocast: bool
+    compiled: tuple[Callable[..., Tensor], Callable[..., Tensor]] | None = None
 
     @classmethod
-    def of(cls, clip: ClipModel, device: torch.device, precision: str) -> Towers:
-        """Put the normalisation on the device; bf16 where asked for, or by default on a GPU."""
+    def of(cls, clip: ClipModel, device: torch.device, precision: str, compiled: bool = False) -> Towers:
+        """Put the normalisation on the device; bf16 where asked for, or by default on a GPU; torch.compile where asked for."""
         mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in clip.mean_std)
-        return cls(clip, mean, 1 / std, precision == "bf16" or (precision == "auto" and device.type == "cuda"))
+        bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+        model = clip.model
+        both = (torch.compile(model.encode_image), torch.compile(model.encode_text)) if compiled else None
+        return cls(clip, mean, 1 / std, bf16, both)
 
     def precision(self) -> AbstractContextManager[None]:
         """Autocast to bfloat16, or nothing."""
@@ -59,10 +70,12 @@ class Towers:
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return normalised image and text embeddings, float32 (n, d) each."""
+        model = self.clip.model
+        encode_image, encode_text = self.compiled or (model.encode_image, model.encode_text)
         with self.precision():
             images = (batch.pixels.float() - self.mean) * self.inverse_std
-            image_nd = self.clip.model.encode_image(images, normalize=True)
-            text_nd = self.clip.model.encode_text(batch.token_ids, normalize=True)
+            image_nd = encode_image(images, normalize=True)
+            text_nd = encode_text(batch.token_ids, normalize=True)
         return image_nd.float(), text_nd.float()
 
     def scale_and_bias(self) -> tuple[Tensor, Tensor | float]:
@@ -91,10 +104,12 @@ def choose(
     loss: str,
     seed: int,
     step: int,
+    ranks: Ranks = ALONE,
 ) -> Selection:
     """Select `num_select` of a scored super-batch by the rule; the noise is keyed by (seed, step, chunk, row).
 
-    `learner` may be None for the easy-reference criterion, `reference` for the hard-learner one.
+    `learner` may be None for the easy-reference criterion, `reference` for the hard-learner one. With several ranks `learner` and
+    `rows` are a rank's slice, and all get the same selection of the whole super-batch.
     """
     device = learner.image_ND.device if learner is not None else torch.device("cpu")
     cached = None
@@ -109,6 +124,9 @@ def choose(
         "step": step,
         "rows": torch.from_numpy(rows),
     }
+    if ranks.world > 1:  # independent selection is joint selection that ends with its first chunk
+        chunks = 1 if rule.method == "independent" else rule.num_chunks
+        return select_jointly_sharded(learner, cached, num_select, num_chunks=chunks, **common)
     if rule.method == "independent":
         return select_independently(learner, cached, num_select, **common)
     return select_jointly(learner, cached, num_select, num_chunks=rule.num_chunks, **common)
@@ -129,6 +147,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     settings: TrainingSettings,
     verdict: Callable[[float, float], str | None] = lambda loss, norm: None,
+    backward: Callable[[Batch], Tensor] | None = None,
 ) -> Measured:
     """One optimiser step on a batch of b.
 
@@ -136,16 +155,13 @@ def train_step(
         towers, batch, optimizer, settings: what is trained, on what, how.
         verdict: says what is bad about a loss and gradient norm, or None; a bad step leaves weights, running statistics and
             optimiser as they were.
+        backward: leaves the gradients in the parameters and returns the loss, where the batch is cut over ranks or micro-batches.
 
     Returns:
         Loss and gradient norm, and what was bad (None for a step that was taken).
     """
     model, before = towers.clip.model, _running_statistics(towers.clip.model)
-    loss_function = contrastive_loss(settings.loss)
-    image_bd, text_bd = towers.embed(batch)
-    scale, bias = towers.scale_and_bias()
-    loss = loss_function(image_bd, text_bd, scale, bias)
-    loss.backward()
+    loss = backward(batch) if backward is not None else _backward(towers, batch, settings.loss)
     norm = nn.utils.clip_grad_norm_(model.parameters(), settings.optimizer.gradient_clip)
     measured = Measured(float(loss.detach()), float(norm.detach()))
     measured.bad = verdict(measured.loss, measured.gradient_norm)
@@ -159,6 +175,15 @@ def train_step(
                 buffer.copy_(value)
     optimizer.zero_grad(set_to_none=True)
     return measured
+
+
+def _backward(towers: Towers, batch: Batch, name: LossName) -> Tensor:
+    """The whole batch at once, in one graph."""
+    image_bd, text_bd = towers.embed(batch)
+    scale, bias = towers.scale_and_bias()
+    loss = contrastive_loss(name)(image_bd, text_bd, scale, bias)
+    loss.backward()
+    return loss
 
 
 def _running_statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:

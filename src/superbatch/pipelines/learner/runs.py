@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from superbatch.stages import Staged, find_stage, stamp
 
 if TYPE_CHECKING:
     from superbatch.models import ClipModel
-    from superbatch.options import LearnerSettings
+    from superbatch.options import LearnerSettings, ReferenceSettings
     from superbatch.training import Job
     from superbatch.training.assemble import Evaluate
 
@@ -54,18 +56,47 @@ def finished(job: Job, stages_root: Path, fresh: bool) -> tuple[Staged, Staged] 
 
 def train_staged(job: Job, stages_root: Path) -> tuple[Staged, Staged]:
     """Train a job unless its hash is finished; returns checkpoint and records as staged directories."""
+    from superbatch.training.distributed import ranks_here
+
     done = finished(job, stages_root, job.training.fresh)
     if done is not None:
-        return done
+        model, training = (replace(staged, elsewhere=not ranks_here().is_first) for staged in done)
+        return model, training
+    first = _train(job)
+    names = (("model", job.state_dir / "final"), ("training", job.state_dir / "training"))
+    model, training = (Staged(path, f"{job.run_hash}-{name}", stages_root, elsewhere=not first) for name, path in names)
+    if first:
+        for staged in (model, training):
+            stamp(staged.path, staged.fingerprint, stages_root)
+        # The run is finished: its checkpoint and records are all that is needed.
+        for state in [*job.state_dir.glob("step-*"), *job.state_dir.glob("best")]:
+            shutil.rmtree(state)
+    return model, training
+
+
+def _train(job: Job) -> bool:
+    """Train here, or in processes of this machine where the settings ask for several; returns whether rank 0 was among them."""
+    from superbatch.training import train
+    from superbatch.training.distributed import ranks_here
+
+    settings, here = job.training, ranks_here()
+    if here.world > 1 or settings.processes * settings.machines == 1:
+        train(job)
+        return here.is_first
+    from superbatch.training.launch import Processes, launch
+
+    assert job.recipe is not None, "the pipelines know how to make their jobs anew"
+    where = Processes(settings.processes, settings.machines, settings.rendezvous, job.run_hash)
+    return launch(partial(train_rank, job.recipe), where)
+
+
+def train_rank(recipe: Callable[[], Job]) -> None:
+    """Be one rank of a training, in a process that knows nothing yet."""
+    from kedro.framework.project import LOGGING  # noqa: F401  # applies conf/logging.yml
+
     from superbatch.training import train
 
-    result = train(job)
-    model = stamp(result.model_dir, f"{job.run_hash}-model", stages_root)
-    training = stamp(result.training_dir, f"{job.run_hash}-training", stages_root)
-    # The run is finished: its checkpoint and records are all that is needed.
-    for state in [*job.state_dir.glob("step-*"), *job.state_dir.glob("best")]:
-        shutil.rmtree(state)
-    return model, training
+    train(recipe())
 
 
 def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Evaluate:
@@ -86,7 +117,7 @@ def build_job(name: str, settings: LearnerSettings, inputs: Inputs) -> Job:
     """Make the job of a learner run; charges are those of the reference and of embedding the pool."""
     from superbatch.training.assemble import SetFiles, learner_job
 
-    return learner_job(
+    job = learner_job(
         name,
         settings,
         SetFiles(inputs.pool, inputs.pool_features),
@@ -96,6 +127,18 @@ def build_job(name: str, settings: LearnerSettings, inputs: Inputs) -> Job:
         make_evaluate(inputs.evaluation_sets, "validation", settings.training.device),
         charges(inputs),
     )
+    job.recipe = partial(build_job, name, settings, inputs)
+    return job
+
+
+def build_reference(settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path) -> Job:
+    """Make the job that trains the reference."""
+    from superbatch.training.assemble import SetFiles, reference_job
+
+    evaluate = make_evaluate(evaluation_sets, "validation", settings.training.device)
+    job = reference_job(settings, SetFiles(curated), state_root, evaluate)
+    job.recipe = partial(build_reference, settings, curated, evaluation_sets, state_root)
+    return job
 
 
 def charges(inputs: Inputs) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from superbatch.config import Storage, read
 from superbatch.options import ReferenceSettings
-from superbatch.pipelines.learner.runs import make_evaluate, train_staged
+from superbatch.pipelines.learner.runs import build_reference, make_evaluate, train_staged
 from superbatch.stages import Staged
 
 
@@ -26,9 +26,10 @@ def train_reference(
         The checkpoint and the records of its training (run.json; of an import: what was imported, no steps).
     """
     reference, places = read(ReferenceSettings, settings, "reference"), read(Storage, storage, "storage")
-    from superbatch.training.assemble import SetFiles, import_reference, reference_job
-
-    evaluate = make_evaluate(evaluation_sets, "validation", reference.training.device)
     if reference.import_from:
+        from superbatch.training.assemble import SetFiles, import_reference
+
+        evaluate = make_evaluate(evaluation_sets, "validation", reference.training.device)
         return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate)
-    return train_staged(reference_job(reference, SetFiles(curated), Path(places.state), evaluate), Path(places.stages))
+    job = build_reference(reference, curated, evaluation_sets, Path(places.state))
+    return train_staged(job, Path(places.stages))
