@@ -24,6 +24,7 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from tqdm import tqdm
 
 from superbatch.errors import Interrupted, UserError
 from superbatch.training.distributed import ranks_here
@@ -92,6 +93,7 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
 def _rank(work: Callable[[], None], folder: Path) -> None:
     """Be one rank: leave a note of what a user should read, and let whoever died be seen before those who only lost it."""
     os.setpgid(0, 0)  # Ctrl-C reaches the launch alone, which passes it on: the same signal twice would stop at once
+    tqdm.set_lock(threading.RLock())  # its own is for several processes, and a killed one would leave it behind
     try:
         work()
     except (UserError, Interrupted) as told:

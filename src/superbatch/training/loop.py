@@ -105,7 +105,7 @@ def _train(job: Job, ranks: Ranks) -> TrainResult:
     log.info("%s: to follow it: tail -F %s", job.name, run.records.tail)
     if first == 0:
         _evaluate(run, 0)
-    with noting_signals() as stop:
+    with noting_signals(say=ranks.world == 1) as stop:  # ranks are stopped by their launch, also when one has died
         try:
             _take_steps(run, first, stop)
         except Exception as error:

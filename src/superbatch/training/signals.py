@@ -26,8 +26,8 @@ class Stop:
 
 
 @contextmanager
-def noting_signals() -> Iterator[Stop]:
-    """Note the first SIGTERM or SIGINT instead of dying of it; a second one does what it did before.
+def noting_signals(*, say: bool = True) -> Iterator[Stop]:
+    """Note the first SIGTERM or SIGINT instead of dying of it, and say so; a second one does what it did before.
 
     Handlers are installed in the main thread only (Python allows no other), and put back at the end. Processes forked in
     between inherit them, so that Ctrl-C, which reaches the whole group, leaves the loader's workers alive for the last step.
@@ -43,7 +43,10 @@ def noting_signals() -> Iterator[Stop]:
         stop.signum = signum
         if os.getpid() == process:
             _restore(before)
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTED)  # a log may be in the middle of a line
+            if say:
+                os.write(
+                    sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTED
+                )  # a log may be in the middle of a line
 
     for signum in SIGNALS:
         signal.signal(signum, note)
