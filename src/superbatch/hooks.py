@@ -33,11 +33,12 @@ class ProjectHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Look for the run that is to be audited before anything is loaded.
+        """Look for the run that is to be audited before anything is loaded; under torchrun, refuse stages that are for one process.
 
         Raises:
-            UserError: there is none of that name.
+            UserError: there is none of that name, or several processes would write the same files.
         """
+        check_ranks(pipeline)
         from superbatch.pipeline_registry import audited_run
 
         training = f"{audited_run()}.training"
@@ -57,6 +58,21 @@ class ProjectHooks:
         for name in ("report", "audit"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+
+
+def check_ranks(pipeline: Pipeline) -> None:
+    """Let several ranks run trainings alone.
+
+    Raises:
+        UserError: a stage that only one process may run.
+    """
+    from superbatch.errors import UserError
+
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        others = [node.name for node in pipeline.nodes if node.outputs and "training" not in node.tags]
+        if others:
+            remedy = "run `kedro run --pipelines=learner --namespaces=jest` under it, and the other stages without it"
+            raise UserError("torchrun", f"{others[0]} is for one process", remedy)
 
 
 def check_all(parameters: dict[str, Any]) -> None:

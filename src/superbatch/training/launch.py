@@ -15,10 +15,12 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -32,6 +34,7 @@ from superbatch.training.distributed import ranks_here
 LINGER = 3.0  # seconds that a rank with an error of torch's stays, most likely because another died: so that the other is seen first
 STOPPING = "300"  # seconds that ranks have for the step under way and its state, after a signal
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what the launch takes over
+TRACEBACK = "SUPERBATCH_TRACEBACK"
 REMEDY = "give the same command again: it continues from the last checkpoint, with any number of processes"
 
 
@@ -91,38 +94,54 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
 
 
 def _rank(work: Callable[[], None], folder: Path) -> None:
-    """Be one rank: leave a note of what a user should read, and let whoever died be seen before those who only lost it."""
+    """Be one rank: leave a note of what went wrong, and let whoever died be seen before those who only lost it."""
     os.setpgid(0, 0)  # Ctrl-C reaches the launch alone, which passes it on: the same signal twice would stop at once
     tqdm.set_lock(threading.RLock())  # its own is for several processes, and a killed one would leave it behind
     try:
         work()
-    except (UserError, Interrupted) as told:
-        what = told.__reduce__()[1] if isinstance(told, UserError) else (str(told), told.signum)
-        note = {"when": time.time(), "asked": isinstance(told, Interrupted), "what": what}
-        (folder / f"{ranks_here().rank}.json").write_text(json.dumps(note))
-        sys.exit(1)
-    except Exception:
+    except UserError as error:
+        _note(folder, "mistake", error.where, error.what, error.remedy)
+    except Interrupted as asked:
+        _note(folder, "asked", str(asked), asked.signum)
+    except Exception as error:
+        _note(folder, "bug", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
         time.sleep(LINGER)
-        raise
+    else:
+        return
+    sys.exit(1)
+
+
+def _note(folder: Path, kind: str, *what: str | int) -> None:
+    rank = ranks_here().rank
+    note = {"when": time.time(), "kind": kind, "rank": rank, "what": what}
+    (folder / f"{rank}.json").write_text(json.dumps(note))
 
 
 def _told(failures: dict[int, ProcessFailure], folder: Path) -> UserError | Interrupted:
-    """The first rank's own message; else which rank died, and of what; else that all were asked to stop."""
+    """Say what the first rank to fail noted; before that, which rank was killed: the others then only note that they lost it."""
     notes = sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda note: note["when"])
-    mistakes, asked = ([note["what"] for note in notes if note["asked"] is kind] for kind in (False, True))
-    if mistakes:
-        return UserError(*mistakes[0])
-    rank, failure = min(failures.items(), key=lambda item: item[1].timestamp, default=(0, None))
-    if asked and (failure is None or failure.exitcode >= 0):
-        return Interrupted(*asked[0])
-    if failure is None:
-        return Interrupted("stopped before a step was finished; to continue, give the same command again")
-    how = f"died of {failure.signal_name()}" if failure.exitcode < 0 else f"failed ({_last_line(failure.message)})"
-    return UserError(f"rank {rank}", f"{how}, and the other ranks were stopped", REMEDY)
+    first: dict[str, Any] = {}
+    for note in notes:
+        first.setdefault(note["kind"], note)
+    if "mistake" in first:
+        return UserError(*first["mistake"]["what"])
+    for rank, failure in failures.items():
+        if failure.exitcode < 0:
+            return _rank_failed(rank, f"died of {failure.signal_name()}", REMEDY)
+    if "asked" in first:
+        return Interrupted(*first["asked"]["what"])
+    if "bug" in first:
+        remedy = f"{REMEDY}; {TRACEBACK}=1 in the environment shows where"
+        return _rank_failed(first["bug"]["rank"], f"failed ({first['bug']['what'][0]})", remedy)
+    if failures:
+        return _rank_failed(min(failures), "ended without a word", REMEDY)
+    return Interrupted("stopped before a step was finished; to continue, give the same command again")
 
 
-def _last_line(message: str) -> str:
-    return next((line.strip() for line in reversed(message.splitlines()) if line.strip()), "without a word")
+def _rank_failed(rank: int, how: str, remedy: str) -> UserError:
+    return UserError(f"rank {rank}", f"{how}, and the other ranks were stopped", remedy)
 
 
 @contextmanager

@@ -43,10 +43,8 @@ def noting_signals(*, say: bool = True) -> Iterator[Stop]:
         stop.signum = signum
         if os.getpid() == process:
             _restore(before)
-            if say:
-                os.write(
-                    sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTED
-                )  # a log may be in the middle of a line
+            if say:  # past Python's own stream: a log may be in the middle of a line
+                os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTED)
 
     for signum in SIGNALS:
         signal.signal(signum, note)

@@ -1,0 +1,71 @@
+"""Ranks started from here: what they raise comes back as one line, and none is left behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from superbatch.errors import Interrupted, UserError
+from superbatch.training.distributed import joined, ranks_here
+from superbatch.training.launch import Processes, launch
+
+pytestmark = pytest.mark.slow
+
+
+def work(folder: Path, fault: str = "") -> None:
+    """Meet the other ranks; the last one has the fault."""
+    with joined("cpu") as ranks:
+        (folder / f"{ranks.rank}").write_text(str(os.getpid()))
+        assert ranks.most(ranks.rank) == ranks.world - 1 and ranks_here().neighbours == ranks.world
+        if ranks.rank == ranks.world - 1:
+            fail(fault)
+        ranks.tell(0)
+
+
+def fail(fault: str) -> None:
+    if fault == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "mistake":
+        raise UserError("pool/0001.tar", "has 3 bytes", "fetch it again")
+    if fault == "bug":
+        raise RuntimeError("something broke\nin two lines")
+    if fault == "asked":
+        raise Interrupted("jest: stopped by SIGTERM", signal.SIGTERM)
+
+
+def alive(folder: Path) -> list[str]:
+    return [pid for pid in (file.read_text() for file in folder.iterdir()) if Path(f"/proc/{pid}").exists()]
+
+
+def test_all_ranks_meet_and_end(tmp_path):
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert launch(partial(work, tmp_path), Processes(2))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0", "1"] and not alive(tmp_path)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
+    assert logging.root.manager.disable == logging.NOTSET
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "line"),
+    [
+        ("killed", UserError, "rank 1: died of SIGKILL, and the other ranks were stopped; give the same command again"),
+        ("mistake", UserError, "pool/0001.tar: has 3 bytes; fetch it again"),
+        (
+            "bug",
+            UserError,
+            "rank 1: failed (RuntimeError: something broke in two lines), and the other ranks were stopped",
+        ),
+        ("asked", Interrupted, "jest: stopped by SIGTERM"),
+    ],
+)
+def test_a_rank_that_fails_is_told_in_one_line(tmp_path, capfd, fault, kind, line):
+    with pytest.raises(kind) as caught:
+        launch(partial(work, tmp_path, fault), Processes(2))
+    assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
+    assert not alive(tmp_path)
+    assert "Traceback" not in capfd.readouterr().err
