@@ -113,6 +113,8 @@ def ranks_here() -> Ranks:
 def joined(device: str) -> Iterator[Ranks]:
     """Join the process group that the environment names, and leave it at the end; alone, do nothing.
 
+    After an error the group stays until the process ends: so others notice no sooner than the launch does who was first.
+
     Args:
         device: as `training.device`; on a GPU each rank takes that of its place on the machine (LOCAL_RANK).
 
@@ -133,7 +135,5 @@ def joined(device: str) -> Iterator[Ranks]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
     if not ranks.is_first:
         logging.getLogger("superbatch").setLevel(logging.WARNING)  # one line a fact, not one a rank
-    try:
-        yield ranks
-    finally:
-        dist.destroy_process_group()
+    yield ranks
+    dist.destroy_process_group()
