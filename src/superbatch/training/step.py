@@ -59,7 +59,7 @@ class Towers:
         """Put the normalisation on the device; bf16 where asked for, or by default on a GPU; torch.compile where asked for."""
         mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in clip.mean_std)
         bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
-        model = clip.model
+        model: Any = clip.model  # open_clip has two kinds, with the same methods
         both = (torch.compile(model.encode_image), torch.compile(model.encode_text)) if compiled else None
         return cls(clip, mean, 1 / std, bf16, both)
 
