@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from superbatch.errors import UserError
 from superbatch.training import TrainResult, train
 from superbatch.training.distributed import Ranks, joined
 from superbatch.training.source import Slice
+from superbatch.training.step import Batch, Towers
 from tests.in_ranks import in_ranks
 from tests.training.training_helpers import Killed, kill_after
 
@@ -176,3 +178,14 @@ def test_bf16_is_near(make_job):
     )
     assert ledger_of(half)["loss"] == pytest.approx(ledger_of(alone)["loss"], rel=0.2)
     assert half.summary["digests"]["weights"] != alone.summary["digests"]["weights"]
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_towers_give_the_same_embeddings(make_job, monkeypatch, backend):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    clip = make_job().clip
+    batch = Batch(np.arange(4), torch.randint(0, 255, (4, 3, 16, 16), dtype=torch.uint8), torch.ones(4, 8).long())
+    plain, compiled = (Towers.of(clip, torch.device("cpu"), "fp32", wanted) for wanted in (False, True))
+    assert plain.compiled is None and compiled.compiled is not None
+    for ours, theirs in zip(compiled.embed(batch), plain.embed(batch), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
