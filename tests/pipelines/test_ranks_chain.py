@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -96,3 +97,16 @@ def test_torchrun(project: Path) -> None:
     refused = command(project, *torchrun, "kedro", "run", "--pipelines=ingest", "--env=quick", check=False)
     assert refused.returncode != 0
     assert "Error: torchrun: " in refused.stderr and "is for one process; run `kedro run --pipelines" in refused.stderr
+
+
+def test_two_launches_meet_as_two_machines_would(project: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"learner.training.rendezvous=localhost:{free.getsockname()[1]}"
+    arguments = learner(1, "learner.training.seed=6", "learner.training.machines=2", meeting)
+    machines = [
+        subprocess.Popen(arguments, cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [machine.wait(timeout=300) for machine in machines] == [0, 0]
+    assert summary(project)["plan"]["ranks"] == 2 and summary(project)["seed"] == 6
