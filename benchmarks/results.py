@@ -11,6 +11,7 @@ The last line is one line of JSON: `steps_to_target.<method>` (against uniform),
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from superbatch.reporting import tables
 from superbatch.reporting.targets import compare, tuned
 
 RECORDED = common.ROOT / "benchmarks" / "results" / "compare.json"
+VARIANT = re.compile(r"_(k|lr)\d+u?$")  # such as filtered_jest_k50: the method with one more setting
 LATEST = common.ROOT / "data" / "08_reporting" / "compare.json"
 
 
@@ -73,10 +75,11 @@ def outcome(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw each method's final accuracy against the length of its schedules."""
+    """Draw each method's final accuracy against the length of its schedules, without an entry's variants (its `label`s)."""
     from superbatch.reporting.figures import png, schedule_figure
 
-    frame = pd.DataFrame([row["outcome"] for row in rows])
+    plain = [row for row in rows if not VARIANT.search(row["outcome"]["method"])]
+    frame = pd.DataFrame([row["outcome"] for row in plain])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(schedule_figure(tuned(frame), compare(frame)), transparent=False))
 

@@ -142,7 +142,7 @@ def schedule_figure(frame: pd.DataFrame, comparison: Comparison, theme: Theme = 
     ax.minorticks_off()
     ax.set_xlabel("steps of a complete schedule")
     ax.set_ylabel(f"final {title} %, {frame['split'].iloc[0]}")
-    _legend(ax, theme)
+    _legend(ax, theme, outside=True)  # a grid of many methods leaves no corner free
     return figure
 
 
@@ -380,6 +380,7 @@ def _dress(ax: Any, theme: Theme) -> None:
         text.set_fontsize(8)
 
 
-def _legend(ax: Axes, theme: Theme, size: float = 9) -> None:
+def _legend(ax: Axes, theme: Theme, size: float = 9, outside: bool = False) -> None:
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, labelcolor=theme.text, fontsize=size, loc="best")
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}
+        ax.legend(frameon=False, labelcolor=theme.text, fontsize=size, **place)
