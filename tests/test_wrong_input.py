@@ -22,13 +22,14 @@ INGEST = ("--pipelines=ingest",)
 JEST = ("--pipelines=learner", "--namespaces=jest")
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d  ")
 DATA = "data/quick"
+SMALL = "simweb.pool_pairs=400"  # in every run that renders the pool: all cases share it
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with everything a learner reads: a small pool, a reference of two steps, its embeddings."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
-    small = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
+    small = f"{SMALL},reference.training.steps=2,reference.training.evaluate_every=2"
     done = forked_kedro(folder, "run", "--pipelines=simweb,ingest,reference,embed", "--env=quick", f"--params={small}")
     assert done.returncode == 0, done.stderr
     return folder
@@ -113,7 +114,7 @@ def test_what_the_learner_cannot_do_is_said_before_a_reference_is_trained(
 ) -> None:
     states = project / DATA / "06_models" / ".state"
     before = sorted(states.iterdir())
-    assert refused(project, "--pipeline=jest", params=f"{params},reference.training.seed=7").startswith(line)
+    assert refused(project, "--pipeline=jest", params=f"{params},{SMALL},reference.training.seed=7").startswith(line)
     assert sorted(states.iterdir()) == before
 
 
@@ -202,7 +203,7 @@ def test_an_evaluation_set_with_too_few_class_names(project: Path, classificatio
 def test_a_missing_evaluation_split(project: Path, classification: Path) -> None:
     shutil.rmtree(classification / "test")
     assert refused_set(project, classification).startswith(
-        "broken/test: no such split; expected a folder of .tar files"
+        "broken/test: no such split; give splits: {validation: 'val-*.tar', test: 'test-*.tar'}, or folders of .tar files"
     )
     line = refused(project, "--pipelines=evaluate", "--namespaces=reference", params="evaluate.split=tset")
     assert line.endswith(
