@@ -266,15 +266,10 @@ def _join(place: list[str], where: str) -> str:
 def _nearest(key: str, known: typing.Iterable[str], sections: Mapping[str, Any] | None = None) -> str:
     """Say what was meant: the same key in another place of the sections, one of nearly that name here, or else what there is."""
     names = list(known)
-    same = next(
-        (path for name, kind in (sections or {}).items() for path in _paths(kind, name) if _ends(path, key)), None
-    )
+    paths = (path for name, kind in (sections or {}).items() for path in _paths(kind, name))
+    same = next((path for path in paths if path.split(".")[-1] == key), None)
     close = [same] if same else difflib.get_close_matches(key, names, 1, 0.6)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
-
-
-def _ends(path: str, key: str) -> bool:
-    return path.split(".")[-1] == key
 
 
 def _paths(kind: Any, place: str) -> typing.Iterator[str]:

@@ -69,8 +69,3 @@ class Candidates:
         places_B = self.slot_B.new_zeros(self.count + 1)
         places_B.index_copy_(0, at_B, torch.arange(self.count, device=alive_B.device))
         return places_B[: self.count], alive_B.sum(0, keepdim=True)
-
-    def _swap(self, target: Tensor, source: Tensor) -> None:
-        left, kept = self.slot_B.index_select(0, target), self.slot_B.index_select(0, source)
-        self.slot_B.index_copy_(0, target, kept).index_copy_(0, source, left)
-        self.place_B.index_copy_(0, kept, target).index_copy_(0, left, source)

@@ -102,3 +102,18 @@ class Ranks(Alone):
         everybody = mine.new_empty(self.group.size(), *mine.shape)
         dist.all_gather(list(everybody.unbind(0)), mine.contiguous(), group=self.group)
         return everybody
+
+
+def gather_uneven(group: dist.ProcessGroup | None, mine: Tensor, counts: list[int]) -> Tensor:
+    """[sum(counts), ...]: the tensors of all ranks end to end, of which rank r has counts[r] rows; collective, no gradients.
+
+    Args:
+        group: of ranks; None for all.
+        mine: this rank's, [counts[rank], ...].
+        counts: the same on all ranks.
+    """
+    padded = mine.new_zeros(max(counts), *mine.shape[1:])
+    padded[: len(mine)] = mine
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded, group=group)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

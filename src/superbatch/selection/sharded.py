@@ -22,7 +22,7 @@ from superbatch.selection.arguments import checked_gain, checked_rows, checked_r
 from superbatch.selection.criteria import Criterion, Term, score_terms
 from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
 from superbatch.selection.embeddings import PairEmbeddings
-from superbatch.selection.exchange import Ranks
+from superbatch.selection.exchange import Ranks, gather_uneven
 from superbatch.selection.result import Selection
 
 
@@ -105,7 +105,7 @@ def _select(
 ) -> Selection:
     """Deals the tiles out, draws, and tells everybody the scores of all."""
     total, rank = sum(counts), ranks.group.rank()
-    rows_B = torch.arange(total, device=rows_n.device) if places else _gather_uneven(ranks, rows_n, counts)
+    rows_B = torch.arange(total, device=rows_n.device) if places else gather_uneven(ranks.group, rows_n, counts)
     sorted_B, order_B = rows_B.sort(stable=True)
     edges = _edges(total, plan.tile, len(counts))
     parts = [stop - start for start, stop in pairwise(edges)]
@@ -115,7 +115,7 @@ def _select(
     own_n = own_scores(dealt.terms, plan.rule)[dealt.order_B]
     held = slice(edges[rank], edges[rank + 1])
     slots_b, conditional_b = Draw(dealt.terms, sorted_B[held], dealt.order_B, own_n, plan, ranks).run()
-    own_B = _gather_uneven(ranks, own_n, parts)
+    own_B = gather_uneven(ranks.group, own_n, parts)
     scores_B = torch.empty_like(own_B).index_copy_(0, order_B, own_B)
     alone = order_B[independent_slots(own_B, sorted_B, plan)] if compare else None
     return Selection(order_B[slots_b], scores_B, conditional_b, plan.sizes, plan.gain, alone)
@@ -200,10 +200,3 @@ def _swap(ranks: Ranks, term: Term, order_n: Tensor, send: list[int], receive: l
     dist.all_to_all_single(theirs, mine, receive, send, group=ranks.group)
     image, text = theirs.view(pairs.image_ND.dtype).split(dim, 1)
     return Term(term.sign, pairs.holding(image, text, pairs.lengths))
-
-
-def _gather_uneven(ranks: Ranks, mine: Tensor, counts: list[int]) -> Tensor:
-    """Everybody's numbers end to end, where the ranks have `counts` of them."""
-    padded = mine.new_zeros(max(counts))
-    padded[: len(mine)] = mine
-    return torch.cat([part[:count] for part, count in zip(ranks.gather(padded), counts, strict=True)])

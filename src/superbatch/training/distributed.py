@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from superbatch.errors import UserError
+from superbatch.selection.exchange import gather_uneven
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)  # the longest that ranks wait for one that is alive but silent, as in a long evaluation
@@ -61,12 +62,7 @@ class Ranks:
         """Lay the shares of all ranks end to end: [n, ...] of this rank's share in, [total, ...] out; no gradients."""
         if self.world == 1:
             return mine
-        counts = self.counts(total)
-        padded = mine.new_zeros(max(counts), *mine.shape[1:])
-        padded[: len(mine)] = mine
-        parts = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+        return gather_uneven(None, mine, self.counts(total))
 
     def swap(self, mine: Tensor, send: list[int], receive: list[int]) -> Tensor:
         """Send the first `send[0]` rows to rank 0, the next `send[1]` to rank 1, ...; returns those received, by rank."""

@@ -18,6 +18,7 @@ from superbatch.losses import LossName
 from superbatch.losses.parts import Pull
 from superbatch.training.distributed import Ranks
 from superbatch.training.exchange import pull
+from superbatch.training.random_state import random_state, set_random_state
 from superbatch.training.step import Batch, Towers
 
 
@@ -77,7 +78,7 @@ class Trainee:
         found = self._pull(outputs, total)
         ends = torch.tensor([len(part) for part in parts]).cumsum(0).tolist()
         for number, (part, state, end) in enumerate(zip(batches, states, ends, strict=True)):
-            state.restore()
+            set_random_state(state, part.pixels.device)
             with nullcontext() if number == len(batches) - 1 else self._silent():
                 self._send_back(self.module(part), _cut(found, end - len(part), end, number == len(batches) - 1))
         return found.loss
@@ -87,11 +88,11 @@ class Trainee:
         return pull(self.ranks, self.loss, image, text, scale, rest[0] if rest else torch.zeros_like(scale), total)
 
     @torch.no_grad()
-    def _look(self, batches: list[Batch]) -> tuple[list[RandomState], list[Tensor]]:
+    def _look(self, batches: list[Batch]) -> tuple[list[dict[str, Tensor]], list[Tensor]]:
         """Embed all micro-batches without a graph; the random state before each makes its second pass like the first."""
         states, found = [], []
         for batch in batches:
-            states.append(RandomState(batch.pixels.device))
+            states.append(random_state(batch.pixels.device))
             found.append(self.towers.embed(batch))
         images, texts = (torch.cat(tensors) for tensors in zip(*found, strict=True))
         scale, bias = self.towers.scale_and_bias()
@@ -113,17 +114,3 @@ def _cut(found: Pull, start: int, stop: int, last: bool) -> Pull:
     return Pull(
         found.loss, found.image_nD[start:stop], found.text_nD[start:stop], found.scale * once, found.bias * once
     )
-
-
-class RandomState:
-    """The random state of host and device, as it was when this was made."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.host = device, torch.get_rng_state()
-        self.other = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-    def restore(self) -> None:
-        """Go back to it."""
-        torch.set_rng_state(self.host)
-        if self.other is not None:
-            torch.cuda.set_rng_state(self.other, self.device)

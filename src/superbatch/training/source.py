@@ -8,6 +8,7 @@ Legend: N rows, B super-batch size, S image side, L tokens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,13 +68,22 @@ class CachedTokenIds:
     def _original(self, rows: np.ndarray) -> np.ndarray:
         if len(self.sets) == 1:
             return self.sets[0].of_rows(rows)
-        starts = np.cumsum([0, *(len(tokens) for tokens in self.sets)])
-        which = np.searchsorted(starts, rows, side="right") - 1
         ids_nL = np.empty((len(rows), self.sets[0].context_length), np.int64)
-        for part, tokens in enumerate(self.sets):
-            mask = which == part
-            ids_nL[mask] = tokens.of_rows(rows[mask] - starts[part])
+        for part, mask, own in by_set(rows, [len(tokens) for tokens in self.sets]):
+            ids_nL[mask] = self.sets[part].of_rows(own)
         return ids_nL
+
+
+def by_set(rows: np.ndarray, sizes: list[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Tell which of several sets hold some rows, where the rows of each set follow those of the one before.
+
+    Yields, for each set that holds any: its number, which of the rows those are (bool), and their numbers in the set.
+    """
+    starts = np.cumsum([0, *sizes])
+    which = np.searchsorted(starts, rows, side="right") - 1
+    for part in np.unique(which):
+        mask = which == part
+        yield part, mask, rows[mask] - starts[part]
 
 
 @dataclass
@@ -104,15 +114,13 @@ class Concatenated:
     """Pixels of several sets as one: the rows of the second follow those of the first."""
 
     def __init__(self, parts: list[Pixels], sizes: list[int]) -> None:
-        self.parts, self.starts = parts, np.cumsum([0, *sizes])
+        self.parts, self.sizes = parts, sizes
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return uint8 images of shape (n, 3, S, S)."""
-        which = np.searchsorted(self.starts, rows, side="right") - 1
         images: np.ndarray | None = None
-        for part in np.unique(which):
-            mask = which == part
-            found = self.parts[part].read(rows[mask] - self.starts[part])
+        for part, mask, own in by_set(rows, self.sizes):
+            found = self.parts[part].read(own)
             if images is None:
                 images = np.empty((len(rows), *found.shape[1:]), np.uint8)
             images[mask] = found

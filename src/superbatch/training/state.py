@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from superbatch.errors import UserError
 from superbatch.files import atomic_directory, canonical, file_sha256, fingerprint, read_json, write_json
+from superbatch.training.random_state import random_state, set_random_state
 
 log = logging.getLogger(__name__)
 STATE_FILE = "state.json"
@@ -86,7 +87,7 @@ def save_state(
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         save_file(weights, directory / "model.safetensors")
         save_file(_optimizer_tensors(model, optimizer), directory / "optimizer.safetensors")
-        save_file(_random_state(model), directory / "rng.safetensors")
+        save_file(random_state(next(model.parameters()).device), directory / "rng.safetensors")
         content = {
             "step": step,
             "totals": vars(totals),
@@ -98,13 +99,6 @@ def save_state(
         write_json(directory / STATE_FILE, content | {"check": fingerprint(content)})
     for old in list_states(state_dir)[:-keep]:
         shutil.rmtree(old)
-
-
-def _random_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the CPU's random state and, where the model is on a GPU, that GPU's."""
-    device = next(model.parameters()).device
-    states = {"rng": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def state_of(state_dir: Path, step: int) -> Path:
@@ -135,11 +129,7 @@ def load_state(directory: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         optimizer.state[parameter][slot] = (
             value.clone() if value.ndim == 0 and parameter.device.type == "cpu" else value.to(parameter.device)
         )
-    random = load_file(directory / "rng.safetensors")
-    torch.set_rng_state(random["rng"])
-    device = next(model.parameters()).device
-    if device.type == "cuda" and "cuda" in random:
-        torch.cuda.set_rng_state(random["cuda"], device)
+    set_random_state(load_file(directory / "rng.safetensors"), next(model.parameters()).device)
     return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}))
 
 
