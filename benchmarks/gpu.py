@@ -25,7 +25,7 @@ from superbatch.selection import PairEmbeddings, select_jointly
 from superbatch.training.flops import count_forward
 from superbatch.training.job import Reference
 from superbatch.training.optimizer import make_optimizer
-from superbatch.training.step import Batch, Towers, choose, score, train_step
+from superbatch.training.step import Batch, Towers, choose, score, score_slice, train_step
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ def steps(config: Path, sizes: Sizes, device: torch.device, seed: int) -> dict[s
     rule = SelectionSettings(method="joint", filter_ratio=FILTER_RATIO)
 
     def jest() -> None:
-        learner = score(towers, batch, training.score_batch)
+        learner = score(towers, batch, score_slice(training, device))
         chosen = choose(learner, reference, batch.rows, sizes.batch, rule, "sigmoid", seed, 0)
         train_step(towers, batch.take(chosen.indices), optimizer, training)
 
     contenders = {
-        "forward of the super-batch": timed(lambda: score(towers, batch, training.score_batch), device),
+        "forward of the super-batch": timed(lambda: score(towers, batch, score_slice(training, device)), device),
         "uniform step": timed(lambda: train_step(towers, first, optimizer, training), device),
         "JEST step": timed(jest, device),
     }

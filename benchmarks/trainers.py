@@ -84,7 +84,6 @@ def our_job(case: Case, pool: SetFiles, folder: Path, *, compact: bool = True, m
         device=case.device,
         precision="bf16" if case.precision == "amp_bf16" else "fp32",
         workers=case.workers,
-        score_batch=128 if case.device == "cpu" else 1_024,  # on a CPU activations of more images leave the cache
         checkpoint_every=case.steps,
         evaluate_every=case.steps,
         fresh=True,

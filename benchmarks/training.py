@@ -216,7 +216,7 @@ def show_loader(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
     """Run, print and return the loader's part."""
     figures: dict[str, float] = {}
     for size in (64, 224):
-        speed = loader(pool, size, 128 if options.quick else 1_536, options.repeats)
+        speed = loader(pool, size, 128 if options.quick else 4_608, options.repeats)
         alone = speed["decoder alone"]
         rows = [[name, f"{value:.0f}", f"{value / alone:.2f}"] for name, value in speed.items()]
         print(table([f"{size} px, one core", "images/processor s", "over decoder"], rows) + "\n", flush=True)

@@ -54,7 +54,8 @@ class Parts(Dataset):  # type: ignore[type-arg]
 def make_loader(batches: SuperBatches, first: int, last: int, workers: int, device: torch.device) -> Iterator[Samples]:
     """Iterate over the super-batches of steps first..last-1 in order, on the device; 0 workers read them here, when asked.
 
-    With workers at least the next super-batch is read ahead, and about three are in memory, however many workers there are.
+    With workers at least the next super-batch is read ahead, and about three are in memory, however many workers there are. On a CPU
+    their pixels are shared memory, which is written again once the next super-batch is asked for: copy what is to be kept.
 
     Raises:
         UserError: an image that can't be read, named by shard and key.
@@ -70,7 +71,7 @@ def make_loader(batches: SuperBatches, first: int, last: int, workers: int, devi
 def _read_ahead(batches: SuperBatches, first: int, last: int, workers: int, device: torch.device) -> Iterator[Samples]:
     big_b = batches.order.batch_size
     parts = max(1, min(workers, big_b // PART_ROWS))
-    # Steps in the hands of workers while the oldest is being collected: no slot is written again before it was copied.
+    # Steps in the hands of workers, and the one that the caller has: its slot is sent out again when its successor is asked for.
     count = 2 + (AHEAD * workers - 1) // parts
     shape = batches.read(batches.order.rows(first)[:1])[1].shape[1:]
     slots = torch.empty((count, big_b, *shape), dtype=torch.uint8).share_memory_()
@@ -88,8 +89,7 @@ def _read_ahead(batches: SuperBatches, first: int, last: int, workers: int, devi
         items = iter(loader)
         for step in range(first, last):
             rows, ids = zip(*[_checked(next(items)) for _ in range(parts)], strict=True)
-            pixels = slots[step % count].to(device, copy=True)  # a copy also on a CPU: the slot is written again
-            yield np.concatenate(rows), pixels, torch.from_numpy(np.concatenate(ids)).to(device)
+            yield np.concatenate(rows), slots[step % count].to(device), torch.from_numpy(np.concatenate(ids)).to(device)
 
 
 def _as_is(item: Any) -> Any:

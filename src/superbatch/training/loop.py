@@ -45,7 +45,7 @@ from superbatch.training.state import (
     state_of,
     take_state_from,
 )
-from superbatch.training.step import Batch, Measured, Towers, choose, score, train_step
+from superbatch.training.step import Batch, Measured, Towers, choose, score, score_slice, train_step
 from superbatch.training.summary import commit, finish
 from superbatch.training.watch import MOST_SKIPPED, BadSteps, Clock, LiveLine, memory
 
@@ -228,7 +228,7 @@ def _step(run: Run, step: int, batch: Batch) -> dict[str, Any]:
     lr = learning_rate(step, settings.steps, settings.optimizer)
     set_learning_rate(run.optimizer, lr)
     ranks, scores = run.ranks, _learner_scores(job)
-    learner = score(run.towers, batch, settings.score_batch) if scores else None
+    learner = score(run.towers, batch, score_slice(settings, run.device)) if scores else None
     clock.lap("score")
     rows = batch.rows if ranks.world == 1 else run.rows(step)
     chosen, selection, b = batch, None, settings.batch_size

@@ -8,10 +8,10 @@ import time
 import torch
 
 from superbatch.data.order import Order
-from superbatch.models import evaluating
+from superbatch.models import evaluating, pick_device
 from superbatch.training.flops import ForwardFlops, step_flops
 from superbatch.training.job import Job
-from superbatch.training.step import Batch, Towers
+from superbatch.training.step import Batch, Towers, score_slice
 
 
 def machine() -> str:
@@ -58,7 +58,8 @@ def _memory_bytes(job: Job, parameters: int) -> int:
     """Weights, gradients and two moments; a super-batch as bytes and, a slice at a time, as floats; embeddings."""
     pixels = 3 * job.clip.image_size**2
     width = int(job.clip.config["model_cfg"]["embed_dim"])
-    super_batch = job.super_batch_size * (pixels + 4 * 4 * width) + 4 * pixels * job.training.score_batch
+    at_once = score_slice(job.training, pick_device(job.training.device))
+    super_batch = job.super_batch_size * (pixels + 4 * 4 * width) + 4 * pixels * at_once
     return 16 * parameters + super_batch
 
 

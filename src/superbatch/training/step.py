@@ -84,6 +84,11 @@ class Towers:
         return self.clip.model.logit_scale.exp(), 0.0 if bias is None else bias
 
 
+def score_slice(settings: TrainingSettings, device: torch.device) -> int:
+    """Return how many samples go through the scoring pass at once: on a CPU few, whose activations stay in the cache."""
+    return settings.score_batch or (128 if device.type == "cpu" else 1_024)
+
+
 @torch.no_grad()
 def score(towers: Towers, batch: Batch, forward_batch: int) -> PairEmbeddings:
     """Embed a super-batch without a graph and in evaluation mode, a slice at a time."""
