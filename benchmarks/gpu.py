@@ -25,7 +25,7 @@ from superbatch.selection import PairEmbeddings, select_jointly
 from superbatch.training.flops import count_forward
 from superbatch.training.job import Reference
 from superbatch.training.optimizer import make_optimizer
-from superbatch.training.step import Batch, Towers, choose, score, score_slice, train_step
+from superbatch.training.step import Batch, Towers, Trained, choose, score, score_slice, train_step
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ def steps(config: Path, sizes: Sizes, device: torch.device, seed: int) -> dict[s
     training = TrainingSettings(batch_size=sizes.batch)
     clip = build_model(ModelSettings(config=str(config)), loss="sigmoid", batch_size=sizes.batch, seed=seed)
     clip.model.to(device).train()
-    towers, optimizer = Towers.of(clip, device, "auto"), make_optimizer(clip.model, training.optimizer)
+    towers = Towers.of(clip, device, "auto")
+    trained = [Trained(towers, make_optimizer(clip.model, training.optimizer))]
     big = round(sizes.batch / (1 - FILTER_RATIO))
     size = clip.image_size
     pixels = torch.randint(0, 255, (big, 3, size, size), dtype=torch.uint8).to(device)
@@ -126,11 +127,11 @@ def steps(config: Path, sizes: Sizes, device: torch.device, seed: int) -> dict[s
     def jest() -> None:
         learner = score(towers, batch, score_slice(training, device))
         chosen = choose(learner, reference, batch.rows, sizes.batch, rule, "sigmoid", seed, 0)
-        train_step(towers, batch.take(chosen.indices), optimizer, training)
+        train_step(trained, batch.take(chosen.indices), training)
 
     contenders = {
         "forward of the super-batch": timed(lambda: score(towers, batch, score_slice(training, device)), device),
-        "uniform step": timed(lambda: train_step(towers, first, optimizer, training), device),
+        "uniform step": timed(lambda: train_step(trained, first, training), device),
         "JEST step": timed(jest, device),
     }
     found = {name: 1e3 * median(seconds) for name, seconds in interleaved(contenders, sizes.repeats).items()}

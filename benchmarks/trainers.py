@@ -17,9 +17,10 @@ from turns import Wrap
 
 from superbatch.options import LearnerSettings, ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
 from superbatch.training import loop
-from superbatch.training.assemble import SetFiles, learner_job
+from superbatch.training.assemble import SetFiles, build_proxy, learner_job, share_vocabulary
 from superbatch.training.job import Job, Reference
 
+UNIFORM = SelectionSettings()
 _here = threading.local()
 _make_loader = loop.make_loader
 
@@ -75,8 +76,10 @@ class RandomReference:
         return self.made[rows % len(self.made)], self.made[rows % len(self.made)]
 
 
-def our_job(case: Case, pool: SetFiles, folder: Path, *, compact: bool = True, method: str = "uniform") -> Job:
-    """Make a run of ours; its state goes to `folder`."""
+def our_job(
+    case: Case, pool: SetFiles, folder: Path, *, compact: bool = True, selection: SelectionSettings = UNIFORM
+) -> Job:
+    """Make a run of ours; its state goes to `folder`. A proxy is built as the learner's settings say."""
     training = TrainingSettings(
         batch_size=case.batch,
         steps=case.steps,
@@ -92,10 +95,13 @@ def our_job(case: Case, pool: SetFiles, folder: Path, *, compact: bool = True, m
     model = ModelSettings(config=str(write_config(case, folder / "model")), compact_vocabulary=compact)
     settings = LearnerSettings(model=model, training=training)
     job = learner_job(case.name, settings, pool, pool, folder, folder / "state", None)
-    if method != "uniform":
-        job.selection = SelectionSettings(method=method)  # type: ignore[arg-type]
-        job.super_batch_size = replace(settings, selection=job.selection).super_batch_size
+    if selection.method != "uniform":
+        job.selection = selection
+        job.super_batch_size = replace(settings, selection=selection).super_batch_size
         job.reference = Reference(RandomReference(4_096, case.config["model_cfg"]["embed_dim"]), 10.0, -10.0)
+    if selection.proxy is not None:
+        job.proxy = build_proxy(selection.proxy, job.clip, training, case.name)
+        share_vocabulary(job.proxy, job.vocabulary, selection.proxy.config)
     return job
 
 

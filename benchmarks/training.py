@@ -2,7 +2,8 @@
 
     python benchmarks/training.py [--quick] [--json FILE] [--threads N] [--only PART] [--shards "POOL/{00000..00003}.tar"]
 
-Figures (DESIGN.md, "Numbers to hold"): loader_vs_decoder.<size>px, train_vs_open_clip.<size>px_<device>, jest_step_over_formula.
+Figures (DESIGN.md, "Numbers to hold"): loader_vs_decoder.<size>px, train_vs_open_clip.<size>px_<device>, jest_step_over_formula;
+besides, step_over_jest.<model>_<who scores>.
 Pictures are made up (photos.py) unless --shards names real ones. Contenders take turns, a step each; where there are loader
 processes, a run each. A GPU adds ViT-B/32 and ViT-B/16 in bf16; it was never run on one.
 """
@@ -10,9 +11,11 @@ processes, a run each. A GPU adds ViT-B/32 and ViT-B/16 in bf16; it was never ru
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,8 +35,9 @@ from superbatch.data.order import Order
 from superbatch.data.reader import ImageReader
 from superbatch.files import expand_shards
 from superbatch.losses import contrastive_loss
-from superbatch.options import SelectionSettings
+from superbatch.options import ModelSettings, SelectionSettings
 from superbatch.training.assemble import SetFiles
+from superbatch.training.flops import closed_form, step_flops
 from superbatch.training.loader import make_loader
 from superbatch.training.optimizer import make_optimizer
 from superbatch.training.source import Source, SuperBatches
@@ -244,7 +248,8 @@ def show_profile(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[
 def show_jest(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
     """Run, print and return the JEST step's part; reading is left out of both steps."""
     case = cases(options.quick)[-1 if torch.cuda.is_available() else 0]
-    contenders = {method: partial(ours, case, pool.files, method=method) for method in ("uniform", "joint")}
+    ways = (SelectionSettings(), SelectionSettings("joint"))
+    contenders = {way.method: partial(ours, case, pool.files, selection=way) for way in ways}
     steps = in_turns(contenders, options.repeats, step_by_step=case.workers == 0)
     header = [f"{case.name}, b = {case.batch}", "step ms", "of it data", "processor ms", "samples/s"]
     print(table(header, [[name, *rate(found, case.batch)] for name, found in steps.items()]))
@@ -252,6 +257,85 @@ def show_jest(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
     processor = over_formula(*(np.subtract(found.processor, found.reading).tolist() for found in steps.values()))
     print(f"JEST step over the formula: {wall:.2f}, by processor time {processor:.2f}\n", flush=True)
     return {"jest_step_over_formula": round(wall, 3), "jest_step_over_formula_processor": round(processor, 3)}
+
+
+def half_as_wide(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a ViT's configuration with half its widths: a proxy of about a quarter of the operations, with the same view."""
+    model = deepcopy(config)
+    cfg = model["model_cfg"]
+    for block, name in (
+        (cfg, "embed_dim"),
+        (cfg["vision_cfg"], "width"),
+        (cfg["vision_cfg"], "head_width"),
+        (cfg["text_cfg"], "width"),
+    ):
+        block[name] //= 2
+    return model
+
+
+def scoring_ways(proxy: Path) -> dict[str, SelectionSettings]:
+    """Return who scores, by name."""
+    small = ModelSettings(config=str(proxy))
+    return {
+        "uniform": SelectionSettings(),
+        "jest": SelectionSettings("joint"),
+        "stale_4": SelectionSettings("joint", stale_steps=4),
+        "proxy": SelectionSettings("joint", proxy=small),
+        "proxy_stale_4": SelectionSettings("joint", stale_steps=4, proxy=small),
+    }
+
+
+def operations(way: SelectionSettings, forward: float, proxy: float) -> float:
+    """Return those of a trained sample as executed."""
+    times = 1 / (1 - way.filter_ratio)
+    return step_flops(forward, 1, times, scored=way.scores, reuse=False, proxy=proxy if way.proxy else 0.0)
+
+
+def show_scoring(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[str, float]:
+    """Run, print and return what a JEST step costs by who scores, reading left out; the proxy is half as wide as the learner."""
+    tiny = json.loads((Path(__file__).resolve().parents[1] / "conf" / "models" / "tiny.json").read_text())
+    cases = (
+        [Case("tiny", tiny, 16, 12)]
+        if options.quick
+        else [Case("tiny", tiny, 64, 24), Case("64px", vit(64, 8, 128, 4, 16), 64, 12)]
+    )
+    figures: dict[str, float] = {}
+    for case in cases:
+        small = half_as_wide(case.config)
+        file = folder / f"{case.name}_proxy.json"
+        file.write_text(json.dumps(small))
+        ways = scoring_ways(file)
+        contenders = {name: partial(ours, case, pool.files, selection=way) for name, way in ways.items()}
+        found = in_turns(contenders, options.repeats, step_by_step=True)
+        forwards = [closed_form(config).total for config in (case.config, small)]
+        values = {
+            "": {name: median(np.subtract(one.seconds, one.waiting).tolist()) for name, one in found.items()},
+            "_processor": {
+                name: median(np.subtract(one.processor, one.reading).tolist()) for name, one in found.items()
+            },
+            "_operations": {name: operations(way, *forwards) for name, way in ways.items()},
+        }
+        header = [
+            f"{case.name}, b = {case.batch}, F_p = {forwards[1] / forwards[0]:.2f} F",
+            "step ms",
+            "over jest",
+            "by processor",
+            "by operations",
+        ]
+        rows = [
+            [
+                name,
+                f"{1e3 * values[''][name]:.1f}",
+                *(f"{value[name] / value['jest']:.2f}" for value in values.values()),
+            ]
+            for name in ways
+        ]
+        print(table(header, rows) + "\n", flush=True)
+        for suffix, value in values.items():
+            figures |= {
+                f"step_over_jest{suffix}.{case.name}_{name}": round(value[name] / value["jest"], 3) for name in ways
+            }
+    return figures
 
 
 def main() -> None:
@@ -269,6 +353,7 @@ def main() -> None:
             "trainers": lambda: show_trainers(options, pool, folder),
             "profile": lambda: show_profile(options, pool, folder),
             "jest": lambda: show_jest(options, pool),
+            "scoring": lambda: show_scoring(options, pool, folder),
         }
         for part, run in parts.items():
             if options.only in (None, part):
@@ -278,7 +363,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     made = parser(__doc__.splitlines()[0])
-    made.add_argument("--only", choices=["loader", "trainers", "profile", "jest"])
+    made.add_argument("--only", choices=["loader", "trainers", "profile", "jest", "scoring"])
     made.add_argument("--case", help="one case of the trainers, such as 64px_cpu")
     made.add_argument("--shards", help="a pattern of real shards instead of made-up pictures")
     made.add_argument("--repeats", type=int, default=0, help="runs of each contender")

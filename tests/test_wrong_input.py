@@ -107,6 +107,10 @@ def test_super_batches_larger_than_the_pool(project: Path) -> None:
         ("learner.training.batch_size=400", "super-batch: B = 2,000 rows are more than the"),
         ("learner.model.config=conf/models/mine.json", "conf/models/mine.json: no such model configuration"),
         ("learner.model.pretrained=mine", "mine: no open_clip weights there"),
+        (
+            "jest.learner.selection.proxy.config=conf/models/tiny_emoji.json",
+            "selection.proxy: conf/models/tiny_emoji.json: vision_cfg.image_size is 48, and 32 in the learner's conf/models/tiny.json",
+        ),
     ],
 )
 def test_what_the_learner_cannot_do_is_said_before_a_reference_is_trained(

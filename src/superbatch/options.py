@@ -71,6 +71,10 @@ class SelectionSettings:
     criterion: Literal["learnability", "easy_reference", "hard_learner"] = "learnability"
     num_chunks: int = 16
     gain: float = 100.0
+    stale_steps: int = 0  # k: a step's batch is chosen by the weights of k steps before
+    proxy: ModelSettings | None = (
+        None  # a smaller model that scores in the learner's place and is trained along (ActiveCLIP)
+    )
 
     def __post_init__(self) -> None:
         _check(
@@ -83,6 +87,28 @@ class SelectionSettings:
         )
         _check(self.num_chunks >= 1, "selection.num_chunks", f"{self.num_chunks} chunks", "use 1 or more")
         _check(self.gain > 0, "selection.gain", f"{self.gain:g} is not positive", "use a positive gain")
+        _check(
+            self.stale_steps >= 0,
+            "selection.stale_steps",
+            f"k = {self.stale_steps} steps ago is yet to come",
+            "use 0 or more",
+        )
+        for name in ("stale_steps", "proxy"):
+            self._check_scoring(name)
+
+    @property
+    def scores(self) -> bool:
+        """Whether a model scores super-batches: easy reference has the cache, uniform needs nothing."""
+        return self.method != "uniform" and self.criterion != "easy_reference"
+
+    def _check_scoring(self, name: str) -> None:
+        why = f"method: {self.method}" if self.method == "uniform" else f"criterion: {self.criterion}"
+        _check(
+            self.scores or not getattr(self, name),
+            f"selection.{name}",
+            f"with {why} no model scores",
+            "leave it out, or set it in the block of a method that scores, such as jest",
+        )
 
 
 @dataclass(frozen=True)
@@ -222,6 +248,20 @@ class LearnerSettings:
             "selection.num_chunks",
             f"N = {n} chunks of a batch of b = {b} pairs",
             "use N <= b",
+        )
+        k, steps = self.selection.stale_steps, self.training.steps
+        _check(
+            k < steps,
+            "selection.stale_steps",
+            f"k = {k} of {steps} steps: the starting weights would choose every batch",
+            "use fewer than training.steps",
+        )
+        proxy = self.selection.proxy
+        _check(
+            proxy is None or proxy.compact_vocabulary == self.model.compact_vocabulary,
+            "selection.proxy.compact_vocabulary",
+            "is not the learner's, and both read the same token ids",
+            "set it as model.compact_vocabulary is",
         )
 
     @property

@@ -12,7 +12,7 @@ import torch
 from superbatch.models import build_model
 from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
 from superbatch.training import Job, Reference
-from superbatch.training.assemble import compact
+from superbatch.training.assemble import build_proxy, compact, model_identity, share_vocabulary
 from superbatch.training.source import Source
 
 ROWS = 60
@@ -43,26 +43,41 @@ class ArrayEmbeddings:
         return self.image[rows], self.text[rows]
 
 
-@pytest.fixture
-def model_file(tmp_path: Path) -> Path:
+def write_model(path: Path, width: int) -> Path:
     config = {
         "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
-            "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+            "embed_dim": width // 2,
+            "vision_cfg": {"image_size": 16, "patch_size": 8, "width": width, "layers": 1, "head_width": 16},
+            "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": width, "heads": 2, "layers": 1},
         },
         "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     }
-    path = tmp_path / "model.json"
     path.write_text(json.dumps(config))
     return path
 
 
 @pytest.fixture
-def make_job(model_file: Path, tmp_path: Path):
-    """Return a function that makes the same job anew, from its first weights."""
+def model_file(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model.json", 32)
 
-    def make(method: str = "joint", state: str = "state", name: str = "job", **changes) -> Job:
+
+@pytest.fixture
+def proxy_file(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "proxy.json", 16)
+
+
+@pytest.fixture
+def make_job(model_file: Path, tmp_path: Path):
+    """Return a function that makes the same job anew, from its first weights; `proxy` is the file of a proxy's configuration."""
+
+    def make(
+        method: str = "joint",
+        state: str = "state",
+        name: str = "job",
+        stale: int = 0,
+        proxy: Path | None = None,
+        **changes,
+    ) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
         options = {
             "batch_size": 4,
@@ -73,7 +88,8 @@ def make_job(model_file: Path, tmp_path: Path):
             "optimizer": OptimizerSettings(learning_rate=3e-3),
         }
         training = TrainingSettings(**{**options, **changes})
-        selection = SelectionSettings(method=method, filter_ratio=0.75, num_chunks=2, gain=10.0)
+        scorer = ModelSettings(config=str(proxy)) if proxy else None
+        selection = SelectionSettings(method, 0.75, num_chunks=2, gain=10.0, stale_steps=stale, proxy=scorer)
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)
@@ -82,6 +98,11 @@ def make_job(model_file: Path, tmp_path: Path):
         size = 4 if method == "uniform" else 16
         reference = Reference(ArrayEmbeddings(ROWS), 10.0, -1.0)
         evaluate = lambda clip: {"set/top1": float(clip.model.encode_text(clip.tokenizer()(["red"])).sum())}  # noqa: E731
+        identity, small = {"sets": ["test"]}, None
+        if scorer is not None:
+            small = build_proxy(scorer, clip, training, str(model_file))
+            identity["proxy"] = model_identity(scorer, small)
+            share_vocabulary(small, vocabulary, str(proxy))
         return Job(
             name,
             clip,
@@ -89,11 +110,12 @@ def make_job(model_file: Path, tmp_path: Path):
             training,
             selection,
             size,
-            {"sets": ["test"]},
+            identity,
             tmp_path / state,
             vocabulary,
             reference,
             evaluate,
+            proxy=small,
         )
 
     return make

@@ -71,20 +71,21 @@ def test_a_skipped_step_changes_neither_weights_nor_optimizer(model_file, value)
     clip.model.visual.forward = lambda images: clip.model.visual.norm(plain(images))
     settings = TrainingSettings(batch_size=4)
     optimizer = make_optimizer(clip.model, settings.optimizer)
-    towers = Towers.of(clip, torch.device("cpu"), "fp32")
+    trained = step.Trained(Towers.of(clip, torch.device("cpu"), "fp32"), optimizer)
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 255, (4, 3, 16, 16), dtype=np.uint8))
     batch = Batch(np.arange(4), pixels, torch.from_numpy(rng.integers(0, 100, (4, 8))))
-    step.train_step(towers, batch, optimizer, settings)
+    step.train_step([trained], batch, settings)
     before = {name: tensor.clone() for name, tensor in clip.model.state_dict().items()}
     moments = [{k: v.clone() for k, v in state.items()} for state in optimizer.state.values()]
-    measured = step.train_step(towers, batch, optimizer, settings, lambda loss, norm: "bad")
-    assert measured.bad == "bad"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BadSteps, "verdict", lambda self, loss, norm: "bad")
+        assert [measured.bad for measured in step.train_step([trained], batch, settings)] == ["bad"]
     assert all(torch.equal(tensor, before[name]) for name, tensor in clip.model.state_dict().items())
     after = [state.items() for state in optimizer.state.values()]
     assert all(torch.equal(v, then[k]) for then, now in zip(moments, after, strict=True) for k, v in now)
     assert all(parameter.grad is None for parameter in clip.model.parameters())
-    step.train_step(towers, batch, optimizer, settings)
+    step.train_step([trained], batch, settings)
     assert any(not torch.equal(tensor, before[name]) for name, tensor in clip.model.state_dict().items())
 
 
@@ -175,7 +176,10 @@ def test_time_and_memory_are_in_the_ledger(make_job):
 
 
 def test_the_live_line_shows_loss_and_waiting():
-    live, row = LiveLine(), dict.fromkeys((f"seconds_{part}" for part in ("score", "select", "checkpoint")), 0.0)
+    live, row = (
+        LiveLine(),
+        dict.fromkeys((f"seconds_{part}" for part in ("score", "select", "proxy", "checkpoint")), 0.0),
+    )
     assert (
         live.text(row | {"loss": 3.21, "seconds_data": 1.0, "seconds_train": 3.0}) == "loss 3.21, 25% waiting for data"
     )
@@ -186,7 +190,16 @@ def test_the_live_line_shows_loss_and_waiting():
 
 def test_parts_of_an_earlier_version_are_read(tmp_path):
     schema = SCHEMAS["ledger"]
-    old = pa.schema([field for field in schema if field.name not in ("skipped", "memory_mb", "seconds_checkpoint")])
+    later = {
+        "skipped",
+        "memory_mb",
+        "seconds_checkpoint",
+        "flops_scoring",
+        "flops_proxy",
+        "loss_proxy",
+        "seconds_proxy",
+    }
+    old = pa.schema([field for field in schema if field.name not in later])
     columns = {field.name: [0] for field in old}
     pq.write_table(pa.table(columns, schema=old), tmp_path / "ledger-000000001.parquet")
     found = Records(tmp_path, 1).read("ledger")

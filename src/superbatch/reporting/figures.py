@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TIME_PARTS = ("seconds_data", "seconds_score", "seconds_select", "seconds_train", "seconds_checkpoint")
+TIME_PARTS = (
+    "seconds_data",
+    "seconds_score",
+    "seconds_select",
+    "seconds_train",
+    "seconds_proxy",
+    "seconds_checkpoint",
+)
 WIDTH = 9.2  # inches; the page shows figures at about this size
 
 
@@ -295,13 +302,15 @@ def _leaps(values: pd.Series) -> bool:
 
 
 def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
-    """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training, checkpoints."""
+    """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training the learner and its proxy, checkpoints."""
     rows = [(label_of(run.method, run.filter_ratio), time_split(run)) for run in runs]
     figure, axes = _figure(theme, height=1.1 + 0.42 * len(rows))
     ax, left = axes[0], np.zeros(len(rows))
-    colors = (theme.muted, theme.simple[0], theme.selecting[1], theme.selecting[0], theme.simple[1])
+    colors = (theme.muted, theme.simple[0], theme.selecting[1], theme.selecting[0], theme.text, theme.simple[1])
     names = [f"{label}, {run.steps:,} steps" for (label, _), run in zip(rows, runs, strict=True)]
     for part, color in zip(TIME_PARTS, colors, strict=True):
+        if not any(part in split for _, split in rows):
+            continue
         width = np.array([1000 * split.get(part, 0.0) for _, split in rows])
         ax.barh(range(len(rows)), width, left=left, color=color, height=0.62, label=part.removeprefix("seconds_"))
         left += width
@@ -340,10 +349,11 @@ def words(name: str) -> str:
 
 
 def time_split(run: Run) -> dict[str, float]:
-    """Mean seconds a step by part (`TIME_PARTS`); empty without a ledger, and without a part that an older one lacks."""
+    """Mean seconds a step by part (`TIME_PARTS`); empty without a ledger, without a part that an older one lacks, or a proxy's without one."""
     if run.ledger is None:
         return {}
-    return {part: float(run.ledger[part].mean()) for part in TIME_PARTS if part in run.ledger}
+    split = {part: float(run.ledger[part].mean()) for part in TIME_PARTS if part in run.ledger}
+    return {part: seconds for part, seconds in split.items() if part != "seconds_proxy" or seconds > 0}
 
 
 def _binned(ledger: pd.DataFrame | None, bins: int, how: str = "mean") -> pd.DataFrame:

@@ -21,7 +21,7 @@ Role = Literal["reference", "uniform", "simple", "selecting"]
 
 # Two runs are repeats of one configuration if these sections agree, apart from the seed, from how a run is carried
 # out, and from fingerprints (those of starting weights differ with the seed).
-_SECTIONS = ("training", "selection", "pool", "model", "warm_start")
+_SECTIONS = ("training", "selection", "pool", "model", "warm_start", "proxy")
 _NOT_IDENTITY = {
     "seed",
     "device",

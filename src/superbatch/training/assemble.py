@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.manifest import Manifest, read_manifest
@@ -27,6 +27,7 @@ from superbatch.models import (
     read_metadata,
     save_checkpoint,
 )
+from superbatch.models.build import tokenizer_name
 from superbatch.options import (
     LearnerSettings,
     ModelSettings,
@@ -43,6 +44,7 @@ from superbatch.training.source import CachedTokenIds, Concatenated, Source
 from superbatch.training.summary import import_summary
 
 log = logging.getLogger(__name__)
+VOCABULARY = 49_408  # open_clip's where a configuration names none
 Evaluate = Callable[[ClipModel], dict[str, float]]
 
 
@@ -103,6 +105,20 @@ def compact(clip: ClipModel, source: Source, wanted: bool) -> tuple[Source, Voca
     return replace(source, token_ids_NL=shrunk), vocabulary
 
 
+def share_vocabulary(proxy: ClipModel, vocabulary: Vocabulary | None, named: str) -> None:
+    """Shrink a proxy to the learner's compact vocabulary, where the learner has one.
+
+    Raises:
+        UserError: the proxy's text tower is not open_clip's own.
+    """
+    if vocabulary is None:
+        return
+    if not hasattr(proxy.model, "token_embedding"):
+        what = "its text tower does not know the learner's compact vocabulary"
+        raise UserError(f"selection.proxy: {named}", what, "set compact_vocabulary to false for both")
+    vocabulary.shrink(proxy.model)
+
+
 def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
     """What the starting weights depend on: the configuration's content and the pretrained file's."""
     pretrained = Path(model.pretrained) if model.pretrained else None
@@ -110,6 +126,51 @@ def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
     if pretrained is not None:
         weights = read_metadata(pretrained)["weights_sha256"] if pretrained.is_dir() else file_sha256(pretrained)
     return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary}
+
+
+def build_proxy(settings: ModelSettings, learner: ClipModel, training: TrainingSettings, named: str) -> ClipModel:
+    """Build the model that scores in the learner's place; it must see what the learner sees.
+
+    Args:
+        settings: of the proxy.
+        learner: built already; `named` is its configuration's name.
+        training: the learner's; the proxy is trained by the same rules.
+
+    Raises:
+        UserError: another view than the learner's.
+    """
+    proxy = build_model(settings, loss=training.loss, batch_size=training.batch_size, seed=training.seed)
+    check_view(proxy, settings.config, learner, named)
+    return proxy
+
+
+def check_view(proxy: ClipModel, proxy_file: str, learner: ClipModel, learner_file: str) -> None:
+    """Refuse a proxy that wants other pixels or token ids than the learner's, which it is given.
+
+    Raises:
+        UserError: the first difference, by file and key.
+    """
+    for key, ours, theirs in zip(VIEW_KEYS, _view(proxy), _view(learner), strict=True):
+        if ours != theirs:
+            raise UserError(
+                f"selection.proxy: {proxy_file}",
+                f"{key} is {ours}, and {theirs} in the learner's {learner_file}",
+                "give the proxy the learner's: it scores the same pixels and token ids",
+            )
+
+
+VIEW_KEYS = (
+    "vision_cfg.image_size",
+    "preprocess_cfg.mean and std",
+    "text_cfg.context_length",
+    "text_cfg.vocab_size",
+    "text_cfg's tokenizer",
+)
+
+
+def _view(clip: ClipModel) -> tuple[Any, ...]:
+    words = clip.config["model_cfg"]["text_cfg"].get("vocab_size", VOCABULARY)
+    return clip.image_size, clip.mean_std, clip.context_length, words, clip.tokenizer_id
 
 
 def reference_job(settings: ReferenceSettings, curated: SetFiles, state_root: Path, evaluate: Evaluate | None) -> Job:
@@ -190,12 +251,20 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     Raises:
         UserError: as `learner_job` and `train` would say it, without features and without a reference.
     """
-    read_config(settings.model.config)
-    if settings.model.pretrained:
-        find_weights(Path(settings.model.pretrained))
+    shells = [_shell(model) for model in (settings.model, settings.selection.proxy) if model is not None]
+    if settings.selection.proxy is not None:
+        check_view(shells[1], settings.selection.proxy.config, shells[0], settings.model.config)
     rows = kept_rows(len(pool.manifest()), settings.pool.keep_share)
     rows += len(curated.manifest()) if settings.pool.add_curated else 0
     Order(settings.training.seed, rows, settings.super_batch_size, settings.training.shuffle_window)
+
+
+def _shell(model: ModelSettings) -> ClipModel:
+    """Return what a model is without building it: its configuration, after a look for its weights."""
+    config = read_config(model.config)
+    if model.pretrained:
+        find_weights(Path(model.pretrained))
+    return ClipModel(nn.Identity(), config, tokenizer_name(model.config, config))
 
 
 def _job(
@@ -212,6 +281,11 @@ def _job(
     sources = open_sources(clip, sets, state_root / "tokens")
     source, vocabulary = compact(clip, sources.source, model.compact_vocabulary)
     identity["sets"] = sources.fingerprints
+    proxy = None
+    if selection.proxy is not None:
+        proxy = build_proxy(selection.proxy, clip, training, model.config)
+        identity["proxy"] = model_identity(selection.proxy, proxy)
+        share_vocabulary(proxy, vocabulary, selection.proxy.config)
     return Job(
         name,
         clip,
@@ -224,6 +298,7 @@ def _job(
         vocabulary,
         evaluate=evaluate,
         names=sources.names,
+        proxy=proxy,
     )
 
 

@@ -67,7 +67,7 @@ def deal(ranks: Ranks, mine: Batch, rows_B: np.ndarray, chosen_b: Tensor) -> Bat
     """
     if ranks.world == 1:
         return mine.take(chosen_b)
-    places_b = chosen_b.sort().values
+    places_b = in_line(ranks, chosen_b)
     total, held = len(rows_B), ranks.share(len(rows_B))
     holder_edges = torch.searchsorted(places_b.cpu(), torch.tensor(ranks.edges(total))).tolist()
     train_edges = ranks.edges(len(places_b))
@@ -78,6 +78,11 @@ def deal(ranks: Ranks, mine: Batch, rows_B: np.ndarray, chosen_b: Tensor) -> Bat
     pixels = ranks.swap(mine.pixels[out], send, receive)
     ids = ranks.swap(mine.token_ids[out], send, receive)
     return Batch(rows_B[places_b[share].cpu().numpy()], pixels, ids)
+
+
+def in_line(ranks: Ranks, chosen_b: Tensor) -> Tensor:
+    """Line the chosen places up as they are dealt: for one process as they were chosen, for several by place."""
+    return chosen_b if ranks.world == 1 else chosen_b.sort().values
 
 
 def _overlaps(start: int, stop: int, edges: list[int]) -> list[int]:

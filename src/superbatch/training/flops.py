@@ -2,7 +2,7 @@
 
 F is the forward pass of one sample, image and text (DESIGN: uniform 3F a trained sample). Two accountings:
 the paper's re-uses the forward of the chosen samples, F(2 + B/b) (papers.md 1.7); as executed, the scoring pass keeps no graph, so the
-chosen are run forward again: F(3 + B/b). Per trained sample, in both.
+chosen are run forward again: F(3 + B/b). Per trained sample, in both. A proxy of F_p that scores and is trained along: 3F + F_p(3 + B/b).
 """
 
 from __future__ import annotations
@@ -66,17 +66,46 @@ def closed_form(config: dict[str, Any]) -> ForwardFlops:
     return ForwardFlops(image, words + 2 * text["width"] * model["embed_dim"])
 
 
-def step_flops(forward: float, batch_size: int, super_batch_size: int, *, scored: bool, reuse: bool) -> float:
+@dataclass(frozen=True)
+class Forwards:
+    """Forward passes of a run.
+
+    Attributes:
+        learner: F.
+        proxy: F_p of the proxy that scores in the learner's place and is trained along; None without one.
+    """
+
+    learner: ForwardFlops
+    proxy: ForwardFlops | None = None
+
+    def scoring(self, samples: int) -> float:
+        """Operations of scoring some samples."""
+        return (self.proxy or self.learner).total * samples
+
+    def training_proxy(self, samples: int) -> float:
+        """Operations of training the proxy on some samples; 0 without one."""
+        return 3 * self.proxy.total * samples if self.proxy else 0.0
+
+    def saved(self, scored: int, trained: int) -> float:
+        """Operations that the proxy saved: the learner's scoring in place of its own scoring and training. Below 0 it cost more."""
+        return self.learner.total * scored - self.scoring(scored) - self.training_proxy(trained)
+
+
+def step_flops(
+    forward: float, batch_size: float, super_batch_size: float, *, scored: bool, reuse: bool, proxy: float = 0.0
+) -> float:
     """Operations of one training step.
 
     Args:
         forward: F.
         batch_size: b samples trained.
         super_batch_size: B samples scored, where `scored`.
-        scored: a scoring pass of the learner takes place (JEST); else uniform, 3F a sample.
-        reuse: the paper's accounting, in which the chosen samples' forward is not paid twice.
+        scored: a scoring pass takes place (JEST); else uniform, 3F a sample.
+        reuse: the paper's accounting, in which the chosen samples' forward is not paid twice. There is nothing to re-use where other
+            weights scored than are trained: those of a proxy, or of some steps ago.
+        proxy: F_p where a proxy scores and is trained along (papers.md 3.2); 0 where the learner scores itself.
     """
-    train = 3 * forward * batch_size
+    train = 3 * (forward + proxy) * batch_size
     if not scored:
         return train
-    return train + forward * (super_batch_size - (batch_size if reuse else 0))
+    return train + (proxy or forward) * super_batch_size - (forward * batch_size if reuse else 0)

@@ -16,7 +16,8 @@ from superbatch.training.source import ReferenceEmbeddings, Source
 
 STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
 # Settings that change how a run is carried out, not what it computes; they stay out of its hash.
-# `on_bad_step` too: a run that stops at a bad step is the beginning of the one that skips it.
+# `on_bad_step` too: a run that stops at a bad step is the beginning of the one that skips it. Of the proxy it is not the file's name
+# that decides but the content: `identity` has it, as it has the learner's.
 NOT_IDENTITY = {
     "fresh",
     "resume_from",
@@ -28,9 +29,10 @@ NOT_IDENTITY = {
     "checkpoint_every",
     "keep_checkpoints",
     "on_bad_step",
+    "proxy",
 }
 # Settings that came later: at their defaults they are left out, so that older runs keep their hashes.
-LATER = {"keep_best", "spike_factor", "spike_window", "accumulate", "compile"}
+LATER = {"keep_best", "spike_factor", "spike_window", "accumulate", "compile", "stale_steps"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Job:
         charges: FLOPs spent before the run that an honest account adds (reference training, embedding).
         names: returns shards and keys of some rows, for messages.
         recipe: makes this job anew in another process; needed to train in several.
+        proxy: the model that scores in the learner's place, with its starting weights; trained in place.
     """
 
     name: str
@@ -76,20 +79,15 @@ class Job:
     charges: dict[str, float] = field(default_factory=dict)
     names: Callable[[np.ndarray], tuple[list[str], list[str]]] | None = None
     recipe: Callable[[], Job] | None = None
+    proxy: ClipModel | None = None
 
     @property
     def full_identity(self) -> dict[str, Any]:
         """Everything that decides the outcome, by name."""
-        usual = vars(TrainingSettings())
-        training = {
-            name: value
-            for name, value in vars(self.training).items()
-            if name not in NOT_IDENTITY and not (name in LATER and value == usual[name])
-        }
         return {
             "format": STATE_FORMAT,
-            "training": training,
-            "selection": self.selection,
+            "training": _deciding(self.training, TrainingSettings()),
+            "selection": _deciding(self.selection, SelectionSettings()),
             "B": self.super_batch_size,
             **self.identity,
         }
@@ -103,6 +101,15 @@ class Job:
     def state_dir(self) -> Path:
         """Where this run's state lives, and no other's."""
         return self.state_root / self.run_hash
+
+
+def _deciding(settings: Any, usual: Any) -> dict[str, Any]:
+    """Settings that decide the outcome, by name; later ones only where they are not as usual."""
+    return {
+        name: value
+        for name, value in vars(settings).items()
+        if name not in NOT_IDENTITY and not (name in LATER and value == getattr(usual, name))
+    }
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def make_loader(batches: SuperBatches, first: int, last: int, workers: int, devi
     Raises:
         UserError: an image that can't be read, named by shard and key.
     """
-    if workers:
+    if workers and first < last:
         yield from _read_ahead(batches, first, last, workers, device)
         return
     for step in range(first, last):

@@ -6,7 +6,8 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from superbatch.data.order import Order
 from superbatch.errors import Interrupted, UserError
 from superbatch.files import shown, write_json
-from superbatch.models import evaluating, pick_device
+from superbatch.models import ClipModel, evaluating, pick_device
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.progress import progress
 from superbatch.selection import Selection
@@ -25,17 +26,21 @@ from superbatch.training.bad_rows import save_bad_rows
 from superbatch.training.best import keep_best
 from superbatch.training.distributed import Ranks, joined
 from superbatch.training.exchange import collect, deal
-from superbatch.training.flops import ForwardFlops, count_forward, step_flops
+from superbatch.training.flops import Forwards, count_forward, step_flops
 from superbatch.training.gradients import Trainee
 from superbatch.training.job import Job, TrainResult
 from superbatch.training.loader import make_loader
 from superbatch.training.optimizer import learning_rate, make_optimizer, set_learning_rate
+from superbatch.training.pending import Pick, pending_tensors, restore
 from superbatch.training.plan import describe, seconds_per_flop, sentence
 from superbatch.training.records import NoRecords, Records
 from superbatch.training.signals import Stop, noting_signals
 from superbatch.training.source import Slice, SuperBatches
 from superbatch.training.state import (
+    LEARNER,
+    PROXY,
     RECORDS,
+    Models,
     Resumed,
     Totals,
     last_step,
@@ -45,7 +50,7 @@ from superbatch.training.state import (
     state_of,
     take_state_from,
 )
-from superbatch.training.step import Batch, Measured, Towers, choose, score, score_slice, train_step
+from superbatch.training.step import Batch, Measured, Towers, Trained, choose, score, score_slice, train_step
 from superbatch.training.summary import commit, finish
 from superbatch.training.watch import MOST_SKIPPED, BadSteps, Clock, LiveLine, memory
 
@@ -60,16 +65,26 @@ class Run:
 
     job: Job
     device: torch.device
-    towers: Towers
-    optimizer: torch.optim.Optimizer
-    forward: ForwardFlops
+    models: Models
+    trained: list[Trained]  # the same: the learner, and its proxy where there is one
+    forwards: Forwards
     records: Records
     totals: Totals
     clock: Clock
-    watch: BadSteps
     ranks: Ranks
     order: Order
-    backward: Callable[[Batch], torch.Tensor] | None  # None: the whole batch here, in one graph
+    pending: deque[Pick]  # chosen, not trained on yet; in order of steps
+    scored: int = 0  # samples since the last step was counted
+
+    @property
+    def learner(self) -> Trained:
+        """The model that the run is for."""
+        return self.trained[0]
+
+    @property
+    def scorer(self) -> Trained:
+        """The model whose losses choose: the proxy where there is one, else the learner."""
+        return self.trained[-1]
 
     def rows(self, step: int) -> np.ndarray:
         """Return the rows of a step's whole super-batch, int64 (B,)."""
@@ -99,8 +114,8 @@ def _train(job: Job, ranks: Ranks) -> TrainResult:
         )
     made_from = commit()  # now: the working tree may be another one when the run ends
     run, first = _start(job, ranks, order)
-    rate = seconds_per_flop(run.towers, _probe(run, order), run.forward) / ranks.world
-    plan = describe(job, order, run.forward, rate) | {"ranks": ranks.world}
+    rate = seconds_per_flop(run.learner.towers, _probe(run, order), run.forwards.learner) / ranks.world
+    plan = describe(job, order, run.forwards, rate) | {"ranks": ranks.world}
     log.info(sentence(job, plan))
     log.info("%s: to follow it: tail -F %s", job.name, run.records.tail)
     if first == 0:
@@ -116,7 +131,7 @@ def _train(job: Job, ranks: Ranks) -> TrainResult:
         asked = ranks.most(stop.signum or 0)
         if asked:  # it came while the last state was saved
             raise _interrupted(job, asked, last_step(job.state_dir))
-    ended = finish(job, run.records, run.totals, run.forward, plan, made_from) if ranks.is_first else None
+    ended = finish(job, run.records, run.totals, run.forwards, plan, made_from) if ranks.is_first else None
     result = ranks.tell(ended)
     assert result is not None, "rank 0 tells"
     return result
@@ -125,15 +140,12 @@ def _train(job: Job, ranks: Ranks) -> TrainResult:
 def _take_steps(run: Run, first: int, stop: Stop) -> None:
     """Train from step `first` to the end, or to the step in which somebody asked to stop."""
     job, settings, live = run.job, run.job.training, LiveLine()
-    source = SuperBatches(job.source, run.order if run.ranks.world == 1 else Slice(run.order, run.ranks))
-    loader = make_loader(source, first, settings.steps, settings.workers, run.device)
     with progress(total=settings.steps, description=job.name, unit="step") as bar:
         bar.update(first)
         run.clock.lap("start")
-        for step, (rows, pixels, ids) in zip(range(first, settings.steps), loader, strict=True):
-            batch = Batch(rows, pixels.to(run.device, non_blocking=True), ids.to(run.device, non_blocking=True))
-            run.clock.lap("data")
-            row = _step(run, step, batch)
+        for pick in _picks(run, first):
+            step = pick.step
+            row = _step(run, step, pick)
             # Once: a signal that comes while the state is saved is for the next step. One rank's signal stops all at the same step.
             asked = run.ranks.most(stop.signum or 0)
             _after_step(run, step + 1, asked > 0)
@@ -143,6 +155,26 @@ def _take_steps(run: Run, first: int, stop: Stop) -> None:
                 run.ranks.tell(None)  # the others stay until rank 0 has saved
                 raise _interrupted(job, asked, step + 1)
             run.clock.lap("rest")
+
+
+def _picks(run: Run, first: int) -> Iterator[Pick]:
+    """Read, choose and yield the batches of the steps from `first`, each k = `stale_steps` steps after it was chosen.
+
+    Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
+    starting ones. The last k steps read and score nothing.
+    """
+    job, settings = run.job, run.job.training
+    source = SuperBatches(job.source, run.order if run.ranks.world == 1 else Slice(run.order, run.ranks))
+    ahead = range(first + len(run.pending), settings.steps)
+    loader = make_loader(source, ahead.start, ahead.stop, settings.workers, run.device)
+    for step, (rows, pixels, ids) in zip(ahead, loader, strict=True):
+        batch = Batch(rows, pixels.to(run.device, non_blocking=True), ids.to(run.device, non_blocking=True))
+        run.clock.lap("data")
+        run.pending.append(_choose(run, step, batch))
+        if len(run.pending) > job.selection.stale_steps:
+            yield run.pending.popleft()
+    while run.pending:
+        yield run.pending.popleft()
 
 
 def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
@@ -160,30 +192,51 @@ def _start(job: Job, ranks: Ranks, order: Order) -> tuple[Run, int]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products may differ by stream
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.use_deterministic_algorithms(True, warn_only=True)
-    model = job.clip.model.to(device).train()
-    if job.training.checkpoint_activations:
-        model.set_grad_checkpointing(True)
-    optimizer = make_optimizer(model, job.training.optimizer)
-    torch.manual_seed(
-        job.training.seed
-    )  # a model with dropout draws from the global state, which a resumed run restores
-    start = _continue(job, ranks, optimizer)
+    models = _models(job, device)
+    # A model with dropout draws from the global state, which a resumed run restores.
+    torch.manual_seed(job.training.seed)
+    start = _continue(job, ranks, models)
     directory = job.state_dir / RECORDS
     word = f"continues at step {start.step:,}" if start.step else "starts afresh"
     log.info("%s: run hash %s %s", job.name, job.run_hash, word)
-    forward = count_forward(job.clip)
-    towers = Towers.of(job.clip, device, job.training.precision, job.training.compile)
+    forwards = Forwards(count_forward(job.clip), count_forward(job.proxy) if job.proxy else None)
     records = Records(directory, start.step, start.parts) if ranks.is_first else NoRecords(directory)
-    watch = BadSteps.after(records.read("ledger"), job.training) if ranks.is_first else None
-    watch, backward = ranks.tell(watch), _backward(job, ranks, towers)
-    assert watch is not None, "rank 0 tells"
-    totals, clock = start.totals, Clock(device)
-    return Run(
-        job, device, towers, optimizer, forward, records, totals, clock, watch, ranks, order, backward
-    ), start.step
+    trained = _trained(job, ranks, device, records, models)
+    clock = Clock(device)
+    pending = restore(start.pending, job.source, order, ranks, device, job.selection.gain)
+    run = Run(job, device, models, trained, forwards, records, start.totals, clock, ranks, order, deque(pending))
+    return run, start.step
 
 
-def _continue(job: Job, ranks: Ranks, optimizer: torch.optim.Optimizer) -> Resumed:
+def _models(job: Job, device: torch.device) -> Models:
+    """Put what is trained on the device, each with its optimiser; the proxy has the learner's settings and schedule."""
+    models: Models = {}
+    for prefix, clip in _clips(job).items():
+        model = clip.model.to(device).train()
+        if job.training.checkpoint_activations:
+            model.set_grad_checkpointing(True)
+        models[prefix] = (model, make_optimizer(model, job.training.optimizer))
+    return models
+
+
+def _clips(job: Job) -> dict[str, ClipModel]:
+    return {LEARNER: job.clip} | ({PROXY: job.proxy} if job.proxy is not None else {})
+
+
+def _trained(job: Job, ranks: Ranks, device: torch.device, records: Records, models: Models) -> list[Trained]:
+    """Return the learner, and its proxy where there is one; what they watch for follows from the ledger."""
+    ledger, settings = records.read("ledger") if ranks.is_first else None, job.training
+    trained = []
+    for prefix, clip in _clips(job).items():
+        part, column, whose = ("proxy", "loss_proxy", "the proxy's") if prefix == PROXY else ("train", "loss", "the")
+        watch = ranks.tell(None if ledger is None else BadSteps.after(ledger, settings, column, whose))
+        assert watch is not None, "rank 0 tells"
+        towers = Towers.of(clip, device, settings.precision, settings.compile)
+        trained.append(Trained(towers, models[prefix][1], _backward(job, ranks, towers), watch, part))
+    return trained
+
+
+def _continue(job: Job, ranks: Ranks, models: Models) -> Resumed:
     """Load the run's last state; rank 0 finds it, and alone removes what is damaged or not wanted."""
     start = None
     if ranks.is_first:
@@ -193,11 +246,11 @@ def _continue(job: Job, ranks: Ranks, optimizer: torch.optim.Optimizer) -> Resum
             take_state_from(Path(job.training.resume_from), job.state_dir, job.full_identity)
         job.state_dir.mkdir(parents=True, exist_ok=True)
         write_json(job.state_dir / "identity.json", job.full_identity)
-        start = resume(job.state_dir, job.clip.model, optimizer)
+        start = resume(job.state_dir, models)
     start = ranks.tell(start)
     assert start is not None, "rank 0 tells"
     if start.step and not ranks.is_first:
-        load_state(state_of(job.state_dir, start.step), job.clip.model, optimizer)
+        load_state(state_of(job.state_dir, start.step), models)
     return start
 
 
@@ -222,90 +275,95 @@ def _probe(run: Run, order: Order) -> Batch:
     return Batch(rows, pixels.to(run.device), ids.to(run.device))
 
 
-def _step(run: Run, step: int, batch: Batch) -> dict[str, Any]:
-    """Score, choose, train and record one step; returns its row of the ledger."""
-    job, settings, clock = run.job, run.job.training, run.clock
-    lr = learning_rate(step, settings.steps, settings.optimizer)
-    set_learning_rate(run.optimizer, lr)
-    ranks, scores = run.ranks, _learner_scores(job)
-    learner = score(run.towers, batch, score_slice(settings, run.device)) if scores else None
-    clock.lap("score")
+def _choose(run: Run, step: int, batch: Batch) -> Pick:
+    """Score a super-batch with the present weights and choose the batch of its step; uniform takes it whole."""
+    job, settings, ranks = run.job, run.job.training, run.ranks
+    scores, name = None, "learner" if job.proxy is None else "proxy"
+    if job.selection.scores:
+        scores = score(run.scorer.towers, batch, score_slice(settings, run.device), name)
+    run.clock.lap("score")
     rows = batch.rows if ranks.world == 1 else run.rows(step)
-    chosen, selection, b = batch, None, settings.batch_size
-    if job.selection.method != "uniform":
-        rule, key = job.selection, (settings.loss, settings.seed, step)
-        selection = choose(learner, job.reference, batch.rows, b, rule, *key, ranks)
-        chosen = deal(ranks, batch, rows, selection.indices)
-    clock.lap("select")
-    measured = train_step(run.towers, chosen, run.optimizer, settings, run.watch.verdict, run.backward)
-    clock.lap("train")
-    _count(run, len(rows) if scores else 0)
-    row = _record(run, step, lr, measured, rows, selection)
-    run.watch.note(measured.loss, measured.bad is not None)
-    if measured.bad is not None:
-        _bad_step(run, step, measured.bad, chosen)
+    if job.selection.method == "uniform":
+        return Pick(step, batch, rows, None)
+    rule, key = job.selection, (settings.loss, settings.seed, step)
+    selection = choose(scores, job.reference, batch.rows, settings.batch_size, rule, *key, ranks)
+    pick = Pick(step, deal(ranks, batch, rows, selection.indices), rows, selection)
+    run.scored += len(rows) if job.selection.scores else 0
+    run.clock.lap("select")
+    return pick
+
+
+def _step(run: Run, step: int, pick: Pick) -> dict[str, Any]:
+    """Train on a pick and record its step; returns its row of the ledger."""
+    settings = run.job.training
+    lr = learning_rate(step, settings.steps, settings.optimizer)
+    for one in run.trained:
+        set_learning_rate(one.optimizer, lr)
+    found = train_step(run.trained, pick.batch, settings, run.clock.lap)
+    bad = next((pair for pair in zip(run.trained, found, strict=True) if pair[1].bad is not None), None)
+    _count(run)
+    row = _record(run, pick, lr, found)
+    for one, measured in zip(run.trained, found, strict=True):
+        one.watch.note(measured.loss, bad is not None)
+    if bad is not None:
+        _bad_step(run, step, bad[1].bad or "", bad[0].towers, pick.batch)
     return row
 
 
-def _bad_step(run: Run, step: int, reason: str, chosen: Batch) -> None:
-    """Keep the rows of a step that was not taken; then go on or stop, as the settings say."""
+def _bad_step(run: Run, step: int, reason: str, towers: Towers, chosen: Batch) -> None:
+    """Keep the rows of a step that was not taken, as the model that it was bad for sees them; then go on or stop, as the settings say."""
     job, settings = run.job, run.job.training
     chosen, found = collect(run.ranks, chosen, settings.batch_size), ""
     if run.ranks.is_first:
-        file, worst = save_bad_rows(job, run.towers, chosen, step, reason, run.records.directory)
+        file, worst = save_bad_rows(job, towers, chosen, step, reason, run.records.directory)
         found = f"{reason} at step {step:,}; worst: {worst}; all {len(chosen)} rows are in {shown(file)}"
     found = run.ranks.tell(found)
     if settings.on_bad_step == "stop":
         raise UserError(
             job.name, found, "lower training.optimizer.learning_rate, or set training.on_bad_step to skip such steps"
         )
-    if run.watch.in_a_row >= MOST_SKIPPED:
+    if run.learner.watch.in_a_row >= MOST_SKIPPED:
         raise UserError(
             job.name, f"{MOST_SKIPPED} bad steps in a row; {found}", "lower training.optimizer.learning_rate"
         )
     log.warning("%s: skipped a step: %s", job.name, found)
 
 
-def _learner_scores(job: Job) -> bool:
-    """Easy reference needs no pass of the learner; uniform none at all."""
-    return job.selection.method != "uniform" and job.selection.criterion != "easy_reference"
-
-
-def _count(run: Run, scored: int) -> None:
-    b, forward, totals = run.job.training.batch_size, run.forward.total, run.totals
+def _count(run: Run) -> None:
+    """Add a step's samples and operations, with what was scored since the last one."""
+    b, forwards, totals, scored = run.job.training.batch_size, run.forwards, run.totals, run.scored
+    forward, proxy = forwards.learner.total, forwards.proxy.total if forwards.proxy else 0.0
+    same_weights = run.job.proxy is None and run.job.selection.stale_steps == 0
     totals.samples_scored += scored
     totals.samples_trained += b
-    totals.flops_as_executed += step_flops(forward, b, scored, scored=scored > 0, reuse=False)
-    totals.flops_paper += step_flops(forward, b, scored, scored=scored > 0, reuse=True)
+    totals.flops_as_executed += step_flops(forward, b, scored, scored=scored > 0, reuse=False, proxy=proxy)
+    totals.flops_paper += step_flops(forward, b, scored, scored=scored > 0, reuse=same_weights, proxy=proxy)
+    run.scored = 0
 
 
-def _record(
-    run: Run,
-    step: int,
-    lr: float,
-    measured: Measured,
-    rows: np.ndarray,
-    selection: Selection | None,
-) -> dict[str, Any]:
+def _record(run: Run, pick: Pick, lr: float, found: list[Measured]) -> dict[str, Any]:
     scale, bias = run.job.clip.scale_and_bias()
-    seconds = run.clock.row()
-    run.totals.seconds += sum(seconds.values())
+    seconds, totals, selection = run.clock.row(), run.totals, pick.selection
+    totals.seconds += sum(seconds.values())
     row: dict[str, Any] = {
-        "step": step,
+        "step": pick.step,
         "learning_rate": lr,
         "scale": scale,
         "bias": bias,
-        "loss": measured.loss,
-        "gradient_norm": measured.gradient_norm,
-        "skipped": measured.bad is not None,
+        "loss": found[0].loss,
+        "loss_proxy": found[1].loss if run.job.proxy else None,
+        "gradient_norm": found[0].gradient_norm,
+        "skipped": any(measured.bad is not None for measured in found),
         **seconds,
         **memory(run.device),
+        "flops_scoring": run.forwards.scoring(totals.samples_scored),
+        "flops_proxy": run.forwards.training_proxy(totals.samples_trained),
     }
-    row |= {k: v for k, v in vars(run.totals).items() if k != "seconds"}
+    row |= {k: v for k, v in vars(totals).items() if k != "seconds"}
     row["score_super_batch"] = selection.mean_score_superbatch if selection else None
     row["score_pick"] = selection.mean_score_pick if selection else None
     run.records.add("ledger", row)
-    run.records.add_table("picks", picks(step, rows, selection, run.job.training.seed))
+    run.records.add_table("picks", picks(pick.step, pick.rows_B, selection, run.job.training.seed))
     return row
 
 
@@ -343,11 +401,11 @@ def _after_step(run: Run, done: int, stopping: bool) -> None:
         save_state(
             run.job.state_dir,
             done,
-            run.job.clip.model,
-            run.optimizer,
+            run.models,
             run.totals,
             settings.keep_checkpoints,
             run.records.parts,
+            pending_tensors(run.pending),
         )
         run.clock.lap("checkpoint")
 

@@ -9,7 +9,7 @@ import torch
 
 from superbatch.data.order import Order
 from superbatch.models import evaluating, pick_device
-from superbatch.training.flops import ForwardFlops, step_flops
+from superbatch.training.flops import ForwardFlops, Forwards, step_flops
 from superbatch.training.job import Job
 from superbatch.training.step import Batch, Towers, score_slice
 
@@ -33,12 +33,15 @@ def seconds_per_flop(towers: Towers, batch: Batch, forward: ForwardFlops) -> flo
     return (time.perf_counter() - start) / (forward.total * len(batch))
 
 
-def describe(job: Job, order: Order, forward: ForwardFlops, rate: float) -> dict[str, float | int | str]:
-    """Return rows, B, b, steps, epochs, operations, expected seconds and disk of a run."""
+def describe(job: Job, order: Order, forwards: Forwards, rate: float) -> dict[str, float | int | str]:
+    """Return rows, B, b, steps, epochs, operations, expected seconds and disk of a run; with a proxy, what it saves."""
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
-    scored = job.selection.method != "uniform"
-    flops = steps * step_flops(forward.total, b, big_b, scored=scored, reuse=False)
-    parameters = sum(p.numel() for p in job.clip.model.parameters())
+    proxy = forwards.proxy.total if forwards.proxy else 0.0
+    scores = job.selection.scores
+    flops = steps * step_flops(forwards.learner.total, b, big_b, scored=scores, reuse=False, proxy=proxy)
+    models = [job.clip] if job.proxy is None else [job.clip, job.proxy]
+    parameters = sum(p.numel() for clip in models for p in clip.model.parameters())
+    saved = {"flops_saved_by_proxy": steps * forwards.saved(big_b, b)} if job.proxy else {}
     return {
         "rows": order.num_rows,
         "super_batch_size": big_b,
@@ -47,6 +50,7 @@ def describe(job: Job, order: Order, forward: ForwardFlops, rate: float) -> dict
         "epochs": round(steps / order.steps_per_epoch, 2),
         "dropped_per_epoch": order.dropped_per_epoch,
         "flops_as_executed": flops,
+        **saved,
         "expected_seconds": round(flops * rate, 1),
         "parameters": parameters,
         "memory_mb": round(_memory_bytes(job, parameters) / 1e6),
@@ -55,12 +59,13 @@ def describe(job: Job, order: Order, forward: ForwardFlops, rate: float) -> dict
 
 
 def _memory_bytes(job: Job, parameters: int) -> int:
-    """Weights, gradients and two moments; a super-batch as bytes and, a slice at a time, as floats; embeddings."""
+    """Weights, gradients and two moments; a super-batch as bytes and, a slice at a time, as floats; embeddings; picks that wait."""
     pixels = 3 * job.clip.image_size**2
     width = int(job.clip.config["model_cfg"]["embed_dim"])
     at_once = score_slice(job.training, pick_device(job.training.device))
     super_batch = job.super_batch_size * (pixels + 4 * 4 * width) + 4 * pixels * at_once
-    return 16 * parameters + super_batch
+    waiting = job.training.batch_size * (pixels + 8 * job.clip.context_length) + 16 * job.super_batch_size
+    return 16 * parameters + super_batch + job.selection.stale_steps * waiting
 
 
 def sentence(job: Job, plan: dict[str, float | int | str]) -> str:
@@ -68,10 +73,21 @@ def sentence(job: Job, plan: dict[str, float | int | str]) -> str:
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
         rule = f"{job.selection.method}, {job.selection.criterion}, N = {job.selection.num_chunks}"
-        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({rule})"
+        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({rule}){_scorer(job, plan)}"
     work = f"{float(plan['flops_as_executed']) / 1e12:.2f} TFLOP, about {float(plan['expected_seconds']):.0f} s"
     room = f"{plan['memory_mb']} MB of memory besides activations, {plan['disk_mb']} MB of disk"
     return (
         f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({plan['epochs']} epochs), {how}; "
         f"{work} on this {machine()}, {room}"
     )
+
+
+def _scorer(job: Job, plan: dict[str, float | int | str]) -> str:
+    """Say whose weights score, where it is not the learner's present ones, and what that saves."""
+    k = job.selection.stale_steps
+    ago = f"of {k} steps ago" if k > 1 else "of the step before"
+    if job.proxy is None:
+        return f" by the weights {ago}" if k else ""
+    saved = float(plan["flops_saved_by_proxy"])
+    word = f"{abs(saved) / 1e12:.2f} TFLOP {'less' if saved >= 0 else 'more'} than the learner's own scores"
+    return f" by a proxy trained along{f', its weights {ago}' if k else ''} ({word})"

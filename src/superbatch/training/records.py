@@ -26,6 +26,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         + [(name, pa.float64()) for name in ("score_super_batch", "score_pick")]
         + [("skipped", pa.bool_())]
         + [(name, pa.float64()) for name in ("seconds_checkpoint", "memory_mb", "device_memory_mb")]
+        + [(name, pa.float64()) for name in ("flops_scoring", "flops_proxy", "loss_proxy", "seconds_proxy")]
     ),
     "picks": pa.schema([("step", pa.int64()), ("row", pa.int64()), ("score", pa.float64()), ("chosen", pa.bool_())]),
     "evaluations": pa.schema(

@@ -1,4 +1,4 @@
-"""Training state on disk: model, optimiser, step and random state, renamed into place whole, never a pickle.
+"""Training state on disk: models, optimisers, step, waiting picks and random state, renamed into place whole, never a pickle.
 
 A state names the SHA-256 of each of its files and of the record parts it vouches for, so that damage is found before anything is
 loaded: safetensors itself takes a flipped bit for a weight.
@@ -24,7 +24,11 @@ from superbatch.training.random_state import random_state, set_random_state
 
 log = logging.getLogger(__name__)
 STATE_FILE = "state.json"
+PENDING = "pending.safetensors"
 RECORDS = "records"  # the folder of the run's records, beside its states
+# What is trained, by the prefix of its files: "" for the learner, "proxy_" for the proxy that scores in its place.
+Models = dict[str, tuple[nn.Module, torch.optim.Optimizer]]
+LEARNER, PROXY = "", "proxy_"
 
 
 @dataclass
@@ -46,11 +50,13 @@ class Resumed:
         step: the first step to take; 0 where there was no state.
         totals: used so far.
         parts: SHA-256 of the record parts so far, by file name.
+        pending: picks that wait for their step (`pending.pending_tensors`).
     """
 
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     parts: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, Tensor] = field(default_factory=dict)
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -65,29 +71,33 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def save_state(
     state_dir: Path,
     step: int,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    models: Models,
     totals: Totals,
     keep: int,
     parts: dict[str, str],
+    pending: dict[str, Tensor],
 ) -> None:
     """Write the state after `step` steps, then remove older ones beyond the last `keep`.
 
     Args:
         state_dir: of the run.
         step: finished steps.
-        model, optimizer, totals: what is saved, with the random state.
+        models, totals: what is saved, with the random state.
         keep: how many states stay.
         parts: SHA-256 of every record part written so far, by file name: those this state vouches for.
+        pending: picks that wait for their step; saved where there are any.
 
     Raises:
         DiskFull: the states before it are as they were.
     """
     with atomic_directory(state_of(state_dir, step)) as directory:
-        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        save_file(weights, directory / "model.safetensors")
-        save_file(_optimizer_tensors(model, optimizer), directory / "optimizer.safetensors")
-        save_file(random_state(next(model.parameters()).device), directory / "rng.safetensors")
+        for prefix, (model, optimizer) in models.items():
+            weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+            save_file(weights, directory / f"{prefix}model.safetensors")
+            save_file(_optimizer_tensors(model, optimizer), directory / f"{prefix}optimizer.safetensors")
+        if pending:
+            save_file(pending, directory / PENDING)
+        save_file(random_state(_device(models)), directory / "rng.safetensors")
         content = {
             "step": step,
             "totals": vars(totals),
@@ -117,23 +127,33 @@ def last_step(state_dir: Path) -> int:
     return int(states[-1].name.removeprefix("step-")) if states else 0
 
 
-def load_state(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Resumed:
-    """Load a state into model, optimiser and random state; returns where to go on."""
+def _device(models: Models) -> torch.device:
+    return next(models[LEARNER][0].parameters()).device
+
+
+def load_state(directory: Path, models: Models) -> Resumed:
+    """Load a state into models, optimisers and random state; returns where to go on."""
     info = read_json(directory / STATE_FILE)
-    model.load_state_dict(load_file(directory / "model.safetensors"))
+    for prefix, (model, optimizer) in models.items():
+        model.load_state_dict(load_file(directory / f"{prefix}model.safetensors"))
+        _load_optimizer(directory / f"{prefix}optimizer.safetensors", model, optimizer)
+    pending = load_file(directory / PENDING) if (directory / PENDING).is_file() else {}
+    set_random_state(load_file(directory / "rng.safetensors"), _device(models))
+    return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}), pending)
+
+
+def _load_optimizer(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     names = dict(model.named_parameters())
-    for key, value in load_file(directory / "optimizer.safetensors").items():
+    for key, value in load_file(file).items():
         name, slot = key.rsplit(":", 1)
         parameter = names[name]
         # AdamW's step counter stays where torch made it; the moments live beside their parameter.
         optimizer.state[parameter][slot] = (
             value.clone() if value.ndim == 0 and parameter.device.type == "cpu" else value.to(parameter.device)
         )
-    set_random_state(load_file(directory / "rng.safetensors"), next(model.parameters()).device)
-    return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}))
 
 
-def resume(state_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Resumed:
+def resume(state_dir: Path, models: Models) -> Resumed:
     """Continue from the newest state that is whole; a damaged one is removed, saying so, for the one before it.
 
     What a killed process left half-written is removed too.
@@ -143,7 +163,7 @@ def resume(state_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     for directory in reversed(list_states(state_dir)):
         damage = find_damage(directory, state_dir / RECORDS)
         if damage is None:
-            return load_state(directory, model, optimizer)
+            return load_state(directory, models)
         log.warning("%s is damaged (%s); falling back to the state before it", directory, damage)
         shutil.rmtree(directory)
     return Resumed()

@@ -5,9 +5,9 @@ Shapes: B super-batch, b sub-batch, S image side, L tokens, d embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from superbatch.selection import (
 )
 from superbatch.training.distributed import ALONE, Ranks
 from superbatch.training.job import Reference
+from superbatch.training.watch import BadSteps
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ def score_slice(settings: TrainingSettings, device: torch.device) -> int:
 
 
 @torch.no_grad()
-def score(towers: Towers, batch: Batch, forward_batch: int) -> PairEmbeddings:
-    """Embed a super-batch without a graph and in evaluation mode, a slice at a time."""
+def score(towers: Towers, batch: Batch, forward_batch: int, name: str = "learner") -> PairEmbeddings:
+    """Embed a super-batch without a graph and in evaluation mode, a slice at a time; `name` is what errors call the model."""
     slices = torch.arange(len(batch), device=batch.pixels.device).split(forward_batch)
     with evaluating(towers.clip.model):
         parts = [towers.embed(batch.take(indices)) for indices in slices]
     images, texts = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     scale, bias = towers.clip.scale_and_bias()
-    return PairEmbeddings(images, texts, scale, bias, "learner")
+    return PairEmbeddings(images, texts, scale, bias, name)
 
 
 def choose(
@@ -113,8 +114,9 @@ def choose(
 ) -> Selection:
     """Select `num_select` of a scored super-batch by the rule; the noise is keyed by (seed, step, chunk, row).
 
-    `learner` may be None for the easy-reference criterion, `reference` for the hard-learner one. With several ranks `learner` and
-    `rows` are a rank's slice, and all get the same selection of the whole super-batch.
+    `learner` is the super-batch as the learner sees it, or whoever scores in its place; it may be None for the easy-reference criterion,
+    as `reference` for the hard-learner one. With several ranks `learner` and `rows` are a rank's slice, and all get the same selection
+    of the whole super-batch.
     """
     device = learner.image_ND.device if learner is not None else torch.device("cpu")
     cached = None
@@ -146,40 +148,76 @@ class Measured:
     bad: str | None = None
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A model in training: the learner, or the proxy that scores in its place.
+
+    Attributes:
+        towers: the model.
+        optimizer: over its parameters.
+        backward: leaves the gradients in the parameters and returns the loss, where the batch is cut over ranks or micro-batches;
+            None: the whole batch here, in one graph.
+        watch: says what is bad about a loss and gradient norm.
+        part: of a step's time (`watch.PARTS`) that its training is.
+    """
+
+    towers: Towers
+    optimizer: torch.optim.Optimizer
+    backward: Callable[[Batch], Tensor] | None = None
+    watch: BadSteps = field(default_factory=BadSteps)
+    part: str = "train"
+
+    @property
+    def model(self) -> nn.Module:
+        """The module itself."""
+        return self.towers.clip.model
+
+    def gradients(self, batch: Batch, settings: TrainingSettings) -> Measured:
+        """Leave the clipped gradients of a batch of b in the parameters."""
+        loss = self.backward(batch) if self.backward is not None else _backward(self.towers, batch, settings.loss)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.optimizer.gradient_clip)
+        measured = Measured(float(loss.detach()), float(norm.detach()))
+        measured.bad = self.watch.verdict(measured.loss, measured.gradient_norm)
+        return measured
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the optimiser's step."""
+        self.optimizer.step()
+        # open_clip's bound: a scale over 100 makes training unstable (CLIP, section 2.5).
+        self.model.logit_scale.clamp_(0, float(np.log(100)))
+
+
 def train_step(
-    towers: Towers,
-    batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    settings: TrainingSettings,
-    verdict: Callable[[float, float], str | None] = lambda loss, norm: None,
-    backward: Callable[[Batch], Tensor] | None = None,
-) -> Measured:
-    """One optimiser step on a batch of b.
+    trained: Sequence[Trained], batch: Batch, settings: TrainingSettings, lap: Callable[[str], None] = lambda part: None
+) -> list[Measured]:
+    """One optimiser step of each model on the same batch of b: of all of them, or of none.
 
     Args:
-        towers, batch, optimizer, settings: what is trained, on what, how.
-        verdict: says what is bad about a loss and gradient norm, or None; a bad step leaves weights, running statistics and
-            optimiser as they were.
-        backward: leaves the gradients in the parameters and returns the loss, where the batch is cut over ranks or micro-batches.
+        trained: the learner, and its proxy where there is one.
+        batch, settings: on what, how.
+        lap: books the time since its last call under a model's part.
 
     Returns:
-        Loss and gradient norm, and what was bad (None for a step that was taken).
+        Loss and gradient norm of each, and what was bad. One that is bad leaves weights, running statistics and optimiser of all as
+        they were, so that the proxy never has seen a batch that the learner has not.
     """
-    model, before = towers.clip.model, _running_statistics(towers.clip.model)
-    loss = backward(batch) if backward is not None else _backward(towers, batch, settings.loss)
-    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.optimizer.gradient_clip)
-    measured = Measured(float(loss.detach()), float(norm.detach()))
-    measured.bad = verdict(measured.loss, measured.gradient_norm)
-    with torch.no_grad():
-        if measured.bad is None:
-            optimizer.step()
-            # open_clip's bound: a scale over 100 makes training unstable (CLIP, section 2.5).
-            model.logit_scale.clamp_(0, float(np.log(100)))
-        else:
+    before = [pair for one in trained for pair in _running_statistics(one.model)]
+    found = []
+    for one in trained:
+        found.append(one.gradients(batch, settings))
+        lap(one.part)
+    good = all(measured.bad is None for measured in found)
+    if not good:
+        with torch.no_grad():
             for buffer, value in before:
                 buffer.copy_(value)
-    optimizer.zero_grad(set_to_none=True)
-    return measured
+    for one in trained:
+        if good:
+            one.update()
+        one.optimizer.zero_grad(set_to_none=True)
+        lap(one.part)
+    return found
 
 
 def _backward(towers: Towers, batch: Batch, name: LossName) -> Tensor:

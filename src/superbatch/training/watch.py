@@ -15,7 +15,7 @@ import torch
 
 from superbatch.options import TrainingSettings
 
-PARTS = ("data", "score", "select", "train", "checkpoint")
+PARTS = ("data", "score", "select", "train", "proxy", "checkpoint")
 MOST_SKIPPED = 10  # bad steps in a row after which skipping them is no way on
 SMOOTHING = 0.95  # of the live line's share of waiting; a mean over some twenty steps
 
@@ -29,17 +29,17 @@ class Clock:
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """Book the time since the last lap under a name."""
+        """Add the time since the last lap to a part."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         now = time.perf_counter()
-        self.seconds[part] = now - self._last
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
         self._last = now
 
     def row(self) -> dict[str, float]:
-        """Return the step's seconds by ledger column; `checkpoint` is the one before the step, if there was one."""
+        """Return the seconds since the last row by ledger column; `checkpoint` is the one before the step, if there was one."""
         seconds = {f"seconds_{part}": self.seconds[part] for part in PARTS}
-        self.seconds["checkpoint"] = 0.0
+        self.seconds = dict.fromkeys(PARTS, 0.0)
         return seconds
 
 
@@ -74,17 +74,19 @@ class BadSteps:
         factor: a spike is a loss above factor x median; 0 looks for none.
         losses: of the last good steps; none is a spike before the window is full.
         in_a_row: bad steps since the last good one.
+        whose: how it calls the model that it watches.
     """
 
-    factor: float
-    losses: deque[float]
-    in_a_row: int = field(default=0)
+    factor: float = 0.0
+    losses: deque[float] = field(default_factory=deque)
+    in_a_row: int = 0
+    whose: str = "the"
 
     @classmethod
-    def after(cls, ledger: pa.Table, settings: TrainingSettings) -> BadSteps:
-        """Continue behind a ledger (an empty one at the start)."""
-        watch = cls(settings.spike_factor, deque(maxlen=settings.spike_window))
-        for loss, skipped in zip(ledger["loss"].to_pylist(), ledger["skipped"].to_pylist(), strict=True):
+    def after(cls, ledger: pa.Table, settings: TrainingSettings, column: str = "loss", whose: str = "the") -> BadSteps:
+        """Continue behind a ledger (an empty one at the start), by the losses in one of its columns."""
+        watch = cls(settings.spike_factor, deque(maxlen=settings.spike_window), whose=whose)
+        for loss, skipped in zip(ledger[column].to_pylist(), ledger["skipped"].to_pylist(), strict=True):
             watch.note(loss, bool(skipped))
         return watch
 
@@ -97,11 +99,11 @@ class BadSteps:
     def verdict(self, loss: float, gradient_norm: float) -> str | None:
         """Say what is bad about a step before its update; None if nothing is."""
         if not np.isfinite(loss):
-            return f"the loss is {loss}"
+            return f"{self.whose} loss is {loss}"
         if not np.isfinite(gradient_norm):
-            return f"the gradient norm is {gradient_norm} (loss {loss:.4g})"
+            return f"{self.whose} gradient norm is {gradient_norm} (loss {loss:.4g})"
         if self.factor and len(self.losses) == self.losses.maxlen:
             usual = statistics.median(self.losses)
             if loss > self.factor * usual:
-                return f"the loss is {loss:.4g}, more than {self.factor:g} times the median of {usual:.4g}"
+                return f"{self.whose} loss is {loss:.4g}, more than {self.factor:g} times the median of {usual:.4g}"
         return None
