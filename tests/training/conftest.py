@@ -76,6 +76,7 @@ def make_job(model_file: Path, tmp_path: Path):
         name: str = "job",
         stale: int = 0,
         proxy: Path | None = None,
+        criterion: str = "learnability",
         **changes,
     ) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
@@ -89,7 +90,7 @@ def make_job(model_file: Path, tmp_path: Path):
         }
         training = TrainingSettings(**{**options, **changes})
         scorer = ModelSettings(config=str(proxy)) if proxy else None
-        selection = SelectionSettings(method, 0.75, num_chunks=2, gain=10.0, stale_steps=stale, proxy=scorer)
+        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer)
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)

@@ -47,14 +47,14 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert float((ours - theirs).norm() / theirs.norm()) < 0.01
 
 
-@pytest.mark.parametrize("method", ["joint", "uniform"])
-def test_one_two_and_three_ranks_make_the_same_run(make_job, tmp_path, method):
+@pytest.mark.parametrize(
+    "how", [{"method": "joint"}, {"method": "uniform"}, {"criterion": "easy_reference", "workers": 1}]
+)
+def test_one_two_and_three_ranks_make_the_same_run(make_job, tmp_path, how):
     """b = 4 and B = 16 are dealt unevenly to three."""
-    alone, weights = trained(make_job, {"method": method, "state": "one"})
+    alone, weights = trained(make_job, how | {"state": "one"})
     for world in (2, 3):
-        everybody = in_ranks(
-            world, trained, tmp_path / f"{world}", make_job, {"method": method, "state": f"of {world}"}
-        )
+        everybody = in_ranks(world, trained, tmp_path / f"{world}", make_job, how | {"state": f"of {world}"})
         result = everybody[0][0]
         assert all(other.summary == result.summary for other, _ in everybody)
         assert picks_of(result) == picks_of(alone)

@@ -27,7 +27,7 @@ AHEAD = 2  # parts that wait for each worker
 
 @dataclass(frozen=True)
 class Parts(Dataset):  # type: ignore[type-arg]
-    """Parts of super-batches: item (step, part).
+    """Parts of super-batches: item (step, part, the part's positions).
 
     Attributes:
         batches: the super-batches.
@@ -39,11 +39,11 @@ class Parts(Dataset):  # type: ignore[type-arg]
     parts: int
     slots_KB3SS: Tensor
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | UserError:
+    def __getitem__(self, item: tuple[int, int, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | UserError:
         """Read a part into its slot; returns its rows and token ids (n, L), or the error, which torch would make text of."""
-        step, part = item
+        step, part, positions = item
         try:
-            rows, pixels, ids = self.batches.read(self.batches.order.rows(step, part, self.parts))
+            rows, pixels, ids = self.batches.read(positions)
         except UserError as error:
             return error
         start = self.batches.order.part_start(part, self.parts)
@@ -79,7 +79,8 @@ def _read_ahead(batches: SuperBatches, first: int, last: int, workers: int, devi
         Parts(batches, parts, slots),
         batch_size=None,
         collate_fn=_as_is,
-        sampler=[(step, part) for step in range(first, last) for part in range(parts)],
+        # Drawn as workers ask for more: what is to be read is decided here, which for some orders is a selection.
+        sampler=((s, part, batches.order.rows(s, part, parts)) for s in range(first, last) for part in range(parts)),
         num_workers=workers,
         prefetch_factor=AHEAD,
         # A private generator keeps the loader from drawing its base seed from the global random state, which a resumed run restores.

@@ -24,6 +24,7 @@ from superbatch.progress import progress
 from superbatch.selection import Selection
 from superbatch.training.bad_rows import save_bad_rows
 from superbatch.training.best import keep_best
+from superbatch.training.chosen import ChosenRows
 from superbatch.training.distributed import Ranks, joined
 from superbatch.training.exchange import collect, deal
 from superbatch.training.flops import Forwards, count_forward, step_flops
@@ -163,18 +164,36 @@ def _picks(run: Run, first: int) -> Iterator[Pick]:
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
     starting ones. The last k steps read and score nothing.
     """
-    job, settings = run.job, run.job.training
-    source = SuperBatches(job.source, run.order if run.ranks.world == 1 else Slice(run.order, run.ranks))
+    job, settings, chosen = run.job, run.job.training, _chosen_rows(run)
+    source = SuperBatches(job.source, chosen or (run.order if run.ranks.world == 1 else Slice(run.order, run.ranks)))
     ahead = range(first + len(run.pending), settings.steps)
     loader = make_loader(source, ahead.start, ahead.stop, settings.workers, run.device)
     for step, (rows, pixels, ids) in zip(ahead, loader, strict=True):
         batch = Batch(rows, pixels.to(run.device, non_blocking=True), ids.to(run.device, non_blocking=True))
         run.clock.lap("data")
-        run.pending.append(_choose(run, step, batch))
+        run.pending.append(
+            Pick(step, batch, run.rows(step), chosen.take(step)) if chosen else _choose(run, step, batch)
+        )
         if len(run.pending) > job.selection.stale_steps:
             yield run.pending.popleft()
     while run.pending:
         yield run.pending.popleft()
+
+
+def _chosen_rows(run: Run) -> ChosenRows | None:
+    """Return the order of what the reference alone chooses, of which nothing but the chosen is read; None where a model scores."""
+    job, settings = run.job, run.job.training
+    if job.selection.method == "uniform" or job.selection.scores:
+        return None
+
+    def select(step: int, positions_B: np.ndarray) -> Selection:
+        run.clock.lap("data")  # the loader asks, amid its reading
+        rows, rule, key = job.source.manifest_rows(positions_B), job.selection, (settings.loss, settings.seed, step)
+        selection = choose(None, job.reference, rows, settings.batch_size, rule, *key, device=run.device)
+        run.clock.lap("select")
+        return selection
+
+    return ChosenRows(run.order, select, settings.batch_size, run.ranks)
 
 
 def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
@@ -278,17 +297,16 @@ def _probe(run: Run, order: Order) -> Batch:
 def _choose(run: Run, step: int, batch: Batch) -> Pick:
     """Score a super-batch with the present weights and choose the batch of its step; uniform takes it whole."""
     job, settings, ranks = run.job, run.job.training, run.ranks
-    scores, name = None, "learner" if job.proxy is None else "proxy"
-    if job.selection.scores:
-        scores = score(run.scorer.towers, batch, score_slice(settings, run.device), name)
-    run.clock.lap("score")
     rows = batch.rows if ranks.world == 1 else run.rows(step)
     if job.selection.method == "uniform":
         return Pick(step, batch, rows, None)
+    scorer = "learner" if job.proxy is None else "proxy"
+    scores = score(run.scorer.towers, batch, score_slice(settings, run.device), scorer)
+    run.clock.lap("score")
     rule, key = job.selection, (settings.loss, settings.seed, step)
     selection = choose(scores, job.reference, batch.rows, settings.batch_size, rule, *key, ranks)
     pick = Pick(step, deal(ranks, batch, rows, selection.indices), rows, selection)
-    run.scored += len(rows) if job.selection.scores else 0
+    run.scored += len(rows)
     run.clock.lap("select")
     return pick
 

@@ -59,11 +59,12 @@ def describe(job: Job, order: Order, forwards: Forwards, rate: float) -> dict[st
 
 
 def _memory_bytes(job: Job, parameters: int) -> int:
-    """Weights, gradients and two moments; a super-batch as bytes and, a slice at a time, as floats; embeddings; picks that wait."""
+    """Weights, gradients and two moments; images read, as bytes and, a slice at a time, as floats; embeddings; picks that wait."""
     pixels = 3 * job.clip.image_size**2
     width = int(job.clip.config["model_cfg"]["embed_dim"])
     at_once = score_slice(job.training, pick_device(job.training.device))
-    super_batch = job.super_batch_size * (pixels + 4 * 4 * width) + 4 * pixels * at_once
+    read = job.super_batch_size if job.selection.scores else job.training.batch_size
+    super_batch = read * pixels + job.super_batch_size * 4 * 4 * width + 4 * pixels * at_once
     waiting = job.training.batch_size * (pixels + 8 * job.clip.context_length) + 16 * job.super_batch_size
     return 16 * parameters + super_batch + job.selection.stale_steps * waiting
 

@@ -111,14 +111,16 @@ def choose(
     seed: int,
     step: int,
     ranks: Ranks = ALONE,
+    device: torch.device | None = None,
 ) -> Selection:
     """Select `num_select` of a scored super-batch by the rule; the noise is keyed by (seed, step, chunk, row).
 
     `learner` is the super-batch as the learner sees it, or whoever scores in its place; it may be None for the easy-reference criterion,
     as `reference` for the hard-learner one. With several ranks `learner` and `rows` are a rank's slice, and all get the same selection
-    of the whole super-batch.
+    of the whole super-batch. `device`, where to select, is that of the learner's embeddings unless it is given.
     """
-    device = learner.image_ND.device if learner is not None else torch.device("cpu")
+    if device is None:
+        device = learner.image_ND.device if learner is not None else torch.device("cpu")
     cached = None
     if reference is not None and rule.criterion != "hard_learner":
         images, texts = (torch.from_numpy(array).to(device) for array in reference.embeddings.rows(rows))
