@@ -85,7 +85,8 @@ def median(seconds: Sequence[float]) -> float:
 def peak_bytes(call: Callable[..., object], *arguments: Any) -> int:
     """Extra resident memory at the peak of `call(*arguments)`'s returned function, in a process of its own (Linux).
 
-    `call` prepares (its memory is not counted) and returns the function to measure.
+    `call` prepares (its memory is not counted) and returns the function to measure; its second call is: what libraries keep
+    after the first is theirs, whoever calls.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_here, (call, arguments, torch.get_num_threads()))
@@ -94,6 +95,7 @@ def peak_bytes(call: Callable[..., object], *arguments: Any) -> int:
 def _peak_here(call: Callable[..., Callable[[], object]], arguments: tuple[Any, ...], threads: int) -> int:
     torch.set_num_threads(threads)
     measured = call(*arguments)
+    measured()
     _give_back()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status("VmRSS")
@@ -102,7 +104,7 @@ def _peak_here(call: Callable[..., Callable[[], object]], arguments: tuple[Any, 
 
 
 def _give_back() -> None:
-    """Return freed memory to the system: what the preparation left would else be used again unseen."""
+    """Return freed memory to the system: what was left before would else be used again unseen."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:
