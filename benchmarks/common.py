@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import gc
 import json
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -85,8 +85,7 @@ def median(seconds: Sequence[float]) -> float:
 def peak_bytes(call: Callable[..., object], *arguments: Any) -> int:
     """Extra resident memory at the peak of `call(*arguments)`'s returned function, in a process of its own (Linux).
 
-    `call` prepares (its memory is not counted) and returns the function to measure; its second call is: what libraries keep
-    after the first is theirs, whoever calls.
+    `call` prepares (its memory is not counted) and returns the function to measure.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_here, (call, arguments, torch.get_num_threads()))
@@ -94,21 +93,19 @@ def peak_bytes(call: Callable[..., object], *arguments: Any) -> int:
 
 def _peak_here(call: Callable[..., Callable[[], object]], arguments: tuple[Any, ...], threads: int) -> int:
     torch.set_num_threads(threads)
+    _give_back_at_once()
     measured = call(*arguments)
-    measured()
-    _give_back()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status("VmRSS")
     measured()
     return _status("VmHWM") - before
 
 
-def _give_back() -> None:
-    """Return freed memory to the system: what was left before would else be used again unseen."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
-    if trim is not None:
-        trim(0)
+def _give_back_at_once() -> None:
+    """Make glibc map blocks of 64 KiB and more by themselves: what is freed is gone, and nothing left over is used again unseen."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 1 << 16)
 
 
 def _status(key: str) -> int:
