@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -125,3 +127,14 @@ def test_bugs_keep_their_traceback_and_ctrl_c_says_how_to_go_on() -> None:
         raise KeyboardInterrupt
     assert stopped.value.exit_code == 130
     assert "same command again" in stopped.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_waiting_threads_sleep_unless_the_environment_says_otherwise(given, found) -> None:
+    """Set before torch is loaded, which reads it then."""
+    code = "import os, sys, superbatch.settings; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    made = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True, check=True)
+    assert made.stdout.split() == [found, "False"]
