@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.reporting.runs import label_of
-from superbatch.reporting.targets import Comparison, ToTarget, mean_interval, tuned
+from superbatch.reporting.targets import Comparison, Horizon, ToTarget, horizon_of, mean_interval, tuned
 
 ROLE_ORDER = {"uniform": 0, "simple": 1, "selecting": 2, "reference": 3}
 RETRIEVAL = {"image to text R@1": "image_to_text_r1", "text to image R@1": "text_to_image_r1"}
@@ -107,31 +107,33 @@ def _to_target_columns(outcome: ToTarget | None, steps: int) -> dict[str, object
 
 
 def reference_is_weaker(finals: pd.DataFrame) -> bool:
-    """Whether the reference alone ends below uniform's longest schedule; False where that is not known."""
-    reference, uniform = finals[finals["role"] == "reference"], tuned(finals)
-    uniform = uniform[uniform["role"] == "uniform"]
-    longest = uniform.loc[uniform["steps"] == uniform["steps"].max(), "value"]
-    return bool(reference["value"].mean() < longest.mean())  # a mean of nothing is NaN, and not below anything
+    """Whether the reference alone ends below uniform; False where that is not known."""
+    end = _uniform_end(finals)
+    # A mean of nothing is NaN, and not below anything.
+    return end is not None and bool(finals.loc[finals["role"] == "reference", "value"].mean() < end.target)
 
 
 def reference_sentence(finals: pd.DataFrame) -> str:
     """Say whether the reference alone ends below uniform's final accuracy, as an honest comparison needs."""
     reference = finals[(finals["role"] == "reference") & finals["value"].notna()]
-    uniform = tuned(finals)
-    uniform = uniform[uniform["role"] == "uniform"]
     if reference.empty:
         return "The reference alone was not evaluated: whether it is weaker than uniform is not known."
-    if uniform.empty:
-        alone = 100 * reference["value"].mean()
-        return f"The reference alone stands at {alone:.1f} %; there is no uniform run to hold against it."
-    steps = int(uniform["steps"].max())
-    theirs, own = float(uniform.loc[uniform["steps"] == steps, "value"].mean()), float(reference["value"].mean())
-    where = f"{100 * own:.1f} % against {100 * theirs:.1f} % of uniform after {steps:,} steps"
-    where += f" ({100 * (own - theirs):+.1f} points)"
-    if own < theirs:
+    own, end = float(reference["value"].mean()), _uniform_end(finals)
+    if end is None:
+        return f"The reference alone stands at {100 * own:.1f} %; there is no uniform run to hold against it."
+    where = f"{100 * own:.1f} % against {100 * end.target:.1f} % of uniform after {end.steps:,} steps"
+    where += f" ({100 * (own - end.target):+.1f} points)"
+    if own < end.target:
         return f"The reference alone ends below uniform: {where}."
     advice = "What is gained here may come from the reference; use a smaller curated set."
     return f"The reference alone is NOT below uniform: {where}. {advice}"
+
+
+def _uniform_end(finals: pd.DataFrame) -> Horizon | None:
+    """The schedule of uniform that sets the target: one twice as long may end lower, where it has learned the noise by heart."""
+    uniform = tuned(finals)
+    uniform = uniform[uniform["role"] == "uniform"].dropna(subset=["value"])
+    return None if uniform.empty else horizon_of(uniform, "uniform")
 
 
 def _percent(value: float) -> str:
