@@ -30,6 +30,7 @@ TIME_PARTS = (
     "seconds_checkpoint",
 )
 WIDTH = 9.2  # inches; the page shows figures at about this size
+CORNER = 6  # methods whose names still find room in a corner of a plot
 
 
 def png(figure: Figure, *, transparent: bool = True, dpi: int = 144) -> bytes:
@@ -60,7 +61,7 @@ def accuracy_figure(points: pd.DataFrame, axis: str = "step", theme: Theme = LIG
     _draw_curves(ax, points, axis, _styles(points, theme))
     ax.set_xlabel(AXES[axis])
     ax.set_ylabel(f"{title} %, validation")
-    _legend(ax, theme)
+    _legend(ax, theme, outside=points["label"].nunique() > CORNER)
     return figure
 
 

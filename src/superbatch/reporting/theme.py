@@ -53,6 +53,9 @@ class Style:
     marker: str
 
 
+MARKERS = {"selecting": "o^vP*", "simple": "sXd"}  # another one where colours begin anew
+
+
 def styles(entries: Iterable[tuple[str, str]], theme: Theme) -> dict[str, Style]:
     """Give each (label, role) its line: solid colours for methods that select, dashes for simple ones, ink for uniform.
 
@@ -63,13 +66,14 @@ def styles(entries: Iterable[tuple[str, str]], theme: Theme) -> dict[str, Style]
     for label, role in sorted(set(entries), key=lambda e: (ORDER.index(e[1]), not e[0].startswith("jest"), e[0])):
         if role in counts:
             colors = theme.selecting if role == "selecting" else theme.simple
-            color = colors[counts[role] % len(colors)]
+            again, place = divmod(counts[role], len(colors))
+            color, marker = colors[place], MARKERS[role][again % len(MARKERS[role])]
             counts[role] += 1
             found[label] = Style(
                 color,
                 "-" if role == "selecting" else "--",
                 2.2 if role == "selecting" else 1.6,
-                "o" if role == "selecting" else "s",
+                marker,
             )
         else:
             found[label] = Style(
