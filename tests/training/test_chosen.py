@@ -73,7 +73,9 @@ def test_shares_of_ranks_are_the_chosen_lined_up_by_place_and_each_is_chosen_onc
     for one in shares:
         assert np.array_equal(np.concatenate([one.rows(2, part, 2) for part in range(2)]), one.rows(2))
     assert asked == [2, 2, 2] and [one.batch_size for one in shares] == [2, 2, 3]
-    places = shares[0].take(2).indices.sort().values.numpy()
+    positions, selection = shares[0].take(2)
+    places = selection.indices.sort().values.numpy()
+    assert np.array_equal(positions, order.rows(2))
     assert np.array_equal(together, order.rows(2)[places])
     with pytest.raises(KeyError):
         shares[0].take(2)

@@ -53,6 +53,6 @@ class ChosenRows:
         """Return the place inside the share where a part begins."""
         return self.batch_size * part // parts
 
-    def take(self, step: int) -> Selection:
-        """Return how a step's rows were chosen, which is kept no longer."""
-        return self._waiting.pop(step)[1]
+    def take(self, step: int) -> tuple[np.ndarray, Selection]:
+        """Return a step's super-batch, positions int64 (B,), and how its rows were chosen; neither is kept any longer."""
+        return self._waiting.pop(step)

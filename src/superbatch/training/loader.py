@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from superbatch.errors import UserError
-from superbatch.training.source import Samples, SuperBatches
+from superbatch.training.source import Rows, Samples, SuperBatches
 
 PART_ROWS = 32  # the least that a worker is sent for
 AHEAD = 2  # parts that wait for each worker
@@ -27,26 +27,23 @@ AHEAD = 2  # parts that wait for each worker
 
 @dataclass(frozen=True)
 class Parts(Dataset):  # type: ignore[type-arg]
-    """Parts of super-batches: item (step, part, the part's positions).
+    """Parts of super-batches: item (step, place where the part begins, its positions).
 
     Attributes:
         batches: the super-batches.
-        parts: how many of them each is cut into.
         slots_KB3SS: uint8, shared by all processes; step s writes into slot s modulo K.
     """
 
     batches: SuperBatches
-    parts: int
     slots_KB3SS: Tensor
 
     def __getitem__(self, item: tuple[int, int, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | UserError:
         """Read a part into its slot; returns its rows and token ids (n, L), or the error, which torch would make text of."""
-        step, part, positions = item
+        step, start, positions = item
         try:
             rows, pixels, ids = self.batches.read(positions)
         except UserError as error:
             return error
-        start = self.batches.order.part_start(part, self.parts)
         self.slots_KB3SS[step % len(self.slots_KB3SS), start : start + len(rows)] = pixels
         return rows, ids.numpy()
 
@@ -76,11 +73,11 @@ def _read_ahead(batches: SuperBatches, first: int, last: int, workers: int, devi
     shape = batches.read(batches.order.rows(first)[:1])[1].shape[1:]
     slots = torch.empty((count, big_b, *shape), dtype=torch.uint8).share_memory_()
     loader = DataLoader(
-        Parts(batches, parts, slots),
+        Parts(batches, slots),
         batch_size=None,
         collate_fn=_as_is,
         # Drawn as workers ask for more: what is to be read is decided here, which for some orders is a selection.
-        sampler=((s, part, batches.order.rows(s, part, parts)) for s in range(first, last) for part in range(parts)),
+        sampler=_items(batches.order, range(first, last), parts),
         num_workers=workers,
         prefetch_factor=AHEAD,
         # A private generator keeps the loader from drawing its base seed from the global random state, which a resumed run restores.
@@ -91,6 +88,12 @@ def _read_ahead(batches: SuperBatches, first: int, last: int, workers: int, devi
         for step in range(first, last):
             rows, ids = zip(*[_checked(next(items)) for _ in range(parts)], strict=True)
             yield np.concatenate(rows), slots[step % count].to(device), torch.from_numpy(np.concatenate(ids)).to(device)
+
+
+def _items(order: Rows, steps: range, parts: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    for step in steps:
+        for part in range(parts):
+            yield step, order.part_start(part, parts), order.rows(step, part, parts)
 
 
 def _as_is(item: Any) -> Any:

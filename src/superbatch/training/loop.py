@@ -146,7 +146,7 @@ def _take_steps(run: Run, first: int, stop: Stop) -> None:
         run.clock.lap("start")
         for pick in _picks(run, first):
             step = pick.step
-            row = _step(run, step, pick)
+            row = _step(run, pick)
             # Once: a signal that comes while the state is saved is for the next step. One rank's signal stops all at the same step.
             asked = run.ranks.most(stop.signum or 0)
             _after_step(run, step + 1, asked > 0)
@@ -171,9 +171,7 @@ def _picks(run: Run, first: int) -> Iterator[Pick]:
     for step, (rows, pixels, ids) in zip(ahead, loader, strict=True):
         batch = Batch(rows, pixels.to(run.device, non_blocking=True), ids.to(run.device, non_blocking=True))
         run.clock.lap("data")
-        run.pending.append(
-            Pick(step, batch, run.rows(step), chosen.take(step)) if chosen else _choose(run, step, batch)
-        )
+        run.pending.append(_chosen(run, chosen, step, batch) if chosen else _choose(run, step, batch))
         if len(run.pending) > job.selection.stale_steps:
             yield run.pending.popleft()
     while run.pending:
@@ -194,6 +192,12 @@ def _chosen_rows(run: Run) -> ChosenRows | None:
         return selection
 
     return ChosenRows(run.order, select, settings.batch_size, run.ranks)
+
+
+def _chosen(run: Run, chosen: ChosenRows, step: int, batch: Batch) -> Pick:
+    """Put what was read of a step's chosen beside how they were chosen."""
+    positions_B, selection = chosen.take(step)
+    return Pick(step, batch, run.job.source.manifest_rows(positions_B), selection)
 
 
 def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
@@ -311,10 +315,10 @@ def _choose(run: Run, step: int, batch: Batch) -> Pick:
     return pick
 
 
-def _step(run: Run, step: int, pick: Pick) -> dict[str, Any]:
+def _step(run: Run, pick: Pick) -> dict[str, Any]:
     """Train on a pick and record its step; returns its row of the ledger."""
     settings = run.job.training
-    lr = learning_rate(step, settings.steps, settings.optimizer)
+    lr = learning_rate(pick.step, settings.steps, settings.optimizer)
     for one in run.trained:
         set_learning_rate(one.optimizer, lr)
     found = train_step(run.trained, pick.batch, settings, run.clock.lap)
@@ -324,7 +328,7 @@ def _step(run: Run, step: int, pick: Pick) -> dict[str, Any]:
     for one, measured in zip(run.trained, found, strict=True):
         one.watch.note(measured.loss, bad is not None)
     if bad is not None:
-        _bad_step(run, step, bad[1].bad or "", bad[0].towers, pick.batch)
+        _bad_step(run, pick.step, bad[1].bad or "", bad[0].towers, pick.batch)
     return row
 
 
