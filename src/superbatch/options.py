@@ -162,6 +162,8 @@ class TrainingSettings:
     accumulate: int = 1  # micro-batches a step; all negatives count whatever their number
     checkpoint_activations: bool = False  # compute them again in the backward pass: less memory, more time
     compile: bool = False  # torch.compile of both towers
+    deterministic: bool = True  # on a GPU: equal bits each time, or an error that names what cannot give them
+    max_scale: float | None = None  # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
     shuffle_window: int = 0
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
@@ -195,6 +197,12 @@ class TrainingSettings:
                 getattr(self, name) >= 1, f"training.{name}", f"{getattr(self, name)} is not positive", "use 1 or more"
             )
         _check(self.score_batch >= 0, "training.score_batch", f"{self.score_batch} is negative", "use 0 or more")
+        _check(
+            self.max_scale is None or self.max_scale >= 1,
+            "training.max_scale",
+            f"{self.max_scale} lies below the smallest scale, 1",
+            "use 1 or more, or leave it out",
+        )
         cuts = self.processes * self.machines * self.accumulate
         _check(
             self.batch_size >= cuts,

@@ -134,7 +134,18 @@ class EmbeddingCache:
         """Return the embeddings of some rows: float32 image (n, D_image) and text (n, D_text)."""
         rows = np.asarray(rows, np.int64)
         assert not len(rows) or (rows.min() >= 0 and rows.max() < self.num_rows), "row outside the cache"
-        return _gather(self._image, rows, self.dim_image), _gather(self._text, rows, self.dim_text)
+        return (
+            _gather(self._image, rows, self.dim_image, np.float32),
+            _gather(self._text, rows, self.dim_text, np.float32),
+        )
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """Return the image embeddings of some rows as they are stored, float16 (n, D_image)."""
+        return _gather(self._image, np.asarray(rows, np.int64), self.dim_image, np.float16)
+
+    def texts(self, rows: np.ndarray) -> np.ndarray:
+        """Return the caption embeddings of some rows as they are stored, float16 (n, D_text)."""
+        return _gather(self._text, np.asarray(rows, np.int64), self.dim_text, np.float16)
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield image and text embeddings in row order, float32, a block of rows at a time."""
@@ -160,8 +171,8 @@ def cosines(image_ND: np.ndarray, text_ND: np.ndarray) -> np.ndarray:
     return found
 
 
-def _gather(blocks: list[np.ndarray], rows: np.ndarray, width: int) -> np.ndarray:
-    result = np.empty((len(rows), width), np.float32)
+def _gather(blocks: list[np.ndarray], rows: np.ndarray, width: int, kind: type[np.floating]) -> np.ndarray:
+    result = np.empty((len(rows), width), kind)
     block, inside = np.divmod(rows, ROWS_PER_BLOCK)
     for index in np.unique(block):
         mask = block == index

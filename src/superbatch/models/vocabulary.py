@@ -53,10 +53,8 @@ class Vocabulary:
 
 
 def _embedding(weight: Tensor) -> nn.Embedding:
-    embedding = nn.Embedding(weight.shape[0], weight.shape[1], device=weight.device)
-    with torch.no_grad():
-        embedding.weight.copy_(weight)
-    return embedding
+    """An embedding of these weights; made of them, it draws none of its own from the global random state."""
+    return nn.Embedding.from_pretrained(weight.clone(), freeze=False)
 
 
 class full_vocabulary:

@@ -6,6 +6,7 @@ from superbatch.selection.embeddings import PairEmbeddings
 from superbatch.selection.independent import select_independently
 from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
+from superbatch.selection.samples import select_by_scores
 from superbatch.selection.selector import JointSelector
 from superbatch.selection.sharded import select_jointly_sharded
 
@@ -15,6 +16,7 @@ __all__ = [
     "PairEmbeddings",
     "Selection",
     "chunk_sizes",
+    "select_by_scores",
     "select_independently",
     "select_jointly",
     "select_jointly_sharded",

@@ -43,11 +43,15 @@ def checked_rule(loss: str) -> LossRule:
 
 def checked_rows(rows: Tensor | None, pairs: PairEmbeddings) -> Tensor:
     """int64 [B] on the device of the embeddings; 0..B-1 where none are given; a UserError where they don't fit."""
-    device = pairs.image_ND.device
+    return row_numbers(rows, pairs.count, pairs.image_ND.device)
+
+
+def row_numbers(rows: Tensor | None, count: int, device: torch.device) -> Tensor:
+    """int64 [count] on a device; 0..count-1 where none are given; a UserError where they don't fit."""
     if rows is None:
-        return torch.arange(pairs.count, device=device)
-    if rows.ndim != 1 or len(rows) != pairs.count or rows.is_floating_point() or rows.dtype == torch.bool:
-        what = f"is {rows.dtype} {list(rows.shape)} for a super-batch of {pairs.count}"
+        return torch.arange(count, device=device)
+    if rows.ndim != 1 or len(rows) != count or rows.is_floating_point() or rows.dtype == torch.bool:
+        what = f"is {rows.dtype} {list(rows.shape)} for a super-batch of {count}"
         raise UserError("rows", what, "give one whole number a sample")
     return rows.to(device=device, dtype=torch.int64)
 

@@ -88,9 +88,14 @@ class Draw:
 
 def independent_slots(own_B: Tensor, rows_B: Tensor, plan: Plan) -> Tensor:
     """Slots [b] that independent selection picks: the first chunk's keys, all of b at once."""
-    noise_B = gumbel(plan.seed, plan.step, range(1), rows_B)[0]
-    keys_B = own_B * plan.gain
-    return largest(keys_B.sub_(keys_B.max()).add_(noise_B), sum(plan.sizes))
+    return gumbel_top(own_B, rows_B, sum(plan.sizes), plan.gain, plan.seed, plan.step)
+
+
+def gumbel_top(own_B: Tensor, rows_B: Tensor, count: int, gain: float, seed: int, step: int) -> Tensor:
+    """Slots [count] of the largest gain * score + noise, by the noise of a step's first chunk; float64 [B], int64 [B] by slot."""
+    noise_B = gumbel(seed, step, range(1), rows_B)[0]
+    keys_B = own_B * gain
+    return largest(keys_B.sub_(keys_B.max()).add_(noise_B), count)
 
 
 def largest(keys_B: Tensor, count: int) -> Tensor:

@@ -1,6 +1,7 @@
-"""The training engine: what a run is, its steps, its state on disk, its records and its cost."""
+"""The training engine: what a run is, its steps, its state on disk, its records and its cost. It knows no method."""
 
-from superbatch.training.job import Job, Reference, TrainResult
+from superbatch.training.job import Job, TrainResult
 from superbatch.training.loop import train
+from superbatch.training.task import Model, PairScores, Pairs, Reads, SampleScores, Task
 
-__all__ = ["Job", "Reference", "TrainResult", "train"]
+__all__ = ["Job", "Model", "PairScores", "Pairs", "Reads", "SampleScores", "Task", "TrainResult", "train"]

@@ -9,13 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch import Tensor
-from torch.nn import functional
 
+from superbatch.data.fields import Batch
 from superbatch.files import atomic_path
 from superbatch.models import evaluating
 from superbatch.training.job import Job
-from superbatch.training.step import Batch, Towers
 
 SHOWN = 3  # rows that a message names; the file has them all
 SCHEMA = pa.schema(
@@ -31,12 +29,12 @@ SCHEMA = pa.schema(
 )
 
 
-def save_bad_rows(job: Job, towers: Towers, batch: Batch, step: int, reason: str, directory: Path) -> tuple[Path, str]:
+def save_bad_rows(job: Job, model: str, batch: Batch, step: int, reason: str, directory: Path) -> tuple[Path, str]:
     """Write the rows of a bad step, the worst first, as `bad-<step>.parquet`.
 
     Args:
-        job: for its loss and the names of rows.
-        towers: the model, its weights still those of before the step.
+        job: for its task and the names of rows.
+        model: by whose loss, its weights still those of before the step.
         batch: the chosen samples.
         step, reason: when, and what was bad.
         directory: of the run's records.
@@ -44,7 +42,7 @@ def save_bad_rows(job: Job, towers: Towers, batch: Batch, step: int, reason: str
     Returns:
         The file, and the worst rows in words.
     """
-    losses, finite = row_losses(towers, batch, job.training.loss)
+    losses, finite = row_losses(job, model, batch)
     worst = np.lexsort((-np.nan_to_num(losses, nan=np.inf), finite))
     rows = batch.rows[worst]
     shards, keys = job.names(rows) if job.names else (None, None)
@@ -68,21 +66,8 @@ def save_bad_rows(job: Job, towers: Towers, batch: Batch, step: int, reason: str
 
 
 @torch.no_grad()
-def row_losses(towers: Towers, batch: Batch, loss: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return each sample's own part of the batch's loss, float64 (b,), and whether its embeddings are finite, bool (b,)."""
-    with evaluating(towers.clip.model):
-        image_bd, text_bd = towers.embed(batch)
-    scale, bias = towers.scale_and_bias()
-    logits_bb = scale * image_bd @ text_bd.T + bias
-    finite_b = image_bd.isfinite().all(1) & text_bd.isfinite().all(1)
-    return _of_rows(logits_bb, loss).double().cpu().numpy(), finite_b.cpu().numpy()
-
-
-def _of_rows(logits_bb: Tensor, loss: str) -> Tensor:
-    """Both losses, kept apart by image: they sum up as `losses` does."""
-    if loss == "sigmoid":
-        logits_bb.diagonal().neg_()
-        return -functional.logsigmoid(-logits_bb).sum(1)
-    own = torch.arange(len(logits_bb), device=logits_bb.device)
-    both = (functional.cross_entropy(matrix, own, reduction="none") for matrix in (logits_bb, logits_bb.T))
-    return torch.stack(list(both)).mean(0)
+def row_losses(job: Job, model: str, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Return each sample's own summand of the batch's loss, float64 (b,), and whether its outputs are finite, bool (b,)."""
+    with evaluating(job.task.models[model].module):
+        losses, finite = job.task.row_losses(model, batch)
+    return losses.double().cpu().numpy(), finite.cpu().numpy()

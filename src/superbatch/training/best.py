@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from superbatch.errors import UserError
 from superbatch.files import atomic_directory, file_sha256
-from superbatch.models import read_metadata, save_checkpoint
+from superbatch.models import read_metadata
 from superbatch.models.checkpoint import METADATA_FILE, WEIGHTS_FILE
 from superbatch.training.job import Job
 
@@ -36,7 +36,7 @@ def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
     if metrics[name] > _value(directory):
         found = {"run": job.name, "run_hash": job.run_hash, "steps": step, "metric": name, "value": metrics[name]}
         with atomic_directory(directory) as temporary:
-            save_checkpoint(temporary, job.clip, found, job.vocabulary)
+            job.task.save(temporary, found)
 
 
 def _value(directory: Path) -> float:

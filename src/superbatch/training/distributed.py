@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from superbatch.errors import UserError
+from superbatch.losses import Peers
 from superbatch.selection.exchange import gather_uneven
 
 T = TypeVar("T")
@@ -64,6 +65,22 @@ class Ranks:
             return mine
         return gather_uneven(None, mine, self.counts(total))
 
+    def gather_uneven(self, mine: Tensor, counts: list[int]) -> Tensor:
+        """Lay tensors of any lengths end to end: [counts[rank], ...] in, [sum(counts), ...] out; no gradients."""
+        return mine if self.world == 1 else gather_uneven(None, mine, counts)
+
+    def sizes(self, mine: int) -> list[int]:
+        """Return everybody's number, by rank."""
+        if self.world == 1:
+            return [mine]
+        told = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        dist.all_gather(told, torch.tensor([mine]))
+        return [int(number) for number in told]
+
+    def peers(self, total: int) -> Peers | None:
+        """Return the other holders of a batch of `total` samples, as a loss needs to know them; None where there are none."""
+        return None if self.world == 1 else _Peers(self, total, self.share(total).start)
+
     def swap(self, mine: Tensor, send: list[int], receive: list[int]) -> Tensor:
         """Send the first `send[0]` rows to rank 0, the next `send[1]` to rank 1, ...; returns those received, by rank."""
         theirs = mine.new_empty(sum(receive), *mine.shape[1:])
@@ -85,6 +102,14 @@ class Ranks:
         dist.all_reduce(told, dist.ReduceOp.MAX)
         return int(told)
 
+    def same(self, value: int) -> bool:
+        """Tell whether all ranks have the same number, of 63 bits at most."""
+        if self.world == 1:
+            return True
+        told = torch.tensor([value, -value])
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return int(told[0]) == -int(told[1])
+
     def tell(self, value: T) -> T:
         """Return rank 0's value on every rank."""
         if self.world == 1:
@@ -92,6 +117,18 @@ class Ranks:
         box: list[Any] = [value]
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
+
+
+@dataclass(frozen=True)
+class _Peers:
+    """The holders of one batch's samples (`losses.Peers`)."""
+
+    ranks: Ranks
+    total: int
+    first: int
+
+    def gather(self, mine: Tensor) -> Tensor:
+        return self.ranks.gather(mine, self.total)
 
 
 ALONE = Ranks()

@@ -1,116 +1,127 @@
 """Gradients of the whole batch's loss, however the batch is cut: over ranks, and over micro-batches within a rank.
 
-The graph is cut at the embeddings. The loss needs all of them at once but is cheap; the towers are dear but treat each sample by itself.
-So embeddings are computed first, the loss's gradients by them next, and the towers get these gradients last, a micro-batch at a time (Gao
-et al. 2021, arXiv 2101.06983): memory is that of one micro-batch, and every negative counts, which plain accumulation would not do.
+There is one way to them. The graph is cut at a model's outputs. The loss needs all of them at once but is cheap; the model is dear but
+treats each sample by itself. So outputs are computed first, the loss's gradients by them next, and the model gets these gradients last,
+a micro-batch at a time (Gao et al. 2021, arXiv 2101.06983): memory is that of one micro-batch, and every negative counts, which plain
+accumulation would not do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from superbatch.data.fields import Batch
 from superbatch.errors import UserError
-from superbatch.losses import LossName
-from superbatch.losses.parts import Pull
 from superbatch.training.distributed import Ranks
-from superbatch.training.exchange import pull
 from superbatch.training.random_state import random_state, set_random_state
-from superbatch.training.step import Batch, Towers
+from superbatch.training.task import Task
+
+Outputs = Mapping[str, Tensor]  # (n, ...) of each sample, () of the model itself
 
 
-class Outputs(nn.Module):
-    """The model as one module with all its outputs, as DDP wants it: embeddings, scale and, where it has one, bias."""
+class _Whole(nn.Module):
+    """A model as one module that gives all its outputs, as DDP wants it."""
 
-    def __init__(self, towers: Towers) -> None:
+    def __init__(self, task: Task, name: str) -> None:
         super().__init__()
-        self.model, self.towers = towers.clip.model, towers
+        self.model, self._outputs = task.models[name].module, task.outputs
+        self._name = name
 
-    def forward(self, batch: Batch) -> list[Tensor]:
-        """Return image and text embeddings (n, d), scale and, where the model has one, bias."""
-        scale, bias = self.towers.scale_and_bias()
-        outputs = [*self.towers.embed(batch), scale]
-        return outputs if isinstance(bias, float) else [*outputs, bias]
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self._outputs(self._name, batch)
 
 
-class Trainee:
-    """A model whose gradients, summed over ranks, are those of the loss over all samples of all ranks.
+class BatchGradients:
+    """What leaves the gradients of the loss over all samples of all ranks in a model's parameters.
 
     Args:
-        towers: the model.
-        ranks: who takes part; with more than one DDP sums the gradients while the backward pass goes on.
-        loss: sigmoid or softmax.
-        accumulate: micro-batches a rank's share is cut into; 1 trains it whole.
+        task, name: whose model.
+        ranks: who takes part; with more than one, DDP sums the gradients while the backward pass goes on.
+        accumulate: micro-batches that a rank's share is cut into; 1 trains it whole.
 
     Raises:
-        UserError: accumulation with batch normalisation, whose statistics would be of a micro-batch and taken twice.
+        UserError: several ranks or micro-batches, and a model with batch normalisation, whose statistics would be of a part of the
+            batch alone.
     """
 
-    def __init__(self, towers: Towers, ranks: Ranks, loss: LossName, accumulate: int = 1) -> None:
-        self.towers, self.ranks, self.loss, self.accumulate = towers, ranks, loss, accumulate
-        outputs = Outputs(towers)
-        normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in towers.clip.model.modules())
-        if accumulate > 1 and normalised:
-            raise UserError("training.accumulate", "the model has batch normalisation", "set it to 1")
-        self.module = DistributedDataParallel(outputs) if ranks.world > 1 else outputs
+    def __init__(self, task: Task, name: str, ranks: Ranks, accumulate: int = 1) -> None:
+        self.task, self.name, self.ranks, self.accumulate = task, name, ranks, accumulate
+        _refuse_batch_norm(task.models[name].module, ranks, accumulate)
+        whole = _Whole(task, name)
+        self.module = DistributedDataParallel(whole) if ranks.world > 1 else whole
 
-    def backward(self, batch: Batch, total: int) -> Tensor:
+    def backward(self, share: Batch, total: int) -> Tensor:
         """Add the whole batch's gradients to the parameters; collective.
 
         Args:
-            batch: this rank's share.
-            total: samples of all ranks.
+            share: this rank's samples.
+            total: samples of all ranks, b.
 
         Returns:
             The loss over all of them, the same on all ranks.
         """
         if self.accumulate == 1:
-            outputs = self.module(batch)
-            found = self._pull(outputs, total)
-            self._send_back(outputs, found)
-            return found.loss
-        parts = torch.arange(len(batch), device=batch.pixels.device).tensor_split(self.accumulate)
-        batches = [batch.take(indices) for indices in parts]
-        states, outputs = self._look(batches)
-        found = self._pull(outputs, total)
-        ends = torch.tensor([len(part) for part in parts]).cumsum(0).tolist()
-        for number, (part, state, end) in enumerate(zip(batches, states, ends, strict=True)):
-            set_random_state(state, part.pixels.device)
-            with nullcontext() if number == len(batches) - 1 else self._silent():
-                self._send_back(self.module(part), _cut(found, end - len(part), end, number == len(batches) - 1))
-        return found.loss
+            outputs = self.module(share)
+            loss, gradients = self._pull(outputs, share, total)
+            self._send_back(outputs, gradients)
+            return loss
+        pieces = [share.take(places) for places in torch.arange(len(share)).tensor_split(self.accumulate)]
+        states, outputs = self._look(pieces)
+        loss, gradients = self._pull(outputs, share, total)
+        start = 0
+        for number, (piece, state) in enumerate(zip(pieces, states, strict=True), 1):
+            last, stop = number == len(pieces), start + len(piece)
+            set_random_state(state, share.device)
+            with nullcontext() if last else self._silent():
+                self._send_back(self.module(piece), _of_piece(gradients, start, stop, last))
+            start = stop
+        return loss
 
-    def _pull(self, outputs: list[Tensor], total: int) -> Pull:
-        image, text, scale, *rest = outputs
-        return pull(self.ranks, self.loss, image, text, scale, rest[0] if rest else torch.zeros_like(scale), total)
+    def _pull(self, outputs: Outputs, share: Batch, total: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss over all ranks, and where it pulls the outputs of this one."""
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in outputs.items()}
+        own = self.task.loss(self.name, leaves, share, self.ranks.peers(total))
+        found = torch.autograd.grad(own, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return self.ranks.sum(own.detach()), dict(zip(leaves, found, strict=True))
 
     @torch.no_grad()
-    def _look(self, batches: list[Batch]) -> tuple[list[dict[str, Tensor]], list[Tensor]]:
-        """Embed all micro-batches without a graph; the random state before each makes its second pass like the first."""
+    def _look(self, pieces: list[Batch]) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Run all micro-batches without a graph; the random state before each makes its second pass like the first."""
         states, found = [], []
-        for batch in batches:
-            states.append(random_state(batch.pixels.device))
-            found.append(self.towers.embed(batch))
-        images, texts = (torch.cat(tensors) for tensors in zip(*found, strict=True))
-        scale, bias = self.towers.scale_and_bias()
-        return states, [images, texts, scale, *([] if isinstance(bias, float) else [bias])]
+        for piece in pieces:
+            states.append(random_state(piece.device))
+            found.append(self.task.outputs(self.name, piece))
+        joined = {
+            name: torch.cat([outputs[name] for outputs in found]) if tensor.ndim else tensor
+            for name, tensor in found[0].items()
+        }
+        return states, joined
 
-    def _send_back(self, outputs: list[Tensor], found: Pull) -> None:
-        gradients = [found.image_nD, found.text_nD, found.scale, found.bias][: len(outputs)]
+    def _send_back(self, outputs: Outputs, gradients: Outputs) -> None:
         # DDP takes the mean over ranks; the loss is already a mean over all samples, so its gradients want the sum.
-        torch.autograd.backward(outputs, [gradient * self.ranks.world for gradient in gradients])
+        pulls = [gradients[name] * self.ranks.world for name in outputs]
+        torch.autograd.backward(list(outputs.values()), pulls)
 
     def _silent(self) -> AbstractContextManager[None]:
         """Without DDP's sum, which the last micro-batch brings."""
         return self.module.no_sync() if isinstance(self.module, DistributedDataParallel) else nullcontext()
 
 
-def _cut(found: Pull, start: int, stop: int, last: bool) -> Pull:
-    """The gradients that one micro-batch sends back; those of scale and bias go with the last."""
+def _of_piece(gradients: Outputs, start: int, stop: int, last: bool) -> dict[str, Tensor]:
+    """The gradients that one micro-batch sends back; those of the model's own scalars go with the last."""
     once = 1.0 if last else 0.0
-    return Pull(
-        found.loss, found.image_nD[start:stop], found.text_nD[start:stop], found.scale * once, found.bias * once
-    )
+    return {name: tensor[start:stop] if tensor.ndim else tensor * once for name, tensor in gradients.items()}
+
+
+def _refuse_batch_norm(module: nn.Module, ranks: Ranks, accumulate: int) -> None:
+    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
+        return
+    for setting, cut in (("accumulate", accumulate), ("processes", ranks.world)):
+        if cut > 1:
+            what = "the model has batch normalisation, whose statistics would be of a part of the batch"
+            raise UserError(f"training.{setting}", what, "set it to 1, or take a model without")

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from superbatch.data.fields import Source
 from superbatch.files import fingerprint
-from superbatch.models import ClipModel, Vocabulary
+from superbatch.models import pick_device
 from superbatch.options import SelectionSettings, TrainingSettings
-from superbatch.training.source import ReferenceEmbeddings, Source
+from superbatch.training.task import Task
 
 STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
 # Settings that change how a run is carried out, not what it computes; they stay out of its hash.
@@ -32,16 +33,7 @@ NOT_IDENTITY = {
     "proxy",
 }
 # Settings that came later: at their defaults they are left out, so that older runs keep their hashes.
-LATER = {"keep_best", "spike_factor", "spike_window", "accumulate", "compile", "stale_steps"}
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The frozen reference as its cache gives it: embeddings by row, and its own scale and bias."""
-
-    embeddings: ReferenceEmbeddings
-    scale: float
-    bias: float
+LATER = {"keep_best", "spike_factor", "spike_window", "accumulate", "compile", "stale_steps", "deterministic", "max_scale"}
 
 
 @dataclass
@@ -50,43 +42,37 @@ class Job:
 
     Attributes:
         name: the run's name, for people.
-        clip: the model with its starting weights; trained in place.
+        task: what is trained; its models are trained in place.
         source: what it draws from.
         training, selection: the rules.
         super_batch_size: B; b where nothing is selected.
         identity: everything else that decides the outcome (fingerprints of data, model, reference).
         state_root: folder of all runs' states (`data/06_models/.state`).
-        vocabulary: where the model trains on compact token ids.
-        reference: needed to select by learnability or easy reference.
-        evaluate: called with the model now and then; returns metrics by name.
+        evaluate: called with what the task shows, now and then; returns metrics by name.
         charges: FLOPs spent before the run that an honest account adds (reference training, embedding).
         names: returns shards and keys of some rows, for messages.
         recipe: makes this job anew in another process; needed to train in several.
-        proxy: the model that scores in the learner's place, with its starting weights; trained in place.
     """
 
     name: str
-    clip: ClipModel
+    task: Task
     source: Source
     training: TrainingSettings
     selection: SelectionSettings
     super_batch_size: int
     identity: dict[str, Any]
     state_root: Path
-    vocabulary: Vocabulary | None = None
-    reference: Reference | None = None
-    evaluate: Callable[[ClipModel], dict[str, float]] | None = None
+    evaluate: Callable[[Any], dict[str, float]] | None = None
     charges: dict[str, float] = field(default_factory=dict)
     names: Callable[[np.ndarray], tuple[list[str], list[str]]] | None = None
     recipe: Callable[[], Job] | None = None
-    proxy: ClipModel | None = None
 
     @property
     def full_identity(self) -> dict[str, Any]:
         """Everything that decides the outcome, by name."""
         return {
             "format": STATE_FORMAT,
-            "training": _deciding(self.training, TrainingSettings()),
+            "training": _deciding(self.training, TrainingSettings()) | _resolved(self.training),
             "selection": _deciding(self.selection, SelectionSettings()),
             "B": self.super_batch_size,
             **self.identity,
@@ -110,6 +96,15 @@ def _deciding(settings: Any, usual: Any) -> dict[str, Any]:
         for name, value in vars(settings).items()
         if name not in NOT_IDENTITY and not (name in LATER and value == getattr(usual, name))
     }
+
+
+def _resolved(settings: TrainingSettings) -> dict[str, str]:
+    """Device and precision that a GPU's run comes to, since both decide its bits; on a CPU they stand as they were set."""
+    device = pick_device(settings.device)
+    if device.type == "cpu":
+        return {}
+    usual = "bf16" if device.type == "cuda" else "fp32"
+    return {"device": device.type, "precision": usual if settings.precision == "auto" else settings.precision}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superbatch.data.fields import Batch, Source
 from superbatch.data.order import Order
 from superbatch.selection import Selection
+from superbatch.training.dealing import own_places
 from superbatch.training.distributed import Ranks
-from superbatch.training.exchange import in_line
-from superbatch.training.source import Source, SuperBatches
-from superbatch.training.step import Batch
 
 KEPT = ("indices", "scores", "conditional")  # a selection's tensors in a state
 
@@ -53,28 +52,33 @@ def pending_tensors(picks: Iterable[Pick]) -> dict[str, Tensor]:
 
 
 def restore(
-    tensors: dict[str, Tensor], source: Source, order: Order, ranks: Ranks, device: torch.device, gain: float
+    tensors: dict[str, Tensor],
+    source: Source,
+    names: Iterable[str],
+    order: Order,
+    ranks: Ranks,
+    device: torch.device,
+    gain: float,
 ) -> list[Pick]:
     """Make the waiting picks of a state again, in order of steps; only their b samples are read.
 
     Args:
         tensors: `pending_tensors` of the process or ranks that wrote the state.
-        source, order: whole super-batches.
+        source, names: which fields to read.
+        order: of whole super-batches.
         ranks: who shares the picks now; as many as then or not.
         device: where samples and scores go.
         gain: the selection's.
 
     Raises:
-        UserError: an image that can't be read, named by shard and key.
+        UserError: a sample that can't be read, named by shard and key.
     """
     picks = []
     for step in sorted({int(key.partition(":")[0]) for key in tensors}):
         indices, scores, conditional = (tensors[f"{step}:{name}"].to(device) for name in KEPT)
         sizes = tuple(tensors[f"{step}:chunk_sizes"].tolist())
         positions = order.rows(step)
-        share = in_line(ranks, indices)[ranks.share(len(indices))].cpu().numpy()
-        rows, pixels, ids = SuperBatches(source, order).read(positions[share])
-        batch = Batch(rows, pixels.to(device), ids.to(device))
+        batch = source.read(names, positions[own_places(ranks, indices)], step).to(device)
         selection = Selection(indices, scores, conditional, sizes, gain)
         picks.append(Pick(step, batch, source.manifest_rows(positions), selection))
     return picks

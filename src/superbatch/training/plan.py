@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import platform
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from superbatch.data.order import Order
-from superbatch.models import evaluating, pick_device
-from superbatch.training.flops import ForwardFlops, Forwards, step_flops
-from superbatch.training.job import Job
-from superbatch.training.step import Batch, Towers, score_slice
+from superbatch.data.fields import Batch
+from superbatch.models import evaluating
+from superbatch.training.choosing import score_slice
+from superbatch.training.machine import machine
+from superbatch.training.picks import reading_phases
+from superbatch.training.reading import slot_bytes
+from superbatch.training.run import Run
+from superbatch.training.task import LEARNER
 
-
-def machine() -> str:
-    """Name the processor that a run's bits depend on."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-
-
-@torch.no_grad()
-def seconds_per_flop(towers: Towers, batch: Batch, forward: ForwardFlops) -> float:
-    """Time one small forward pass, to tell a run's length beforehand."""
-    with evaluating(towers.clip.model):
-        towers.embed(batch)
-        start = time.perf_counter()
-        towers.embed(batch)
-        if batch.pixels.device.type == "cuda":
-            torch.cuda.synchronize()
-    return (time.perf_counter() - start) / (forward.total * len(batch))
+PROBE = 32  # samples whose forward pass is timed to tell a run's length: not a super-batch, which may be hundreds of thousands
+Plan = dict[str, Any]
 
 
-def describe(job: Job, order: Order, forwards: Forwards, rate: float) -> dict[str, float | int | str]:
-    """Return rows, B, b, steps, epochs, operations, expected seconds and disk of a run; with a proxy, what it saves."""
+def describe(run: Run) -> Plan:
+    """Return rows, B, b, steps, epochs, operations, expected seconds, memory and disk of a run; with a proxy, what it saves."""
+    job, order, account = run.job, run.order, run.account
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
-    proxy = forwards.proxy.total if forwards.proxy else 0.0
-    scores = job.selection.scores
-    flops = steps * step_flops(forwards.learner.total, b, big_b, scored=scores, reuse=False, proxy=proxy)
-    models = [job.clip] if job.proxy is None else [job.clip, job.proxy]
-    parameters = sum(p.numel() for clip in models for p in clip.model.parameters())
-    saved = {"flops_saved_by_proxy": steps * forwards.saved(big_b, b)} if job.proxy else {}
+    probe = _probe(run)
+    seconds, outputs = _forward(run, probe)
+    flops = steps * account.step(b, big_b if _scores(run) else 0)
+    rate = seconds / (account.forwards.learner * len(probe)) / run.ranks.world
+    parameters = sum(p.numel() for model in job.task.models.values() for p in model.module.parameters())
+    shared = _reading_bytes(run, probe)
+    saved = {"flops_saved_by_proxy": steps * account.saved(big_b, b)} if _scorer_beside(run) else {}
     return {
         "rows": order.num_rows,
         "super_batch_size": big_b,
@@ -53,42 +44,87 @@ def describe(job: Job, order: Order, forwards: Forwards, rate: float) -> dict[st
         **saved,
         "expected_seconds": round(flops * rate, 1),
         "parameters": parameters,
-        "memory_mb": round(_memory_bytes(job, parameters) / 1e6),
+        "memory_mb": round((shared + _working_bytes(run, probe, outputs, parameters)) / 1e6),
+        "shared_memory_mb": round(shared / 1e6) if job.training.workers else 0,
         "disk_mb": round((3 * 4 * parameters * job.training.keep_checkpoints + 20.0 * steps * (b + 32)) / 1e6, 1),
+        "ranks": run.ranks.world,
     }
 
 
-def _memory_bytes(job: Job, parameters: int) -> int:
-    """Weights, gradients and two moments; images read, as bytes and, a slice at a time, as floats; embeddings; picks that wait."""
-    pixels = 3 * job.clip.image_size**2
-    width = int(job.clip.config["model_cfg"]["embed_dim"])
-    at_once = score_slice(job.training, pick_device(job.training.device))
-    read = job.super_batch_size if job.selection.scores else job.training.batch_size
-    super_batch = read * pixels + job.super_batch_size * 4 * 4 * width + 4 * pixels * at_once
-    waiting = job.training.batch_size * (pixels + 8 * job.clip.context_length) + 16 * job.super_batch_size
-    return 16 * parameters + super_batch + job.selection.stale_steps * waiting
+def _scores(run: Run) -> bool:
+    """Whether a model scores super-batches."""
+    return run.job.selection.method != "uniform" and not run.job.task.reads.ahead
 
 
-def sentence(job: Job, plan: dict[str, float | int | str]) -> str:
+def _scorer_beside(run: Run) -> bool:
+    return run.account.forwards.scorer != LEARNER
+
+
+def _probe(run: Run) -> Batch:
+    """Read a few samples of the first super-batch, all fields of theirs."""
+    reads = run.job.task.reads
+    names = dict.fromkeys((*reads.training, *(() if run.job.selection.method == "uniform" else reads.scoring)))
+    return run.job.source.read(names, run.order.rows(0)[:PROBE], 0).to(run.device)
+
+
+@torch.no_grad()
+def _forward(run: Run, probe: Batch) -> tuple[float, Mapping[str, Tensor]]:
+    """Time one small forward pass of the learner."""
+    task = run.job.task
+    with evaluating(task.models[LEARNER].module):
+        task.outputs(LEARNER, probe)
+        _wait(run.device)
+        start = time.perf_counter()
+        outputs = task.outputs(LEARNER, probe)
+        _wait(run.device)
+    return time.perf_counter() - start, outputs
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reading_bytes(run: Run, probe: Batch) -> int:
+    """What batches take, those read ahead and the one in use; with workers it is shared memory."""
+    one = probe.take(torch.zeros(1, dtype=torch.int64))
+    phases = reading_phases(run.job, run.ranks.world).values()
+    return sum(slot_bytes(one.only(phase.fields), phase, run.job.training.workers) for phase in phases)
+
+
+def _working_bytes(run: Run, probe: Batch, outputs: Mapping[str, Tensor], parameters: int) -> float:
+    """Weights, gradients and two moments; a slice of images as floats; outputs of the super-batch; picks that wait."""
+    job = run.job
+    b, big_b = job.training.batch_size, job.super_batch_size
+    sample = sum(tensor.nbytes for tensor in probe.fields.values()) / len(probe)
+    output = sum(tensor.nbytes for tensor in outputs.values() if tensor.ndim) / len(probe)
+    at_once = score_slice(job.training, run.device)
+    waiting = job.selection.stale_steps * (b * sample + 16 * big_b)
+    return 16 * parameters + 4 * at_once * sample + 2 * output * (big_b if _scores(run) else b) + waiting
+
+
+def sentence(run: Run, plan: Plan) -> str:
     """Say the plan in one line."""
+    job = run.job
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
         rule = f"{job.selection.method}, {job.selection.criterion}, N = {job.selection.num_chunks}"
-        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({rule}){_scorer(job, plan)}"
-    work = f"{float(plan['flops_as_executed']) / 1e12:.2f} TFLOP, about {float(plan['expected_seconds']):.0f} s"
-    room = f"{plan['memory_mb']} MB of memory besides activations, {plan['disk_mb']} MB of disk"
+        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({rule}){_who_scores(run, plan)}"
+    work = f"{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
+    shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""
+    room = f"{plan['memory_mb']} MB of memory besides activations{shared}, {plan['disk_mb']} MB of disk"
     return (
         f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({plan['epochs']} epochs), {how}; "
         f"{work} on this {machine()}, {room}"
     )
 
 
-def _scorer(job: Job, plan: dict[str, float | int | str]) -> str:
+def _who_scores(run: Run, plan: Plan) -> str:
     """Say whose weights score, where it is not the learner's present ones, and what that saves."""
-    k = job.selection.stale_steps
+    k = run.job.selection.stale_steps
     ago = f"of {k} steps ago" if k > 1 else "of the step before"
-    if job.proxy is None:
+    if not _scorer_beside(run):
         return f" by the weights {ago}" if k else ""
-    saved = float(plan["flops_saved_by_proxy"])
+    saved = plan["flops_saved_by_proxy"]
     word = f"{abs(saved) / 1e12:.2f} TFLOP {'less' if saved >= 0 else 'more'} than the learner's own scores"
-    return f" by a proxy trained along{f', its weights {ago}' if k else ''} ({word})"
+    return f" by a {run.account.forwards.scorer} trained along{f', its weights {ago}' if k else ''} ({word})"

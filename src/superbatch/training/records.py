@@ -7,6 +7,7 @@ step is there twice or missing. The tail is for eyes (`tail -F`); nothing reads 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,21 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 
+def schemas(facts: Iterable[str] = (), beside: Iterable[str] = ()) -> dict[str, pa.Schema]:
+    """Return the tables' columns for a task.
+
+    Args:
+        facts: what it tells of its learner.
+        beside: models that it trains beside the learner.
+    """
+    wanted = [*facts, *(f"{what}_{model}" for model in beside for what in ("flops", "loss", "seconds"))]
+    ledger = SCHEMAS["ledger"]
+    for name in wanted:
+        if name not in ledger.names:
+            ledger = ledger.append(pa.field(name, pa.float64()))
+    return {**SCHEMAS, "ledger": ledger}
+
+
 class Records:
     """Collects rows in memory; `flush` writes them as parts, `finish` joins the parts.
 
@@ -42,17 +58,24 @@ class Records:
         directory: of the parts and the tail.
         checkpoint_step: parts after it are forgotten.
         parts: SHA-256 of the parts up to there, by name.
+        columns: of each table.
     """
 
-    def __init__(self, directory: Path, checkpoint_step: int, parts: dict[str, str] | None = None) -> None:
-        self.directory = directory
+    def __init__(
+        self,
+        directory: Path,
+        checkpoint_step: int,
+        parts: dict[str, str] | None = None,
+        columns: dict[str, pa.Schema] = SCHEMAS,
+    ) -> None:
+        self.directory, self.schemas = directory, columns
         self.parts = dict(parts or {})
         self.tail = directory / "tail.jsonl"
         directory.mkdir(parents=True, exist_ok=True)
         self._forget_after(checkpoint_step)
         self._tail_is_flushed = False
-        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
-        self._tables: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self.schemas}
+        self._tables: dict[str, list[pa.Table]] = {name: [] for name in self.schemas}
 
     def _forget_after(self, step: int) -> None:
         """Drop parts and tail that no checkpoint vouches for: their steps will be taken again."""
@@ -73,11 +96,11 @@ class Records:
 
     def add_table(self, name: str, columns: dict[str, Any]) -> None:
         """Add many rows at once, as columns."""
-        self._tables[name].append(pa.table(columns, schema=SCHEMAS[name]))
+        self._tables[name].append(pa.table(columns, schema=self.schemas[name]))
 
     def flush(self, step: int) -> None:
         """Write what was collected since the last flush as the parts of `step`."""
-        for name, schema in SCHEMAS.items():
+        for name, schema in self.schemas.items():
             tables = self._tables[name] + [pa.Table.from_pylist(self._rows[name], schema=schema)]
             part = self.directory / f"{name}-{step:09d}.parquet"
             with atomic_path(part) as temporary:
@@ -89,7 +112,7 @@ class Records:
     def read(self, name: str) -> pa.Table:
         """Return all flushed rows of a table, in order of steps."""
         parts = sorted(self.directory.glob(f"{name}-*.parquet"))
-        tables = [SCHEMAS[name].empty_table(), *(pq.read_table(part) for part in parts)]
+        tables = [self.schemas[name].empty_table(), *(pq.read_table(part) for part in parts)]
         table = pa.concat_tables(tables, promote_options="default")  # parts of an earlier version may lack columns
         if name == "ledger":
             column = table.schema.get_field_index("skipped")
@@ -99,7 +122,7 @@ class Records:
     def finish(self, out: Path) -> None:
         """Write each table whole into `out`."""
         out.mkdir(parents=True, exist_ok=True)
-        for name in SCHEMAS:
+        for name in self.schemas:
             pq.write_table(self.read(name), out / f"{name}.parquet", compression="zstd")
         bad = sorted(self.directory.glob("bad-*.parquet"))
         if bad:
@@ -111,7 +134,7 @@ class NoRecords(Records):
     """What ranks other than the first have: nothing is kept, nothing touched."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory, self.tail = directory, directory / "tail.jsonl"
+        self.directory, self.tail, self.schemas = directory, directory / "tail.jsonl", SCHEMAS
         self.parts: dict[str, str] = {}
 
     def add(self, name: str, row: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""Training state on disk: models, optimisers, step, waiting picks and random state, renamed into place whole, never a pickle.
+"""Training state on disk: models, optimisers, step and waiting picks, renamed into place whole, never a pickle.
+
+What a model draws at a step follows from seed, step and rank, so no random state is kept.
 
 A state names the SHA-256 of each of its files and of the record parts it vouches for, so that damage is found before anything is
 loaded: safetensors itself takes a flipped bit for a weight.
@@ -20,15 +22,14 @@ from torch import Tensor, nn
 
 from superbatch.errors import UserError
 from superbatch.files import atomic_directory, canonical, file_sha256, fingerprint, read_json, write_json
-from superbatch.training.random_state import random_state, set_random_state
+from superbatch.training.machine import machine
+from superbatch.training.task import LEARNER
 
 log = logging.getLogger(__name__)
 STATE_FILE = "state.json"
 PENDING = "pending.safetensors"
 RECORDS = "records"  # the folder of the run's records, beside its states
-# What is trained, by the prefix of its files: "" for the learner, "proxy_" for the proxy that scores in its place.
-Models = dict[str, tuple[nn.Module, torch.optim.Optimizer]]
-LEARNER, PROXY = "", "proxy_"
+Kept = dict[str, tuple[nn.Module, torch.optim.Optimizer | None]]  # models by name; without an optimiser those that follow
 
 
 @dataclass
@@ -51,12 +52,19 @@ class Resumed:
         totals: used so far.
         parts: SHA-256 of the record parts so far, by file name.
         pending: picks that wait for their step (`pending.pending_tensors`).
+        machine: where the state was made; None where that is not known.
     """
 
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     parts: dict[str, str] = field(default_factory=dict)
     pending: dict[str, Tensor] = field(default_factory=dict)
+    machine: str | None = None
+
+
+def _prefix(model: str) -> str:
+    """How the names of a model's files begin."""
+    return "" if model == LEARNER else f"{model}_"
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -71,7 +79,7 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def save_state(
     state_dir: Path,
     step: int,
-    models: Models,
+    kept: Kept,
     totals: Totals,
     keep: int,
     parts: dict[str, str],
@@ -82,7 +90,7 @@ def save_state(
     Args:
         state_dir: of the run.
         step: finished steps.
-        models, totals: what is saved, with the random state.
+        kept, totals: what is saved.
         keep: how many states stay.
         parts: SHA-256 of every record part written so far, by file name: those this state vouches for.
         pending: picks that wait for their step; saved where there are any.
@@ -91,18 +99,20 @@ def save_state(
         DiskFull: the states before it are as they were.
     """
     with atomic_directory(state_of(state_dir, step)) as directory:
-        for prefix, (model, optimizer) in models.items():
-            weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-            save_file(weights, directory / f"{prefix}model.safetensors")
-            save_file(_optimizer_tensors(model, optimizer), directory / f"{prefix}optimizer.safetensors")
+        for name, (module, optimizer) in kept.items():
+            weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+            save_file(weights, directory / f"{_prefix(name)}model.safetensors")
+            if optimizer is not None:
+                tensors = _optimizer_tensors(module, optimizer)
+                save_file(tensors, directory / f"{_prefix(name)}optimizer.safetensors")
         if pending:
             save_file(pending, directory / PENDING)
-        save_file(random_state(_device(models)), directory / "rng.safetensors")
         content = {
             "step": step,
             "totals": vars(totals),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
+            "machine": machine(),
             "files": {path.name: file_sha256(path) for path in sorted(directory.iterdir())},
             "parts": parts,
         }
@@ -127,19 +137,15 @@ def last_step(state_dir: Path) -> int:
     return int(states[-1].name.removeprefix("step-")) if states else 0
 
 
-def _device(models: Models) -> torch.device:
-    return next(models[LEARNER][0].parameters()).device
-
-
-def load_state(directory: Path, models: Models) -> Resumed:
-    """Load a state into models, optimisers and random state; returns where to go on."""
+def load_state(directory: Path, kept: Kept) -> Resumed:
+    """Load a state into models and optimisers; returns where to go on."""
     info = read_json(directory / STATE_FILE)
-    for prefix, (model, optimizer) in models.items():
-        model.load_state_dict(load_file(directory / f"{prefix}model.safetensors"))
-        _load_optimizer(directory / f"{prefix}optimizer.safetensors", model, optimizer)
+    for name, (module, optimizer) in kept.items():
+        module.load_state_dict(load_file(directory / f"{_prefix(name)}model.safetensors"))
+        if optimizer is not None:
+            _load_optimizer(directory / f"{_prefix(name)}optimizer.safetensors", module, optimizer)
     pending = load_file(directory / PENDING) if (directory / PENDING).is_file() else {}
-    set_random_state(load_file(directory / "rng.safetensors"), _device(models))
-    return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}), pending)
+    return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}), pending, info.get("machine"))
 
 
 def _load_optimizer(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -153,7 +159,7 @@ def _load_optimizer(file: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         )
 
 
-def resume(state_dir: Path, models: Models) -> Resumed:
+def resume(state_dir: Path, kept: Kept) -> Resumed:
     """Continue from the newest state that is whole; a damaged one is removed, saying so, for the one before it.
 
     What a killed process left half-written is removed too.
@@ -163,7 +169,7 @@ def resume(state_dir: Path, models: Models) -> Resumed:
     for directory in reversed(list_states(state_dir)):
         damage = find_damage(directory, state_dir / RECORDS)
         if damage is None:
-            return load_state(directory, models)
+            return load_state(directory, kept)
         log.warning("%s is damaged (%s); falling back to the state before it", directory, damage)
         shutil.rmtree(directory)
     return Resumed()
@@ -177,7 +183,7 @@ def find_damage(directory: Path, records: Path) -> str | None:
     try:
         info = json.loads((directory / STATE_FILE).read_text())
         if "check" not in info:
-            for name in ("model", "optimizer", "rng"):
+            for name in ("model", "optimizer"):
                 load_file(directory / f"{name}.safetensors")
             return None
     except (OSError, ValueError, SafetensorError) as error:

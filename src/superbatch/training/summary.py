@@ -14,12 +14,11 @@ import torch
 
 from superbatch import __version__
 from superbatch.files import canonical, told_if_full, write_json
-from superbatch.models import ClipModel, save_checkpoint
 from superbatch.training.best import publish_best
-from superbatch.training.flops import Forwards, count_forward
-from superbatch.training.job import Job, TrainResult
-from superbatch.training.plan import machine
-from superbatch.training.records import Records
+from superbatch.training.flops import Account, Forwards
+from superbatch.training.job import TrainResult
+from superbatch.training.machine import machine
+from superbatch.training.run import Run
 from superbatch.training.state import Totals
 
 MEMORY = {"process": "memory_mb", "device": "device_memory_mb"}  # peaks, by their columns of the ledger
@@ -48,21 +47,18 @@ def picks_digest(picks: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def finish(
-    job: Job, records: Records, totals: Totals, forwards: Forwards, plan: dict[str, Any], made_from: str
-) -> TrainResult:
-    """Stage checkpoint and records of a finished job under its state directory, and return them with the summary."""
-    with told_if_full(job.state_dir):
-        return _finish(job, records, totals, forwards, plan, made_from)
+def finish(run: Run, plan: dict[str, Any], made_from: str) -> TrainResult:
+    """Stage checkpoint and records of a finished run under its state directory, and return them with the summary."""
+    with told_if_full(run.job.state_dir):
+        return _finish(run, plan, made_from)
 
 
-def _finish(
-    job: Job, records: Records, totals: Totals, forwards: Forwards, plan: dict[str, Any], made_from: str
-) -> TrainResult:
+def _finish(run: Run, plan: dict[str, Any], made_from: str) -> TrainResult:
+    job, records = run.job, run.records
     model_dir, training_dir = job.state_dir / "final", job.state_dir / "training"
     records.finish(training_dir)
     metadata = {"run": job.name, "run_hash": job.run_hash, "steps": job.training.steps, "superbatch": __version__}
-    weights = save_checkpoint(model_dir, job.clip, metadata, job.vocabulary)
+    weights = job.task.save(model_dir, metadata)
     evaluations = records.read("evaluations").to_pylist()
     publish_best(job, records.read("evaluations"), model_dir)
     ledger = records.read("ledger")
@@ -82,7 +78,7 @@ def _finish(
         "settings": canonical(job.full_identity),
         "plan": plan,
         "digests": {"picks": picks_digest(records.read("picks")), "weights": weights},
-        "flops": _flops(forwards, totals, job.charges),
+        "flops": run.account.summary(run.totals, job.charges),
         "seconds": seconds,
         "waited_for_data": seconds["seconds_data"] / max(sum(seconds.values()), 1e-9),
         "memory_mb": {name: pc.max(ledger[column]).as_py() for name, column in MEMORY.items()},
@@ -93,31 +89,10 @@ def _finish(
     return TrainResult(model_dir, training_dir, summary)
 
 
-def _flops(forwards: Forwards, totals: Totals, charges: dict[str, float]) -> dict[str, Any]:
-    found = {
-        "forward_per_sample": forwards.learner.total,
-        "forward_image": forwards.learner.image,
-        "forward_text": forwards.learner.text,
-        "as_executed_total": totals.flops_as_executed,
-        "paper_total": totals.flops_paper,
-        "scoring_total": forwards.scoring(totals.samples_scored),
-        "charged": charges,
-        "charged_total": totals.flops_as_executed + sum(charges.values()),
-    }
-    if forwards.proxy is None:
-        return found
-    return found | {
-        "forward_proxy": forwards.proxy.total,
-        "proxy_total": forwards.training_proxy(totals.samples_trained),
-        "saved_by_proxy": forwards.saved(totals.samples_scored, totals.samples_trained),
-    }
-
-
 def import_summary(
-    clip: ClipModel, run_hash: str, weights: str, source: Path, metrics: dict[str, float]
+    forwards: Forwards, run_hash: str, weights: str, source: Path, metrics: dict[str, float]
 ) -> dict[str, Any]:
     """Tell an imported reference as a run of no steps: nothing was trained here, so nothing is charged for it."""
-    forwards = Forwards(count_forward(clip))
     return {
         "run": "reference",
         "method": "reference",
@@ -131,7 +106,7 @@ def import_summary(
         "settings": {"imported_from": str(source)},
         "plan": {"steps": 0},
         "digests": {"weights": weights},
-        "flops": _flops(forwards, Totals(), {}),
+        "flops": Account(forwards).summary(Totals(), {}),
         "seconds": {},
         "final": metrics,
     }

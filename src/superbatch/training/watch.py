@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,31 +16,37 @@ import torch
 
 from superbatch.options import TrainingSettings
 
-PARTS = ("data", "score", "select", "train", "proxy", "checkpoint")
+SPENT = ("data", "score", "select", "train", "checkpoint")  # what a step's time is spent on, besides other models than the learner
 MOST_SKIPPED = 10  # bad steps in a row after which skipping them is no way on
 SMOOTHING = 0.95  # of the live line's share of waiting; a mean over some twenty steps
 
 
 class Clock:
-    """Splits a step's time into named parts; waits for the device where there is one to wait for."""
+    """Splits a step's time by what it is spent on; waits for the device where there is one to wait for.
 
-    def __init__(self, device: torch.device) -> None:
+    Args:
+        device: of the models.
+        beside: models that are trained beside the learner: their time is told apart.
+    """
+
+    def __init__(self, device: torch.device, beside: Iterable[str] = ("proxy",)) -> None:
         self.device = device
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.names = (*SPENT[:-1], *dict.fromkeys(("proxy", *beside)), SPENT[-1])
+        self.seconds = dict.fromkeys(self.names, 0.0)
         self._last = time.perf_counter()
 
-    def lap(self, part: str) -> None:
-        """Add the time since the last lap to a part."""
+    def lap(self, name: str) -> None:
+        """Book the time since the last lap: under `train` for the learner, else under the name."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        now = time.perf_counter()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
+        now, name = time.perf_counter(), "train" if name == "learner" else name
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
         self._last = now
 
     def row(self) -> dict[str, float]:
         """Return the seconds since the last row by ledger column; `checkpoint` is the one before the step, if there was one."""
-        seconds = {f"seconds_{part}": self.seconds[part] for part in PARTS}
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        seconds = {f"seconds_{name}": self.seconds[name] for name in self.names}
+        self.seconds = dict.fromkeys(self.names, 0.0)
         return seconds
 
 
@@ -60,7 +67,7 @@ class LiveLine:
     def text(self, row: dict[str, float]) -> str:
         """Take a ledger row in; return the loss and the share of the last steps' time in which the device waited for data."""
         self.waited = SMOOTHING * self.waited + row["seconds_data"]
-        self.whole = SMOOTHING * self.whole + sum(row[f"seconds_{part}"] for part in PARTS)
+        self.whole = SMOOTHING * self.whole + sum(value for name, value in row.items() if name.startswith("seconds_"))
         return f"loss {row['loss']:.4g}, {self.waited / max(self.whole, 1e-9):.0%} waiting for data"
 
 

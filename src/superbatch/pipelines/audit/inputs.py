@@ -66,7 +66,7 @@ def open_draw(run: Run, manifest: Manifest, scores: np.ndarray) -> Draw:
     """
     from superbatch.data.order import Order
     from superbatch.reporting.audit import Draw
-    from superbatch.training.assemble import best_rows
+    from superbatch.tasks.learner import best_rows
 
     record = run.path / "training" / "run.json"
     if run.settings.get("sets") != [manifest.fingerprint]:

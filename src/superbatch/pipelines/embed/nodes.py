@@ -10,7 +10,7 @@ from superbatch.files import fingerprint
 from superbatch.options import EmbedSettings, LearnerSettings
 from superbatch.stages import Staged, build_once
 
-FORMAT = 1  # raised when the same inputs give other features
+FORMAT = 2  # raised when the same inputs give other features
 
 
 def embed_set(
@@ -35,7 +35,8 @@ def embed_set(
     model = read(LearnerSettings, learner, "learner").model
     from superbatch.data.manifest import read_manifest
     from superbatch.models import build_model, load_checkpoint, read_metadata
-    from superbatch.training.embed import write_features
+    from superbatch.tasks.embed import write_features
+    from superbatch.tasks.view import preprocessing, shell
 
     manifest, weights = read_manifest(directory), read_metadata(reference_model)["weights_sha256"]
     view = build_model(model, loss="sigmoid", batch_size=2, seed=0)
@@ -49,6 +50,7 @@ def embed_set(
         name,
         manifest.fingerprint,
         weights,
+        preprocessing(shell(reference_model)),
         view.config,
         view.tokenizer_id,
         embed.batch,

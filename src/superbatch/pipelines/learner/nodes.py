@@ -20,7 +20,8 @@ def check_learner(
         pool, curated: ingested sets.
         template, override: as for `train_learner`.
     """
-    from superbatch.training.assemble import SetFiles, check_sizes
+    from superbatch.tasks.learner import check_sizes
+    from superbatch.tasks.sets import SetFiles
 
     check_sizes(learner_settings(template, override, method), SetFiles(pool), SetFiles(curated))
 

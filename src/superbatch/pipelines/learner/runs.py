@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from superbatch.models import ClipModel
     from superbatch.options import LearnerSettings, ReferenceSettings
     from superbatch.training import Job
-    from superbatch.training.assemble import Evaluate
+    from superbatch.tasks.learner import Evaluate
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +115,9 @@ def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Ev
 
 def build_job(name: str, settings: LearnerSettings, inputs: Inputs) -> Job:
     """Make the job of a learner run; charges are those of the reference and of embedding the pool."""
-    from superbatch.training.assemble import SetFiles, learner_job
+    from superbatch.tasks import SetFiles, learner_job
 
-    job = learner_job(
+    return learner_job(
         name,
         settings,
         SetFiles(inputs.pool, inputs.pool_features),
@@ -126,19 +126,17 @@ def build_job(name: str, settings: LearnerSettings, inputs: Inputs) -> Job:
         inputs.state_root,
         make_evaluate(inputs.evaluation_sets, "validation", settings.training.device),
         charges(inputs),
+        partial(build_job, name, settings, inputs),
     )
-    job.recipe = partial(build_job, name, settings, inputs)
-    return job
 
 
 def build_reference(settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path) -> Job:
     """Make the job that trains the reference."""
-    from superbatch.training.assemble import SetFiles, reference_job
+    from superbatch.tasks import SetFiles, reference_job
 
     evaluate = make_evaluate(evaluation_sets, "validation", settings.training.device)
-    job = reference_job(settings, SetFiles(curated), state_root, evaluate)
-    job.recipe = partial(build_reference, settings, curated, evaluation_sets, state_root)
-    return job
+    recipe = partial(build_reference, settings, curated, evaluation_sets, state_root)
+    return reference_job(settings, SetFiles(curated), state_root, evaluate, recipe)
 
 
 def charges(inputs: Inputs) -> dict[str, float]:

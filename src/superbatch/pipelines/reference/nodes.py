@@ -27,7 +27,7 @@ def train_reference(
     """
     reference, places = read(ReferenceSettings, settings, "reference"), read(Storage, storage, "storage")
     if reference.import_from:
-        from superbatch.training.assemble import SetFiles, import_reference
+        from superbatch.tasks import SetFiles, import_reference
 
         evaluate = make_evaluate(evaluation_sets, "validation", reference.training.device)
         return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate)

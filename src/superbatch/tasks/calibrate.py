@@ -11,8 +11,8 @@ from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader
 from superbatch.losses import sigmoid_loss
 from superbatch.models import ClipModel, pick_device
+from superbatch.models.towers import Towers
 from superbatch.options import TrainingSettings
-from superbatch.training.step import Batch, Towers
 
 SAMPLES = 1_024
 BATCH = 128
@@ -63,9 +63,9 @@ def _embed(clip: ClipModel, towers: Towers, manifest: Manifest, rows: np.ndarray
     """Embed the first caption and the image of rows."""
     reader, tokenizer, device = ImageReader(manifest, clip.image_size), clip.tokenizer(), towers.mean.device
     captions = manifest.first_captions()
-    parts = []
-    for part in np.array_split(rows, max(1, len(rows) // BATCH)):
-        ids = tokenizer([captions[row] for row in part]).to(device)
-        parts.append(towers.embed(Batch(part, torch.from_numpy(reader.read(part)).to(device), ids)))
-    images, texts = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    found = []
+    for some in np.array_split(rows, max(1, len(rows) // BATCH)):
+        ids = tokenizer([captions[row] for row in some]).to(device)
+        found.append(towers.embed(torch.from_numpy(reader.read(some)).to(device), ids))
+    images, texts = (torch.cat(tensors) for tensors in zip(*found, strict=True))
     return images, texts

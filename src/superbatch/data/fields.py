@@ -1,0 +1,189 @@
+"""Fields: what can be read of a row, by name; and batches of them.
+
+A field is the image at a size, token ids, a label, the cached embeddings of a reference: anything that a task names. All
+fields of a run have one length and one numbering, that of the manifest. Nothing here holds an array of all rows: a field
+reads by row from mapped files, so that start-up and memory do not grow with the pool.
+
+Legend: N rows, n rows asked for, K sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Field(Protocol):
+    """What can be read of each row; made to be sent to worker processes."""
+
+    def __len__(self) -> int:
+        """Rows, N."""
+        ...
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return an array of shape (n, ...) for n rows, as they are at a step: an augmented view differs from step to step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A field that is the same at every step.
+
+    Attributes:
+        by_row: returns the values of n rows, shape (n, ...).
+        num_rows: N.
+    """
+
+    by_row: Callable[[np.ndarray], np.ndarray]
+    num_rows: int
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return the values of some rows, whatever the step."""
+        return self.by_row(rows)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A field whose values are turned into others as they are read.
+
+    Attributes:
+        field: what is read.
+        change: of an array of n values.
+    """
+
+    field: Field
+    change: Callable[[np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.field)
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return the changed values of some rows."""
+        return self.change(self.field.read(rows, step))
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One field of several sets: the rows of the second follow those of the first.
+
+    Attributes:
+        fields: of each set.
+    """
+
+    fields: tuple[Field, ...]
+
+    def __len__(self) -> int:
+        return sum(len(field) for field in self.fields)
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return the values of some rows, whichever sets they are of."""
+        found: np.ndarray | None = None
+        for number, mask, own in by_set(rows, [len(field) for field in self.fields]):
+            values = self.fields[number].read(own, step)
+            if found is None:
+                found = np.empty((len(rows), *values.shape[1:]), values.dtype)
+            found[mask] = values
+        assert found is not None, "no rows asked for"
+        return found
+
+
+def joined(fields: Iterable[Field]) -> Field:
+    """Make one field of those of several sets; that of one set is left as it is."""
+    several = tuple(fields)
+    return several[0] if len(several) == 1 else Joined(several)
+
+
+def by_set(rows: np.ndarray, sizes: list[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Tell which of several sets hold some rows, where the rows of each set follow those of the one before.
+
+    Yields, for each set that holds any: its number, which of the rows those are (bool), and their numbers in the set.
+    """
+    starts = np.cumsum([0, *sizes])
+    which = np.searchsorted(starts, rows, side="right") - 1
+    for number in np.unique(which):
+        mask = which == number
+        yield number, mask, rows[mask] - starts[number]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples by field.
+
+    Attributes:
+        rows: row numbers of the manifest, int64 (n,).
+        fields: tensors by name, each (n, ...), all on one device.
+    """
+
+    rows: np.ndarray
+    fields: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return a field's tensor, (n, ...)."""
+        return self.fields[name]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are; the CPU where there are none."""
+        return next((tensor.device for tensor in self.fields.values()), torch.device("cpu"))
+
+    def take(self, indices: Tensor) -> Batch:
+        """Return the samples at these positions, as they were read."""
+        fields = {name: tensor[indices.to(tensor.device)] for name, tensor in self.fields.items()}
+        return Batch(self.rows[indices.cpu().numpy()], fields)
+
+    def only(self, names: Iterable[str]) -> Batch:
+        """Return the same samples with these fields alone."""
+        return replace(self, fields={name: self.fields[name] for name in names})
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; from pinned memory the copy does not wait."""
+        return replace(
+            self, fields={name: tensor.to(device, non_blocking=True) for name, tensor in self.fields.items()}
+        )
+
+    def beside(self, other: Batch) -> Batch:
+        """Return the same samples with another batch's fields added."""
+        assert np.array_equal(self.rows, other.rows), "batches of other rows"
+        return replace(self, fields={**self.fields, **other.fields})
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a run draws from: the fields of a set, and the rows in use.
+
+    Attributes:
+        fields: by name, all of one length.
+        rows: row numbers in use, ascending, int64; None for all.
+    """
+
+    fields: Mapping[str, Field]
+    rows: np.ndarray | None = None
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that the order runs over."""
+        return len(next(iter(self.fields.values()))) if self.rows is None else len(self.rows)
+
+    def manifest_rows(self, positions: np.ndarray) -> np.ndarray:
+        """Turn positions of the order into row numbers of the manifest."""
+        return positions if self.rows is None else self.rows[positions]
+
+    def read(self, names: Iterable[str], positions: np.ndarray, step: int) -> Batch:
+        """Return the named fields of n positions of the order, on the CPU.
+
+        Raises:
+            UserError: a sample that can't be read, named by shard and key.
+        """
+        rows = self.manifest_rows(positions)
+        return Batch(rows, {name: torch.from_numpy(self.fields[name].read(rows, step)) for name in names})

@@ -1,0 +1,98 @@
+"""What a forward pass of a model costs in floating-point operations, counted and in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superbatch.models.build import ClipModel
+from superbatch.models.modes import evaluating
+
+
+@dataclass(frozen=True)
+class ForwardFlops:
+    """Operations of one sample's forward pass; a multiplication and an addition count as two."""
+
+    image: float
+    text: float
+
+    @property
+    def total(self) -> float:
+        """F: image and text."""
+        return self.image + self.text
+
+
+def count_forward(clip: ClipModel, samples: int = 2) -> ForwardFlops:
+    """Count a forward pass with torch's FlopCounterMode."""
+    images, ids = _inputs(clip, samples)
+    with evaluating(clip.model), torch.no_grad():
+        image = count(lambda: clip.model.encode_image(images))
+        text = count(lambda: clip.model.encode_text(ids))
+    return ForwardFlops(image / samples, text / samples)
+
+
+def count_recomputed(clip: ClipModel, samples: int = 2) -> float:
+    """Count what `checkpoint_activations` computes a second time in a sample's backward pass.
+
+    Gradients that the parameters hold are left alone.
+    """
+    images, ids = _inputs(clip, samples)
+    weights = [p for p in clip.model.parameters() if p.requires_grad]
+
+    def both_ways() -> None:
+        found: Tensor = clip.model.encode_image(images).sum() + clip.model.encode_text(ids).sum()
+        torch.autograd.grad(found, weights, allow_unused=True)
+
+    with evaluating(clip.model):
+        clip.model.set_grad_checkpointing(False)
+        kept = count(both_ways)
+        clip.model.set_grad_checkpointing(True)
+        again = count(both_ways)
+    return (again - kept) / samples
+
+
+def _inputs(clip: ClipModel, samples: int) -> tuple[Tensor, Tensor]:
+    device = next(clip.model.parameters()).device
+    images = torch.zeros(samples, 3, clip.image_size, clip.image_size, device=device)
+    return images, torch.zeros(samples, clip.context_length, dtype=torch.int64, device=device)
+
+
+def count(work: Callable[[], Any]) -> float:
+    """Return the operations of some work, of its matrix products and attention."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with _without_fastpath(), FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
+@contextmanager
+def _without_fastpath() -> Iterator[None]:
+    """The attention fast path is one fused kernel that the counter does not see: it would hide a third of a scoring pass."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def transformer_flops(tokens: int, width: int, layers: int, mlp_ratio: float = 4.0) -> float:
+    """Closed form of a transformer's matrix products on one sequence: projections 8w², MLP 4rw² a token, attention 4tw."""
+    return float(layers * tokens * ((8 + 4 * mlp_ratio) * width**2 + 4 * tokens * width))
+
+
+def closed_form(config: dict[str, Any]) -> ForwardFlops:
+    """Return F of an open_clip ViT with a text transformer from its configuration alone."""
+    model, vision, text = config["model_cfg"], config["model_cfg"]["vision_cfg"], config["model_cfg"]["text_cfg"]
+    patch, width = vision["patch_size"], vision["width"]
+    patches = (vision["image_size"] // patch) ** 2
+    image = transformer_flops(patches + 1, width, vision["layers"], vision.get("mlp_ratio", 4.0))
+    image += 2 * patches * width * 3 * patch**2 + 2 * width * model["embed_dim"]
+    words = transformer_flops(text["context_length"], text["width"], text["layers"], text.get("mlp_ratio", 4.0))
+    return ForwardFlops(image, words + 2 * text["width"] * model["embed_dim"])

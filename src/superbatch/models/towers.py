@@ -1,0 +1,55 @@
+"""A model as training and scoring see it: uint8 pixels and token ids in, embeddings out.
+
+Shapes: n samples, S image side, L tokens, d embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superbatch.models.build import ClipModel
+
+
+@dataclass(frozen=True)
+class Towers:
+    """The model with what turns uint8 pixels into its input, and its arithmetic."""
+
+    clip: ClipModel
+    mean: Tensor
+    inverse_std: Tensor
+    autocast: bool
+    compiled: tuple[Callable[..., Tensor], Callable[..., Tensor]] | None = None
+
+    @classmethod
+    def of(cls, clip: ClipModel, device: torch.device, precision: str, compiled: bool = False) -> Towers:
+        """Put the normalisation on the device; bf16 where asked for, or by default on a GPU; torch.compile where asked for."""
+        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in clip.mean_std)
+        bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+        model: Any = clip.model  # open_clip has two kinds, with the same methods
+        both = (torch.compile(model.encode_image), torch.compile(model.encode_text)) if compiled else None
+        return cls(clip, mean, 1 / std, bf16, both)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Autocast to bfloat16, or nothing."""
+        device = self.mean.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.autocast)
+
+    def embed(self, pixels: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return normalised image and text embeddings, float32 (n, d) each, of uint8 (n, 3, S, S) and int64 (n, L)."""
+        model = self.clip.model
+        encode_image, encode_text = self.compiled or (model.encode_image, model.encode_text)
+        with self.precision():
+            images = (pixels.float() - self.mean) * self.inverse_std
+            image_nd = encode_image(images, normalize=True)
+            text_nd = encode_text(token_ids, normalize=True)
+        return image_nd.float(), text_nd.float()
+
+    def scale_and_bias(self) -> tuple[Tensor, Tensor | None]:
+        """Return exp(logit_scale) and logit_bias as tensors that carry gradients; None where the model has no bias."""
+        return self.clip.model.logit_scale.exp(), getattr(self.clip.model, "logit_bias", None)

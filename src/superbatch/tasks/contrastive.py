@@ -1,0 +1,205 @@
+"""Contrastive image-text training (CLIP, SigLIP), and all that chooses by pairs: JEST and its criteria, proxies, uniform.
+
+Shapes: n samples, d embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superbatch.data.embeddings import EmbeddingCache
+from superbatch.data.fields import Batch, Field, Stored
+from superbatch.errors import UserError
+from superbatch.losses import Peers, contrastive_rows, contrastive_term
+from superbatch.models import ClipModel, Vocabulary, save_checkpoint
+from superbatch.models.cost import count_forward, count_recomputed
+from superbatch.models.towers import Towers
+from superbatch.models.vocabulary import full_vocabulary
+from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.training.flops import Forwards
+from superbatch.training.task import LEARNER, Model, Pairs, PairScores, Reads
+
+IMAGE, TOKENS = "image", "tokens"  # fields: uint8 (n, 3, S, S), int64 (n, L)
+CACHED = ("reference_image", "reference_text")  # fields: the reference's embeddings, float16 (n, d) each
+PROXY = "proxy"
+CLIP_BOUND = 100.0  # a scale above it makes training by the softmax loss unstable (CLIP, section 2.5)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The temperature of the frozen reference; its embeddings are fields.
+
+    Attributes:
+        scale, bias: its own.
+    """
+
+    scale: float
+    bias: float
+
+
+def cached_fields(cache: EmbeddingCache) -> dict[str, Field]:
+    """Return a cache's embeddings as fields, float16 as they are stored."""
+    return {
+        name: Stored(read, len(cache)) for name, read in zip(CACHED, (cache.images, cache.texts), strict=True)
+    }
+
+
+class Contrastive:
+    """A learner of image-text pairs (`training.task.Task`), chosen by its own losses, a proxy's, a reference's, or not at all.
+
+    Args:
+        clip: the learner with its starting weights.
+        training: its loss and bounds.
+        selection: who scores, by which criterion.
+        reference: needed to select by learnability or easy reference.
+        proxy: the model that scores in the learner's place, with its starting weights; trained along.
+        vocabulary: where the models train on compact token ids.
+
+    Raises:
+        UserError: a criterion that needs a reference, without one.
+    """
+
+    def __init__(
+        self,
+        clip: ClipModel,
+        training: TrainingSettings,
+        selection: SelectionSettings,
+        reference: Reference | None = None,
+        proxy: ClipModel | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        self.clip, self.proxy, self.vocabulary, self.reference = clip, proxy, vocabulary, reference
+        self.loss_name, self.selection = training.loss, selection
+        self.clips = {LEARNER: clip} | ({PROXY: proxy} if proxy is not None else {})
+        self._towers: dict[str, Towers] = {}
+        self._bounds: dict[str, float | None] = {}
+        if selection.method != "uniform" and self._uses_reference and reference is None:
+            what = f"{selection.criterion} needs the reference's embeddings"
+            raise UserError("selection.criterion", what, "run the embed stage first")
+
+    @property
+    def _uses_reference(self) -> bool:
+        return self.selection.criterion != "hard_learner"
+
+    @property
+    def _scorer(self) -> str:
+        return LEARNER if self.proxy is None else PROXY
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The learner and, where there is one, its proxy."""
+        return {name: Model(clip.model) for name, clip in self.clips.items()}
+
+    @property
+    def reads(self) -> Reads:
+        """Images and token ids; for scoring the reference's embeddings too, or these alone."""
+        cached = CACHED if self._uses_reference else ()
+        if self.selection.method == "uniform":
+            return Reads((IMAGE, TOKENS))
+        if not self.selection.scores:
+            return Reads((IMAGE, TOKENS), cached, ahead=True)
+        return Reads((IMAGE, TOKENS), (IMAGE, TOKENS, *cached))
+
+    def start(self, device: torch.device, settings: TrainingSettings) -> None:
+        """Put the models on the device, in the precision that settings ask for."""
+        self._checkpointed = settings.checkpoint_activations
+        for name, clip in self.clips.items():
+            clip.model.to(device)
+            if self._checkpointed:
+                clip.model.set_grad_checkpointing(True)
+            self._towers[name] = Towers.of(clip, device, settings.precision, settings.compile)
+            self._bounds[name] = bound_of_scale(clip, settings)
+
+    def scores(self, batch: Batch) -> PairScores:
+        """Embed a slice of a super-batch with the model that scores, beside the reference's cached embeddings of it."""
+        return PairScores(self._own_pairs(batch), self._cached_pairs(batch))
+
+    def _own_pairs(self, batch: Batch) -> Pairs | None:
+        if not self.selection.scores:
+            return None
+        scorer = self._scorer
+        sides = self._towers[scorer].embed(batch[IMAGE], batch[TOKENS])
+        return Pairs(sides, *self.clips[scorer].scale_and_bias(), scorer)
+
+    def _cached_pairs(self, batch: Batch) -> Pairs | None:
+        if self.reference is None or not self._uses_reference:
+            return None
+        image, text = (batch[name] for name in CACHED)
+        return Pairs((image, text), self.reference.scale, self.reference.bias, "reference")
+
+    def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
+        """Return image and text embeddings (n, d), scale and, where the model has one, bias."""
+        image, text = self._towers[model].embed(batch[IMAGE], batch[TOKENS])
+        scale, bias = self._towers[model].scale_and_bias()
+        outputs = {"image": image, "text": text, "scale": scale}
+        return outputs if bias is None else {**outputs, "bias": bias}
+
+    def loss(self, model: str, outputs: Mapping[str, Tensor], batch: Batch, peers: Peers | None) -> Tensor:
+        """Return the contrastive loss, one term."""
+        return contrastive_term(self.loss_name, *_in_order(outputs), peers)
+
+    def row_losses(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return each pair's own summand of the loss, kept apart by image, and whether its embeddings are finite."""
+        outputs = self.outputs(model, batch)
+        finite = outputs["image"].isfinite().all(1) & outputs["text"].isfinite().all(1)
+        return contrastive_rows(self.loss_name, *_in_order(outputs)), finite
+
+    def after_update(self, step: int) -> None:
+        """Keep each model's temperature within its bounds; a scale below 1 is none."""
+        for name, clip in self.clips.items():
+            bound = self._bounds[name]
+            clip.model.logit_scale.clamp_(0, None if bound is None else math.log(bound))
+
+    def forwards(self) -> Forwards:
+        """Count the models' forward passes."""
+        counted = {name: count_forward(clip) for name, clip in self.clips.items()}
+        again = {name: count_recomputed(clip) for name, clip in self.clips.items()} if self._checkpointed else {}
+        learner, scored = counted[LEARNER], counted[self._scorer].total if self.selection.scores else 0.0
+        return Forwards(
+            trained={name: forward.total for name, forward in counted.items()},
+            scored=scored,
+            scorer=self._scorer,
+            reused=scored if self.proxy is None else 0.0,
+            recomputed=again,
+            views={"image": learner.image, "text": learner.text},
+        )
+
+    def facts(self) -> dict[str, float]:
+        """Return the learner's scale and bias."""
+        scale, bias = self.clip.scale_and_bias()
+        return {"scale": scale, "bias": bias}
+
+    def save(self, directory: Path, metadata: dict[str, Any]) -> str:
+        """Write the learner in open_clip's format, its vocabulary whole."""
+        return save_checkpoint(directory, self.clip, metadata, self.vocabulary)
+
+    @contextmanager
+    def shown(self) -> Iterator[ClipModel]:
+        """Give the learner on original token ids."""
+        with full_vocabulary(self.clip.model, self.vocabulary):
+            yield self.clip
+
+
+def _in_order(outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    bias = outputs.get("bias")
+    scale = outputs["scale"]
+    return outputs["image"], outputs["text"], scale, torch.zeros_like(scale) if bias is None else bias
+
+
+def bound_of_scale(clip: ClipModel, settings: TrainingSettings) -> float | None:
+    """Return the largest scale that a model may come to; None for any.
+
+    The setting's, or else the loss's own: CLIP's for softmax, none for sigmoid (SigLIP's weights have 118). A model that starts above
+    the loss's own bound keeps what it has.
+    """
+    if settings.max_scale is not None or settings.loss == "sigmoid":
+        return settings.max_scale
+    return max(CLIP_BOUND, clip.scale_and_bias()[0])

@@ -1,0 +1,253 @@
+"""From files and settings to a learner's `Job`: build the models, open the sets, pick the rows, name it all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
+from superbatch.data.fields import Field, Source
+from superbatch.data.manifest import Manifest
+from superbatch.data.order import Order
+from superbatch.errors import UserError
+from superbatch.files import file_sha256
+from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
+from superbatch.options import LearnerSettings, ModelSettings, SelectionSettings, TrainingSettings
+from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
+from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
+from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
+from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell, shell_of
+from superbatch.training.job import Job
+
+log = logging.getLogger(__name__)
+Evaluate = Callable[[ClipModel], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Built:
+    """Models and sets of a job.
+
+    Attributes:
+        clip, proxy: with their starting weights, on the vocabulary in use where there is one.
+        sets: opened in their view.
+        vocabulary: in use; None where the models train on the tokenizer's own.
+        identity: what of all this decides the outcome.
+    """
+
+    clip: ClipModel
+    proxy: ClipModel | None
+    sets: OpenSets
+    vocabulary: Vocabulary | None
+    identity: dict[str, Any]
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """What can be read of the sets."""
+        return self.sets.fields(self.vocabulary)
+
+
+def build(
+    model: ModelSettings,
+    training: TrainingSettings,
+    selection: SelectionSettings,
+    files: list[SetFiles],
+    state_root: Path,
+) -> Built:
+    """Build the models of a job and open its sets.
+
+    Raises:
+        UserError: a proxy that does not see what the learner sees; a row without a caption.
+    """
+    clip = build_model(model, loss=training.loss, batch_size=training.batch_size, seed=training.seed)
+    identity: dict[str, Any] = {"model": model_identity(model, clip)}
+    sets = open_sets(clip, files, state_root / "tokens")
+    identity["sets"] = sets.fingerprints
+    vocabulary = sets.vocabulary(clip) if can_shrink(clip, model) else None
+    if vocabulary is not None:
+        vocabulary.shrink(clip.model)
+    proxy = None
+    if selection.proxy is not None:
+        proxy = build_proxy(selection.proxy, clip, training, model.config)
+        identity["proxy"] = model_identity(selection.proxy, proxy)
+        share_vocabulary(proxy, vocabulary, selection.proxy.config)
+    return Built(clip, proxy, sets, vocabulary, identity)
+
+
+def can_shrink(clip: ClipModel, model: ModelSettings) -> bool:
+    """Whether a model trains on the vocabulary in use: where wanted, and where the text tower is open_clip's own."""
+    return model.compact_vocabulary and hasattr(clip.model, "token_embedding")
+
+
+def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
+    """What the starting weights depend on: the configuration's content and the pretrained file's."""
+    pretrained = Path(model.pretrained) if model.pretrained else None
+    weights = None
+    if pretrained is not None:
+        weights = read_metadata(pretrained)["weights_sha256"] if pretrained.is_dir() else file_sha256(pretrained)
+    return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary}
+
+
+def learner_job(
+    name: str,
+    settings: LearnerSettings,
+    pool: SetFiles,
+    curated: SetFiles,
+    reference_dir: Path,
+    state_root: Path,
+    evaluate: Evaluate | None,
+    charges: dict[str, float] | None = None,
+    recipe: Callable[[], Job] | None = None,
+) -> Job:
+    """Make a learner's job.
+
+    Args:
+        name: of the run.
+        settings: of the method.
+        pool, curated: the ingested sets, with features where reference scores are needed.
+        reference_dir: the reference's checkpoint; a cache of another one is refused.
+        state_root: folder of the runs' states.
+        evaluate: called at intervals.
+        charges: FLOPs that a full account adds.
+        recipe: makes the job anew in another process.
+
+    Raises:
+        UserError: what does not fit: sets, features, reference, proxy.
+    """
+    training, selection = settings.training, settings.selection
+    model = replace(settings.model, pretrained=str(reference_dir)) if settings.warm_start else settings.model
+    files = [pool, curated] if settings.pool.add_curated else [pool]
+    built = build(model, training, selection, files, state_root)
+    identity = built.identity | {"pool": settings.pool, "warm_start": settings.warm_start}
+    cache = _reference_cache(settings, built, files, reference_dir)
+    fields, rows, reference = built.fields, None, None
+    if cache is not None:
+        identity |= _reference_identity(reference_dir)
+        fields |= cached_fields(cache)
+        rows = _kept(name, cache, settings)
+        reference = Reference(cache.scale, cache.bias)
+    return Job(
+        name,
+        Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary),
+        Source(fields, rows),
+        training,
+        selection,
+        settings.super_batch_size,
+        identity,
+        state_root,
+        evaluate,
+        _charged(settings, cache is not None, charges or {}),
+        built.sets.names,
+        recipe,
+    )
+
+
+def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, float]) -> dict[str, float]:
+    """What an honest account adds to a run: all of the reference's cost, its training alone, or nothing."""
+    if uses_cache:
+        return dict(charges)
+    return {name: spent for name, spent in charges.items() if settings.warm_start and name == "reference_training"}
+
+
+def _reference_cache(
+    settings: LearnerSettings, built: Built, files: list[SetFiles], reference_dir: Path
+) -> EmbeddingCache | None:
+    """Open the reference's cached embeddings where a run scores or filters by them.
+
+    Raises:
+        UserError: there are none, or they are of another reference, set or preprocessing, or not to be held against the learner's loss.
+    """
+    if settings.selection.method == "uniform" and settings.pool.keep_share == 1:
+        return None
+    if len(files) > 1:
+        raise UserError(
+            "pool.add_curated",
+            "cannot be combined with selection or keep_share",
+            "add the curated shards to the pool's list instead",
+        )
+    if files[0].features is None:
+        raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
+    cache = open_cache(files[0].features, reference_dir, built.sets.manifests[0])
+    if settings.selection.method != "uniform":
+        check_loss(cache, settings)
+    return cache
+
+
+def open_cache(features: Path, reference_dir: Path, manifest: Manifest) -> EmbeddingCache:
+    """Open a reference's embeddings of a set.
+
+    Raises:
+        UserError: they are of another reference or set, or were made with other preprocessing.
+    """
+    weights = read_metadata(reference_dir)["weights_sha256"]
+    cache = EmbeddingCache(features / EMBEDDINGS)
+    if (cache.metadata.get("reference"), cache.metadata.get("manifest")) != (weights, manifest.fingerprint):
+        raise UserError(
+            str(features),
+            f"embeddings of another reference or set ({str(cache.metadata.get('reference'))[:12]}, not {weights[:12]})",
+            "run `kedro run --pipelines embed` again",
+        )
+    if cache.fingerprint != embedding_fingerprint(weights, manifest, shell(reference_dir)):
+        what = "embeddings that the reference made with another configuration (size, mean, std, tokenizer, quick_gelu)"
+        raise UserError(str(features), what, "run `kedro run --pipelines embed` again")
+    return cache
+
+
+def check_loss(cache: EmbeddingCache, settings: LearnerSettings) -> None:
+    """Refuse a softmax reference under a sigmoid learner: it has no bias, so the sigmoid loss of its pairs means nothing.
+
+    Raises:
+        UserError: just that.
+    """
+    uses_reference = settings.selection.criterion != "hard_learner"
+    if uses_reference and (cache.loss, settings.training.loss) == ("softmax", "sigmoid"):
+        raise UserError(
+            "learner.training.loss",
+            "sigmoid, and the reference was trained by softmax: their losses cannot be subtracted",
+            "train both by one loss, or name the reference's checkpoint as reference.import_from, which fits scale and bias to it",
+        )
+
+
+def _reference_identity(reference_dir: Path) -> dict[str, str]:
+    """Name the reference; of an imported one its configuration too, which may be another one with the same weights."""
+    metadata = read_metadata(reference_dir)
+    identity = {"reference": metadata["weights_sha256"]}
+    if "imported_from" in metadata:
+        identity["reference_preprocessing"] = preprocessing(shell(reference_dir))
+    return identity
+
+
+def _kept(name: str, cache: EmbeddingCache, settings: LearnerSettings) -> np.ndarray | None:
+    if settings.pool.keep_share == 1:
+        return None
+    rows = best_rows(cache.pair_scores(), settings.pool.keep_share)
+    log.info("%s: keeps the best %d of %d rows by reference score", name, len(rows), len(cache))
+    return rows
+
+
+def best_rows(scores_N: np.ndarray, share: float) -> np.ndarray:
+    """Return the rows of the best share by score, ascending; ties break by row."""
+    return np.sort(np.argsort(-scores_N, kind="stable")[: kept_rows(len(scores_N), share)])
+
+
+def kept_rows(rows: int, share: float) -> int:
+    """Return how many of the rows a share is."""
+    return max(1, round(share * rows))
+
+
+def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) -> None:
+    """Refuse a super-batch that is larger than the rows it is drawn from, and a model whose files are missing.
+
+    Raises:
+        UserError: as `learner_job` and `train` would say it, without features and without a reference.
+    """
+    learner, proxy = shell_of(settings.model), settings.selection.proxy
+    if proxy is not None:
+        check_view(shell_of(proxy), proxy.config, learner, settings.model.config)
+    rows = kept_rows(len(pool.manifest()), settings.pool.keep_share)
+    rows += len(curated.manifest()) if settings.pool.add_curated else 0
+    Order(settings.training.seed, rows, settings.super_batch_size, settings.training.shuffle_window)

@@ -1,0 +1,83 @@
+"""The reference: trained on the curated set, or any open_clip checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from superbatch.data.fields import Source
+from superbatch.files import fingerprint, write_json
+from superbatch.models import load_checkpoint, pick_device, read_metadata, save_checkpoint
+from superbatch.models.cost import count_forward
+from superbatch.options import ReferenceSettings, SelectionSettings
+from superbatch.stages import Staged, build_once
+from superbatch.tasks.calibrate import calibrate
+from superbatch.tasks.contrastive import Contrastive
+from superbatch.tasks.learner import Evaluate, build
+from superbatch.tasks.sets import SetFiles
+from superbatch.tasks.view import preprocessing, shell
+from superbatch.training.flops import Forwards
+from superbatch.training.job import STATE_FORMAT, Job
+from superbatch.training.summary import import_summary
+
+
+def reference_job(
+    settings: ReferenceSettings,
+    curated: SetFiles,
+    state_root: Path,
+    evaluate: Evaluate | None,
+    recipe: Callable[[], Job] | None = None,
+) -> Job:
+    """Make the job that trains the reference on the curated set, uniformly."""
+    training, uniform = settings.training, SelectionSettings()
+    built = build(settings.model, training, uniform, [curated], state_root)
+    return Job(
+        "reference",
+        Contrastive(built.clip, training, uniform, vocabulary=built.vocabulary),
+        Source(built.fields),
+        training,
+        uniform,
+        training.batch_size,
+        built.identity,
+        state_root,
+        evaluate,
+        names=built.sets.names,
+        recipe=recipe,
+    )
+
+
+def import_reference(
+    settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate
+) -> tuple[Staged, Staged]:
+    """Make any open_clip checkpoint the reference: its weights, with a scale and bias that fit the loss.
+
+    A checkpoint trained with the softmax loss has no bias, so the sigmoid loss of its pairs means nothing; scale and bias are then
+    fitted to the curated set (see `calibrate`).
+
+    Returns:
+        The checkpoint and a record without steps, as `train` would leave them.
+    """
+    source = Path(str(settings.import_from))
+    weights = read_metadata(source)["weights_sha256"]
+    manifest = curated.manifest()
+    view = preprocessing(shell(source))
+    name = fingerprint(["import", STATE_FORMAT, weights, view, settings.training.loss, manifest.fingerprint])
+
+    def write_model(out: Path) -> None:
+        clip = load_checkpoint(source)
+        metadata: dict[str, Any] = {"run": "reference", "run_hash": name, "imported_from": str(source)}
+        if settings.training.loss == "sigmoid" and getattr(clip.model, "logit_bias", None) is None:
+            metadata["calibrated"] = calibrate(clip, manifest, settings.training)
+        save_checkpoint(out, clip, metadata)
+
+    model = build_once("reference", f"{name}-model", stages_root, write_model)
+
+    def write_record(out: Path) -> None:
+        clip = load_checkpoint(model.path)
+        clip.model.to(pick_device(settings.training.device))
+        cost = count_forward(clip)
+        forwards = Forwards({"reference": cost.total}, views={"image": cost.image, "text": cost.text})
+        write_json(out / "run.json", import_summary(forwards, name, weights, source, evaluate(clip)))
+
+    return model, build_once("reference record", f"{name}-training", stages_root, write_record)

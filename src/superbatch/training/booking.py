@@ -1,0 +1,124 @@
+"""What a step leaves behind: its row of the ledger, its picks, and the rows of a step that went wrong.
+
+Shapes: B super-batch, b sub-batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from superbatch.errors import UserError
+from superbatch.files import shown
+from superbatch.selection import Selection
+from superbatch.training.bad_rows import save_bad_rows
+from superbatch.training.dealing import collect
+from superbatch.training.pending import Pick
+from superbatch.training.run import Run
+from superbatch.training.step import Measured
+from superbatch.training.watch import MOST_SKIPPED, memory
+
+log = logging.getLogger(__name__)
+PASSED_OVER = 32  # how many of the samples that were not chosen are recorded at each step
+
+
+def book(run: Run, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
+    """Count and record a step, and see to it where it was bad; returns its row of the ledger.
+
+    Args:
+        run, pick: whose step, on what.
+        learning_rate: of the step.
+        found: what it showed of each trained model.
+
+    Raises:
+        UserError: a bad step, where settings say to stop, or one too many in a row.
+    """
+    _count(run)
+    row = _ledger_row(run, pick, learning_rate, found)
+    run.records.add("ledger", row)
+    run.records.add_table("picks", picked(pick.step, pick.rows_B, pick.selection, run.job.training.seed))
+    bad = [(one.name, measured.bad) for one, measured in zip(run.trained, found, strict=True) if measured.bad]
+    for one, measured in zip(run.trained, found, strict=True):
+        one.watch.note(measured.loss, bool(bad))
+    if bad:
+        _bad_step(run, pick, *bad[0])
+    return row
+
+
+def _count(run: Run) -> None:
+    """Add a step's samples and operations, with what was scored since the last one."""
+    b, totals, scored = run.job.training.batch_size, run.totals, run.scored
+    totals.samples_scored += scored
+    totals.samples_trained += b
+    totals.flops_as_executed += run.account.step(b, scored)
+    totals.flops_paper += run.account.step(b, scored, as_executed=False)
+    run.scored = 0
+
+
+def _ledger_row(run: Run, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
+    seconds, totals, selection = run.clock.row(), run.totals, pick.selection
+    totals.seconds += sum(seconds.values())
+    row: dict[str, Any] = {
+        "step": pick.step,
+        "learning_rate": learning_rate,
+        "loss": found[0].loss,
+        "gradient_norm": found[0].gradient_norm,
+        "skipped": any(measured.bad is not None for measured in found),
+        "loss_proxy": None,
+        "flops_proxy": 0.0,
+        **run.job.task.facts(),
+        **seconds,
+        **memory(run.device),
+        "flops_scoring": run.account.scoring(totals.samples_scored),
+    }
+    for one, measured in zip(run.trained[1:], found[1:], strict=True):
+        row |= {f"loss_{one.name}": measured.loss}
+        row |= {f"flops_{one.name}": run.account.training(one.name, totals.samples_trained)}
+    row |= {name: value for name, value in vars(totals).items() if name != "seconds"}
+    row["score_super_batch"] = selection.mean_score_superbatch if selection else None
+    row["score_pick"] = selection.mean_score_pick if selection else None
+    return row
+
+
+def picked(step: int, rows: np.ndarray, selection: Selection | None, seed: int) -> dict[str, np.ndarray]:
+    """Return the rows chosen at a step with their scores, and a sample of those passed over, as columns."""
+    if selection is None:
+        return {
+            "step": np.full(len(rows), step),
+            "row": rows,
+            "score": np.full(len(rows), np.nan),
+            "chosen": np.ones(len(rows), bool),
+        }
+    indices = selection.indices.cpu().numpy()
+    passed = np.setdiff1d(np.arange(len(rows)), indices)
+    passed = np.random.default_rng((seed, step)).permutation(passed)[:PASSED_OVER]
+    shown_rows = np.concatenate([indices, passed])
+    scores = selection.scores.cpu().numpy().astype(np.float64)
+    return {
+        "step": np.full(len(shown_rows), step),
+        "row": rows[shown_rows],
+        "score": scores[shown_rows],
+        "chosen": np.arange(len(shown_rows)) < len(indices),
+    }
+
+
+def _bad_step(run: Run, pick: Pick, model: str, reason: str) -> None:
+    """Keep the rows of a step that was not taken, as the model that it was bad for sees them; then go on or stop, as the settings say."""
+    job, settings = run.job, run.job.training
+    chosen, found = collect(run.ranks, pick.batch, settings.batch_size), ""
+    if run.ranks.is_first:
+        file, worst = save_bad_rows(job, model, chosen, pick.step, reason, run.records.directory)
+        found = f"{reason} at step {pick.step:,}; worst: {worst}; all {len(chosen)} rows are in {shown(file)}"
+    found = run.ranks.tell(found)
+    if settings.on_bad_step == "stop":
+        raise UserError(
+            job.name, found, "lower training.optimizer.learning_rate, or set training.on_bad_step to skip such steps"
+        )
+    if run.learner.watch.in_a_row >= MOST_SKIPPED:
+        raise UserError(
+            job.name, f"{MOST_SKIPPED} bad steps in a row; {found}", "lower training.optimizer.learning_rate"
+        )
+    log.warning("%s: skipped a step: %s", job.name, found)

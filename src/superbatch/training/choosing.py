@@ -1,0 +1,116 @@
+"""Scoring a super-batch, and choosing a batch of it by the scores.
+
+Shapes: B super-batch, b sub-batch, n this rank's slice of the super-batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superbatch.data.fields import Batch
+from superbatch.errors import UserError
+from superbatch.models import evaluating
+from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.selection import (
+    PairEmbeddings,
+    Selection,
+    select_by_scores,
+    select_independently,
+    select_jointly,
+    select_jointly_sharded,
+)
+from superbatch.training.distributed import ALONE, Ranks
+from superbatch.training.task import Pairs, SampleScores, Scores, Task
+
+
+def score_slice(settings: TrainingSettings, device: torch.device) -> int:
+    """Return how many samples go through the scoring pass at once: on a CPU few, whose activations stay in the cache."""
+    return settings.score_batch or (128 if device.type == "cpu" else 1_024)
+
+
+@torch.no_grad()
+def score(task: Task, batch: Batch, at_once: int) -> Scores:
+    """Score a super-batch without a graph and in evaluation mode, a slice at a time."""
+    slices = torch.arange(len(batch), device=batch.device).split(at_once)
+    with ExitStack() as modes:
+        for model in task.models.values():
+            modes.enter_context(evaluating(model.module))
+        found = [task.scores(batch.take(places)) for places in slices]
+    joined: Scores = type(found[0]).joined(found)  # type: ignore[arg-type]
+    return joined
+
+
+def choose(
+    scores: Scores,
+    rows: np.ndarray,
+    num_select: int,
+    rule: SelectionSettings,
+    loss: str,
+    seed: int,
+    step: int,
+    ranks: Ranks = ALONE,
+) -> Selection:
+    """Select `num_select` of a scored super-batch by the rule; the noise is keyed by (seed, step, chunk, row).
+
+    With several ranks `scores` and `rows` are a rank's slice, and all get the same selection of the whole super-batch.
+
+    Raises:
+        UserError: joint selection by numbers of single samples.
+    """
+    key: dict[str, Any] = {"gain": rule.gain, "seed": seed, "step": step, "rows": torch.from_numpy(rows)}
+    if isinstance(scores, SampleScores):
+        return _choose_samples(scores, num_select, rule, ranks, key)
+    pairs = [_embeddings(model) for model in (scores.learner, scores.reference)]
+    key |= {"criterion": rule.criterion, "loss": loss}
+    if ranks.world > 1:  # independent selection is joint selection that ends with its first chunk
+        chunks = 1 if rule.method == "independent" else rule.num_chunks
+        return select_jointly_sharded(*pairs, num_select, num_chunks=chunks, **key)
+    if rule.method == "independent":
+        return select_independently(*pairs, num_select, **key)
+    return select_jointly(*pairs, num_select, num_chunks=rule.num_chunks, **key)
+
+
+def _choose_samples(
+    scores: SampleScores, num_select: int, rule: SelectionSettings, ranks: Ranks, key: dict[str, Any]
+) -> Selection:
+    if rule.method == "joint":
+        what = "the task scores each sample by itself, which says nothing of pairs"
+        raise UserError("selection.method: joint", what, "use independent")
+    if ranks.world > 1:
+        counts = ranks.sizes(len(scores.values_n))
+        rows = key["rows"].to(scores.values_n.device)
+        key = key | {"rows": ranks.gather_uneven(rows, counts)}
+        scores = SampleScores(ranks.gather_uneven(scores.values_n, counts))
+    return select_by_scores(scores.values_n, num_select, **key)
+
+
+def _embeddings(model: Pairs | None) -> PairEmbeddings | None:
+    """One model's pairs as selection takes them: on a GPU in the type that its kernel is made for."""
+    if model is None:
+        return None
+    left, right = (_kernel_type(side) for side in model.sides)
+    return PairEmbeddings(left, right, model.scale, model.bias, model.name)
+
+
+def _kernel_type(side: Tensor) -> Tensor:
+    # Of unit length, embeddings lose in float16 no more than a cache of them has lost already; bfloat16 keeps three bits less.
+    return side.half() if side.is_cuda else side.float()
+
+
+def agree(ranks: Ranks, selection: Selection, step: int) -> Selection:
+    """Return a selection that every rank has made for itself; collective.
+
+    Raises:
+        UserError: on all ranks, where one has chosen otherwise.
+    """
+    digest = hashlib.blake2b(selection.indices.cpu().numpy().tobytes(), digest_size=7).digest()
+    if not ranks.same(int.from_bytes(digest, "big")):
+        what = f"ranks chose other rows at step {step:,}, though all choose for themselves out of the same"
+        raise UserError("embeddings", what, "give every machine the same data/04_feature, or run the embed stage again")
+    return selection

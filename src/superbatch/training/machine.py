@@ -1,0 +1,76 @@
+"""The machine that a training runs on, and how it is told to compute."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from superbatch.errors import UserError
+from superbatch.options import TrainingSettings
+from superbatch.training.distributed import Ranks
+
+
+def machine() -> str:
+    """Name the processor that a run's bits depend on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def set_threads(settings: TrainingSettings, ranks: Ranks) -> None:
+    """Take as many threads as settings say; ranks of one machine share what it has."""
+    if settings.threads or ranks.world > 1:
+        torch.set_num_threads(settings.threads or max(1, torch.get_num_threads() // ranks.neighbours))
+
+
+@contextmanager
+def repeatable(device: torch.device, settings: TrainingSettings) -> Iterator[None]:
+    """On a GPU: let equal input give equal bits, as on a CPU it does; TF32 for what is left in float32.
+
+    Raises:
+        UserError: an operation that gives other bits each time, where settings ask for equal ones.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    strict, cuda = settings.deterministic, torch.backends.cuda
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products may differ by stream
+    before = (
+        cuda.matmul.allow_tf32,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+        cuda.mem_efficient_sdp_enabled(),
+    )
+    try:
+        cuda.matmul.allow_tf32 = True
+        torch.use_deterministic_algorithms(strict)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # finds bugs, and costs time
+        if strict:
+            cuda.enable_mem_efficient_sdp(False)  # of the attention kernels the one whose backward pass differs each time
+        with _refusals_named():
+            yield
+    finally:
+        cuda.matmul.allow_tf32 = before[0]
+        torch.use_deterministic_algorithms(before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = before[2]
+        cuda.enable_mem_efficient_sdp(before[3])
+
+
+@contextmanager
+def _refusals_named() -> Iterator[None]:
+    """Put torch's refusal of an operation into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.match(r"(\S+) does not have a deterministic implementation", str(error))
+        if found is None:
+            raise
+        what = f"{found[1]} gives other bits each time on this device"
+        raise UserError(
+            "training.deterministic", what, "set it to false; runs then differ from each other in their last bits"
+        ) from None

@@ -1,0 +1,143 @@
+"""The batches of a run in order of steps: read, scored and chosen in one of three ways.
+
+Uniform reads what it trains on. Where a model scores, the super-batch is read ahead, scored by the present weights, and what training
+needs besides is read of the chosen alone. Where scores need no weights, batches are chosen ahead, and nothing but the chosen is read
+for training.
+
+Shapes: B super-batch, b sub-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from superbatch.data.fields import Batch
+from superbatch.selection import Selection
+from superbatch.training.choosing import agree, choose, score, score_slice
+from superbatch.training.dealing import deal, own_places
+from superbatch.training.job import Job
+from superbatch.training.pending import Pick
+from superbatch.training.reading import SCORING, TRAINING, Phase, Reader, read_ahead
+from superbatch.training.run import Run
+
+Way = Callable[[Run, Reader, range], Iterator[Pick]]
+
+
+def picks(run: Run, first: int) -> Iterator[Pick]:
+    """Yield the picks of the steps from `first`, each k = `stale_steps` steps after it was chosen.
+
+    Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
+    starting ones. The last k steps read and score nothing.
+    """
+    settings, way = run.job.training, _way(run)
+    steps = range(first + len(run.pending), settings.steps)
+    with Reader(run.job.source, reading_phases(run.job, run.ranks.world), settings.workers, run.device) as reader:
+        for pick in way(run, reader, steps):
+            run.pending.append(pick)
+            if len(run.pending) > run.job.selection.stale_steps:
+                yield _complete(run, reader, run.pending.popleft())
+        while run.pending:
+            yield _complete(run, reader, run.pending.popleft())
+
+
+def _way(run: Run) -> Way:
+    if run.job.selection.method == "uniform":
+        return _all
+    return _chosen_ahead if run.job.task.reads.ahead else _chosen_by_weights
+
+
+def reading_phases(job: Job, world: int) -> dict[str, Phase]:
+    """Return what a rank reads of each step, and how many samples."""
+    reads, b, big_b = job.task.reads, job.training.batch_size, job.super_batch_size
+    if job.selection.method == "uniform":
+        return {TRAINING: Phase(reads.training, _share(b, world))}
+    if reads.ahead:
+        return {SCORING: Phase(reads.scoring, big_b), TRAINING: Phase(reads.training, _share(b, world))}
+    phases = {SCORING: Phase(reads.scoring, _share(big_b, world))}
+    if reads.later:
+        phases[TRAINING] = Phase(reads.later, _share(b, world), kept=job.selection.stale_steps)
+    return phases
+
+
+def _share(total: int, world: int) -> int:
+    return -(-total // world)
+
+
+def _all(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
+    wanted = ((step, run.own_positions(step)) for step in steps)
+    for step, batch in zip(steps, read_ahead(reader, TRAINING, wanted), strict=True):
+        run.clock.lap("data")
+        yield Pick(step, batch, _whole_rows(run, step, batch), None)
+
+
+def _whole_rows(run: Run, step: int, slice_n: Batch) -> np.ndarray:
+    """Row numbers of a step's whole super-batch, of which this is the rank's slice."""
+    return slice_n.rows if run.ranks.world == 1 else run.rows(run.order.rows(step))
+
+
+def _chosen_by_weights(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
+    wanted = ((step, run.own_positions(step)) for step in steps)
+    for step, batch in zip(steps, read_ahead(reader, SCORING, wanted), strict=True):
+        run.clock.lap("data")
+        yield _choose(run, reader, step, batch)
+
+
+def _choose(run: Run, reader: Reader, step: int, batch: Batch) -> Pick:
+    """Score a super-batch with the present weights, choose the batch of its step, and have the rest of it read."""
+    job, settings, reads = run.job, run.job.training, run.job.task.reads
+    rows = _whole_rows(run, step, batch)
+    scores = score(job.task, batch, score_slice(settings, run.device))
+    run.clock.lap("score")
+    rule = (settings.batch_size, job.selection, settings.loss, settings.seed, step)
+    selection = choose(scores, batch.rows, *rule, run.ranks)
+    re_used = batch.only(name for name in reads.training if name in reads.scoring)
+    share = deal(run.ranks, re_used, rows, selection.indices)
+    if reads.later:
+        reader.ask(TRAINING, step, run.order.rows(step)[own_places(run.ranks, selection.indices)])
+    run.scored += len(rows)
+    run.clock.lap("select")
+    return Pick(step, share, rows, selection)
+
+
+def _complete(run: Run, reader: Reader, pick: Pick) -> Pick:
+    """Add what is read of the chosen alone, where it is not there yet."""
+    if set(run.job.task.reads.training) <= set(pick.batch.fields):
+        return pick
+    run.clock.lap("rest")
+    batch = pick.batch.beside(reader.take(TRAINING, pick.step))
+    run.clock.lap("data")
+    return replace(pick, batch=batch)
+
+
+def _chosen_ahead(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
+    """Every rank chooses for itself, out of the whole super-batch: what scores is read, nothing is sent but a digest."""
+    drawn: dict[int, np.ndarray] = {}
+    chosen: dict[int, Pick] = {}
+
+    def whole() -> Iterator[tuple[int, np.ndarray]]:
+        for step in steps:
+            drawn[step] = run.order.rows(step)
+            yield step, drawn[step]
+
+    def wanted() -> Iterator[tuple[int, np.ndarray]]:
+        for step, batch in zip(steps, read_ahead(reader, SCORING, whole()), strict=True):
+            selection = _choose_ahead(run, step, batch)
+            chosen[step] = Pick(step, batch.only(()), batch.rows, selection)
+            yield step, drawn.pop(step)[own_places(run.ranks, selection.indices)]
+
+    for step, batch in zip(steps, read_ahead(reader, TRAINING, wanted()), strict=True):
+        run.clock.lap("data")
+        yield replace(chosen.pop(step), batch=batch)
+
+
+def _choose_ahead(run: Run, step: int, batch: Batch) -> Selection:
+    job, settings = run.job, run.job.training
+    run.clock.lap("data")
+    scores = score(job.task, batch, len(batch))
+    rule = (settings.batch_size, job.selection, settings.loss, settings.seed, step)
+    selection = agree(run.ranks, choose(scores, batch.rows, *rule), step)
+    run.clock.lap("select")
+    return selection

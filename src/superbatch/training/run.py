@@ -1,0 +1,66 @@
+"""A job under way: what its steps share and change."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from superbatch.data.order import Order
+from superbatch.training.distributed import Ranks
+from superbatch.training.flops import Account
+from superbatch.training.job import Job
+from superbatch.training.pending import Pick
+from superbatch.training.records import Records
+from superbatch.training.state import Kept, Totals
+from superbatch.training.step import Trained
+from superbatch.training.watch import Clock
+
+
+@dataclass
+class Run:
+    """A job under way.
+
+    Attributes:
+        job: what is trained.
+        device: where.
+        trained: the task's trained models, the learner first.
+        account: of operations; `totals`: used so far; `scored`: samples since the last step was counted.
+        records, clock: where steps and their time are noted.
+        ranks: who takes part.
+        order: of whole super-batches.
+        pending: picks that wait, in order of steps.
+    """
+
+    job: Job
+    device: torch.device
+    trained: list[Trained]
+    account: Account
+    records: Records
+    totals: Totals
+    clock: Clock
+    ranks: Ranks
+    order: Order
+    pending: deque[Pick]
+    scored: int = 0
+
+    @property
+    def kept(self) -> Kept:
+        """What a state keeps of the models."""
+        optimizers = {one.name: one.optimizer for one in self.trained}
+        return {name: (model.module, optimizers.get(name)) for name, model in self.job.task.models.items()}
+
+    @property
+    def learner(self) -> Trained:
+        """The model that the run is for."""
+        return self.trained[0]
+
+    def own_positions(self, step: int) -> np.ndarray:
+        """Return this rank's slice of a step's super-batch, positions of the order, int64."""
+        return self.order.rows(step, self.ranks.rank, self.ranks.world)
+
+    def rows(self, positions: np.ndarray) -> np.ndarray:
+        """Turn positions of the order into row numbers of the manifest."""
+        return self.job.source.manifest_rows(positions)

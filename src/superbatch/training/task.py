@@ -1,0 +1,187 @@
+"""What a method is to the engine: its models, what it reads, its scores, its loss. Implementations are in `tasks/`.
+
+The engine draws the super-batch, reads it, chooses by the scores, and takes one step of each trained model on the chosen; it knows
+nothing of what lies behind a field's or a model's name.
+
+Shapes: n samples (of a slice, or of one rank's share), N samples of all ranks, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from superbatch.data.fields import Batch
+from superbatch.losses import Peers
+from superbatch.options import TrainingSettings
+from superbatch.training.flops import Forwards
+
+LEARNER = "learner"  # the first of a task's models, which the run is for
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that changes during a run, so that its state is kept with the run's.
+
+    Attributes:
+        module: on whatever device the task's `start` puts it.
+        trained: has an optimiser and a loss; else it follows another one, by the task's `after_update`.
+    """
+
+    module: nn.Module
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The fields that a task needs of each sample, by name.
+
+    Attributes:
+        training: of the b that are trained on.
+        scoring: of all B, before b of them are chosen; what training needs of it too is not read again.
+        ahead: scoring needs no weights: batches are chosen, and then read, any number of steps ahead.
+    """
+
+    training: tuple[str, ...]
+    scoring: tuple[str, ...] = ()
+    ahead: bool = False
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """Fields that are read of the chosen alone."""
+        return tuple(name for name in self.training if name not in self.scoring)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One model's embeddings of both sides of n pairs.
+
+    Attributes:
+        sides: (n, D) each.
+        scale, bias: the model's own.
+        name: how errors call the model.
+    """
+
+    sides: tuple[Tensor, Tensor]
+    scale: float
+    bias: float
+    name: str
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """What joint selection scores by: two models' embeddings of n pairs; None of a model that the criterion does not use."""
+
+    learner: Pairs | None
+    reference: Pairs | None
+
+    @staticmethod
+    def joined(slices: Sequence[PairScores]) -> PairScores:
+        """Lay the scores of slices end to end."""
+        return PairScores(_joined([s.learner for s in slices]), _joined([s.reference for s in slices]))
+
+
+def _joined(slices: Sequence[Pairs | None]) -> Pairs | None:
+    if slices[0] is None:
+        return None
+    left, right = zip(*(one.sides for one in slices if one is not None), strict=True)
+    return replace(slices[0], sides=(torch.cat(left), torch.cat(right)))
+
+
+@dataclass(frozen=True)
+class SampleScores:
+    """What independent selection scores by: a number a sample, of any float type; the higher, the likelier it is chosen."""
+
+    values_n: Tensor
+
+    @staticmethod
+    def joined(slices: Sequence[SampleScores]) -> SampleScores:
+        """Lay the scores of slices end to end."""
+        return SampleScores(torch.cat([one.values_n for one in slices]))
+
+
+Scores = PairScores | SampleScores
+
+
+class Task(Protocol):
+    """What is trained, and on what."""
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Every model that is not frozen, by name; `learner` first."""
+        ...
+
+    @property
+    def reads(self) -> Reads:
+        """The fields it needs."""
+        ...
+
+    def start(self, device: torch.device, settings: TrainingSettings) -> None:
+        """Put all models on the device, before anything else is asked for."""
+        ...
+
+    def scores(self, batch: Batch) -> Scores:
+        """Score a slice of a super-batch by the present weights. Models are in evaluation mode, and no graph is kept.
+
+        Args:
+            batch: the fields that scoring reads.
+        """
+        ...
+
+    def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
+        """Run a model's forward pass, with its graph.
+
+        Args:
+            model: name of a trained model.
+            batch: the fields that training reads; a micro-batch, where settings ask for them.
+
+        Returns:
+            All that the loss needs of the model, by name: tensors (n, ...), of each sample by itself, and scalars, of the model
+            itself (such as a temperature). Here the graph is cut. Every parameter takes part.
+        """
+        ...
+
+    def loss(self, model: str, outputs: Mapping[str, Tensor], batch: Batch, peers: Peers | None) -> Tensor:
+        """Return a model's loss as a sum of terms (`losses.terms`).
+
+        Args:
+            model: its name.
+            outputs: of the whole share of this rank.
+            batch: that share.
+            peers: who holds the other samples; None where this rank has them all.
+
+        Returns:
+            A scalar: this rank's summand of the loss. Its gradients by tensors (n, ...) are those of the whole loss; by scalars,
+            this rank's summand of them.
+        """
+        ...
+
+    def row_losses(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return each sample's own summand of the loss of a whole batch, float64 (N,), and whether its outputs are finite, bool (N,)."""
+        ...
+
+    def after_update(self, step: int) -> None:
+        """Do what follows a step's update of all trained models: bounds, moving averages."""
+        ...
+
+    def forwards(self) -> Forwards:
+        """Return what a sample's forward passes cost."""
+        ...
+
+    def facts(self) -> dict[str, float]:
+        """Return numbers about the learner for the ledger, by column, such as its temperature."""
+        ...
+
+    def save(self, directory: Path, metadata: dict[str, Any]) -> str:
+        """Write the learner's checkpoint into a directory; returns the SHA-256 of its weights."""
+        ...
+
+    def shown(self) -> AbstractContextManager[Any]:
+        """Give the learner as evaluation wants it."""
+        ...
