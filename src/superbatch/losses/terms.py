@@ -154,6 +154,7 @@ def contrastive_rows(
         Without a graph; memory is that of a few tiles.
     """
     contrastive_loss(name)  # knows the names
+    image_ND, text_ND = _widened(image_ND), _widened(text_ND)
     rows = _sigmoid_rows if name == "sigmoid" else _softmax_rows
     found = [rows(image_ND, text_ND, scale, bias, span) for span in tiles.spans(len(image_ND), len(text_ND))]
     return torch.cat(found) if found else image_ND.new_zeros(0, dtype=torch.float64)
