@@ -1,12 +1,13 @@
 """Joint selection: ours (streaming) against the matrix forms and DRRho-CLIP's, interleaved, at equal threads.
 
-    python benchmarks/selection.py [--quick] [--json FILE] [--plot FILE] [--threads N] [--huge] [--original train.py]
+    python benchmarks/selection.py [--quick] [--json FILE] [--plot FILE] [--threads N] [--huge] [--loss] [--original train.py]
 
 Figures (DESIGN.md, "Numbers to hold"), sigmoid loss, float32, B=8,192, b=1,638, d=512, N=16, gain 100: speed against
 the printed matrix algorithm and against a matrix form with running sums, peak extra memory against both, and whether
 the picks are the same (in float64 equal, in float32 Jaccard >= 0.999 to float64's). Then the softmax loss; one size
 changed at a time from B=1,024, f=0.8, N=16, d=256, float32; sizes and temperatures that the others do not survive; small
 trainings' sizes. --huge adds B=65,536, ours alone (minutes). --original: DRRho-CLIP's own function too, out of a clone.
+`loss_mib`: peak extra memory of the contrastive loss and its gradients alone, b=32,768, d=512 (--loss: nothing else).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 from common import median, parser, peak_bytes, report, table
+from loss_memory import measure as measure_loss
 from peers_selection import PEERS
 from peers_trainer import load_original, outcome, paper, trainer
 from torch import Tensor
@@ -304,6 +306,7 @@ def figures(options: argparse.Namespace) -> dict[str, Any]:
         "survival": [dict(zip(["asked", *names], row, strict=True)) for row in survived],
         "sweep": found,
         "huge": huge(options.seed) if options.huge else [],
+        **measure_loss(options.quick, options.seed),
     }
 
 
@@ -311,13 +314,14 @@ def main() -> None:
     made = parser(__doc__.splitlines()[0])
     made.add_argument("--plot", type=Path, metavar="FILE", help="draw time and memory against B")
     made.add_argument("--huge", action="store_true", help="B=65,536 too, which takes minutes")
+    made.add_argument("--loss", action="store_true", help="the loss's memory and time alone")
     made.add_argument(
         "--original", type=Path, metavar="FILE", help="DRRho-CLIP's src/training/train.py, to run its own"
     )
     options = made.parse_args()
     torch.set_num_threads(options.threads)
-    found = figures(options)
-    if options.plot:
+    found = measure_loss(options.quick, options.seed) if options.loss else figures(options)
+    if options.plot and not options.loss:
         plot(found, options.plot)
     report("selection", found, options)
 

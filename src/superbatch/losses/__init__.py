@@ -1,27 +1,18 @@
-"""Contrastive losses of CLIP and SigLIP, as plain functions of embeddings."""
+"""Losses: CLIP's and SigLIP's as plain functions of embeddings, and the terms of a training loss (`terms`)."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Literal
-
-from torch import Tensor
-
-from superbatch.errors import UserError
+from superbatch.losses.contrastive import ContrastiveLoss, LossName, contrastive_loss
 from superbatch.losses.sigmoid import sigmoid_loss
 from superbatch.losses.softmax import softmax_loss
+from superbatch.losses.terms import Peers, contrastive_rows, contrastive_term, cross_entropy_term
 
-LossName = Literal["sigmoid", "softmax"]
-ContrastiveLoss = Callable[[Tensor, Tensor, Tensor | float, Tensor | float], Tensor]
-
-_LOSSES: dict[str, ContrastiveLoss] = {"sigmoid": sigmoid_loss, "softmax": softmax_loss}
-
-
-def contrastive_loss(name: LossName) -> ContrastiveLoss:
-    """The loss called `name`: a function (image_ND, text_ND, scale, bias) -> scalar; another name is a UserError."""
-    if name not in _LOSSES:
-        raise UserError("loss", f"{name!r} is not known", f"use one of {', '.join(_LOSSES)}")
-    return _LOSSES[name]
-
-
-__all__ = ["ContrastiveLoss", "LossName", "contrastive_loss", "sigmoid_loss", "softmax_loss"]
+__all__ = [
+    "ContrastiveLoss",
+    "LossName",
+    "Peers",
+    "contrastive_loss",
+    "contrastive_rows",
+    "contrastive_term",
+    "cross_entropy_term",
+    "sigmoid_loss",
+    "softmax_loss",
+]
