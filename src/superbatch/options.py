@@ -163,7 +163,9 @@ class TrainingSettings:
     checkpoint_activations: bool = False  # compute them again in the backward pass: less memory, more time
     compile: bool = False  # torch.compile of both towers
     deterministic: bool = True  # on a GPU: equal bits each time, or an error that names what cannot give them
-    max_scale: float | None = None  # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
+    max_scale: float | None = (
+        None  # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
+    )
     shuffle_window: int = 0
     checkpoint_every: int = 200
     keep_checkpoints: int = 2

@@ -47,9 +47,7 @@ class Reference:
 
 def cached_fields(cache: EmbeddingCache) -> dict[str, Field]:
     """Return a cache's embeddings as fields, float16 as they are stored."""
-    return {
-        name: Stored(read, len(cache)) for name, read in zip(CACHED, (cache.images, cache.texts), strict=True)
-    }
+    return {name: Stored(read, len(cache)) for name, read in zip(CACHED, (cache.images, cache.texts), strict=True)}
 
 
 class Contrastive:

@@ -2,6 +2,6 @@
 
 from superbatch.training.job import Job, TrainResult
 from superbatch.training.loop import train
-from superbatch.training.task import Model, PairScores, Pairs, Reads, SampleScores, Task
+from superbatch.training.task import Model, Pairs, PairScores, Reads, SampleScores, Task
 
 __all__ = ["Job", "Model", "PairScores", "Pairs", "Reads", "SampleScores", "Task", "TrainResult", "train"]

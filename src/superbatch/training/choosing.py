@@ -66,7 +66,7 @@ def choose(
     key: dict[str, Any] = {"gain": rule.gain, "seed": seed, "step": step, "rows": torch.from_numpy(rows)}
     if isinstance(scores, SampleScores):
         return _choose_samples(scores, num_select, rule, ranks, key)
-    pairs = [_embeddings(model) for model in (scores.learner, scores.reference)]
+    pairs = _embeddings(scores.learner), _embeddings(scores.reference)
     key |= {"criterion": rule.criterion, "loss": loss}
     if ranks.world > 1:  # independent selection is joint selection that ends with its first chunk
         chunks = 1 if rule.method == "independent" else rule.num_chunks

@@ -33,7 +33,16 @@ NOT_IDENTITY = {
     "proxy",
 }
 # Settings that came later: at their defaults they are left out, so that older runs keep their hashes.
-LATER = {"keep_best", "spike_factor", "spike_window", "accumulate", "compile", "stale_steps", "deterministic", "max_scale"}
+LATER = {
+    "keep_best",
+    "spike_factor",
+    "spike_window",
+    "accumulate",
+    "compile",
+    "stale_steps",
+    "deterministic",
+    "max_scale",
+}
 
 
 @dataclass

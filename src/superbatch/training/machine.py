@@ -7,8 +7,10 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
+import torch.utils.deterministic
 
 from superbatch.errors import UserError
 from superbatch.options import TrainingSettings
@@ -38,26 +40,28 @@ def repeatable(device: torch.device, settings: TrainingSettings) -> Iterator[Non
     if device.type != "cuda":
         yield
         return
-    strict, cuda = settings.deterministic, torch.backends.cuda
+    strict, cuda, filling = settings.deterministic, torch.backends.cuda, cast(Any, torch.utils.deterministic)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products may differ by stream
     before = (
         cuda.matmul.allow_tf32,
         torch.are_deterministic_algorithms_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
+        filling.fill_uninitialized_memory,
         cuda.mem_efficient_sdp_enabled(),
     )
     try:
         cuda.matmul.allow_tf32 = True
         torch.use_deterministic_algorithms(strict)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # finds bugs, and costs time
+        filling.fill_uninitialized_memory = False  # finds bugs, and costs time
         if strict:
-            cuda.enable_mem_efficient_sdp(False)  # of the attention kernels the one whose backward pass differs each time
+            cuda.enable_mem_efficient_sdp(
+                False
+            )  # of the attention kernels the one whose backward pass differs each time
         with _refusals_named():
             yield
     finally:
         cuda.matmul.allow_tf32 = before[0]
         torch.use_deterministic_algorithms(before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = before[2]
+        filling.fill_uninitialized_memory = before[2]
         cuda.enable_mem_efficient_sdp(before[3])
 
 

@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 STATE_FILE = "state.json"
 PENDING = "pending.safetensors"
 RECORDS = "records"  # the folder of the run's records, beside its states
-Kept = dict[str, tuple[nn.Module, torch.optim.Optimizer | None]]  # models by name; without an optimiser those that follow
+Kept = dict[
+    str, tuple[nn.Module, torch.optim.Optimizer | None]
+]  # models by name; without an optimiser those that follow
 
 
 @dataclass

@@ -16,7 +16,13 @@ import torch
 
 from superbatch.options import TrainingSettings
 
-SPENT = ("data", "score", "select", "train", "checkpoint")  # what a step's time is spent on, besides other models than the learner
+SPENT = (
+    "data",
+    "score",
+    "select",
+    "train",
+    "checkpoint",
+)  # what a step's time is spent on, besides other models than the learner
 MOST_SKIPPED = 10  # bad steps in a row after which skipping them is no way on
 SMOOTHING = 0.95  # of the live line's share of waiting; a mean over some twenty steps
 

@@ -16,8 +16,8 @@ from superbatch.stages import Staged, find_stage, stamp
 if TYPE_CHECKING:
     from superbatch.models import ClipModel
     from superbatch.options import LearnerSettings, ReferenceSettings
-    from superbatch.training import Job
     from superbatch.tasks.learner import Evaluate
+    from superbatch.training import Job
 
 log = logging.getLogger(__name__)
 
