@@ -9,38 +9,30 @@ import numpy as np
 import pytest
 import torch
 
-from superbatch.models import build_model
+from superbatch.data.fields import Field, Source, Stored
+from superbatch.models import Vocabulary, build_model
 from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
-from superbatch.training import Job, Reference
-from superbatch.training.assemble import build_proxy, compact, model_identity, share_vocabulary
-from superbatch.training.source import Source
+from superbatch.tasks import Contrastive, Reference
+from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
+from superbatch.tasks.learner import model_identity
+from superbatch.tasks.proxy import build_proxy, share_vocabulary
+from superbatch.training import Job
 
 ROWS = 60
 
 
-class ArrayPixels:
-    """Images that live in memory."""
-
-    def __init__(self, images: np.ndarray) -> None:
-        self.images = images
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        return self.images[rows]
+def in_memory(values: np.ndarray) -> Field:
+    """A field whose values live in memory."""
+    return Stored(values.__getitem__, len(values))
 
 
-class ArrayEmbeddings:
-    """Reference embeddings that live in memory."""
-
-    def __init__(self, rows: int, width: int = 16) -> None:
-        rng = np.random.default_rng(1)
-        self.image, self.text = (self._unit(rng.normal(size=(rows, width))) for _ in range(2))
-
-    @staticmethod
-    def _unit(values: np.ndarray) -> np.ndarray:
-        return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
-
-    def rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.image[rows], self.text[rows]
+def random_embeddings(rows: int, width: int = 16) -> dict[str, Field]:
+    """A reference's embeddings of both sides, at random."""
+    rng, found = np.random.default_rng(1), {}
+    for name in CACHED:
+        values = rng.normal(size=(rows, width))
+        found[name] = in_memory((values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32))
+    return found
 
 
 def write_model(path: Path, width: int) -> Path:
@@ -95,28 +87,27 @@ def make_job(model_file: Path, tmp_path: Path):
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)
         captions = [f"a {word} number {n}" for n in range(ROWS // 2) for word in ("red", "blue")]
-        source, vocabulary = compact(clip, Source(ArrayPixels(images), clip.tokenizer()(captions)), True)
+        ids = clip.tokenizer()(captions)
+        vocabulary = Vocabulary.of(clip.model, ids.numpy())
+        vocabulary.shrink(clip.model)
         size = 4 if method == "uniform" else 16
-        reference = Reference(ArrayEmbeddings(ROWS), 10.0, -1.0)
         evaluate = lambda clip: {"set/top1": float(clip.model.encode_text(clip.tokenizer()(["red"])).sum())}  # noqa: E731
         identity, small = {"sets": ["test"]}, None
         if scorer is not None:
             small = build_proxy(scorer, clip, training, str(model_file))
             identity["proxy"] = model_identity(scorer, small)
             share_vocabulary(small, vocabulary, str(proxy))
+        fields = {IMAGE: in_memory(images), TOKENS: in_memory(vocabulary.to_compact(ids).numpy())}
         return Job(
             name,
-            clip,
-            source,
+            Contrastive(clip, training, selection, Reference(10.0, -1.0), small, vocabulary),
+            Source(fields | random_embeddings(ROWS)),
             training,
             selection,
             size,
             identity,
             tmp_path / state,
-            vocabulary,
-            reference,
             evaluate,
-            proxy=small,
         )
 
     return make

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 from superbatch.errors import UserError
 from superbatch.losses import contrastive_loss
+from superbatch.data.fields import Batch
 from superbatch.models import build_model
-from superbatch.options import ModelSettings
-from superbatch.training.distributed import ALONE, joined
-from superbatch.training.exchange import deal
-from superbatch.training.gradients import Trainee
-from superbatch.training.step import Batch, Towers
+from superbatch.models.towers import Towers
+from superbatch.options import ModelSettings, SelectionSettings, TrainingSettings
+from superbatch.tasks import Contrastive
+from superbatch.tasks.contrastive import IMAGE, TOKENS
+from superbatch.training.dealing import deal
+from superbatch.training.distributed import ALONE, Ranks, joined
+from superbatch.training.gradients import BatchGradients
 from tests.in_ranks import in_ranks
 
 COUNT = 11
@@ -25,51 +28,58 @@ COUNT = 11
 class DoubleTowers(Towers):
     """The same model in float64, where equal means equal to 14 digits."""
 
-    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = (batch.pixels.double() - self.mean) * self.inverse_std
-        return self.clip.model.encode_image(images, normalize=True), self.clip.model.encode_text(
-            batch.token_ids, normalize=True
-        )
+    def embed(self, pixels: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        images = (pixels.double() - self.mean) * self.inverse_std
+        model = self.clip.model
+        return model.encode_image(images, normalize=True), model.encode_text(token_ids, normalize=True)
 
 
-def towers_of(model_file: Path, loss: str, dropout: float = 0.0) -> DoubleTowers:
+def task_of(model_file: Path, loss: str, dropout: float = 0.0) -> Contrastive:
     clip = build_model(ModelSettings(config=str(model_file)), loss=loss, batch_size=COUNT, seed=0)
     clip.model.double().train()
     for module in clip.model.modules():
         if dropout and isinstance(module, nn.GELU):
             module.register_forward_hook(lambda _, __, found: nn.functional.dropout(found, dropout))
+    task = Contrastive(clip, TrainingSettings(loss=loss), SelectionSettings())
     mean, std = (torch.full((1, 3, 1, 1), 127.5, dtype=torch.float64) for _ in range(2))
-    return DoubleTowers(clip, mean, 1 / std, False)
+    task._towers["learner"] = DoubleTowers(clip, mean, 1 / std, False)
+    return task
 
 
 def batch_of(count: int = COUNT) -> Batch:
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 255, (count, 3, 16, 16), dtype=np.uint8))
     ids = torch.from_numpy(rng.integers(1, 400, (count, 8)))
-    return Batch(np.arange(count), pixels, ids)
+    return Batch(np.arange(count), {IMAGE: pixels, TOKENS: ids})
 
 
-def gradients(towers: Towers) -> dict[str, Tensor]:
-    return {name: parameter.grad.clone() for name, parameter in towers.clip.model.named_parameters()}
+def gradients(task: Contrastive) -> dict[str, Tensor]:
+    return {name: parameter.grad.clone() for name, parameter in task.clip.model.named_parameters()}
+
+
+def plain_loss(task: Contrastive, loss: str, batch: Batch) -> Tensor:
+    """Autograd alone, in one graph."""
+    outputs = task.outputs("learner", batch)
+    image, text, scale = (outputs[name] for name in ("image", "text", "scale"))
+    return contrastive_loss(loss)(image, text, scale, outputs.get("bias", 0.0))
 
 
 def whole(model_file: Path, loss: str) -> tuple[Tensor, dict[str, Tensor]]:
     """One process, one graph, autograd alone."""
-    towers = towers_of(model_file, loss)
-    scale, bias = towers.scale_and_bias()
-    value = contrastive_loss(loss)(*towers.embed(batch_of()), scale, bias)
+    task = task_of(model_file, loss)
+    value = plain_loss(task, loss, batch_of())
     value.backward()
-    return value.detach(), gradients(towers)
+    return value.detach(), gradients(task)
 
 
 def in_shares(model_file: Path, loss: str, accumulate: int, steps: int = 2) -> tuple[Tensor, dict[str, Tensor]]:
     with joined("cpu") as ranks:
-        towers = towers_of(model_file, loss)
-        trainee = Trainee(towers, ranks, loss, accumulate)
+        task = task_of(model_file, loss)
+        whole_batch = BatchGradients(task, "learner", ranks, accumulate)
         for _ in range(steps):  # twice: DDP's own state must be fit for the next step
-            towers.clip.model.zero_grad()
-            value = trainee.backward(batch_of().take(torch.arange(COUNT)[ranks.share(COUNT)]), COUNT)
-        return value, gradients(towers)
+            task.clip.model.zero_grad()
+            value = whole_batch.backward(batch_of().take(torch.arange(COUNT)[ranks.share(COUNT)]), COUNT)
+        return value, gradients(task)
 
 
 def assert_same(found: tuple[Tensor, dict[str, Tensor]], expected: tuple[Tensor, dict[str, Tensor]]) -> None:
@@ -97,20 +107,19 @@ def test_micro_batches_keep_all_negatives(model_file, accumulate, loss):
 
 
 def test_plain_accumulation_would_lose_negatives(model_file):
-    towers = towers_of(model_file, "sigmoid")
-    scale, bias = towers.scale_and_bias()
-    for part in torch.arange(COUNT).tensor_split(3):
-        contrastive_loss("sigmoid")(*towers.embed(batch_of().take(part)), scale, bias).backward(retain_graph=True)
+    task = task_of(model_file, "sigmoid")
+    for places in torch.arange(COUNT).tensor_split(3):
+        plain_loss(task, "sigmoid", batch_of().take(places)).backward()
     with pytest.raises(AssertionError):
-        assert_same((whole(model_file, "sigmoid")[0], gradients(towers)), whole(model_file, "sigmoid"))
+        assert_same((whole(model_file, "sigmoid")[0], gradients(task)), whole(model_file, "sigmoid"))
 
 
 def seen_by_image_tower(model_file: Path, dropout: float) -> list[Tensor]:
-    towers, seen = towers_of(model_file, "sigmoid", dropout), []
+    task, seen = task_of(model_file, "sigmoid", dropout), []
     torch.manual_seed(5)
-    trainee = Trainee(towers, ALONE, "sigmoid", 2)
-    towers.clip.model.visual.register_forward_hook(lambda _, __, found: seen.append(found))
-    trainee.backward(batch_of(), COUNT)
+    whole_batch = BatchGradients(task, "learner", ALONE, 2)
+    task.clip.model.visual.register_forward_hook(lambda _, __, found: seen.append(found))
+    whole_batch.backward(batch_of(), COUNT)
     return seen
 
 
@@ -121,20 +130,19 @@ def test_both_passes_of_a_micro_batch_drop_the_same(model_file):
     assert not torch.equal(first, seen_by_image_tower(model_file, 0.0)[0]), "dropout is on"
 
 
-def test_accumulation_refuses_batch_normalisation(model_file):
-    towers = towers_of(model_file, "sigmoid")
-    towers.clip.model.extra = nn.BatchNorm1d(3)
-    with pytest.raises(UserError, match=r"training\.accumulate: the model has batch normalisation; set it to 1"):
-        Trainee(towers, ALONE, "sigmoid", 2)
+@pytest.mark.parametrize(("ranks", "accumulate", "setting"), [(ALONE, 2, "accumulate"), (Ranks(0, 2), 1, "processes")])
+def test_a_batch_that_is_cut_refuses_batch_normalisation(model_file, ranks, accumulate, setting):
+    task = task_of(model_file, "sigmoid")
+    task.clip.model.extra = nn.BatchNorm1d(3)
+    with pytest.raises(UserError, match=rf"training\.{setting}: the model has batch normalisation, .*; set it to 1"):
+        BatchGradients(task, "learner", ranks, accumulate)
+    BatchGradients(task, "learner", ALONE, 1)
 
 
 def dealt(chosen: Tensor, total: int) -> Batch:
     with joined("cpu") as ranks:
-        rows = np.arange(total) + 1000
-        mine = Batch(
-            rows[ranks.share(total)],
-            *(t[ranks.share(total)] for t in (batch_of(total).pixels, batch_of(total).token_ids)),
-        )
+        rows, held = np.arange(total) + 1000, torch.arange(total)[ranks.share(total)]
+        mine = Batch(rows[ranks.share(total)], batch_of(total).take(held).fields)
         return deal(ranks, mine, rows, chosen)
 
 
@@ -147,5 +155,5 @@ def test_the_chosen_are_dealt_evenly_with_their_own_pixels(tmp_path, world, chos
     rows = np.concatenate([share.rows for share in shares])
     assert rows.tolist() == sorted(place + 1000 for place in chosen)
     source = batch_of(17)
-    assert torch.equal(torch.cat([share.pixels for share in shares]), source.pixels[rows - 1000])
-    assert torch.equal(torch.cat([share.token_ids for share in shares]), source.token_ids[rows - 1000])
+    for name, tensor in source.fields.items():
+        assert torch.equal(torch.cat([share[name] for share in shares]), tensor[rows - 1000])

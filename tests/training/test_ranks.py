@@ -14,10 +14,9 @@ import torch
 
 from superbatch.data.order import Order
 from superbatch.errors import UserError
+from superbatch.models.towers import Towers
 from superbatch.training import TrainResult, train
 from superbatch.training.distributed import Ranks, joined
-from superbatch.training.source import Slice
-from superbatch.training.step import Batch, Towers
 from tests.in_ranks import in_ranks
 from tests.training.training_helpers import Killed, kill_after
 
@@ -31,7 +30,7 @@ def ledger_of(result: TrainResult) -> dict[str, list[Any]]:
 
 
 def weights_of(job: Any) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in job.clip.model.parameters()])
+    return torch.cat([parameter.detach().flatten() for parameter in job.task.clip.model.parameters()])
 
 
 def trained(make_job: Any, changes: dict[str, Any]) -> tuple[TrainResult, torch.Tensor]:
@@ -71,15 +70,12 @@ def test_one_two_and_three_ranks_make_the_same_run(make_job, tmp_path, how):
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 @pytest.mark.parametrize("window", [0, 8])
-def test_slices_of_ranks_and_parts_of_workers_make_the_super_batch(world, window):
+def test_slices_of_ranks_make_the_super_batch(world, window):
     order = Order(3, 60, 17, window)
-    slices = [Slice(order, Ranks(rank, world)) for rank in range(world)]
     for step in (0, 5):
-        assert np.array_equal(np.concatenate([one.rows(step) for one in slices]), order.rows(step))
-        for one in slices:
-            parts = [one.rows(step, part, 3) for part in range(3)]
-            assert np.array_equal(np.concatenate(parts), one.rows(step))
-            assert [one.part_start(part, 3) for part in range(3)] == [0, *np.cumsum([len(p) for p in parts])[:2]]
+        slices = [order.rows(step, rank, world) for rank in range(world)]
+        assert np.array_equal(np.concatenate(slices), order.rows(step))
+        assert [len(one) for one in slices] == Ranks(0, world).counts(17)
 
 
 def until_killed(make_job: Any, changes: dict[str, Any], steps: int) -> str:
@@ -110,7 +106,7 @@ def test_a_killed_run_continues_with_another_number_of_ranks(make_job, tmp_path,
 def bad_step(make_job: Any) -> str:
     job = make_job("uniform", steps=2)
     with torch.no_grad():
-        job.clip.model.visual.proj.fill_(float("nan"))
+        job.task.clip.model.visual.proj.fill_(float("nan"))
     try:
         train(job)
     except UserError as error:
@@ -183,9 +179,9 @@ def test_bf16_is_near(make_job):
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_towers_give_the_same_embeddings(make_job, monkeypatch, backend):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    clip = make_job().clip
-    batch = Batch(np.arange(4), torch.randint(0, 255, (4, 3, 16, 16), dtype=torch.uint8), torch.ones(4, 8).long())
+    clip = make_job().task.clip
+    batch = torch.randint(0, 255, (4, 3, 16, 16), dtype=torch.uint8), torch.ones(4, 8).long()
     plain, compiled = (Towers.of(clip, torch.device("cpu"), "fp32", wanted) for wanted in (False, True))
     assert plain.compiled is None and compiled.compiled is not None
-    for ours, theirs in zip(compiled.embed(batch), plain.embed(batch), strict=True):
+    for ours, theirs in zip(compiled.embed(*batch), plain.embed(*batch), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -80,7 +80,7 @@ def picked_by(job: Job, clip: Any, number: int) -> list[int]:
 @pytest.mark.parametrize(("k", "with_proxy"), [(0, False), (1, False), (3, False), (0, True), (2, True), (11, True)])
 def test_the_weights_of_k_steps_ago_choose(make_job, proxy_file, k, with_proxy):
     job = make_job(stale=k, proxy=proxy_file if with_proxy else None)
-    scorer = job.proxy or job.clip
+    scorer = job.task.proxy or job.task.clip
     with noting_weights([scorer.model]) as seen:
         picks = chosen_rows(train(job))
     others = []
@@ -98,7 +98,7 @@ def test_a_proxy_that_is_the_learner_picks_and_learns_as_the_learner(make_job, m
     expected, found = outcome(train(alone)), outcome(train(twins))
     assert found["digests"] == expected["digests"] and found["ledger"]["loss"] == expected["ledger"]["loss"]
     assert found["ledger"]["loss_proxy"] == expected["ledger"]["loss"]
-    ours, theirs = twins.proxy.model.state_dict(), twins.clip.model.state_dict()
+    ours, theirs = twins.task.proxy.model.state_dict(), twins.task.clip.model.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
@@ -113,8 +113,8 @@ def test_killed_twice_and_resumed_is_bit_identical(scored, way, workers):
             train(scored(way, workers=workers))
     resumed = scored(way, workers=workers)
     assert outcome(train(resumed)) == expected
-    if resumed.proxy is not None:
-        ours, theirs = resumed.proxy.model.state_dict(), whole.proxy.model.state_dict()
+    if resumed.task.proxy is not None:
+        ours, theirs = resumed.task.proxy.model.state_dict(), whole.task.proxy.model.state_dict()
         assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
@@ -132,7 +132,7 @@ def test_what_waits_at_a_stop_is_read_again_and_not_scored_again(make_job, monke
 def in_shares(scored: Any, way: str, state: str) -> tuple[list[list[int]], list[float], torch.Tensor]:
     job = scored(way, state=state)
     result = train(job)
-    weights = [p.detach().flatten() for clip in (job.clip, job.proxy) if clip for p in clip.model.parameters()]
+    weights = [p.detach().flatten() for clip in (job.task.clip, job.task.proxy) if clip for p in clip.model.parameters()]
     return chosen_rows(result), ledger_of(result)["loss"], torch.cat(weights)
 
 
@@ -239,7 +239,7 @@ def test_a_bad_step_of_the_proxy_is_one_of_the_learner_too(scored, monkeypatch, 
     with pytest.raises(UserError, match=r"job: the proxy's loss is inf at step 5; worst: row \d+, .*all 4 rows are in"):
         train(scored("both", state="stopped"))
     job = scored("both", on_bad_step="skip")
-    with noting_weights([job.clip.model, job.proxy.model]) as seen:
+    with noting_weights([job.task.clip.model, job.task.proxy.model]) as seen:
         result = train(job)
     assert result.summary["skipped_steps"] == 1 and ledger_of(result)["skipped"].index(True) == 5
     for before, after, later in zip(seen[5], seen[6], seen[7], strict=True):
@@ -252,7 +252,7 @@ def test_a_bad_step_of_the_learner_is_one_of_the_proxy_too(scored, monkeypatch):
     monkeypatch.setattr(step, "contrastive_loss", lambda name: lambda *all_of: real(name)(*all_of) * factor.pop(0))
     factor = [1.0] * 10 + [float("nan")] + [1.0] * 13  # learner and proxy take turns: the learner's at step 5
     job = scored("proxy", on_bad_step="skip")
-    with noting_weights([job.proxy.model]) as seen:
+    with noting_weights([job.task.proxy.model]) as seen:
         result = train(job)
     assert ledger_of(result)["skipped"].index(True) == 5 and result.summary["skipped_steps"] == 1
     assert all(torch.equal(value, seen[6][0][name]) for name, value in seen[5][0].items())
@@ -273,9 +273,9 @@ def test_operations_of_a_step_with_a_proxy():
 def test_the_ledger_tells_what_scoring_costs(scored, caplog, way):
     caplog.set_level("INFO")
     job = scored(way)
-    forwards = Forwards(count_forward(job.clip), count_forward(job.proxy) if job.proxy else None)
+    forwards = Forwards(count_forward(job.task.clip), count_forward(job.task.proxy) if job.task.proxy else None)
     result = train(job)
-    k, f, f_p = job.selection.stale_steps, forwards.learner.total, forwards.proxy.total if job.proxy else 0.0
+    k, f, f_p = job.selection.stale_steps, forwards.learner.total, forwards.proxy.total if job.task.proxy else 0.0
     ledger, flops = ledger_of(result), result.summary["flops"]
     assert ledger["samples_scored"] == [16 * min(12, k + 1 + n) for n in range(12)], "the first k at the start"
     assert ledger["flops_scoring"] == [(f_p or f) * scored for scored in ledger["samples_scored"]]
@@ -283,9 +283,9 @@ def test_the_ledger_tells_what_scoring_costs(scored, caplog, way):
     total = 12 * (3 * f * 4 + (f_p or f) * 16 + 3 * f_p * 4)
     assert flops["as_executed_total"] == flops["paper_total"] == result.summary["plan"]["flops_as_executed"] == total
     assert flops["scoring_total"] == ledger["flops_scoring"][-1]
-    assert (min(ledger["seconds_proxy"]) > 0) == (job.proxy is not None) == all(ledger["loss_proxy"])
+    assert (min(ledger["seconds_proxy"]) > 0) == (job.task.proxy is not None) == all(ledger["loss_proxy"])
     assert all(seconds == 0 for seconds in ledger["seconds_score"][12 - k :]), "the last k steps score nothing"
-    if job.proxy is not None:
+    if job.task.proxy is not None:
         assert flops["saved_by_proxy"] == 12 * (f * 16 - f_p * 16 - 3 * f_p * 4)
     said = {
         "stale": "by the weights of 3 steps ago;",
@@ -348,7 +348,7 @@ def test_a_proxy_that_would_see_something_else_is_one_line(make_job, proxy_file,
 
 def test_a_text_tower_that_cannot_share_the_vocabulary_is_one_line(make_job, model_file):
     job = make_job()
-    proxy = build_proxy(ModelSettings(config=str(model_file)), job.clip, job.training, "learner.json")
+    proxy = build_proxy(ModelSettings(config=str(model_file)), job.task.clip, job.training, "learner.json")
     del proxy.model.token_embedding
     with pytest.raises(
         UserError, match=r"proxy\.json: its text tower does not know .*; set compact_vocabulary to false"

@@ -1,30 +1,45 @@
-"""The scoring pass: a slice at a time, whatever the slice, and small slices on a CPU."""
+"""The scoring pass: a slice at a time, whatever the slice, and small slices on a CPU; and what is chosen by it."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from superbatch.options import TrainingSettings
-from superbatch.training.step import Batch, Towers, score, score_slice
+from superbatch.errors import UserError
+from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.selection import select_by_scores
+from superbatch.training import SampleScores
+from superbatch.training.choosing import choose, score, score_slice
 
 CPU = torch.device("cpu")
 
 
 def test_slices_change_no_score_and_leave_the_model_training(make_job) -> None:
     job = make_job()
-    rows = np.arange(40)
-    batch = Batch(rows, torch.from_numpy(job.source.pixels.read(rows)), job.source.token_ids_NL[rows])
-    towers = Towers.of(job.clip, CPU, "fp32")
-    whole = score(towers, batch, 40)
+    job.task.start(CPU, job.training)
+    batch = job.source.read(job.task.reads.scoring, np.arange(40), 0)
+    job.task.clip.model.train()
+    whole = score(job.task, batch, 40)
     for size in (1, 7, 39, 100):
-        sliced = score(towers, batch, size)
-        torch.testing.assert_close(sliced.image_ND, whole.image_ND, atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(sliced.text_ND, whole.text_ND, atol=1e-6, rtol=1e-5)
-    assert job.clip.model.training
+        sliced = score(job.task, batch, size)
+        for model in ("learner", "reference"):
+            for ours, theirs in zip(getattr(sliced, model).sides, getattr(whole, model).sides, strict=True):
+                torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    assert job.task.clip.model.training
 
 
 def test_the_slice_goes_by_the_device_unless_it_is_set() -> None:
     assert score_slice(TrainingSettings(), CPU) == 128
     assert score_slice(TrainingSettings(), torch.device("cuda")) == 1_024
     assert score_slice(TrainingSettings(score_batch=7), CPU) == 7
+
+
+def test_numbers_of_single_samples_choose_independently_alone() -> None:
+    scores = SampleScores.joined([SampleScores(torch.randn(9)), SampleScores(torch.randn(7))])
+    rows, rule = np.arange(100, 116), SelectionSettings("independent", 0.75, gain=2.0)
+    found = choose(scores, rows, 4, rule, "softmax", 3, 5)
+    expected = select_by_scores(scores.values_n, 4, gain=2.0, seed=3, step=5, rows=torch.from_numpy(rows))
+    assert torch.equal(found.indices, expected.indices)
+    with pytest.raises(UserError, match="selection.method: joint: the task scores each sample by itself"):
+        choose(scores, rows, 4, SelectionSettings("joint"), "softmax", 3, 5)

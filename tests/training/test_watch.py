@@ -44,7 +44,7 @@ def poison(monkeypatch, steps: set[int], value: float = float("nan")) -> None:
 
 
 def weights(job: Job) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in job.clip.model.state_dict().items()}
+    return {name: value.clone() for name, value in job.task.clip.model.state_dict().items()}
 
 
 def test_a_bad_loss_stops_the_run_naming_the_rows(make_job, monkeypatch, tmp_path):
@@ -143,12 +143,12 @@ def test_a_run_that_stopped_can_skip_from_there(make_job, monkeypatch, caplog):
 @pytest.mark.parametrize("name", ["sigmoid", "softmax"])
 def test_the_rows_own_losses_add_up_to_the_batchs(make_job, name):
     job = make_job(loss=name)
-    towers = Towers.of(job.clip, torch.device("cpu"), "fp32")
+    towers = Towers.of(job.task.clip, torch.device("cpu"), "fp32")
     rows = np.arange(6)
     batch = Batch(rows, torch.from_numpy(job.source.pixels.read(rows)), job.source.token_ids_NL[:6])
     own, finite = bad_rows.row_losses(towers, batch, name)
     with torch.no_grad():
-        job.clip.model.eval()
+        job.task.clip.model.eval()
         whole = float(contrastive_loss(name)(*towers.embed(batch), *towers.scale_and_bias()))
     assert own.mean() == pytest.approx(whole, rel=1e-5) and finite.all()
 
