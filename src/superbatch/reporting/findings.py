@@ -43,6 +43,11 @@ def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
     return EqualSteps(float(own["value"].mean()), float(other), rival, str(own["split"].iloc[0]))
 
 
+def sentences(report: Report) -> list[str]:
+    """What was gained, in words, then what must be borne in mind with it."""
+    return [*gains(report), *cautions(report)]
+
+
 def gains(report: Report) -> list[str]:
     """Sentences on what was gained: at equal steps, along the run, to the targets, and the notes that are good news."""
     outcomes = [report.outcome(report.comparison.uniform), report.outcome(report.comparison.simple)]

@@ -13,7 +13,6 @@ import pandas as pd
 from superbatch.errors import UserError
 from superbatch.reporting import figures, tables
 from superbatch.reporting.curves import curves, mean_curves
-from superbatch.reporting.findings import at_equal_steps, cautions, gains
 from superbatch.reporting.gallery import CaptionReader, PixelReader, Shelf, first_captions, gallery
 from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, repeats, totals
 from superbatch.reporting.runs import HEADLINE, Run, choose_metric, label_of, metric_title, runs_frame
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOTS = tuple(f"accuracy_by_{axis}" for axis in ("steps", "samples", "flops", "seconds"))
-GAINS = {"uniform": "gain_at_equal_steps", "simple": "gain_at_equal_steps_best_simple"}  # of metrics, by rival's role
 PICKS_A_SPAN = 400  # fewer, and the share of a rare kind jumps about
 
 
@@ -183,26 +181,6 @@ class Report:
         """The main method's entry among outcomes to target."""
         return next((o for o in outcomes if (o.method, o.f) == (self.main.method, self.main.filter_ratio)), None)
 
-    def sentences(self) -> list[str]:
-        """What was gained, in words, then what must be borne in mind with it."""
-        return [*gains(self), *cautions(self)]
-
-    def metrics(self) -> dict[str, float]:
-        """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks."""
-        found = dict(self.comparison.figures())
-        own = self.finals.loc[self.finals["run"] == self.main.name, "value"].iloc[0]
-        found["final"] = float(own)
-        for role, name in (("uniform", "uniform"), ("simple", "best_simple")):
-            beside = at_equal_steps(self, role)
-            if beside is not None:
-                found |= {f"final_{name}": beside.other, GAINS[role]: beside.gain}
-        if self.standing is not None:
-            found["picks.favourites_share"] = self.standing.favourites
-        if self.kind_totals is not None:
-            shares = self.kind_totals.set_index("kind")["picked"]
-            found["picks.clean_share"] = float(shares.get("clean", 0.0))
-        return {name: value for name, value in found.items() if np.isfinite(value)}
-
     def figures(self, theme: Theme = LIGHT) -> dict[str, Figure]:
         """All figures that the runs allow, by name: accuracy, cost, schedules, purity, scores, standing, health, time."""
         found: dict[str, Figure] = {}
@@ -267,16 +245,6 @@ class Report:
             )
             kept |= own | ((table["role"] == "uniform") & (table["steps"] == outcome.horizon.steps))
         return kept
-
-    def text(self) -> str:
-        """The end of a run on the console: table, then what it means."""
-        cells = self.cells
-        kept = [name for name in cells if name not in tables.NOT_ON_CONSOLE]
-        return "\n".join([tables.to_text(cells[kept]), "", *self.sentences()])
-
-    def markdown(self) -> str:
-        """The table of results as Markdown."""
-        return tables.to_markdown(self.cells)
 
 
 def _preference(run: Run) -> tuple[object, ...]:
