@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from superbatch.options import VERDICTS
+from superbatch.reporting.accounts import ACCOUNTINGS, TIME_PARTS, time_split
 from superbatch.reporting.curves import AXES
+from superbatch.reporting.names import label_of, words
 from superbatch.reporting.purity import spans
-from superbatch.reporting.runs import ACCOUNTINGS, Run, label_of
+from superbatch.reporting.runs import Run
 from superbatch.reporting.standing import Standing
 from superbatch.reporting.targets import Comparison, mean_interval
 from superbatch.reporting.theme import LIGHT, Style, Theme, styles
@@ -21,14 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TIME_PARTS = (
-    "seconds_data",
-    "seconds_score",
-    "seconds_select",
-    "seconds_train",
-    "seconds_proxy",
-    "seconds_checkpoint",
-)
 WIDTH = 9.2  # inches; the page shows figures at about this size
 CORNER = 6  # methods whose names still find room in a corner of a plot
 
@@ -304,7 +298,7 @@ def _leaps(values: pd.Series) -> bool:
 
 def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
     """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training the learner and its proxy, checkpoints."""
-    rows = [(label_of(run.method, run.filter_ratio), time_split(run)) for run in runs]
+    rows = [(label_of(run.method, run.filter_ratio), time_split(run.ledger)) for run in runs]
     figure, axes = _figure(theme, height=1.1 + 0.42 * len(rows))
     ax, left = axes[0], np.zeros(len(rows))
     colors = (theme.muted, theme.simple[0], theme.selecting[1], theme.selecting[0], theme.text, theme.simple[1])
@@ -342,19 +336,6 @@ def audit_figure(rows: pd.DataFrame, base_rate: float, theme: Theme = LIGHT) -> 
     axes[0].set_ylabel("rows")
     _legend(axes[0], theme, size=8)
     return figure
-
-
-def words(name: str) -> str:
-    """How a verdict or a kind of pair is called where people read it."""
-    return name.replace("_", " ")
-
-
-def time_split(run: Run) -> dict[str, float]:
-    """Mean seconds a step by part (`TIME_PARTS`); empty without a ledger, without a part that an older one lacks, or a proxy's without one."""
-    if run.ledger is None:
-        return {}
-    split = {part: float(run.ledger[part].mean()) for part in TIME_PARTS if part in run.ledger}
-    return {part: seconds for part, seconds in split.items() if part != "seconds_proxy" or seconds > 0}
 
 
 def _binned(ledger: pd.DataFrame | None, bins: int, how: str = "mean") -> pd.DataFrame:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from superbatch.files import atomic_path
 from superbatch.reporting import html, provenance, tables
+from superbatch.reporting.accounts import TIME_PARTS, time_split
 from superbatch.reporting.cost import cost_table
-from superbatch.reporting.figures import TIME_PARTS, svg_uri, time_split
+from superbatch.reporting.figures import svg_uri
 from superbatch.reporting.findings import cautions, gains
 from superbatch.reporting.html import Pictures
 from superbatch.reporting.report import Report
@@ -222,7 +223,7 @@ def _health(report: Report, pictures: Pictures) -> str:
 
 
 def _time_line(run: Run) -> str:
-    split = time_split(run)
+    split = time_split(run.ledger)
     whole = sum(split.values()) or 1.0
     parts = ", ".join(
         f"{100 * split[part] / whole:.0f} % {part.removeprefix('seconds_')}" for part in TIME_PARTS if part in split

@@ -13,9 +13,12 @@ import pandas as pd
 from superbatch.errors import UserError
 from superbatch.reporting import figures, tables
 from superbatch.reporting.curves import curves, mean_curves
+from superbatch.reporting.finals import choose_metric, runs_frame
 from superbatch.reporting.gallery import CaptionReader, PixelReader, Shelf, first_captions, gallery
+from superbatch.reporting.metrics import HEADLINE, metric_title
+from superbatch.reporting.names import label_of
 from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, repeats, totals
-from superbatch.reporting.runs import HEADLINE, Run, choose_metric, label_of, metric_title, runs_frame
+from superbatch.reporting.runs import Run
 from superbatch.reporting.standing import Standing, cache_of, standing
 from superbatch.reporting.targets import Comparison, ToTarget, compare, tuned
 from superbatch.reporting.theme import LIGHT, Theme

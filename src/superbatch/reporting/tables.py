@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from superbatch.reporting.runs import label_of
+from superbatch.reporting.names import label_of
 from superbatch.reporting.targets import Comparison, Horizon, ToTarget, horizon_of, mean_interval, tuned
 
 ROLE_ORDER = {"uniform": 0, "simple": 1, "selecting": 2, "reference": 3}

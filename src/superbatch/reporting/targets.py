@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from superbatch.errors import UserError
-from superbatch.reporting.runs import ACCOUNTINGS, label_of
+from superbatch.reporting.accounts import ACCOUNTINGS
+from superbatch.reporting.names import label_of
 
 POINT = 0.01
 COSTS = ("steps", *ACCOUNTINGS, "seconds")
