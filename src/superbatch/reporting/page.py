@@ -17,6 +17,7 @@ from superbatch.reporting.figures import svg_uri
 from superbatch.reporting.findings import cautions, gains
 from superbatch.reporting.html import Pictures
 from superbatch.reporting.report import Report
+from superbatch.reporting.report_figures import page_figures
 from superbatch.reporting.runs import Run
 from superbatch.reporting.shelves import shelf
 from superbatch.reporting.texts import ACCOUNTS, ALT, CAPTION
@@ -50,7 +51,7 @@ def write_page(report: Report, path: Path) -> None:
 
 def render(report: Report) -> str:
     """Render a report to HTML, in the order of the questions a reader has."""
-    light, dark = report.figures(LIGHT), report.figures(DARK)
+    light, dark = page_figures(report, LIGHT), page_figures(report, DARK)
     pictures = {name: (svg_uri(light[name]), svg_uri(dark[name])) for name in light}
     sections = [
         _section("gained", "", _gained(report, pictures)),

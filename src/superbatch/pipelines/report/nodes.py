@@ -41,6 +41,7 @@ def report(
     """
     from superbatch.pipelines.report.plots import final_values, plot_tables
     from superbatch.reporting.page import render
+    from superbatch.reporting.report_figures import file_figures
     from superbatch.reporting.summary import console_text, metrics
 
     wanted = read(ReportSettings, settings, "report")
@@ -51,7 +52,7 @@ def report(
         "metrics": metrics(made) | final_values(made),
         "page": render(made),
     }
-    return written | made.plots() | plot_tables(made)
+    return written | file_figures(made) | plot_tables(made)
 
 
 def gather(
