@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from superbatch.files import atomic_path
-from superbatch.reporting import html, provenance, tables
+from superbatch.reporting import html, provenance
 from superbatch.reporting.accounts import TIME_PARTS, time_split
+from superbatch.reporting.cells import target_table
 from superbatch.reporting.cost import cost_table
 from superbatch.reporting.figures import svg_uri
 from superbatch.reporting.findings import cautions, gains
@@ -139,7 +140,7 @@ def _results(report: Report) -> str:
 
 
 def _cost(report: Report, pictures: Pictures) -> str:
-    targets = tables.target_table(report.comparison)
+    targets = target_table(report.comparison)
     what = "The baseline's cost over the method's, by shortest complete schedules: above 1×, the method is cheaper."
     parts = [
         "<h3>The whole run</h3>",

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from superbatch.errors import UserError
-from superbatch.reporting import tables
+from superbatch.reporting.cells import readable
+from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.curves import curves, mean_curves
 from superbatch.reporting.finals import choose_metric, runs_frame
 from superbatch.reporting.gallery import Shelf, first_captions, gallery
@@ -18,7 +19,9 @@ from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
 from superbatch.reporting.runs import Run
 from superbatch.reporting.sources import Sources, main_run
 from superbatch.reporting.standing import Standing, cache_of, standing
-from superbatch.reporting.targets import Comparison, ToTarget, compare, tuned
+from superbatch.reporting.tables import final_table
+from superbatch.reporting.targets import ToTarget
+from superbatch.reporting.tuning import tuned
 
 PICKS_A_SPAN = 400  # fewer, and the share of a rare kind jumps about
 
@@ -69,12 +72,12 @@ class Report:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The table of results, in numbers."""
-        return tables.final_table(self.finals, self.comparison)
+        return final_table(self.finals, self.comparison)
 
     @property
     def cells(self) -> pd.DataFrame:
         """The table of results, as text."""
-        return tables.readable(self.table, self.title)
+        return readable(self.table, self.title)
 
     @cached_property
     def curves(self) -> pd.DataFrame:

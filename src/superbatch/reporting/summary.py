@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superbatch.reporting import tables
+from superbatch.reporting.cells import NOT_ON_CONSOLE, to_text
 from superbatch.reporting.findings import at_equal_steps, sentences
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ RIVALS = {  # by role: the names of its final value and of the gain over it
 def console_text(report: Report) -> str:
     """The table of results, as far as a console is wide, then what it means."""
     cells = report.cells
-    kept = [name for name in cells if name not in tables.NOT_ON_CONSOLE]
-    return "\n".join([tables.to_text(cells[kept]), "", *sentences(report)])
+    kept = [name for name in cells if name not in NOT_ON_CONSOLE]
+    return "\n".join([to_text(cells[kept]), "", *sentences(report)])
 
 
 def metrics(report: Report) -> dict[str, float]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from superbatch.reporting.bootstrap import mean_interval
+from superbatch.reporting.comparison import Comparison
 from superbatch.reporting.figures.canvas import legend, line_styles, new_figure
 from superbatch.reporting.names import label_of
-from superbatch.reporting.targets import Comparison, mean_interval
 from superbatch.reporting.theme import LIGHT, Style, Theme
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def schedule_figure(frame: pd.DataFrame, comparison: Comparison, theme: Theme = 
     """Final accuracy of complete schedules against their length: where each method meets the target.
 
     Args:
-        frame: `targets.tuned`. comparison: gives the target and the schedules that reach it.
+        frame: `tuning.tuned`. comparison: gives the target and the schedules that reach it.
     """
     figure, axes = new_figure(theme, height=4.2)
     ax = axes[0]
