@@ -23,8 +23,10 @@ import pandas as pd
 
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.reporting import tables
-from superbatch.reporting.targets import compare, tuned
+from superbatch.reporting.cells import readable, target_table, to_text
+from superbatch.reporting.comparison import compare
+from superbatch.reporting.tables import final_table
+from superbatch.reporting.tuning import tuned
 
 RECORDED = common.ROOT / "benchmarks" / "results" / "compare.json"
 VARIANT = re.compile(r"_(k|lr)\d+u?$")  # such as filtered_jest_k50: the method with one more setting
@@ -68,8 +70,8 @@ def outcome(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
     print(common.table(["run", "test top-1 %", "commit", "run hash", "picks", "weights"], cells), end="\n\n")
     frame = pd.DataFrame([row["outcome"] for row in rows])
     comparison = compare(frame)
-    print(tables.to_text(tables.readable(tables.final_table(frame, comparison))), end="\n\n")
-    print(tables.to_text(tables.target_table(comparison)), end="\n\n")
+    print(to_text(readable(final_table(frame, comparison))), end="\n\n")
+    print(to_text(target_table(comparison)), end="\n\n")
     print(*comparison.notes, sep="\n")
     return comparison.figures()
 

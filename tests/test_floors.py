@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py"}
 FRAMEWORKS = {"kedro", "kedro_datasets", "dvc", "great_expectations", "pydantic"}
 CORE = ["selection", "losses", "models", "data", "simweb", "training", "evaluation", "reporting", "curation"]
 FILES = sorted(SOURCE.rglob("*.py"))
+VERSION = {"superbatch", "superbatch.__version__"}  # whoever asks for it needs nothing else of the package
 
 
 def imports(file: Path) -> set[str]:
@@ -51,6 +53,24 @@ def test_nothing_imports_upwards_or_sideways(file: Path) -> None:
         assert FLOOR[other] < FLOOR[room] or (FLOOR[other] == FLOOR[room] and sideways_is_fine), (
             f"{room} imports {other}"
         )
+
+
+def file_of(name: str) -> Path | None:
+    """Our file that a dotted name stands for: a module's own, else that of the package or module which holds the name."""
+    place = SOURCE.parent.joinpath(*name.split("."))
+    files = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    parent = name.rpartition(".")[0]
+    return files[0] if files else file_of(parent) if parent else None
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Neither directly nor in a longer circle. Whoever takes a name from a package imports its `__init__.py`."""
+    graph = {file: {other for name in imports(file) - VERSION if (other := file_of(name))} for file in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = [file.relative_to(SOURCE).as_posix() for file in reversed(error.args[1])]
+        pytest.fail(" imports ".join(circle))
 
 
 def test_every_room_has_a_floor() -> None:

@@ -1,4 +1,4 @@
-"""Made-up run directories in the layout that training and evaluation write, small and quick."""
+"""Made-up run directories in the layout that training and evaluation write, small and quick; made-up final values."""
 
 from __future__ import annotations
 
@@ -233,3 +233,50 @@ def pixels(rows: np.ndarray) -> np.ndarray:
             for r in rows
         ]
     ).astype(np.uint8)
+
+
+ROLES = {"uniform": "uniform", "filtered": "simple", "warm_start": "simple"}
+UNIFORM = {400: [0.30, 0.32], 800: [0.40, 0.42], 1600: [0.41, 0.425]}
+
+
+def finals(values: dict[str, dict[int, list[float]]], f: float = 0.8, **extra: Any) -> pd.DataFrame:
+    """Rows of `runs_frame` from method -> steps -> value by seed; a selecting step costs twice a uniform one."""
+    rows = []
+    for method, by_steps in values.items():
+        role = ROLES.get(method, "selecting")
+        factor = 2.0 if role == "selecting" else 1.0
+        for steps, by_seed in by_steps.items():
+            for seed, value in enumerate(by_seed):
+                rows.append(
+                    {
+                        "run": f"{method}-{steps}-{seed}",
+                        "method": method,
+                        "role": role,
+                        "f": f if role == "selecting" else 0.0,
+                        "steps": steps,
+                        "seed": seed,
+                        "configuration": "one",
+                        "variant": "",
+                        "complete": True,
+                        "split": "test",
+                        "value": value,
+                        "validation": value,
+                        "flops_paper": factor * steps,
+                        "flops_as_executed": factor * steps,
+                        "flops_charged": factor * steps + (100 if factor > 1 else 0),
+                        "seconds": factor * steps,
+                        **extra,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+FRAME = finals(
+    {"uniform": UNIFORM, "filtered": {400: [0.35, 0.37]}, "jest": {50: [0.3, 0.3], 100: [0.41, 0.43], 400: [0.5, 0.5]}}
+)
+
+
+def with_reference(value: float) -> pd.DataFrame:
+    """`FRAME` and a reference that ends at `value`."""
+    reference = finals({"reference": {0: [value]}}).assign(role="reference", f=0.0)
+    return pd.concat([FRAME, reference], ignore_index=True)

@@ -11,13 +11,9 @@ import pandas as pd
 import pytest
 import synthetic
 
-from superbatch.errors import UserError
 from superbatch.reporting import Report, Sources, find_runs
-from superbatch.reporting.figures import png
-from superbatch.reporting.findings import at_equal_steps, cautions
 from superbatch.reporting.page import render, write_page
 from superbatch.reporting.style import CSS
-from superbatch.reporting.theme import DARK, LIGHT, styles
 
 STARTS = {"png": b"\x89PNG", "webp": b"RIFF", "svg+xml": b"<?xml"}
 VOID = {"meta", "link", "img", "source", "br"}
@@ -125,12 +121,6 @@ def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path) -> None:
         assert expected in " ".join(check(header).text)
 
 
-def test_another_reference_than_the_run_s_is_said(tmp_path: Path) -> None:
-    synthetic.write_run(tmp_path, "jest", 20, reference="a" * 64)
-    synthetic.write_run(tmp_path, "uniform", 20, name="reference")
-    assert any("another reference" in line for line in cautions(Report(Sources(find_runs(tmp_path)))))
-
-
 def test_headings_tables_and_pictures_are_named(page: str) -> None:
     assert page.count("<h1>") == 1
     assert not re.findall(r"<img(?![^>]* alt=\"[^\"]+\")", page)
@@ -158,49 +148,6 @@ def test_text_stands_out_from_its_ground(part: int) -> None:
     for text in ("text", "muted", "accent", "good", "bad"):
         assert min(contrast(colors[text], colors[ground]) for ground in ("ground", "card")) >= 4.5, text
     assert contrast(colors["text"], colors["warn"]) >= 4.5
-
-
-def test_the_report_finds_its_main_run(report: Report, world: object) -> None:
-    assert report.main.name == "jest-f0.8-T400-s0"
-    named = Report(Sources(report.sources.runs, main="uniform-f0-T800-s1"))
-    assert named.main.method == "uniform" and at_equal_steps(named, "uniform") is None
-    with pytest.raises(UserError, match="no run is called 'other'"):
-        _ = Report(Sources(report.sources.runs, main="other")).main
-    with pytest.raises(UserError, match="no run was found"):
-        Report(Sources([]))
-
-
-def test_metrics_are_finite_numbers_under_known_names(report: Report) -> None:
-    metrics = report.metrics()
-    assert metrics["steps_to_target.jest"] >= 2 and metrics["gain_at_equal_steps"] > 0
-    assert metrics["picks.clean_share"] > 0.4 and all(isinstance(v, float) for v in metrics.values())
-
-
-def test_console_text(report: Report) -> None:
-    text = report.text()
-    assert text.startswith("method") and "points." in text and "ends below uniform" in text
-    assert max(map(len, text.splitlines()[:5])) <= 130
-
-
-def test_figures_build_in_both_themes_and_repeat(report: Report) -> None:
-    light, dark = report.figures(LIGHT), report.figures(DARK)
-    assert (
-        list(light) == list(dark) == ["accuracy", "cost", "schedules", "purity", "scores", "standing", "health", "time"]
-    )
-    assert png(light["time"], dpi=40) == png(report.figures(LIGHT)["time"], dpi=40) != png(dark["time"], dpi=40)
-
-
-def test_methods_keep_distinct_lines() -> None:
-    entries = [
-        ("jest (f = 0.8)", "selecting"),
-        ("flexi_jest (f = 0.8)", "selecting"),
-        ("filtered", "simple"),
-        ("warm_start", "simple"),
-        ("uniform", "uniform"),
-    ]
-    for theme in (LIGHT, DARK):
-        found = styles(entries, theme)
-        assert list(found)[0] == "uniform" and len({(s.color, s.line) for s in found.values()}) == len(entries)
 
 
 def test_a_single_uniform_run_degrades_to_sentences(tmp_path: Path) -> None:
@@ -246,20 +193,3 @@ def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path, "uniform", 20, name="evil<script>alert(1)<&script>")
     page = render(Report(Sources(find_runs(path.parent))))
     assert "<script>" not in page and "evil&lt;script&gt;" in page
-
-
-def test_every_report_has_all_plots(report: Report, tmp_path: Path) -> None:
-    names = ["accuracy_by_steps", "accuracy_by_samples", "accuracy_by_flops", "accuracy_by_seconds", "purity"]
-    assert list(report.plots()) == names
-    path = synthetic.write_run(tmp_path, "uniform", 20)
-    (path / "training" / "evaluations.parquet").unlink()
-    bare = Report(Sources(find_runs(tmp_path))).plots()
-    assert list(bare) == names
-    assert all(png(figure, dpi=30).startswith(b"\x89PNG") for figure in bare.values())
-
-
-def test_another_headline_is_said(report: Report) -> None:
-    other = Report(Sources(report.sources.runs, metric="birds/top1"))
-    assert other.metric == "headline" and any("No run has birds/top1" in line for line in other.sentences())
-    retrieval = Report(Sources(report.sources.runs, metric="retrieval/image_to_text_r1"))
-    assert retrieval.title == "image to text R@1 on retrieval" and f"{retrieval.title} %" in retrieval.cells

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from superbatch.errors import UserError
-from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, repeats, spans, totals
+from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, repeats, totals
 
 KINDS = np.array(["clean", "mismatched", "clean", "garbled"], dtype=object)
 
@@ -67,12 +67,6 @@ def test_repeats_by_hand() -> None:
     table = picks([(0, 0, True), (0, 1, True), (1, 0, True), (1, 2, True), (2, 0, True), (2, 1, True), (2, 3, False)])
     assert list(repeats(table, bins=3)["again"]) == [0, 0.5, 1]
     assert repeats(table[:0]).empty
-
-
-def test_spans_cover_all_steps_evenly() -> None:
-    index, middles = spans(np.arange(10), 3)
-    assert list(np.bincount(index)) == [4, 3, 3] and len(middles) == 3
-    assert list(spans(np.array([5, 6]), 40)[1]) == [5, 6]
 
 
 def test_truth_is_joined_by_key(tmp_path: Path) -> None:

@@ -1,52 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import UNIFORM, finals
 
 from superbatch.errors import UserError
-from superbatch.reporting.targets import best_simple, compare, horizon_of, mean_interval, to_target, tuned
-
-ROLES = {"uniform": "uniform", "filtered": "simple", "warm_start": "simple"}
-
-
-def finals(values: dict[str, dict[int, list[float]]], f: float = 0.8, **extra: Any) -> pd.DataFrame:
-    """Rows of `runs_frame` from method -> steps -> value by seed; a selecting step costs twice a uniform one."""
-    rows = []
-    for method, by_steps in values.items():
-        role = ROLES.get(method, "selecting")
-        factor = 2.0 if role == "selecting" else 1.0
-        for steps, by_seed in by_steps.items():
-            for seed, value in enumerate(by_seed):
-                rows.append(
-                    {
-                        "run": f"{method}-{steps}-{seed}",
-                        "method": method,
-                        "role": role,
-                        "f": f if role == "selecting" else 0.0,
-                        "steps": steps,
-                        "seed": seed,
-                        "configuration": "one",
-                        "variant": "",
-                        "complete": True,
-                        "split": "test",
-                        "value": value,
-                        "validation": value,
-                        "flops_paper": factor * steps,
-                        "flops_as_executed": factor * steps,
-                        "flops_charged": factor * steps + (100 if factor > 1 else 0),
-                        "seconds": factor * steps,
-                        **extra,
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-UNIFORM = {400: [0.30, 0.32], 800: [0.40, 0.42], 1600: [0.41, 0.425]}
+from superbatch.reporting.comparison import compare
+from superbatch.reporting.targets import horizon_of, to_target
 
 
 def test_by_hand() -> None:
@@ -109,62 +70,6 @@ def test_horizon_unsettled_or_imposed() -> None:
 
 def test_within_one_point_includes_one_point() -> None:
     assert horizon_of(finals({"uniform": {100: [0.30], 200: [0.31], 400: [0.4]}}), "uniform").steps == 100
-
-
-def test_tuning_goes_by_validation_and_by_seeds() -> None:
-    cell = finals({"filtered": {100: [0.5, 0.5]}})
-    cell["validation"] = [0.2, 0.2]
-    rival = cell.assign(configuration="two", value=0.3, validation=0.4)
-    lucky = cell[:1].assign(configuration="three", value=0.9, validation=0.9)  # one seed only
-    kept = tuned(pd.concat([cell, rival, lucky]))
-    assert set(kept["configuration"]) == {"two"}
-    assert tuned(cell.assign(complete=False)).empty
-
-
-def test_best_simple_is_chosen_by_validation_within_the_horizon() -> None:
-    frame = finals(
-        {
-            "uniform": UNIFORM,
-            "filtered": {400: [0.44], 800: [0.45]},
-            "warm_start": {400: [0.3], 3200: [0.9]},
-            "jest": {200: [0.2], 400: [0.46]},
-        }
-    )
-    assert best_simple(frame, 800) == "filtered"
-    assert best_simple(frame, 3200) == "warm_start"
-    outcome = compare(frame).simple[0]
-    assert outcome.horizon.label == "filtered" and outcome.horizon.steps == 400 and outcome.ratio == 1
-    assert [o.method for o in compare(frame).simple] == ["jest"]
-
-
-def test_parts_that_are_missing_are_noted() -> None:
-    assert "no target" in compare(finals({"jest": {100: [0.3]}})).notes[0]
-    alone = compare(finals({"uniform": UNIFORM}))
-    assert alone.uniform == [] and any("No simple alternative" in note for note in alone.notes)
-    mixed = finals({"uniform": UNIFORM, "jest": {100: [0.3]}})
-    mixed.loc[mixed["method"] == "jest", "split"] = "validation"
-    assert any("evaluate all runs alike" in note for note in compare(mixed).notes)
-
-
-def test_figures_carry_the_benchmark_names() -> None:
-    frame = finals({"uniform": UNIFORM, "filtered": {400: [0.41], 800: [0.415]}, "jest": {50: [0.3], 100: [0.45]}})
-    figures = compare(frame).figures()
-    assert figures["steps_to_target.jest"] == 8 and figures["steps_to_target_best_simple.jest"] == 4
-    assert figures["flops_to_target.jest"] == 4 and figures["flops_to_target_charged.jest"] == pytest.approx(800 / 300)
-    both = compare(pd.concat([frame, finals({"jest": {100: [0.3]}}, f=0.9)])).figures()
-    assert (
-        both["steps_to_target.jest-f0.9"] == 0
-        and both["steps_to_target.jest-f0.8"] == 8
-        and "steps_to_target.jest" not in both
-    )
-    table = compare(frame).frame()
-    assert list(table["against"]) == ["uniform", "uniform", "best simple"]
-
-
-def test_mean_interval() -> None:
-    mean, low, high = mean_interval([0.1, 0.2, 0.3])
-    assert mean == pytest.approx(0.2) and 0.1 <= low < mean < high <= 0.3
-    assert mean_interval([0.5])[0] == 0.5 and np.isnan(mean_interval([0.5])[1]) and np.isnan(mean_interval([])[0])
 
 
 SHARE = st.floats(0, 1).map(lambda x: round(x, 4))

@@ -13,8 +13,9 @@ from superbatch.options import VERDICTS, AuditSettings
 from superbatch.reporting import html
 from superbatch.reporting.audit import Draw
 from superbatch.reporting.audit_truth import badness, by_kind, truth_metrics
-from superbatch.reporting.figures import audit_figure, svg_uri, words
+from superbatch.reporting.figures import audit_figure, svg_uri
 from superbatch.reporting.gallery import CaptionReader, Item, PixelReader, Shelf, data_uri
+from superbatch.reporting.names import words
 from superbatch.reporting.shelves import shelf
 from superbatch.reporting.theme import DARK, LIGHT
 

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from superbatch.reporting.runs import ACCOUNTINGS, HEADLINE, Run, label_of, step_seconds
+from superbatch.reporting.accounts import ACCOUNTINGS, step_seconds
+from superbatch.reporting.metrics import HEADLINE
+from superbatch.reporting.names import label_of
+from superbatch.reporting.runs import Run
 
 AXES = {
     "step": "steps",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from superbatch.reporting import tables
 from superbatch.reporting.curves import first_crossing
+from superbatch.reporting.weak_reference import reference_is_weaker, reference_sentence
 
 if TYPE_CHECKING:
     from superbatch.reporting.report import Report
@@ -43,20 +43,25 @@ def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
     return EqualSteps(float(own["value"].mean()), float(other), rival, str(own["split"].iloc[0]))
 
 
+def sentences(report: Report) -> list[str]:
+    """What was gained, in words, then what must be borne in mind with it."""
+    return [*gains(report), *cautions(report)]
+
+
 def gains(report: Report) -> list[str]:
     """Sentences on what was gained: at equal steps, along the run, to the targets, and the notes that are good news."""
     outcomes = [report.outcome(report.comparison.uniform), report.outcome(report.comparison.simple)]
     lines = [_against_uniform(report), _against_simple(report), _along_the_run(report)]
     lines += [outcome.sentence() for outcome in outcomes if outcome is not None]
-    weaker = tables.reference_is_weaker(report.finals)
-    lines += [tables.reference_sentence(report.finals)] if weaker else []
+    weaker = reference_is_weaker(report.finals)
+    lines += [reference_sentence(report.finals)] if weaker else []
     return [line for line in [*lines, *_notes(report, good=True)] if line]
 
 
 def cautions(report: Report) -> list[str]:
     """Sentences on what the gains rest on: a strong reference, one seed, a target that had not settled, no rival."""
-    weaker = tables.reference_is_weaker(report.finals)
-    lines = [] if weaker else [tables.reference_sentence(report.finals)]
+    weaker = reference_is_weaker(report.finals)
+    lines = [] if weaker else [reference_sentence(report.finals)]
     lines += [_other_reference(report), _seeds(report), *_notes(report, good=False)]
     if report.metric != report.sources.metric:
         lines.append(f"No run has {report.sources.metric}: shown is the mean of the evaluation sets' main metrics.")

@@ -12,6 +12,7 @@ from superbatch.reporting.style import CSS
 Pictures = dict[str, tuple[str, str]]
 
 LONG_CELL = 18  # characters; longer cells may wrap
+SHORT_TABLE = 12  # rows; longer ones are folded
 
 
 def document(title: str, header: str, sections: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.errors import UserError
+from superbatch.reporting.spans import spans
 
 KINDS = ("clean", "mismatched", "boilerplate", "garbled", "off_topic", "near_duplicate", "corrupt")
 UNKNOWN = "unknown"
@@ -92,15 +93,6 @@ def purity(
             "n": np.repeat(counts, len(names)),
         }
     )
-
-
-def spans(steps: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut steps into at most `bins` equal spans; returns the span of each entry, and the middle of each span."""
-    first, count = int(steps.min()), int(steps.max() - steps.min()) + 1
-    bins = min(bins, count)
-    index = (steps - first) * bins // count
-    edges = first + np.arange(bins + 1) * count / bins
-    return index.astype(np.int64), (edges[:-1] + edges[1:] - 1) / 2
 
 
 def _in_order(kinds: np.ndarray) -> list[str]:

@@ -2,62 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from superbatch.errors import UserError
-from superbatch.reporting import figures, tables
+from superbatch.reporting.cells import readable
+from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.curves import curves, mean_curves
-from superbatch.reporting.findings import at_equal_steps, cautions, gains
-from superbatch.reporting.gallery import CaptionReader, PixelReader, Shelf, first_captions, gallery
-from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, repeats, totals
-from superbatch.reporting.runs import HEADLINE, Run, choose_metric, label_of, metric_title, runs_frame
+from superbatch.reporting.finals import choose_metric, runs_frame
+from superbatch.reporting.gallery import Shelf, first_captions, gallery
+from superbatch.reporting.metrics import metric_title
+from superbatch.reporting.names import label_of
+from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
+from superbatch.reporting.runs import Run
+from superbatch.reporting.sources import Sources, main_run
 from superbatch.reporting.standing import Standing, cache_of, standing
-from superbatch.reporting.targets import Comparison, ToTarget, compare, tuned
-from superbatch.reporting.theme import LIGHT, Theme
+from superbatch.reporting.tables import final_table
+from superbatch.reporting.targets import ToTarget
+from superbatch.reporting.tuning import tuned
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-PLOTS = tuple(f"accuracy_by_{axis}" for axis in ("steps", "samples", "flops", "seconds"))
-GAINS = {"uniform": "gain_at_equal_steps", "simple": "gain_at_equal_steps_best_simple"}  # of metrics, by rival's role
 PICKS_A_SPAN = 400  # fewer, and the share of a rare kind jumps about
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where a report takes its parts from. All but `runs` may be missing: the report then says so.
-
-    Attributes:
-        runs: every run to show (`find_runs`).
-        main: name of the run whose picks and health are shown; by default the longest run that selects.
-        manifest: the ingested pool (directory); truth: Parquet of key and kind (simulated pools).
-        features: the pool's embeddings (directory), which say how the picks stand to the reference.
-        pixels: rows -> uint8 [n, 3, S, S], for the gallery.
-        captions: rows -> captions; by default the manifest's first ones.
-        command: what makes this report again. fingerprints: of the data, by name.
-        metric: the headline; where no run has it, the mean of the sets' main metrics. target_steps: an imposed T.
-        title: of the page. examples: rows on each shelf of the gallery.
-    """
-
-    runs: list[Run]
-    main: str | None = None
-    manifest: Path | None = None
-    truth: Path | None = None
-    features: Path | None = None
-    pixels: PixelReader | None = None
-    captions: CaptionReader | None = None
-    command: str | None = None
-    fingerprints: dict[str, str] = field(default_factory=dict)
-    metric: str = HEADLINE
-    title: str = "Superbatch"
-    examples: int = 12
-    target_steps: int | None = None
 
 
 class Report:
@@ -71,15 +37,7 @@ class Report:
     @cached_property
     def main(self) -> Run:
         """The run that the report is about."""
-        runs, name = self.sources.runs, self.sources.main
-        if name is not None:
-            found = [run for run in runs if run.name == name]
-            if not found:
-                raise UserError(
-                    "report.main", f"no run is called {name!r}", f"there are {', '.join(run.name for run in runs)}"
-                )
-            return found[0]
-        return min(runs, key=_preference)
+        return main_run(self.sources.runs, self.sources.main)
 
     @property
     def label(self) -> str:
@@ -114,12 +72,12 @@ class Report:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The table of results, in numbers."""
-        return tables.final_table(self.finals, self.comparison)
+        return final_table(self.finals, self.comparison)
 
     @property
     def cells(self) -> pd.DataFrame:
         """The table of results, as text."""
-        return tables.readable(self.table, self.title)
+        return readable(self.table, self.title)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -183,69 +141,6 @@ class Report:
         """The main method's entry among outcomes to target."""
         return next((o for o in outcomes if (o.method, o.f) == (self.main.method, self.main.filter_ratio)), None)
 
-    def sentences(self) -> list[str]:
-        """What was gained, in words, then what must be borne in mind with it."""
-        return [*gains(self), *cautions(self)]
-
-    def metrics(self) -> dict[str, float]:
-        """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks."""
-        found = dict(self.comparison.figures())
-        own = self.finals.loc[self.finals["run"] == self.main.name, "value"].iloc[0]
-        found["final"] = float(own)
-        for role, name in (("uniform", "uniform"), ("simple", "best_simple")):
-            beside = at_equal_steps(self, role)
-            if beside is not None:
-                found |= {f"final_{name}": beside.other, GAINS[role]: beside.gain}
-        if self.standing is not None:
-            found["picks.favourites_share"] = self.standing.favourites
-        if self.kind_totals is not None:
-            shares = self.kind_totals.set_index("kind")["picked"]
-            found["picks.clean_share"] = float(shares.get("clean", 0.0))
-        return {name: value for name, value in found.items() if np.isfinite(value)}
-
-    def figures(self, theme: Theme = LIGHT) -> dict[str, Figure]:
-        """All figures that the runs allow, by name: accuracy, cost, schedules, purity, scores, standing, health, time."""
-        found: dict[str, Figure] = {}
-        if len(self.long_curves):
-            found["accuracy"] = figures.accuracy_figure(self.long_curves, theme=theme, title=self.title)
-            found["cost"] = figures.cost_figure(self.long_curves, theme, self.title)
-        compared = self.tuned[self.tuned["role"] != "reference"]
-        if len(compared) and compared.groupby(["method", "f"])["steps"].nunique().max() > 1:
-            found["schedules"] = figures.schedule_figure(self.tuned, self.comparison, theme, self.title)
-        if self.purity is not None and self.main.role != "uniform":
-            found["purity"] = figures.purity_figure(self.purity, theme)
-        if self.main.ledger is not None:
-            if self.main.picks is not None and self.main.role == "selecting":
-                found["scores"] = figures.scores_figure(self.main, repeats(self.main.picks), theme)
-            if self.standing is not None:
-                found["standing"] = figures.standing_figure(self.standing, theme)
-            found["health"] = figures.health_figure(self.main, theme)
-            found["time"] = figures.time_figure(self.beside(), theme)
-        return found
-
-    def plots(self, theme: Theme = LIGHT) -> dict[str, Figure]:
-        """The figures that every report has: accuracy by steps, samples, FLOPs, seconds, and purity of the picks.
-
-        One that can't be drawn holds a sentence instead, so that a catalog always gets all of them.
-        """
-        points = self.long_curves
-        if points.empty:
-            missing = figures.sentence_figure("No run was evaluated while it trained.", theme)
-            found = dict.fromkeys(PLOTS, missing)
-        else:
-            axes = {"steps": "step", "samples": "samples", "seconds": "seconds"}
-            drawn = {k: figures.accuracy_figure(points, axis, theme, self.title) for k, axis in axes.items()}
-            drawn["flops"] = figures.flops_figure(points, theme, self.title)
-            found = {f"accuracy_by_{name}": drawn[name] for name in ("steps", "samples", "flops", "seconds")}
-        found["purity"] = self._purity_plot(theme)
-        return found
-
-    def _purity_plot(self, theme: Theme) -> Figure:
-        if self.purity is None:
-            why = "no picks" if self.main.picks is None else "no truth about the pool"
-            return figures.sentence_figure(f"{self.main.name}: {why}, so no purity of picks.", theme)
-        return figures.purity_figure(self.purity, theme)
-
     def beside(self) -> list[Run]:
         """The main run and one run of each other method (the longest, first seed), for bars side by side."""
         best: dict[tuple[str, float], Run] = {}
@@ -267,26 +162,3 @@ class Report:
             )
             kept |= own | ((table["role"] == "uniform") & (table["steps"] == outcome.horizon.steps))
         return kept
-
-    def text(self) -> str:
-        """The end of a run on the console: table, then what it means."""
-        cells = self.cells
-        kept = [name for name in cells if name not in tables.NOT_ON_CONSOLE]
-        return "\n".join([tables.to_text(cells[kept]), "", *self.sentences()])
-
-    def markdown(self) -> str:
-        """The table of results as Markdown."""
-        return tables.to_markdown(self.cells)
-
-
-def _preference(run: Run) -> tuple[object, ...]:
-    """Order in which runs are taken for the main one: jest before other methods that select, long before short."""
-    return (
-        run.role != "selecting",
-        run.method != "jest",
-        run.role == "reference",
-        not run.complete,
-        -run.steps,
-        run.seed,
-        run.name,
-    )

@@ -1,9 +1,8 @@
-"""Run directories, read lazily, and one tidy table over all of them."""
+"""Run directories, read lazily."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,32 +11,13 @@ import numpy as np
 import pandas as pd
 
 from superbatch.errors import UserError
-from superbatch.files import fingerprint, read_json
+from superbatch.files import read_json
+from superbatch.reporting.accounts import one_off_flops, totals
+from superbatch.reporting.configuration import configuration
+from superbatch.reporting.metrics import FALLBACK, flat_metrics
 
-HEADLINE = "classification/top1"
-FALLBACK = "headline"  # the mean of the sets' main metrics, as `evaluation` computes it
-ACCOUNTINGS = ("flops_paper", "flops_as_executed", "flops_charged")
 Role = Literal["reference", "uniform", "simple", "selecting"]
 
-# Two runs are repeats of one configuration if these sections agree, apart from the seed, from how a run is carried
-# out, and from fingerprints (those of starting weights differ with the seed).
-_SECTIONS = ("training", "selection", "pool", "model", "warm_start", "proxy")
-_NOT_IDENTITY = {
-    "seed",
-    "device",
-    "threads",
-    "workers",
-    "fresh",
-    "resume_from",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "keep_best",
-    "on_bad_step",
-    "evaluate_every",
-    "score_batch",
-}
-_FINGERPRINT = re.compile(r"[0-9a-f]{16,}")
-_ONE_OFF_TOTALS = {"total", "as_executed", "as_executed_total", "one_off", "one_off_total"}
 _RUN_NAME = re.compile(r"(?P<method>.+?)(-f[\d.]+)?-T\d+-s\d+.*")  # of `compare`
 _SELECTION_METHODS = {"uniform", "independent", "joint"}
 _SIMPLE_NAMES = ("filtered", "warm", "pool_")
@@ -199,18 +179,12 @@ class Run:
     @property
     def configuration(self) -> str:
         """Fingerprint of the settings that make the run what it is: equal for repeats with other seeds."""
-        return fingerprint([self.method, self.steps, *(_identity(self.settings.get(section)) for section in _SECTIONS)])
+        return configuration(self.method, self.steps, self.settings)
 
     @property
     def one_off_flops(self) -> float:
-        """FLOPs charged once: training the reference, embedding the pool, decoding (as far as run.json has them)."""
-        charged = (self.record.get("flops") or {}).get("charged") or {}
-        if not isinstance(charged, dict):
-            return max(0.0, float(charged) - self._total_flops("as_executed"))
-        parts = {k: v for k, v in charged.items() if k not in _ONE_OFF_TOTALS and isinstance(v, (int, float))}
-        if parts:
-            return float(sum(parts.values()))
-        return max(0.0, float(charged.get("total", 0.0)) - self._total_flops("as_executed"))
+        """FLOPs charged once (`accounts.one_off_flops`)."""
+        return one_off_flops(self.record)
 
     def setting(self, section: str, key: str, default: Any = None) -> Any:
         """One setting out of a section, or the default where it was not recorded."""
@@ -218,26 +192,8 @@ class Run:
         return default if value is None else value
 
     def totals(self) -> dict[str, float]:
-        """Costs of the whole run: samples trained and scored, FLOPs by accounting, seconds."""
-        last = {} if self.ledger is None else self.ledger.iloc[-1].to_dict()
-        executed = float(last.get("flops_as_executed", self._total_flops("as_executed")))
-        return {
-            "samples": float(last.get("samples_trained", self.steps * self.batch_size)),
-            "samples_scored": float(last.get("samples_scored", np.nan)),
-            "flops_paper": float(last.get("flops_paper", self._total_flops("paper"))),
-            "flops_as_executed": executed,
-            "flops_charged": executed + self.one_off_flops,
-            "seconds": self._seconds(),
-        }
-
-    def _seconds(self) -> float:
-        if self.ledger is not None:
-            return float(step_seconds(self.ledger).sum())
-        seconds = self.record.get("seconds") or {}
-        return float(seconds.get("total", sum(v for v in seconds.values() if isinstance(v, (int, float))) or np.nan))
-
-    def _total_flops(self, accounting: str) -> float:
-        return float((self.record.get("flops") or {}).get(f"{accounting}_total", np.nan))
+        """Costs of the whole run (`accounts.totals`)."""
+        return totals(self.record, self.ledger, self.steps * self.batch_size)
 
     def _parquet(self, stem: str) -> pd.DataFrame | None:
         path = self.path / "training" / f"{stem}.parquet"
@@ -266,113 +222,3 @@ def _bare_run(path: Path) -> Run:
     run = Run(path)
     run.record = {"run": path.name, "method": path.name, "status": "finished"}
     return run
-
-
-def runs_frame(runs: Iterable[Run], metric: str = HEADLINE) -> pd.DataFrame:
-    """One row a run: identity, final values and costs; what targets and tables work on.
-
-    `value` is the test value of `metric`, or the validation value where the run has no test value
-    (`split` says which); `validation` serves for tuning. Shares lie in [0, 1].
-    """
-    rows = [_row(run, metric) for run in runs]
-    return pd.DataFrame(rows, columns=None if rows else list(_EMPTY_COLUMNS))
-
-
-_EMPTY_COLUMNS = (
-    "run",
-    "method",
-    "role",
-    "f",
-    "steps",
-    "seed",
-    "configuration",
-    "variant",
-    "complete",
-    "split",
-    "value",
-    "validation",
-    "samples",
-    "samples_scored",
-    *ACCOUNTINGS,
-    "seconds",
-)
-
-
-def _row(run: Run, metric: str) -> dict[str, Any]:
-    validation = run.validation.get(metric, np.nan)
-    tested = metric in run.test
-    identity = {
-        "run": run.name,
-        "method": run.method,
-        "role": run.role,
-        "f": run.filter_ratio,
-        "steps": run.steps,
-        "seed": run.seed,
-        "configuration": run.configuration,
-        "variant": describe_variant(run),
-        "complete": run.complete,
-    }
-    values = {
-        "split": "test" if tested else "validation",
-        "value": run.test[metric] if tested else validation,
-        "validation": validation,
-        **dict(zip(("value_low", "value_high"), run.intervals.get(metric, (np.nan, np.nan)), strict=True)),
-    }
-    extra = {f"test:{name}": value for name, value in run.test.items() if name != metric}
-    return identity | values | run.totals() | extra
-
-
-def describe_variant(run: Run) -> str:
-    """What tells a configuration from its siblings, in a few words: the share kept, the learning rate."""
-    words = []
-    share = run.setting("pool", "keep_share", 1.0)
-    if share < 1:
-        words.append(f"best {100 * share:.3g} %")
-    rate = run.setting("training", "optimizer", {}).get("learning_rate")
-    if rate is not None:
-        words.append(f"lr {rate:.3g}")
-    return ", ".join(words)
-
-
-def flat_metrics(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Flatten nested results into `<set>/<metric>`, numbers only; of a level with `metrics` these alone are taken."""
-    return {name.strip("/"): value for name, value in _flat(values, prefix)}
-
-
-def _flat(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
-    if isinstance(values.get("metrics"), dict):
-        values = values["metrics"]
-    for key, value in values.items():
-        name = f"{prefix}/{key}"
-        if isinstance(value, dict):
-            yield from _flat(value, name)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield name, float(value)
-
-
-def step_seconds(ledger: pd.DataFrame) -> pd.Series:
-    """Seconds of each step, all its parts together."""
-    return ledger[[c for c in ledger.columns if c.startswith("seconds_")]].sum(axis=1)
-
-
-def choose_metric(runs: Iterable[Run], wanted: str = HEADLINE) -> str:
-    """Return the wanted metric if any run has it, else the headline over whatever sets there are."""
-    return wanted if any(wanted in run.test or wanted in run.validation for run in runs) else FALLBACK
-
-
-def metric_title(metric: str) -> str:
-    """How a metric is called on axes and in tables: `top-1`, `text to image R@1 on retrieval`, `headline`."""
-    where, _, name = metric.rpartition("/")
-    words = re.sub(r"_r(\d+)$", r" R@\1", re.sub(r"^top(\d+)$", r"top-\1", name)).replace("_", " ")
-    return words if where in ("", "classification") else f"{words} on {where}"
-
-
-def label_of(method: str, filter_ratio: float) -> str:
-    """How a method is called in tables and legends: with its filtering ratio where it selects."""
-    return f"{method} (f = {filter_ratio:g})" if filter_ratio > 0 else method
-
-
-def _identity(settings: Any) -> Any:
-    if isinstance(settings, dict):
-        return {k: _identity(v) for k, v in settings.items() if k not in _NOT_IDENTITY}
-    return None if isinstance(settings, str) and _FINGERPRINT.fullmatch(settings) else settings

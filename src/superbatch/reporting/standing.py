@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache, cosines
-from superbatch.reporting.purity import spans
+from superbatch.reporting.spans import spans
 
 Rows = TypeVar("Rows", np.ndarray, pd.DataFrame)
 SAMPLE = 200_000  # rows of the pool, and picks, that are looked at; more would not move a share by a tenth of a percent

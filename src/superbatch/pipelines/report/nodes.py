@@ -41,17 +41,18 @@ def report(
     """
     from superbatch.pipelines.report.plots import final_values, plot_tables
     from superbatch.reporting.page import render
+    from superbatch.reporting.report_figures import file_figures
+    from superbatch.reporting.summary import console_text, metrics
 
     wanted = read(ReportSettings, settings, "report")
     made = gather(main, pool, features, runs, wanted)
-    text = made.text()
     written = {
-        "summary": text + "\n",
+        "summary": console_text(made) + "\n",
         "table": made.table,
-        "metrics": made.metrics() | final_values(made),
+        "metrics": metrics(made) | final_values(made),
         "page": render(made),
     }
-    return written | made.plots() | plot_tables(made)
+    return written | file_figures(made) | plot_tables(made)
 
 
 def gather(

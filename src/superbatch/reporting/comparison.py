@@ -1,0 +1,108 @@
+"""Every method held against uniform, and against the best simple alternative, by what each needs to target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from superbatch.reporting.targets import COSTS, ToTarget, horizon_of, to_target
+from superbatch.reporting.tuning import tuned
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every method against uniform, and against the best simple alternative; either part may be missing."""
+
+    uniform: list[ToTarget] = field(default_factory=list)
+    simple: list[ToTarget] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a (baseline, method): target, steps, ratios, interval."""
+        rows = [_target_row("uniform", t) for t in self.uniform] + [_target_row("best simple", t) for t in self.simple]
+        return pd.DataFrame(rows)
+
+    def figures(self) -> dict[str, float]:
+        """The numbers under the names that `benchmarks/results.py` prints; 0 where a target is not reached.
+
+        A method that was run at one filtering ratio goes by its name, one with several by `<method>-f<f>` for each.
+        """
+        found: dict[str, float] = {}
+        for prefix, outcomes in (("steps_to_target", self.uniform), ("steps_to_target_best_simple", self.simple)):
+            for outcome, key in _keys(outcomes):
+                found[f"{prefix}.{key}"] = outcome.ratio
+        for outcome, key in _keys(self.uniform):
+            found[f"flops_to_target.{key}"] = outcome.ratios.get("flops_paper", 0.0)
+            found[f"flops_to_target_charged.{key}"] = outcome.ratios.get("flops_charged", 0.0)
+        return found
+
+
+def compare(finals: pd.DataFrame, *, steps: int | None = None, resamples: int = 2_000, seed: int = 0) -> Comparison:
+    """Compare all methods among the runs with uniform and with the best simple alternative.
+
+    Args:
+        finals: `runs_frame`. steps: an imposed T for uniform; by default the shortest settled one.
+    """
+    frame = tuned(finals)
+    uniform = frame[frame["role"] == "uniform"]
+    if uniform.empty:
+        return Comparison(notes=["No complete uniform run was found: there is no target to reach."])
+    horizon = horizon_of(uniform, str(uniform["method"].iloc[0]), steps)
+    others = [group for _, group in frame[frame["role"].isin(["simple", "selecting"])].groupby(["method", "f"])]
+    against_uniform = [to_target(group, uniform, horizon, resamples=resamples, seed=seed) for group in others]
+    simple, note = _against_simple(frame, horizon.steps, others, resamples, seed)
+    mixed = (
+        "Some values are of the test split and some of the validation split: evaluate all runs alike."
+        if frame["split"].nunique() > 1
+        else ""
+    )
+    return Comparison(against_uniform, simple, [line for line in (horizon.note, note, mixed) if line])
+
+
+def best_simple(frame: pd.DataFrame, up_to: int) -> str | None:
+    """Name the simple alternative (filter, warm start, ...) with the best validation value within `up_to` steps."""
+    simple = frame[(frame["role"] == "simple") & (frame["steps"] <= up_to)]
+    if simple.empty:
+        return None
+    judged = simple.assign(judge=simple["validation"].fillna(simple["value"]))
+    return str(judged.groupby(["method", "steps"])["judge"].mean().idxmax()[0])
+
+
+def _against_simple(
+    frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame], resamples: int, seed: int
+) -> tuple[list[ToTarget], str]:
+    name = best_simple(frame, up_to)
+    if name is None:
+        return [], "No simple alternative (filtered, warm start, pool + curated) was run beside it."
+    baseline = frame[(frame["method"] == name) & (frame["role"] == "simple")]
+    horizon = horizon_of(baseline, name)
+    rivals = [group for group in others if group["role"].iloc[0] == "selecting"]
+    outcomes = [to_target(group, baseline, horizon, resamples=resamples, seed=seed) for group in rivals]
+    return outcomes, f"The best simple alternative is {name} (by validation). {horizon.note}"
+
+
+def _keys(outcomes: list[ToTarget]) -> list[tuple[ToTarget, str]]:
+    names = [outcome.method for outcome in outcomes]
+    return [(o, o.method if names.count(o.method) == 1 else f"{o.method}-f{o.f:g}") for o in outcomes]
+
+
+def _target_row(against: str, outcome: ToTarget) -> dict[str, object]:
+    return {
+        "against": against,
+        "baseline": outcome.horizon.label,
+        "T": outcome.horizon.steps,
+        "target": outcome.horizon.target,
+        "settled": outcome.horizon.settled,
+        "method": outcome.method,
+        "f": outcome.f,
+        "steps": outcome.steps,
+        "steps ratio": outcome.ratio,
+        "low": outcome.low,
+        "high": outcome.high,
+        "reached": outcome.reached,
+        **{f"{cost} ratio": outcome.ratios.get(cost, 0.0) for cost in COSTS[1:]},
+        "best value": outcome.best_value,
+        "best steps": outcome.best_steps,
+        "outcome": outcome.sentence(),
+    }

@@ -1,0 +1,33 @@
+"""Names of metrics, `<set>/<metric>`: out of nested results, and as people read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+HEADLINE = "classification/top1"
+FALLBACK = "headline"  # the mean of the sets' main metrics, as `evaluation` computes it
+
+
+def flat_metrics(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Flatten nested results into `<set>/<metric>`, numbers only; of a level with `metrics` these alone are taken."""
+    return {name.strip("/"): value for name, value in _flat(values, prefix)}
+
+
+def _flat(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    if isinstance(values.get("metrics"), dict):
+        values = values["metrics"]
+    for key, value in values.items():
+        name = f"{prefix}/{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, name)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield name, float(value)
+
+
+def metric_title(metric: str) -> str:
+    """How a metric is called on axes and in tables: `top-1`, `text to image R@1 on retrieval`, `headline`."""
+    where, _, name = metric.rpartition("/")
+    words = re.sub(r"_r(\d+)$", r" R@\1", re.sub(r"^top(\d+)$", r"top-\1", name)).replace("_", " ")
+    return words if where in ("", "classification") else f"{words} on {where}"

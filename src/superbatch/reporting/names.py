@@ -1,0 +1,13 @@
+"""How methods, verdicts and kinds of pairs are called where people read them."""
+
+from __future__ import annotations
+
+
+def label_of(method: str, filter_ratio: float) -> str:
+    """How a method is called in tables and legends: with its filtering ratio where it selects."""
+    return f"{method} (f = {filter_ratio:g})" if filter_ratio > 0 else method
+
+
+def words(name: str) -> str:
+    """How a verdict or a kind of pair is called where people read it."""
+    return name.replace("_", " ")

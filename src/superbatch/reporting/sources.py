@@ -1,0 +1,69 @@
+"""Where a report takes its parts from, and which run it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from superbatch.errors import UserError
+from superbatch.reporting.gallery import CaptionReader, PixelReader
+from superbatch.reporting.metrics import HEADLINE
+from superbatch.reporting.runs import Run
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a report takes its parts from. All but `runs` may be missing: the report then says so.
+
+    Attributes:
+        runs: every run to show (`find_runs`).
+        main: name of the run whose picks and health are shown; by default the longest run that selects.
+        manifest: the ingested pool (directory); truth: Parquet of key and kind (simulated pools).
+        features: the pool's embeddings (directory), which say how the picks stand to the reference.
+        pixels: rows -> uint8 [n, 3, S, S], for the gallery.
+        captions: rows -> captions; by default the manifest's first ones.
+        command: what makes this report again. fingerprints: of the data, by name.
+        metric: the headline; where no run has it, the mean of the sets' main metrics. target_steps: an imposed T.
+        title: of the page. examples: rows on each shelf of the gallery.
+    """
+
+    runs: list[Run]
+    main: str | None = None
+    manifest: Path | None = None
+    truth: Path | None = None
+    features: Path | None = None
+    pixels: PixelReader | None = None
+    captions: CaptionReader | None = None
+    command: str | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    metric: str = HEADLINE
+    title: str = "Superbatch"
+    examples: int = 12
+    target_steps: int | None = None
+
+
+def main_run(runs: list[Run], name: str | None = None) -> Run:
+    """Return the run that a report is about: the one called `name`, or else the longest that selects, jest before others.
+
+    Raises:
+        UserError: no run of that name.
+    """
+    if name is None:
+        return min(runs, key=_preference)
+    found = [run for run in runs if run.name == name]
+    if not found:
+        raise UserError("report.main", f"no run is called {name!r}", f"there are {', '.join(run.name for run in runs)}")
+    return found[0]
+
+
+def _preference(run: Run) -> tuple[object, ...]:
+    """Order in which runs are taken for the main one: jest before other methods that select, long before short."""
+    return (
+        run.role != "selecting",
+        run.method != "jest",
+        run.role == "reference",
+        not run.complete,
+        -run.steps,
+        run.seed,
+        run.name,
+    )
