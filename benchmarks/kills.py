@@ -30,11 +30,13 @@ import pyarrow.parquet as pq
 import torch
 from common import parser, report, table
 
+from superbatch.data.fields import Source, Stored
 from superbatch.files import fingerprint, write_json
 from superbatch.models import build_model
 from superbatch.options import ModelSettings, SelectionSettings, TrainingSettings
-from superbatch.training import Job, Reference, train
-from superbatch.training.source import Source
+from superbatch.tasks import Contrastive, Reference
+from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
+from superbatch.training import Job, train
 from superbatch.training.state import list_states
 
 METHODS = ("joint", "uniform", "independent")
@@ -62,33 +64,22 @@ PRELOAD = [
     "open_clip",
     "pandas",
     "pyarrow.dataset",
-    "superbatch.training.assemble",
+    "superbatch.tasks",
     "torch._dynamo",
     "torch.utils.flop_counter",
 ]
 
 
-class ArrayPixels:
-    """Images that live in memory."""
-
-    def __init__(self, images: np.ndarray) -> None:
-        self.images = images
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Return uint8 images of shape (n, 3, S, S)."""
-        return self.images[rows]
+def in_memory(values: np.ndarray) -> Stored:
+    """Return a field whose values live in memory."""
+    return Stored(values.__getitem__, len(values))
 
 
-class ArrayEmbeddings:
-    """Reference embeddings that live in memory."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        values = rng.normal(size=(2, ROWS, WIDTH))
-        self.image, self.text = (values / np.linalg.norm(values, axis=2, keepdims=True)).astype(np.float32)
-
-    def rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return float32 image and text embeddings, each (n, d)."""
-        return self.image[rows], self.text[rows]
+def random_embeddings(rng: np.random.Generator) -> dict[str, Stored]:
+    """Return a reference's embeddings of both sides, at random."""
+    values = rng.normal(size=(2, ROWS, WIDTH))
+    sides = (values / np.linalg.norm(values, axis=2, keepdims=True)).astype(np.float32)
+    return {name: in_memory(side) for name, side in zip(CACHED, sides, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -118,20 +109,22 @@ class Training:
         )
         clip = build_model(ModelSettings(config=str(model_file)), loss="sigmoid", batch_size=4, seed=self.seed)
         rng = np.random.default_rng(self.seed)
-        pixels = ArrayPixels(rng.integers(0, 255, (ROWS, 3, SIDE, SIDE), dtype=np.uint8))
-        ids = torch.from_numpy(rng.integers(0, WORDS, (ROWS, TOKENS)))
+        pixels = rng.integers(0, 255, (ROWS, 3, SIDE, SIDE), dtype=np.uint8)
+        ids = rng.integers(0, WORDS, (ROWS, TOKENS))
+        selection = SelectionSettings(method=self.method, filter_ratio=0.75, num_chunks=2, gain=10.0)
+        fields = {IMAGE: in_memory(pixels), TOKENS: in_memory(ids), **random_embeddings(rng)}
+        probe = torch.from_numpy(ids[:8])
         size = 4 if self.method == "uniform" else 16
         return Job(
             f"{self.method}-{self.workers}",
-            clip,
-            Source(pixels, ids),
+            Contrastive(clip, training, selection, Reference(10.0, -1.0)),
+            Source(fields),
             training,
-            SelectionSettings(method=self.method, filter_ratio=0.75, num_chunks=2, gain=10.0),
+            selection,
             size,
             {"sets": ["kills"]},
             self.folder / "state",
-            reference=Reference(ArrayEmbeddings(rng), 10.0, -1.0),
-            evaluate=lambda clip: {"sum": float(clip.model.encode_text(ids[:8]).double().sum())},
+            evaluate=lambda clip: {"sum": float(clip.model.encode_text(probe).double().sum())},
         )
 
     @property

@@ -19,7 +19,7 @@ PRELOAD = [
     "superbatch.evaluation.run",
     "superbatch.evaluation.results",
     "superbatch.simweb",
-    "superbatch.training.assemble",
+    "superbatch.tasks",
 ]
 _context = multiprocessing.get_context("forkserver")
 

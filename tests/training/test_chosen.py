@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from superbatch.data.fields import Stored
 from superbatch.data.order import Order
+from superbatch.errors import UserError
 from superbatch.selection import PairEmbeddings, select_jointly
+from superbatch.tasks.contrastive import CACHED, IMAGE
 from superbatch.training import Job, train
-from superbatch.training.chosen import ChosenRows
-from superbatch.training.distributed import Ranks
-from superbatch.training.loop import PROBE
+from superbatch.training.plan import PROBE
+from tests.in_ranks import in_ranks
 from tests.training.training_helpers import Killed, kill_after, outcome
 
 
@@ -25,16 +29,16 @@ def expected_rows(job: Job, step: int) -> list[int]:
     """The rows of a step, by the public function and the cache."""
     order = Order(job.training.seed, job.source.num_rows, job.super_batch_size)
     rows = order.rows(step)
-    images, texts = map(torch.from_numpy, job.reference.embeddings.rows(rows))
-    pairs = PairEmbeddings(images, texts, job.reference.scale, job.reference.bias)
+    images, texts = (torch.from_numpy(job.source.fields[name].read(rows, step)) for name in CACHED)
+    pairs = PairEmbeddings(images, texts, job.task.reference.scale, job.task.reference.bias)
     how = {"num_chunks": 2, "gain": 10.0, "criterion": "easy_reference", "step": step, "rows": torch.from_numpy(rows)}
     return rows[select_jointly(None, pairs, 4, **how).indices].tolist()
 
 
-def test_only_the_chosen_are_read_and_they_are_those_of_the_cache(easy, monkeypatch):
+def test_only_the_chosen_are_read_and_they_are_those_of_the_cache(easy):
     job, read = easy(), []
-    pixels = job.source.pixels
-    monkeypatch.setattr(type(pixels), "read", lambda self, rows: (read.extend(rows), self.images[rows])[1])
+    images = job.source.fields[IMAGE]
+    job.source.fields[IMAGE] = Stored(lambda rows: (read.extend(rows), images.read(rows, 0))[1], len(images))
     table = pq.read_table(train(job).training_dir / "picks.parquet").to_pandas()
     chosen = table[table.chosen]
     for step in range(12):
@@ -58,24 +62,21 @@ def test_killed_and_continued_is_never_killed(easy, monkeypatch, workers):
     assert outcome(train(easy(workers=workers))) == never
 
 
-def test_shares_of_ranks_are_the_chosen_lined_up_by_place_and_each_is_chosen_once(easy):
-    job, asked = easy(), []
-    order = Order(0, 60, 16)
+def picks_of(make_job, criterion: str, spoilt: int | None = None) -> list[int] | str:
+    """The chosen rows of a run, or the error; where a rank is named, its cache has other embeddings."""
+    job = make_job(criterion=criterion)
+    if os.environ.get("RANK") == str(spoilt):
+        name = CACHED[0]
+        other = -job.source.fields[name].read(np.arange(60), 0)
+        job.source.fields[name] = Stored(other.__getitem__, 60)
+    try:
+        table = pq.read_table(train(job).training_dir / "picks.parquet")
+    except UserError as error:
+        return str(error)
+    return table.filter(table["chosen"])["row"].to_pylist()
 
-    def select(step: int, positions: np.ndarray):
-        asked.append(step)
-        images, texts = map(torch.from_numpy, job.reference.embeddings.rows(positions))
-        pairs = PairEmbeddings(images, texts, 10.0, -1.0)
-        return select_jointly(None, pairs, 7, criterion="easy_reference", step=step, rows=torch.from_numpy(positions))
 
-    shares = [ChosenRows(order, select, 7, Ranks(rank, 3)) for rank in range(3)]
-    together = np.concatenate([one.rows(2) for one in shares])
-    for one in shares:
-        assert np.array_equal(np.concatenate([one.rows(2, part, 2) for part in range(2)]), one.rows(2))
-    assert asked == [2, 2, 2] and [one.batch_size for one in shares] == [2, 2, 3]
-    positions, selection = shares[0].take(2)
-    places = selection.indices.sort().values.numpy()
-    assert np.array_equal(positions, order.rows(2))
-    assert np.array_equal(together, order.rows(2)[places])
-    with pytest.raises(KeyError):
-        shares[0].take(2)
+def test_a_rank_whose_cache_differs_is_found_at_the_first_step(make_job, tmp_path):
+    for said in in_ranks(3, picks_of, tmp_path / "ranks", make_job, "easy_reference", 1):
+        assert said.startswith("embeddings: ranks chose other rows at step 0, ")
+        assert said.endswith("give every machine the same data/04_feature, or run the embed stage again")

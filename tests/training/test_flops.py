@@ -7,8 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from superbatch.models import build_model
+from superbatch.models.cost import closed_form, count_forward, count_recomputed
 from superbatch.options import ModelSettings
-from superbatch.training.flops import closed_form, count_forward, step_flops
+from superbatch.training import loop, train
+from superbatch.training.flops import Account, Forwards
 
 
 def test_counted_forward_is_the_closed_form_within_one_percent(model_file):
@@ -37,9 +39,43 @@ def test_a_training_step_is_three_forwards(model_file):
 
 
 def test_the_accountings_are_the_papers():
-    forward, b = 1.0, 100
-    uniform = step_flops(forward, b, 0, scored=False, reuse=False)
-    assert step_flops(forward, b, 500, scored=True, reuse=True) / uniform == pytest.approx(
-        7 / 3
-    )  # JEST 1.7: 2.33 at f = 0.8
-    assert step_flops(forward, b, 500, scored=True, reuse=False) / uniform == pytest.approx(8 / 3)
+    account, b = Account(Forwards({"learner": 1.0}, scored=1.0, reused=1.0)), 100
+    uniform = account.step(b, 0)
+    assert uniform == account.step(b, 0, as_executed=False) == 300
+    assert account.step(b, 500, as_executed=False) / uniform == pytest.approx(7 / 3)  # JEST 1.7: 2.33 at f = 0.8
+    assert account.step(b, 500) / uniform == pytest.approx(8 / 3)
+    assert Account(account.forwards, stale=True).step(b, 500, as_executed=False) / uniform == pytest.approx(8 / 3)
+
+
+def test_what_is_done_twice_counts_as_executed_and_not_by_the_paper():
+    forwards = Forwards({"learner": 10.0, "proxy": 2.0}, recomputed={"learner": 9.0, "proxy": 1.5})
+    plain = Account(forwards).step(4, 0)
+    assert Account(forwards, twice=True).step(4, 0) == plain + 4 * (10 + 2)
+    assert Account(forwards, again=True).step(4, 0) == plain + 4 * (9 + 1.5)
+    assert Account(forwards, twice=True, again=True).step(4, 0) == plain + 4 * (12 + 10.5)
+    assert Account(forwards, twice=True, again=True).step(4, 0, as_executed=False) == plain
+
+
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 2}, {"checkpoint_activations": True}, {"accumulate": 2, "checkpoint_activations": True}])
+def test_the_ledger_counts_what_a_run_executes(make_job, monkeypatch, changes):
+    """Steps alone, each counted as it is taken: the loss's own products, of b x b, are not the model's."""
+    real, counted = loop.train_step, []
+
+    def counting(*arguments):
+        with FlopCounterMode(display=False) as counter:
+            found = real(*arguments)
+        counted.append(counter.get_total_flops())
+        return found
+
+    monkeypatch.setattr(loop, "train_step", counting)
+    result = train(make_job("uniform", steps=2, **changes))
+    assert result.summary["flops"]["as_executed_total"] == pytest.approx(sum(counted), rel=0.05)
+    assert result.summary["plan"]["flops_as_executed"] == result.summary["flops"]["as_executed_total"]
+    assert result.summary["flops"]["paper_total"] == 2 * 3 * 4 * result.summary["flops"]["forward_per_sample"]
+
+
+def test_what_is_computed_again_is_the_blocks(model_file):
+    clip = build_model(ModelSettings(config=str(model_file)), loss="sigmoid", batch_size=8, seed=0)
+    again, forward = count_recomputed(clip), count_forward(clip).total
+    assert 0.5 * forward < again < forward
+    assert all(parameter.grad is None for parameter in clip.model.parameters())

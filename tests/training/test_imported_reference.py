@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,15 @@ from superbatch.options import (
     EmbedSettings,
     LearnerSettings,
     ModelSettings,
+    PoolSettings,
     ReferenceSettings,
     SelectionSettings,
     TrainingSettings,
 )
 from superbatch.simweb.shards import Sample, write_shard
+from superbatch.tasks import SetFiles, import_reference, learner_job
+from superbatch.tasks.embed import write_features
 from superbatch.training import train
-from superbatch.training.assemble import SetFiles, import_reference, learner_job
-from superbatch.training.embed import write_features
 
 ROWS = 40
 THEIRS = {
@@ -109,10 +111,12 @@ def train_with(folder: Path, reference: Path, pool: Path, loss: str):
     weights = read_metadata(reference)["weights_sha256"]
     embed = EmbedSettings(device="cpu", jobs=1)
     write_features("pool", read_manifest(pool), load_checkpoint(reference), weights, view, folder / "features", embed)
-    job = learner_job(
-        "jest", settings, SetFiles(pool, folder / "features"), SetFiles(pool), reference, folder / "state", None
-    )
-    return train(job)
+    return train(learner_of(folder, reference, pool, settings))
+
+
+def learner_of(folder: Path, reference: Path, pool: Path, settings: LearnerSettings):
+    sets = SetFiles(pool, folder / "features"), SetFiles(pool)
+    return learner_job("jest", settings, *sets, reference, folder / "state", None)
 
 
 def expected_embeddings(theirs: Path, pool: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -199,3 +203,48 @@ def test_a_tokenizers_id_tells_its_options(tmp_path: Path) -> None:
     assert ours.tokenizer()(["A, b!"]).tolist() != other.tokenizer()(["A, b!"]).tolist()
     save_checkpoint(tmp_path / "c", ours, {})
     assert load_checkpoint(tmp_path / "c").tokenizer_id == ours.tokenizer_id
+
+
+@pytest.mark.parametrize("change", ["mean", "quick_gelu"])
+def test_a_cache_of_other_pixels_is_refused(tmp_path: Path, pool: Path, change: str) -> None:
+    """The same weights with another mean, or another activation, make other embeddings: by the cache's name, and by the run's hash."""
+    theirs = write_theirs(tmp_path / "theirs")
+    reference = imported(tmp_path, theirs, pool, "softmax")
+    train_with(tmp_path, reference, pool, "softmax")
+    settings = learner_settings(tmp_path, "softmax")
+    usual = learner_of(tmp_path, reference, pool, settings).run_hash
+    config = json.loads((reference / "open_clip_config.json").read_text())
+    if change == "mean":
+        config["preprocess_cfg"]["mean"] = [0.1, 0.5, 0.6]
+    else:
+        config["model_cfg"]["quick_gelu"] = True
+    (reference / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"features: embeddings that the reference made with another configuration .*; run `kedro run --pipelines embed` again"):
+        learner_of(tmp_path, reference, pool, settings)
+    view = build_model(settings.model, loss="softmax", batch_size=8, seed=0)
+    sha256 = read_metadata(reference)["weights_sha256"]
+    embed = EmbedSettings(device="cpu", jobs=1)
+    write_features("pool", read_manifest(pool), load_checkpoint(reference), sha256, view, tmp_path / "features", embed)
+    assert learner_of(tmp_path, reference, pool, settings).run_hash != usual
+
+
+def test_an_import_of_the_same_weights_with_another_configuration_is_another(tmp_path: Path, pool: Path) -> None:
+    theirs = write_theirs(tmp_path / "theirs")
+    first = imported(tmp_path, theirs, pool, "softmax")
+    config = json.loads((theirs / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["mean"] = [0.1, 0.5, 0.6]
+    (theirs / "open_clip_config.json").write_text(json.dumps(config))
+    second = imported(tmp_path, theirs, pool, "softmax")
+    assert first != second and load_checkpoint(second).mean_std[0] == (0.1, 0.5, 0.6)
+
+
+@pytest.mark.parametrize("criterion", ["learnability", "easy_reference"])
+def test_a_softmax_reference_under_a_sigmoid_learner_is_refused(tmp_path: Path, pool: Path, criterion: str) -> None:
+    theirs = write_theirs(tmp_path / "theirs")
+    reference = imported(tmp_path, theirs, pool, "softmax")
+    train_with(tmp_path, reference, pool, "softmax")
+    settings = learner_settings(tmp_path, "sigmoid")
+    with pytest.raises(UserError, match=r"learner\.training\.loss: sigmoid, and the reference was trained by softmax: .*; train both by one loss, or name"):
+        learner_of(tmp_path, reference, pool, replace(settings, selection=replace(settings.selection, criterion=criterion)))
+    learner_of(tmp_path, reference, pool, replace(settings, selection=SelectionSettings(), pool=PoolSettings(keep_share=0.5)))
+    learner_of(tmp_path, reference, pool, replace(settings, selection=replace(settings.selection, criterion="hard_learner")))

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from training_helpers import Killed, kill_after, outcome
 
 from superbatch.errors import UserError
-from superbatch.training import train
+from superbatch.tasks import Contrastive
+from superbatch.training import distributed, state, train
+from superbatch.training import job as job_module
+from superbatch.training.random_state import seed_step
 from superbatch.training.state import list_states
+from tests.in_ranks import in_ranks
 
 
 @pytest.mark.parametrize("method", ["uniform", "independent", "joint"])
@@ -96,10 +103,110 @@ def test_states_older_than_wanted_are_removed(make_job):
 
 def test_selection_without_reference_or_with_too_large_a_super_batch_is_one_line(make_job):
     job = make_job()
-    job.reference = None
-    with pytest.raises(UserError, match="needs the reference's embeddings"):
-        train(job)
-    job = make_job()
+    for criterion in ("learnability", "easy_reference"):
+        with pytest.raises(UserError, match="needs the reference's embeddings"):
+            Contrastive(job.task.clip, job.training, replace(job.selection, criterion=criterion))
+    Contrastive(job.task.clip, job.training, replace(job.selection, criterion="hard_learner"))
     job.super_batch_size = 61
     with pytest.raises(UserError, match="61.*60"):
         train(job)
+
+
+# What a model draws (dropout)
+
+
+@pytest.fixture
+def dropping(make_job, model_file):
+    """A function that makes a job whose image tower drops patches, so that the random state counts."""
+    config = json.loads(model_file.read_text())
+    config["model_cfg"]["vision_cfg"] |= {"patch_size": 4, "patch_dropout": 0.5}
+    model_file.write_text(json.dumps(config))
+    return make_job
+
+
+def weights_of(dropping, changes: dict) -> str:
+    return train(dropping(**changes)).summary["digests"]["weights"]
+
+
+def killed_and_resumed(dropping, changes: dict, steps: int) -> str:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, steps)
+        train(dropping(**changes))
+    return "killed"
+
+
+def test_dropout_draws(dropping):
+    """Else the tests below would show nothing."""
+    job = dropping()
+    job.task.start(torch.device("cpu"), job.training)
+    batch = job.source.read(job.task.reads.training, np.arange(4), 0)
+    job.task.clip.model.train()
+    first, second = (job.task.outputs("learner", batch)["image"] for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_evaluation_and_the_best_checkpoint_change_nothing(dropping):
+    """Both build the whole vocabulary's embedding; whatever they draw is not the run's."""
+    seldom = weights_of(dropping, {"state": "a", "evaluate_every": 100})
+    often = {"state": "b", "evaluate_every": 1, "keep_best": "set/top1"}
+    assert weights_of(dropping, often) == seldom
+
+    def drawing(clip) -> dict[str, float]:
+        return {"set/top1": float(torch.rand(3).sum())}
+
+    job = dropping(state="c", evaluate_every=2)
+    job.evaluate = drawing
+    assert train(job).summary["digests"]["weights"] == seldom
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("keep_best", [None, "set/top1"])
+@pytest.mark.parametrize("world", [1, 2])
+def test_dropout_is_resumed_bit_identically(dropping, tmp_path, world, keep_best, accumulate):
+    how = {"keep_best": keep_best, "accumulate": accumulate, "evaluate_every": 3}
+    if world == 1:
+        expected = weights_of(dropping, how | {"state": "never"})
+        for steps in (6, 3):
+            killed_and_resumed(dropping, how, steps)
+        assert weights_of(dropping, how) == expected
+        return
+    expected = in_ranks(world, weights_of, tmp_path / "never", dropping, how | {"state": "never"})
+    for number, steps in enumerate((6, 3)):
+        in_ranks(world, killed_and_resumed, tmp_path / f"kill{number}", dropping, how, steps)
+    assert in_ranks(world, weights_of, tmp_path / "end", dropping, how) == expected
+
+
+def masks(world: int) -> list[float]:
+    ranks = distributed.ranks_here()
+    seed_step(0, 3, ranks.rank)
+    return torch.rand(4).tolist()
+
+
+def test_ranks_drop_differently_and_a_step_alike_each_time(tmp_path):
+    first, second = in_ranks(2, masks, tmp_path / "ranks", 2)
+    assert first != second
+    seed_step(0, 3, 1)
+    assert torch.rand(4).tolist() == second
+    seed_step(0, 4, 1)
+    assert torch.rand(4).tolist() != second
+
+
+def test_a_state_of_another_machine_is_told(make_job, monkeypatch, caplog):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 6)
+        patch.setattr(state, "machine", lambda: "another CPU, 99 threads")
+        train(make_job())
+    train(make_job())
+    assert "its state of step 4 was made on another CPU, 99 threads, this is " in caplog.text
+    assert "the run's bits may differ" in caplog.text
+
+
+def test_a_gpus_run_has_a_hash_of_its_own(make_job, monkeypatch):
+    """Device and precision as they come out, where they are not a CPU's."""
+    usual, explicit = make_job().run_hash, make_job(device="cpu").run_hash
+    monkeypatch.setattr(job_module, "pick_device", lambda name: torch.device("cuda"))
+    on_gpu = make_job()
+    assert on_gpu.full_identity["training"]["device"] == "cuda"
+    assert on_gpu.full_identity["training"]["precision"] == "bf16"
+    assert len({usual, explicit, on_gpu.run_hash}) == 3
+    assert make_job(device="cuda").run_hash == on_gpu.run_hash == make_job(precision="bf16").run_hash

@@ -16,14 +16,14 @@ from test_damage import flip, truncate
 
 from superbatch.data.order import Order
 from superbatch.errors import UserError
+from superbatch.models.cost import count_forward
 from superbatch.options import LearnerSettings, ModelSettings, SelectionSettings, TrainingSettings
-from superbatch.training import TrainResult, loop, step, train
-from superbatch.training.assemble import build_proxy, share_vocabulary
-from superbatch.training.flops import Forwards, count_forward, step_flops
+from superbatch.tasks.proxy import build_proxy, share_vocabulary
+from superbatch.training import TrainResult, loop, picks, step, train
+from superbatch.training.choosing import choose, score
+from superbatch.training.flops import Account, Forwards
 from superbatch.training.job import Job
-from superbatch.training.source import SuperBatches
 from superbatch.training.state import find_damage, list_states
-from superbatch.training.step import Batch, Towers, choose, score
 from tests.in_ranks import in_ranks
 from tests.training.training_helpers import Killed, kill_after, outcome
 
@@ -67,13 +67,12 @@ def noting_weights(models: list[Any]):
         yield seen
 
 
-def picked_by(job: Job, clip: Any, number: int) -> list[int]:
-    """What the present weights of a model choose at a step, past the loop."""
+def picked_now(job: Job, number: int) -> list[int]:
+    """What the present weights choose at a step, past the loop."""
     order = Order(job.training.seed, job.source.num_rows, job.super_batch_size)
-    batch = Batch(*SuperBatches(job.source, order).read(order.rows(number)))
-    towers = Towers.of(clip, torch.device("cpu"), "fp32")
+    batch = job.source.read(job.task.reads.scoring, order.rows(number), number)
     key = (4, job.selection, job.training.loss, job.training.seed, number)
-    found = choose(score(towers, batch, 128), job.reference, batch.rows, *key)
+    found = choose(score(job.task, batch, 128), batch.rows, *key)
     return batch.rows[found.indices.numpy()].tolist()
 
 
@@ -86,9 +85,9 @@ def test_the_weights_of_k_steps_ago_choose(make_job, proxy_file, k, with_proxy):
     others = []
     for number, rows in enumerate(picks):
         scorer.model.load_state_dict(seen[max(0, number - k)][0])
-        assert rows == picked_by(job, scorer, number), f"step {number}"
+        assert rows == picked_now(job, number), f"step {number}"
         scorer.model.load_state_dict(seen[number][0])
-        others.append(picked_by(job, scorer, number))
+        others.append(picked_now(job, number))
     assert len(picks) == 12 and (others == picks) == (k == 0), "the present weights would pick otherwise"
 
 
@@ -122,8 +121,8 @@ def test_what_waits_at_a_stop_is_read_again_and_not_scored_again(make_job, monke
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, 8)
         train(make_job(stale=3, steps=10))
-    asked, real = [], loop.score
-    monkeypatch.setattr(loop, "score", lambda *arguments: asked.append(1) or real(*arguments))
+    asked, real = [], picks.score
+    monkeypatch.setattr(picks, "score", lambda *arguments: asked.append(1) or real(*arguments))
     result = train(make_job(stale=3, steps=10))  # from the state of step 8, where two picks wait for the last steps
     assert len(chosen_rows(result)) == 10 and not asked
     assert [len(rows) for rows in chosen_rows(result)] == [4] * 10
@@ -220,18 +219,18 @@ def test_what_scores_is_part_of_what_a_run_is(make_job, proxy_file, model_file):
 # Bad steps
 
 
-def poisoned(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Make the proxy's loss of one step infinite."""
-    real, at = step.Trained.gradients, []
-    monkeypatch.setattr(loop, "_step", lambda run, now, pick, real=loop._step: at.append(now) or real(run, now, pick))
+def poisoned(monkeypatch: pytest.MonkeyPatch, number: int, name: str = "proxy") -> None:
+    """Make a model's loss of one step infinite."""
+    real, at = step.Trained.measure, []
+    monkeypatch.setattr(loop, "_step", lambda run, pick, real=loop._step: at.append(pick.step) or real(run, pick))
 
     def bad(self, batch, settings):
         measured = real(self, batch, settings)
-        if self.part == "proxy" and at[-1] == number:
+        if self.name == name and at[-1] == number:
             measured.bad = self.watch.verdict(float("inf"), 1.0)
         return measured
 
-    monkeypatch.setattr(step.Trained, "gradients", bad)
+    monkeypatch.setattr(step.Trained, "measure", bad)
 
 
 def test_a_bad_step_of_the_proxy_is_one_of_the_learner_too(scored, monkeypatch, caplog):
@@ -248,9 +247,7 @@ def test_a_bad_step_of_the_proxy_is_one_of_the_learner_too(scored, monkeypatch, 
 
 
 def test_a_bad_step_of_the_learner_is_one_of_the_proxy_too(scored, monkeypatch):
-    real = step.contrastive_loss
-    monkeypatch.setattr(step, "contrastive_loss", lambda name: lambda *all_of: real(name)(*all_of) * factor.pop(0))
-    factor = [1.0] * 10 + [float("nan")] + [1.0] * 13  # learner and proxy take turns: the learner's at step 5
+    poisoned(monkeypatch, 5, "learner")
     job = scored("proxy", on_bad_step="skip")
     with noting_weights([job.task.proxy.model]) as seen:
         result = train(job)
@@ -263,19 +260,18 @@ def test_a_bad_step_of_the_learner_is_one_of_the_proxy_too(scored, monkeypatch):
 
 def test_operations_of_a_step_with_a_proxy():
     f, f_p, b, big_b = 100.0, 25.0, 10, 50
-    for reuse in (False, True):
-        with_proxy = step_flops(f, b, big_b, scored=True, reuse=False, proxy=f_p)
-        assert with_proxy == 3 * f * b + f_p * big_b + 3 * f_p * b
-        assert step_flops(f, b, 0, scored=False, reuse=reuse, proxy=f_p) == 3 * (f + f_p) * b, "picked some steps ago"
+    account = Account(Forwards({"learner": f, "proxy": f_p}, scored=f_p, scorer="proxy"))
+    for as_executed in (True, False):
+        assert account.step(b, big_b, as_executed) == 3 * f * b + f_p * big_b + 3 * f_p * b
+        assert account.step(b, 0, as_executed) == 3 * (f + f_p) * b, "picked some steps ago"
 
 
 @every_way
 def test_the_ledger_tells_what_scoring_costs(scored, caplog, way):
     caplog.set_level("INFO")
     job = scored(way)
-    forwards = Forwards(count_forward(job.task.clip), count_forward(job.task.proxy) if job.task.proxy else None)
-    result = train(job)
-    k, f, f_p = job.selection.stale_steps, forwards.learner.total, forwards.proxy.total if job.task.proxy else 0.0
+    f, f_p = (count_forward(clip).total if clip else 0.0 for clip in (job.task.clip, job.task.proxy))
+    result, k = train(job), job.selection.stale_steps
     ledger, flops = ledger_of(result), result.summary["flops"]
     assert ledger["samples_scored"] == [16 * min(12, k + 1 + n) for n in range(12)], "the first k at the start"
     assert ledger["flops_scoring"] == [(f_p or f) * scored for scored in ledger["samples_scored"]]
@@ -353,5 +349,5 @@ def test_a_text_tower_that_cannot_share_the_vocabulary_is_one_line(make_job, mod
     with pytest.raises(
         UserError, match=r"proxy\.json: its text tower does not know .*; set compact_vocabulary to false"
     ):
-        share_vocabulary(proxy, job.vocabulary, "proxy.json")
+        share_vocabulary(proxy, job.task.vocabulary, "proxy.json")
     share_vocabulary(proxy, None, "proxy.json")

@@ -14,33 +14,32 @@ import pytest
 import torch
 from training_helpers import Killed, kill_after, outcome
 
+from superbatch.data.fields import Batch
 from superbatch.errors import UserError
 from superbatch.losses import contrastive_loss
 from superbatch.models import build_model
-from superbatch.options import ModelSettings, OptimizerSettings, TrainingSettings
+from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
+from superbatch.tasks import Contrastive, contrastive
 from superbatch.training import bad_rows, loop, step, train
+from superbatch.training.distributed import ALONE
+from superbatch.training.gradients import BatchGradients
 from superbatch.training.job import Job
 from superbatch.training.optimizer import make_optimizer
 from superbatch.training.records import SCHEMAS, Records
-from superbatch.training.step import Batch, Towers
 from superbatch.training.watch import MOST_SKIPPED, BadSteps, LiveLine
 
 
 def poison(monkeypatch, steps: set[int], value: float = float("nan")) -> None:
     """Make the loss of some steps bad, whichever process or resume takes them."""
-    real, at = loop.train_step, [-1]
-    real_step, real_loss = loop._step, step.contrastive_loss
+    at, real_step, real_loss = [-1], loop._step, contrastive.contrastive_term
 
-    def stepping(run, number, batch):
-        at[0] = number
-        return real_step(run, number, batch)
+    def stepping(run, pick):
+        at[0] = pick.step
+        return real_step(run, pick)
 
     monkeypatch.setattr(loop, "_step", stepping)
     factor = lambda: value if at[0] in steps else 1.0  # noqa: E731
-    monkeypatch.setattr(
-        step, "contrastive_loss", lambda name: lambda *arguments: real_loss(name)(*arguments) * factor()
-    )
-    assert real is loop.train_step
+    monkeypatch.setattr(contrastive, "contrastive_term", lambda *arguments: real_loss(*arguments) * factor())
 
 
 def weights(job: Job) -> dict[str, torch.Tensor]:
@@ -71,21 +70,24 @@ def test_a_skipped_step_changes_neither_weights_nor_optimizer(model_file, value)
     clip.model.visual.forward = lambda images: clip.model.visual.norm(plain(images))
     settings = TrainingSettings(batch_size=4)
     optimizer = make_optimizer(clip.model, settings.optimizer)
-    trained = step.Trained(Towers.of(clip, torch.device("cpu"), "fp32"), optimizer)
+    task = Contrastive(clip, settings, SelectionSettings())
+    task.start(torch.device("cpu"), settings)
+    trained = step.Trained("learner", optimizer, BatchGradients(task, "learner", ALONE))
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 255, (4, 3, 16, 16), dtype=np.uint8))
-    batch = Batch(np.arange(4), pixels, torch.from_numpy(rng.integers(0, 100, (4, 8))))
-    step.train_step([trained], batch, settings)
+    ids = torch.from_numpy(rng.integers(0, 100, (4, 8)))
+    batch = Batch(np.arange(4), {"image": pixels, "tokens": ids})
+    step.train_step(task, [trained], batch, settings)
     before = {name: tensor.clone() for name, tensor in clip.model.state_dict().items()}
     moments = [{k: v.clone() for k, v in state.items()} for state in optimizer.state.values()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BadSteps, "verdict", lambda self, loss, norm: "bad")
-        assert [measured.bad for measured in step.train_step([trained], batch, settings)] == ["bad"]
+        assert [measured.bad for measured in step.train_step(task, [trained], batch, settings)] == ["bad"]
     assert all(torch.equal(tensor, before[name]) for name, tensor in clip.model.state_dict().items())
     after = [state.items() for state in optimizer.state.values()]
     assert all(torch.equal(v, then[k]) for then, now in zip(moments, after, strict=True) for k, v in now)
     assert all(parameter.grad is None for parameter in clip.model.parameters())
-    step.train_step([trained], batch, settings)
+    step.train_step(task, [trained], batch, settings)
     assert any(not torch.equal(tensor, before[name]) for name, tensor in clip.model.state_dict().items())
 
 
@@ -143,13 +145,14 @@ def test_a_run_that_stopped_can_skip_from_there(make_job, monkeypatch, caplog):
 @pytest.mark.parametrize("name", ["sigmoid", "softmax"])
 def test_the_rows_own_losses_add_up_to_the_batchs(make_job, name):
     job = make_job(loss=name)
-    towers = Towers.of(job.task.clip, torch.device("cpu"), "fp32")
-    rows = np.arange(6)
-    batch = Batch(rows, torch.from_numpy(job.source.pixels.read(rows)), job.source.token_ids_NL[:6])
-    own, finite = bad_rows.row_losses(towers, batch, name)
+    job.task.start(torch.device("cpu"), job.training)
+    batch = job.source.read(job.task.reads.training, np.arange(6), 0)
+    own, finite = bad_rows.row_losses(job, "learner", batch)
     with torch.no_grad():
         job.task.clip.model.eval()
-        whole = float(contrastive_loss(name)(*towers.embed(batch), *towers.scale_and_bias()))
+        outputs = job.task.outputs("learner", batch)
+        image, text, scale = (outputs[key] for key in ("image", "text", "scale"))
+        whole = float(contrastive_loss(name)(image, text, scale, outputs.get("bias", 0.0)))
     assert own.mean() == pytest.approx(whole, rel=1e-5) and finite.all()
 
 
