@@ -141,10 +141,14 @@ def _in_type(term: Term, dtype: torch.dtype | None) -> Term:
 
 def _agree(ranks: Ranks, asked: tuple[object, ...], terms: list[Term], error: UserError | None) -> list[int]:
     """How many samples each rank has; a UserError on all ranks where one has failed or asks for something else."""
-    models = [(t.pairs.scale, t.pairs.bias, t.pairs.image_ND.shape[1], t.pairs.image_ND.dtype) for t in terms]
+    sides = [term.pairs.image_ND for term in terms]
+    models = [
+        (t.pairs.scale, t.pairs.bias, side.shape[1], side.dtype, side.device.type)
+        for t, side in zip(terms, sides, strict=True)
+    ]
     digest = hashlib.blake2b(repr((asked, models)).encode(), digest_size=8).digest()
     count = 0 if error else terms[0].pairs.count
-    device = terms[0].pairs.image_ND.device if terms else _device(ranks.group)
+    device = _voice(ranks.group, sides[0].device if sides else None)
     said = torch.tensor([count, int.from_bytes(digest, "big", signed=True)], device=device)
     told = ranks.gather(said).tolist()
     failed = [str(rank) for rank, (samples, _) in enumerate(told) if not samples]
@@ -152,13 +156,22 @@ def _agree(ranks: Ranks, asked: tuple[object, ...], terms: list[Term], error: Us
         raise UserError(f"rank {', '.join(failed)}", "could not take part", "its own message says why")
     if not error and len({fingerprint for _, fingerprint in told}) > 1:
         what = "are not the same on all ranks"
-        raise UserError("arguments", what, "give every rank the same settings, temperatures, dimensions and types")
+        raise UserError(
+            "arguments", what, "give every rank the same settings, temperatures, dimensions, types and devices"
+        )
     return [samples for samples, _ in told]
 
 
-def _device(group: dist.ProcessGroup) -> torch.device:
-    """Where a rank that has no embeddings to show can speak from."""
-    return torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
+def _voice(group: dist.ProcessGroup, holding: torch.device | None) -> torch.device:
+    """Where a rank speaks from before anything is agreed on.
+
+    The kind of device goes by the group alone: else ranks with embeddings on a GPU would wait there for one that has none
+    to show and speaks from the host. The host it is if the group can.
+    """
+    kinds = [pair.split(":")[0] for pair in dist.get_backend_config(group).split(",")]  # such as cpu:gloo,cuda:nccl
+    if "cpu" in kinds:
+        return torch.device("cpu")
+    return holding if holding is not None and holding.type in kinds else torch.device(kinds[0])
 
 
 def _edges(total: int, tile: int, world: int) -> list[int]:
