@@ -22,7 +22,7 @@ from superbatch.selection.arguments import (
 from superbatch.selection.criteria import Criterion, score_terms
 from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
 from superbatch.selection.embeddings import PairEmbeddings
-from superbatch.selection.exchange import Alone
+from superbatch.selection.holders import Alone
 from superbatch.selection.result import Selection
 
 
