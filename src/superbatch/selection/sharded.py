@@ -23,6 +23,7 @@ from superbatch.selection.criteria import Criterion, Term, score_terms
 from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
 from superbatch.selection.embeddings import PairEmbeddings
 from superbatch.selection.holders import Sharded, gather_uneven
+from superbatch.selection.precision import full_precision
 from superbatch.selection.result import Selection
 
 
@@ -82,7 +83,7 @@ def select_jointly_sharded(
     counts = _agree(holders, asked, terms, None)
     sizes = chunk_sizes(sum(counts), num_select, num_chunks)
     plan = Plan(rule, sizes, gain, seed, step, checked_tile(tile, sizes, terms))
-    with torch.autocast(checked.device.type, enabled=False):
+    with full_precision(checked.device.type):
         return _select(holders, terms, checked, counts, plan, places=rows is None, compare=compare_independent)
 
 
