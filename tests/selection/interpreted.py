@@ -6,7 +6,10 @@ In a process of its own, because Triton decides when it is imported whether it i
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -58,6 +61,29 @@ def picks(loss: str) -> dict[str, Any]:
     }
 
 
+def guarded() -> list[str]:
+    """What is entered, launched and left, in that order, when the kernel is called."""
+    seen: list[str] = []
+    held = torch.randn(2, 40, 8)
+
+    @contextmanager
+    def noting(tensor: Tensor) -> Iterator[None]:
+        seen.append("entered" if tensor is held else "entered for another tensor")
+        yield
+        seen.append("left")
+
+    class Launched:
+        def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+            return lambda *_, **__: seen.append("launched")
+
+    with (
+        mock.patch.object(torch.cuda, "device_of", noting),
+        mock.patch.object(fused, "_pair_sums", Launched()),
+    ):
+        fused.pair_sums(torch.randn(2, 5, 8), held, torch.arange(40), torch.tensor([40]), 1.0, 0.0, False)
+    return seen
+
+
 if __name__ == "__main__":
     kernels = {
         f"{dtype} {softmax} {scale} {num_chosen}": kernel(getattr(torch, dtype), softmax, scale, num_chosen)
@@ -65,4 +91,5 @@ if __name__ == "__main__":
         for softmax in (False, True)
         for scale, num_chosen in ((10.0, 1), (10.0, 37), (1e4, 16))
     }
-    print(json.dumps({"kernels": kernels, "picks": {loss: picks(loss) for loss in ("sigmoid", "softmax")}}))
+    both = {loss: picks(loss) for loss in ("sigmoid", "softmax")}
+    print(json.dumps({"kernels": kernels, "picks": both, "guarded": guarded()}))

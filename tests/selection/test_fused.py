@@ -51,6 +51,11 @@ def test_picks_with_the_kernel_are_those_without(found: dict[str, Any], loss: st
     assert result["calls"] == 2 * 3 and result["same"] and result["error"] < 1e-4
 
 
+@needs_triton
+def test_the_kernel_is_launched_on_the_device_of_its_tensors(found: dict[str, Any]) -> None:
+    assert found["guarded"] == ["entered", "launched", "left"]
+
+
 def test_the_kernel_is_told_the_places_of_all_candidates() -> None:
     for moves in (True, False):
         candidates = Candidates(40, 16, torch.device("cpu"))
@@ -83,6 +88,14 @@ def test_compiles_for_a_hopper_gpu_with_its_matrix_units(tmp_path: Path) -> None
     environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": f"{ROOT}/src"}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_on_another_gpu_than_the_current_one() -> None:
+    here = [oracle.make_pairs(300, 72, seed, scale=20.0, bias=-8.0, dtype=torch.bfloat16) for seed in (1, 2)]
+    there = [PairEmbeddings(p.image_ND.to("cuda:1"), p.text_ND.to("cuda:1"), p.scale, p.bias) for p in here]
+    one, other = (select_jointly(*pair, 60, num_chunks=3, gain=5.0) for pair in (here, there))
+    assert len(set(one.indices.tolist()) & set(other.indices.tolist())) >= 59
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from superbatch.errors import UserError
 from superbatch.selection import JointSelector, PairEmbeddings, Selection, select_jointly, select_jointly_sharded
-from superbatch.selection.sharded import _edges
+from superbatch.selection.sharded import _edges, _voice
 from tests.selection import oracle
 
 COUNT = 203
@@ -87,19 +87,19 @@ def slice_of(rank: int, world: int) -> slice:
     return slice(start, start + SHARES[world][rank])
 
 
-def in_ranks(world: int, work: Any, folder: Path) -> list[Any]:
-    """What `work(rank, world)` returns on each of `world` gloo ranks."""
+def in_ranks(world: int, work: Any, folder: Path, backend: str | None = "gloo") -> list[Any]:
+    """What `work(rank, world)` returns on each of `world` ranks."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.start_processes(_rank, (world, port, work, folder), nprocs=world, start_method="fork")
+    mp.start_processes(_rank, (world, port, work, folder, backend), nprocs=world, start_method="fork")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 
 
-def _rank(rank: int, world: int, port: int, work: Any, folder: Path) -> None:
+def _rank(rank: int, world: int, port: int, work: Any, folder: Path, backend: str | None) -> None:
     torch.set_num_threads(1)
     limit = datetime.timedelta(seconds=60)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", limit, world_size=world, rank=rank)
+    dist.init_process_group(backend, f"tcp://127.0.0.1:{port}", limit, world_size=world, rank=rank)
     try:
         result = work(rank, world)
     except UserError as error:
@@ -144,14 +144,38 @@ def wrong_calls(rank: int, world: int) -> list[str]:
     return said
 
 
-def test_every_rank_hears_of_a_wrong_call(tmp_path: Path) -> None:
-    first, second = in_ranks(2, wrong_calls, tmp_path)
+@pytest.mark.parametrize("backend", ["gloo", "cpu:gloo", "cpu:gloo,cuda:gloo", None])
+def test_every_rank_hears_of_a_wrong_call(tmp_path: Path, backend: str | None) -> None:
+    first, second = in_ranks(2, wrong_calls, tmp_path, backend)
     same = "arguments: are not the same on all ranks; give every rank"
     assert first[0] == second[0] and first[0].startswith("num_select: is 204 of a super-batch of 203")
     assert first[1].startswith(same) and first[4].startswith(same) and first[1::3] == second[1::3]
     assert first[2] == first[3] == "rank 1: could not take part; its own message says why"
     assert second[2].startswith("rows: is torch.int64 [3] for a super-batch of 83")
     assert second[3].startswith("loss: 'hinge' is not known")
+
+
+@pytest.mark.parametrize(
+    ("backend", "config", "kind"),
+    [
+        ("gloo", "cpu:gloo,cuda:gloo", "cpu"),
+        ("cpu:gloo,cuda:nccl", "cpu:gloo,cuda:nccl", "cpu"),  # as training starts it on GPUs
+        ("cuda:nccl,cpu:gloo", "cuda:nccl,cpu:gloo", "cpu"),
+        ("nccl", "cuda:nccl", "cuda"),
+        ("undefined", "cuda:nccl", "cuda"),  # init_process_group() on a machine with a GPU
+        ("cuda:nccl", "cuda:nccl", "cuda"),
+        ("xccl", "xpu:xccl", "xpu"),
+    ],
+)
+def test_ranks_with_and_without_embeddings_speak_from_one_kind_of_device(
+    backend: str, config: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dist, "get_backend", lambda group: backend)
+    monkeypatch.setattr(dist, "get_backend_config", lambda group: config)
+    places = [None, torch.device("cpu"), torch.device("cuda", 3), torch.device("xpu", 1)]
+    voices = [_voice(None, place) for place in places]
+    assert {voice.type for voice in voices} == {kind}
+    assert kind != "cuda" or voices[2] == torch.device("cuda", 3)
 
 
 def test_without_a_process_group() -> None:

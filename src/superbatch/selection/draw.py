@@ -10,7 +10,7 @@ from torch import Tensor
 
 from superbatch.selection.candidates import Candidates
 from superbatch.selection.criteria import Term
-from superbatch.selection.exchange import Alone, Top
+from superbatch.selection.holders import Alone, Top
 from superbatch.selection.interactions import Interactions, LossRule, own_losses
 from superbatch.selection.noise import gumbel
 
@@ -44,13 +44,13 @@ class Draw:
         order_B: int64, where in `terms` each slot's sample lies.
         own_B: float64, unconditional scores by slot.
         plan: what to draw.
-        exchange: how other slots are reached; the slots held here begin at a tile's border.
+        holders: who holds the slots, and how others are reached; the slots held here begin at a tile's border.
     """
 
     def __init__(
-        self, terms: list[Term], rows_B: Tensor, order_B: Tensor, own_B: Tensor, plan: Plan, exchange: Alone
+        self, terms: list[Term], rows_B: Tensor, order_B: Tensor, own_B: Tensor, plan: Plan, holders: Alone
     ) -> None:
-        self.terms, self.plan, self.exchange = terms, plan, exchange
+        self.terms, self.plan, self.holders = terms, plan, holders
         self.rows_B, self.order_B, self.own_B = rows_B, order_B, own_B
         self.candidates = Candidates(len(rows_B), plan.tile, rows_B.device)
 
@@ -72,14 +72,14 @@ class Draw:
     def _top(self, given_B: Tensor, noise_B: Tensor, count: int) -> Top:
         """Gumbel top-k: the slots of largest gain * score + noise are draws without replacement (Plackett-Luce)."""
         keys_B = (given_B * self.plan.gain).masked_fill_(self.candidates.taken_B, -torch.inf)
-        keys_B.sub_(self.exchange.largest(keys_B)).add_(noise_B)
+        keys_B.sub_(self.holders.largest(keys_B)).add_(noise_B)
         places = largest(keys_B, min(count, len(keys_B)))
-        return self.exchange.merge(keys_B, given_B, places, count)
+        return self.holders.merge(keys_B, given_B, places, count)
 
     def _count(self, interactions: list[Interactions], slots_K: Tensor) -> None:
         """Takes the chosen out of the candidates and adds their pairs to everybody else's score."""
-        chosen_2KD = [self.exchange.rows(part, self.candidates.place_B, slots_K) for part in interactions]
-        moved = self.candidates.take(self.exchange.here(slots_K))
+        chosen_2KD = [self.holders.rows(part, self.candidates.place_B, slots_K) for part in interactions]
+        moved = self.candidates.take(self.holders.here(slots_K))
         for part, chosen in zip(interactions, chosen_2KD, strict=True):
             if moved is not None:
                 part.move(*moved)

@@ -39,15 +39,16 @@ def pair_sums(
     """
     count, dim = held_2BD.shape[1:]
     out_SB = torch.zeros(2 if softmax else 1, count, dtype=torch.float64, device=held_2BD.device)
-    _pair_sums[(triton.cdiv(count, _BLOCK_C),)](
-        *(chosen_2KD, held_2BD, alive_B, live, out_SB, chosen_2KD.shape[1], dim, count, scale, bias),
-        SOFTMAX=softmax,
-        BLOCK_C=_BLOCK_C,
-        BLOCK_K=_BLOCK_K,
-        BLOCK_D=_BLOCK_D,
-        num_warps=8,
-        num_stages=3,
-    )
+    with torch.cuda.device_of(held_2BD):  # Triton launches on the current device, wherever the tensors lie
+        _pair_sums[(triton.cdiv(count, _BLOCK_C),)](
+            *(chosen_2KD, held_2BD, alive_B, live, out_SB, chosen_2KD.shape[1], dim, count, scale, bias),
+            SOFTMAX=softmax,
+            BLOCK_C=_BLOCK_C,
+            BLOCK_K=_BLOCK_K,
+            BLOCK_D=_BLOCK_D,
+            num_warps=8,
+            num_stages=3,
+        )
     return out_SB
 
 

@@ -22,7 +22,8 @@ from superbatch.selection.arguments import (
 from superbatch.selection.criteria import Criterion, score_terms
 from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
 from superbatch.selection.embeddings import PairEmbeddings
-from superbatch.selection.exchange import Alone
+from superbatch.selection.holders import Alone
+from superbatch.selection.precision import full_precision
 from superbatch.selection.result import Selection
 
 
@@ -76,7 +77,7 @@ def select_jointly(
     sizes = chunk_sizes(len(rows_B), num_select, num_chunks)
     tile = checked_tile(tile, sizes, terms)
     plan = Plan(rule, sizes, checked_gain(gain), whole("seed", seed), whole("step", step), tile)
-    with torch.autocast(rows_B.device.type, enabled=False):
+    with full_precision(rows_B.device.type):
         sorted_B, order_B = rows_B.sort(stable=True)
         scores_B = own_scores(terms, rule)
         own_B = scores_B[order_B]

@@ -22,7 +22,8 @@ from superbatch.selection.arguments import checked_gain, checked_rows, checked_r
 from superbatch.selection.criteria import Criterion, Term, score_terms
 from superbatch.selection.draw import Draw, Plan, independent_slots, own_scores
 from superbatch.selection.embeddings import PairEmbeddings
-from superbatch.selection.exchange import Ranks, gather_uneven
+from superbatch.selection.holders import Sharded, gather_uneven
+from superbatch.selection.precision import full_precision
 from superbatch.selection.result import Selection
 
 
@@ -69,7 +70,7 @@ def select_jointly_sharded(
         UserError: as in `select_jointly`; no process group; ranks that do not agree on what is asked for. Every rank
             raises, so that none waits for the others.
     """
-    ranks = _ranks(group)
+    holders = _holders(group)
     asked = (num_select, num_chunks, gain, criterion, loss, seed, step, tile, communication, rows is None)
     try:
         terms = [_in_type(term, communication) for term in score_terms(criterion, learner, reference)]
@@ -77,13 +78,13 @@ def select_jointly_sharded(
         rule, gain = checked_rule(loss), checked_gain(gain)
         seed, step = whole("seed", seed), whole("step", step)
     except UserError as error:
-        _agree(ranks, asked, [], error)
+        _agree(holders, asked, [], error)
         raise
-    counts = _agree(ranks, asked, terms, None)
+    counts = _agree(holders, asked, terms, None)
     sizes = chunk_sizes(sum(counts), num_select, num_chunks)
     plan = Plan(rule, sizes, gain, seed, step, checked_tile(tile, sizes, terms))
-    with torch.autocast(checked.device.type, enabled=False):
-        return _select(ranks, terms, checked, counts, plan, places=rows is None, compare=compare_independent)
+    with full_precision(checked.device.type):
+        return _select(holders, terms, checked, counts, plan, places=rows is None, compare=compare_independent)
 
 
 class _Dealt(NamedTuple):
@@ -94,7 +95,7 @@ class _Dealt(NamedTuple):
 
 
 def _select(
-    ranks: Ranks,
+    holders: Sharded,
     terms: list[Term],
     rows_n: Tensor,
     counts: list[int],
@@ -104,31 +105,31 @@ def _select(
     compare: bool,
 ) -> Selection:
     """Deals the tiles out, draws, and tells everybody the scores of all."""
-    total, rank = sum(counts), ranks.group.rank()
-    rows_B = torch.arange(total, device=rows_n.device) if places else gather_uneven(ranks.group, rows_n, counts)
+    total, rank = sum(counts), holders.group.rank()
+    rows_B = torch.arange(total, device=rows_n.device) if places else gather_uneven(holders.group, rows_n, counts)
     sorted_B, order_B = rows_B.sort(stable=True)
     edges = _edges(total, plan.tile, len(counts))
-    parts = [stop - start for start, stop in pairwise(edges)]
-    ranks = ranks.holding(edges[rank], parts)
-    terms = _with_reach(ranks, terms)
-    dealt = _deal(ranks, terms, order_B, counts, edges)
+    slots = [stop - start for start, stop in pairwise(edges)]
+    holders = holders.holding(edges[rank], slots)
+    terms = _with_reach(holders, terms)
+    dealt = _deal(holders, terms, order_B, counts, edges)
     own_n = own_scores(dealt.terms, plan.rule)[dealt.order_B]
     held = slice(edges[rank], edges[rank + 1])
-    slots_b, conditional_b = Draw(dealt.terms, sorted_B[held], dealt.order_B, own_n, plan, ranks).run()
-    own_B = gather_uneven(ranks.group, own_n, parts)
+    slots_b, conditional_b = Draw(dealt.terms, sorted_B[held], dealt.order_B, own_n, plan, holders).run()
+    own_B = gather_uneven(holders.group, own_n, slots)
     scores_B = torch.empty_like(own_B).index_copy_(0, order_B, own_B)
     alone = order_B[independent_slots(own_B, sorted_B, plan)] if compare else None
     return Selection(order_B[slots_b], scores_B, conditional_b, plan.sizes, plan.gain, alone)
 
 
-def _ranks(group: dist.ProcessGroup | None) -> Ranks:
+def _holders(group: dist.ProcessGroup | None) -> Sharded:
     if not (dist.is_available() and dist.is_initialized()):
         remedy = "call torch.distributed.init_process_group first, or select_jointly in a single process"
         raise UserError("group", "no process group has been started", remedy)
     group = dist.group.WORLD if group is None else group
     if not isinstance(group, dist.ProcessGroup):
         raise UserError("group", "this rank is not a member", "call on the members only")
-    return Ranks(group)
+    return Sharded(group)
 
 
 def _in_type(term: Term, dtype: torch.dtype | None) -> Term:
@@ -139,46 +140,59 @@ def _in_type(term: Term, dtype: torch.dtype | None) -> Term:
     return Term(term.sign, PairEmbeddings(*sides, pairs.scale, pairs.bias, pairs.name))
 
 
-def _agree(ranks: Ranks, asked: tuple[object, ...], terms: list[Term], error: UserError | None) -> list[int]:
+def _agree(holders: Sharded, asked: tuple[object, ...], terms: list[Term], error: UserError | None) -> list[int]:
     """How many samples each rank has; a UserError on all ranks where one has failed or asks for something else."""
-    models = [(t.pairs.scale, t.pairs.bias, t.pairs.image_ND.shape[1], t.pairs.image_ND.dtype) for t in terms]
+    sides = [term.pairs.image_ND for term in terms]
+    models = [
+        (t.pairs.scale, t.pairs.bias, side.shape[1], side.dtype, side.device.type)
+        for t, side in zip(terms, sides, strict=True)
+    ]
     digest = hashlib.blake2b(repr((asked, models)).encode(), digest_size=8).digest()
     count = 0 if error else terms[0].pairs.count
-    device = terms[0].pairs.image_ND.device if terms else _device(ranks.group)
+    device = _voice(holders.group, sides[0].device if sides else None)
     said = torch.tensor([count, int.from_bytes(digest, "big", signed=True)], device=device)
-    told = ranks.gather(said).tolist()
+    told = holders.gather(said).tolist()
     failed = [str(rank) for rank, (samples, _) in enumerate(told) if not samples]
     if failed and not error:
         raise UserError(f"rank {', '.join(failed)}", "could not take part", "its own message says why")
     if not error and len({fingerprint for _, fingerprint in told}) > 1:
         what = "are not the same on all ranks"
-        raise UserError("arguments", what, "give every rank the same settings, temperatures, dimensions and types")
+        raise UserError(
+            "arguments", what, "give every rank the same settings, temperatures, dimensions, types and devices"
+        )
     return [samples for samples, _ in told]
 
 
-def _device(group: dist.ProcessGroup) -> torch.device:
-    """Where a rank that has no embeddings to show can speak from."""
-    return torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
+def _voice(group: dist.ProcessGroup, holding: torch.device | None) -> torch.device:
+    """Where a rank speaks from before anything is agreed on.
+
+    The kind of device goes by the group alone: else ranks with embeddings on a GPU would wait there for one that has none
+    to show and speaks from the host. The host it is if the group can.
+    """
+    kinds = [pair.split(":")[0] for pair in dist.get_backend_config(group).split(",")]  # such as cpu:gloo,cuda:nccl
+    if "cpu" in kinds:
+        return torch.device("cpu")
+    return holding if holding is not None and holding.type in kinds else torch.device(kinds[0])
 
 
 def _edges(total: int, tile: int, world: int) -> list[int]:
-    """Slots at which each rank's part of the grid begins, and the end: whole tiles, as evenly as they go."""
+    """Slots at which each rank's tiles begin, and the end: whole tiles, as evenly as they go."""
     tiles = -(-total // tile)
     return [min(total, rank * tiles // world * tile) for rank in range(world + 1)]
 
 
-def _with_reach(ranks: Ranks, terms: list[Term]) -> list[Term]:
+def _with_reach(holders: Sharded, terms: list[Term]) -> list[Term]:
     """The same, knowing the longest embeddings of all ranks: how sums are folded goes by them."""
     device = terms[0].pairs.image_ND.device
     lengths_M2 = torch.tensor([term.pairs.lengths for term in terms], dtype=torch.float64, device=device)
-    dist.all_reduce(lengths_M2, dist.ReduceOp.MAX, group=ranks.group)
+    dist.all_reduce(lengths_M2, dist.ReduceOp.MAX, group=holders.group)
     views = zip(terms, lengths_M2.tolist(), strict=True)
     return [Term(t.sign, t.pairs.holding(t.pairs.image_ND, t.pairs.text_ND, (a, b))) for t, (a, b) in views]
 
 
-def _deal(ranks: Ranks, terms: list[Term], order_B: Tensor, counts: list[int], edges: list[int]) -> _Dealt:
+def _deal(holders: Sharded, terms: list[Term], order_B: Tensor, counts: list[int], edges: list[int]) -> _Dealt:
     """Sends every sample to the rank that holds its slot."""
-    rank, device = ranks.group.rank(), order_B.device
+    rank, device = holders.group.rank(), order_B.device
     ends = torch.tensor(counts, device=device).cumsum(0)
     slot_B = torch.empty_like(order_B).index_copy_(0, order_B, torch.arange(len(order_B), device=device))
     start = sum(counts[:rank])
@@ -188,15 +202,15 @@ def _deal(ranks: Ranks, terms: list[Term], order_B: Tensor, counts: list[int], e
     received = senders.argsort(stable=True)
     send, receive = borders.diff().tolist(), senders.bincount(minlength=len(counts)).tolist()
     place_B = torch.empty_like(received).index_copy_(0, received, torch.arange(len(received), device=device))
-    return _Dealt([_swap(ranks, term, send_n, send, receive) for term in terms], place_B)
+    return _Dealt([_swap(holders, term, send_n, send, receive) for term in terms], place_B)
 
 
-def _swap(ranks: Ranks, term: Term, order_n: Tensor, send: list[int], receive: list[int]) -> Term:
+def _swap(holders: Sharded, term: Term, order_n: Tensor, send: list[int], receive: list[int]) -> Term:
     """One model's embeddings, to and from all ranks, as bytes: both sides of a sample in one piece."""
     pairs = term.pairs
     dim, size = pairs.image_ND.shape[1], pairs.image_ND.element_size()
     mine = torch.cat([pairs.image_ND[order_n], pairs.text_ND[order_n]], 1).view(torch.uint8)
     theirs = mine.new_empty(sum(receive), 2 * dim * size)
-    dist.all_to_all_single(theirs, mine, receive, send, group=ranks.group)
+    dist.all_to_all_single(theirs, mine, receive, send, group=holders.group)
     image, text = theirs.view(pairs.image_ND.dtype).split(dim, 1)
     return Term(term.sign, pairs.holding(image, text, pairs.lengths))

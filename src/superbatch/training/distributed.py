@@ -21,7 +21,7 @@ from torch import Tensor
 
 from superbatch.errors import UserError
 from superbatch.losses import Peers
-from superbatch.selection.exchange import gather_uneven
+from superbatch.selection.holders import gather_uneven
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)  # the longest that ranks wait for one that is alive but silent, as in a long evaluation

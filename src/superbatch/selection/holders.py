@@ -1,4 +1,7 @@
-"""What a draw asks of those who hold the other slots: the largest key, the top of a chunk, embeddings of the chosen."""
+"""Who holds the slots of a draw, one process or several ranks, and what the draw asks of them.
+
+That is the largest key, the top of a chunk, embeddings of the chosen.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ class Top(NamedTuple):
     given_K: Tensor  # float64: their scores
 
 
-class Holder(Protocol):
+class Placed(Protocol):
     """What holds embeddings by place."""
 
     embeddings_2BD: Tensor
@@ -43,25 +46,25 @@ class Alone:
         """Those of the slots that are held here, by their number here."""
         return slots_K
 
-    def rows(self, holder: Holder, place_B: Tensor, slots_K: Tensor) -> Tensor:
+    def rows(self, placed: Placed, place_B: Tensor, slots_K: Tensor) -> Tensor:
         """[2, K, D]: embeddings of slots, whoever holds them; `place_B` says where those here lie."""
-        return holder.chosen(place_B.index_select(0, slots_K))
+        return placed.chosen(place_B.index_select(0, slots_K))
 
 
-class Ranks(Alone):
-    """One of several ranks: each holds the slots `first` to `first + count` - 1. All calls are collective.
+class Sharded(Alone):
+    """Several ranks, this one among them: each holds the slots `first` to `first + count` - 1. All calls are collective.
 
     Nothing here depends on the number of ranks but the bytes sent: the maximum and the merge are exact, and of the sums
     that carry embeddings one term alone is not zero.
     """
 
-    def __init__(self, group: dist.ProcessGroup, first: int = 0, parts: tuple[int, ...] = ()) -> None:
-        self.group, self.first, self.parts = group, first, parts
-        self.count = parts[group.rank()] if parts else 0
+    def __init__(self, group: dist.ProcessGroup, first: int = 0, slots: tuple[int, ...] = ()) -> None:
+        self.group, self.first, self.slots = group, first, slots
+        self.count = slots[group.rank()] if slots else 0
 
-    def holding(self, first: int, parts: list[int]) -> Ranks:
+    def holding(self, first: int, slots: list[int]) -> Sharded:
         """The same ranks, knowing how many slots each holds, this one from `first` on."""
-        return Ranks(self.group, first, tuple(parts))
+        return Sharded(self.group, first, tuple(slots))
 
     def largest(self, keys_B: Tensor) -> Tensor:
         """The largest key of all ranks."""
@@ -71,10 +74,10 @@ class Ranks(Alone):
 
     def merge(self, keys_B: Tensor, given_B: Tensor, best_K: Tensor, count: int) -> Top:
         """The `count` best of all ranks, out of every rank's own best."""
-        longest = min(count, max(self.parts))
+        longest = min(count, max(self.slots))
         mine_3K = torch.full((3, longest), -torch.inf, dtype=torch.float64, device=keys_B.device)
-        parts = (keys_B[best_K], best_K + self.first, given_B[best_K])  # slots are exact up to 2^53
-        mine_3K[:, : len(best_K)] = torch.stack([part.double() for part in parts])
+        mine = (keys_B[best_K], best_K + self.first, given_B[best_K])  # slots are exact up to 2^53
+        mine_3K[:, : len(best_K)] = torch.stack([numbers.double() for numbers in mine])
         keys, slots, given = self.gather(mine_3K).transpose(0, 1).reshape(3, -1)
         best = keys.sort(descending=True, stable=True).indices[:count]  # by rank, so by slot, among equals
         return Top(slots[best].long(), given[best])
@@ -87,12 +90,12 @@ class Ranks(Alone):
     def _held(self, slots_K: Tensor) -> Tensor:
         return (slots_K >= self.first) & (slots_K < self.first + self.count)
 
-    def rows(self, holder: Holder, place_B: Tensor, slots_K: Tensor) -> Tensor:
+    def rows(self, placed: Placed, place_B: Tensor, slots_K: Tensor) -> Tensor:
         """[2, K, D]: everybody adds the rows held there."""
-        rows_2KD = holder.embeddings_2BD.new_zeros(2, len(slots_K), holder.embeddings_2BD.shape[2])
+        rows_2KD = placed.embeddings_2BD.new_zeros(2, len(slots_K), placed.embeddings_2BD.shape[2])
         if self.count:
             held_K = self._held(slots_K)
-            found = holder.chosen(place_B.index_select(0, (slots_K - self.first).clamp(0, self.count - 1)))
+            found = placed.chosen(place_B.index_select(0, (slots_K - self.first).clamp(0, self.count - 1)))
             rows_2KD = torch.where(held_K.unsqueeze(1), found, rows_2KD)
         dist.all_reduce(rows_2KD, group=self.group)
         return rows_2KD
@@ -114,6 +117,6 @@ def gather_uneven(group: dist.ProcessGroup | None, mine: Tensor, counts: list[in
     """
     padded = mine.new_zeros(max(counts), *mine.shape[1:])
     padded[: len(mine)] = mine
-    parts = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(parts, padded, group=group)
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+    theirs = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(theirs, padded, group=group)
+    return torch.cat([rows[:count] for rows, count in zip(theirs, counts, strict=True)])
