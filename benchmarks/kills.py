@@ -40,7 +40,7 @@ from superbatch.training import Job, train
 from superbatch.training.state import list_states
 
 METHODS = ("joint", "uniform", "independent")
-ROWS, SIDE, TOKENS, WORDS, WIDTH = 80, 16, 8, 64, 16
+ROWS, SIDE, LENGTH, WORDS, WIDTH = 80, 16, 8, 64, 16
 MODEL = {
     "model_cfg": {
         "embed_dim": WIDTH,
@@ -52,7 +52,7 @@ MODEL = {
             "head_width": 16,
             "patch_dropout": 0.25,
         },
-        "text_cfg": {"context_length": TOKENS, "vocab_size": WORDS, "width": 32, "heads": 2, "layers": 1},
+        "text_cfg": {"context_length": LENGTH, "vocab_size": WORDS, "width": 32, "heads": 2, "layers": 1},
     },
     "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
 }
@@ -110,7 +110,7 @@ class Training:
         clip = build_model(ModelSettings(config=str(model_file)), loss="sigmoid", batch_size=4, seed=self.seed)
         rng = np.random.default_rng(self.seed)
         pixels = rng.integers(0, 255, (ROWS, 3, SIDE, SIDE), dtype=np.uint8)
-        ids = rng.integers(0, WORDS, (ROWS, TOKENS))
+        ids = rng.integers(0, WORDS, (ROWS, LENGTH))
         selection = SelectionSettings(method=self.method, filter_ratio=0.75, num_chunks=2, gain=10.0)
         fields = {IMAGE: in_memory(pixels), TOKENS: in_memory(ids), **random_embeddings(rng)}
         probe = torch.from_numpy(ids[:8])

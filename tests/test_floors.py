@@ -1,6 +1,7 @@
 """The house of DESIGN.md: who may import whom, and that the core stands alone."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -14,7 +15,7 @@ FLOORS = [
     GROUND,
     {"selection", "losses", "models", "data"},
     {"simweb", "training", "evaluation", "curation"},
-    {"dnc", "reporting", "datasets"},
+    {"tasks", "dnc", "reporting", "datasets"},
     {"pipelines"},
     {"hooks", "settings", "pipeline_registry", "cli"},
 ]
@@ -22,7 +23,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SHARED = {("selection", "losses")}  # they may share pair losses
 KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py"}
 FRAMEWORKS = {"kedro", "kedro_datasets", "dvc", "great_expectations", "pydantic"}
-CORE = ["selection", "losses", "models", "data", "simweb", "training", "evaluation", "reporting", "curation"]
+CORE = ["selection", "losses", "models", "data", "simweb", "training", "evaluation", "tasks", "reporting", "curation"]
 FILES = sorted(SOURCE.rglob("*.py"))
 VERSION = {"superbatch", "superbatch.__version__"}  # whoever asks for it needs nothing else of the package
 
@@ -96,6 +97,13 @@ def test_frameworks_stay_in_their_places(file: Path) -> None:
 )
 def test_the_core_takes_plain_settings(file: Path) -> None:
     assert not any(name.startswith("superbatch.config") for name in imports(file))
+
+
+@pytest.mark.parametrize("file", sorted((SOURCE / "training").glob("*.py")), ids=lambda file: file.name)
+def test_the_engine_names_nothing_of_a_method(file: Path) -> None:
+    """What lies behind a field's or a model's name is the task's affair."""
+    found = re.findall(r"(?i)tower|caption|token|\bclip\b|pixel", file.read_text())
+    assert not found, f"{file.name} speaks of {', '.join(sorted(set(found)))}"
 
 
 ALONE = """

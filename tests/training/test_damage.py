@@ -44,7 +44,6 @@ NEWEST = "step-000000008"
     [
         f"{NEWEST}/model.safetensors",
         f"{NEWEST}/optimizer.safetensors",
-        f"{NEWEST}/rng.safetensors",
         f"{NEWEST}/state.json",
         "records/ledger-000000008.parquet",
         "records/picks-000000008.parquet",

@@ -56,7 +56,10 @@ def test_what_is_done_twice_counts_as_executed_and_not_by_the_paper():
     assert Account(forwards, twice=True, again=True).step(4, 0, as_executed=False) == plain
 
 
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 2}, {"checkpoint_activations": True}, {"accumulate": 2, "checkpoint_activations": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"accumulate": 2}, {"checkpoint_activations": True}, {"accumulate": 2, "checkpoint_activations": True}],
+)
 def test_the_ledger_counts_what_a_run_executes(make_job, monkeypatch, changes):
     """Steps alone, each counted as it is taken: the loss's own products, of b x b, are not the model's."""
     real, counted = loop.train_step, []

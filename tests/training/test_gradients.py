@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from superbatch.data.fields import Batch
 from superbatch.errors import UserError
 from superbatch.losses import contrastive_loss
-from superbatch.data.fields import Batch
 from superbatch.models import build_model
 from superbatch.models.towers import Towers
 from superbatch.options import ModelSettings, SelectionSettings, TrainingSettings

@@ -219,7 +219,10 @@ def test_a_cache_of_other_pixels_is_refused(tmp_path: Path, pool: Path, change: 
     else:
         config["model_cfg"]["quick_gelu"] = True
     (reference / "open_clip_config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"features: embeddings that the reference made with another configuration .*; run `kedro run --pipelines embed` again"):
+    with pytest.raises(
+        UserError,
+        match=r"features: embeddings that the reference made with another configuration .*; run `kedro run --pipelines embed` again",
+    ):
         learner_of(tmp_path, reference, pool, settings)
     view = build_model(settings.model, loss="softmax", batch_size=8, seed=0)
     sha256 = read_metadata(reference)["weights_sha256"]
@@ -244,7 +247,16 @@ def test_a_softmax_reference_under_a_sigmoid_learner_is_refused(tmp_path: Path, 
     reference = imported(tmp_path, theirs, pool, "softmax")
     train_with(tmp_path, reference, pool, "softmax")
     settings = learner_settings(tmp_path, "sigmoid")
-    with pytest.raises(UserError, match=r"learner\.training\.loss: sigmoid, and the reference was trained by softmax: .*; train both by one loss, or name"):
-        learner_of(tmp_path, reference, pool, replace(settings, selection=replace(settings.selection, criterion=criterion)))
-    learner_of(tmp_path, reference, pool, replace(settings, selection=SelectionSettings(), pool=PoolSettings(keep_share=0.5)))
-    learner_of(tmp_path, reference, pool, replace(settings, selection=replace(settings.selection, criterion="hard_learner")))
+    with pytest.raises(
+        UserError,
+        match=r"learner\.training\.loss: sigmoid, and the reference was trained by softmax: .*; train both by one loss, or name",
+    ):
+        learner_of(
+            tmp_path, reference, pool, replace(settings, selection=replace(settings.selection, criterion=criterion))
+        )
+    learner_of(
+        tmp_path, reference, pool, replace(settings, selection=SelectionSettings(), pool=PoolSettings(keep_share=0.5))
+    )
+    learner_of(
+        tmp_path, reference, pool, replace(settings, selection=replace(settings.selection, criterion="hard_learner"))
+    )

@@ -108,7 +108,9 @@ def test_a_worker_that_dies_is_one_line() -> None:
         reader.take(TRAINING, 0)
         for pid in pids(reader):
             os.kill(pid, signal.SIGKILL)
-        with pytest.raises(UserError, match=r"training\.workers: a process that reads samples was killed, .*; use fewer"):
+        with pytest.raises(
+            UserError, match=r"training\.workers: a process that reads samples was killed, .*; use fewer"
+        ):
             for step in range(1, 9):
                 reader.ask(TRAINING, step, np.arange(64))
                 reader.take(TRAINING, step)
@@ -152,7 +154,9 @@ def is_zombie(pid: int) -> bool:
 
 def test_too_little_shared_memory_is_told_before_a_worker_dies_of_it(monkeypatch) -> None:
     monkeypatch.setattr(reading.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100})())
-    with pytest.raises(UserError, match=r"training\.workers: batches read ahead need .* MB of /dev/shm, where 0 MB are free"):
+    with pytest.raises(
+        UserError, match=r"training\.workers: batches read ahead need .* MB of /dev/shm, where 0 MB are free"
+    ):
         Reader(numbered(), {TRAINING: Phase(("colour",), 64)}, 1, CPU)
 
 

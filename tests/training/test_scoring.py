@@ -131,7 +131,9 @@ def test_what_waits_at_a_stop_is_read_again_and_not_scored_again(make_job, monke
 def in_shares(scored: Any, way: str, state: str) -> tuple[list[list[int]], list[float], torch.Tensor]:
     job = scored(way, state=state)
     result = train(job)
-    weights = [p.detach().flatten() for clip in (job.task.clip, job.task.proxy) if clip for p in clip.model.parameters()]
+    weights = [
+        p.detach().flatten() for clip in (job.task.clip, job.task.proxy) if clip for p in clip.model.parameters()
+    ]
     return chosen_rows(result), ledger_of(result)["loss"], torch.cat(weights)
 
 

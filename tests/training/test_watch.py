@@ -260,8 +260,10 @@ def test_a_best_checkpoint_that_was_damaged_is_left_out(make_job, monkeypatch, c
         kill_after(patch, 11)
         train(job)
     (job.state_dir / "best" / "open_clip_model.safetensors").write_bytes(b"")
-    metadata = job.state_dir / "best" / "superbatch.json"
-    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"value": 1e9}))
+    record = job.state_dir / "best" / "best.json"
+    record.write_text(
+        json.dumps(json.loads(record.read_text()) | {"value": 1e9})
+    )  # else the next best would replace it
     caplog.set_level(logging.WARNING)
     assert not (train(make_job(keep_best="set/top1")).model_dir / "best").exists()
     assert "damaged and left out" in caplog.text

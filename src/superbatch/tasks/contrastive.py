@@ -25,7 +25,7 @@ from superbatch.models.towers import Towers
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.training.flops import Forwards
-from superbatch.training.task import LEARNER, Model, Pairs, PairScores, Reads
+from superbatch.training.task import LEARNER, Model, Pairs, PairScores, Reads, Task
 
 IMAGE, TOKENS = "image", "tokens"  # fields: uint8 (n, 3, S, S), int64 (n, L)
 CACHED = ("reference_image", "reference_text")  # fields: the reference's embeddings, float16 (n, d) each
@@ -50,7 +50,7 @@ def cached_fields(cache: EmbeddingCache) -> dict[str, Field]:
     return {name: Stored(read, len(cache)) for name, read in zip(CACHED, (cache.images, cache.texts), strict=True)}
 
 
-class Contrastive:
+class Contrastive(Task):
     """A learner of image-text pairs (`training.task.Task`), chosen by its own losses, a proxy's, a reference's, or not at all.
 
     Args:
@@ -77,6 +77,8 @@ class Contrastive:
         self.clip, self.proxy, self.vocabulary, self.reference = clip, proxy, vocabulary, reference
         self.loss_name, self.selection = training.loss, selection
         self.clips = {LEARNER: clip} | ({PROXY: proxy} if proxy is not None else {})
+        self.models = {name: Model(clip.model) for name, clip in self.clips.items()}
+        self.reads = self._reads()
         self._towers: dict[str, Towers] = {}
         self._bounds: dict[str, float | None] = {}
         if selection.method != "uniform" and self._uses_reference and reference is None:
@@ -91,13 +93,7 @@ class Contrastive:
     def _scorer(self) -> str:
         return LEARNER if self.proxy is None else PROXY
 
-    @property
-    def models(self) -> Mapping[str, Model]:
-        """The learner and, where there is one, its proxy."""
-        return {name: Model(clip.model) for name, clip in self.clips.items()}
-
-    @property
-    def reads(self) -> Reads:
+    def _reads(self) -> Reads:
         """Images and token ids; for scoring the reference's embeddings too, or these alone."""
         cached = CACHED if self._uses_reference else ()
         if self.selection.method == "uniform":

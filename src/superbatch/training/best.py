@@ -6,18 +6,18 @@ import logging
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory, file_sha256
-from superbatch.models import read_metadata
-from superbatch.models.checkpoint import METADATA_FILE, WEIGHTS_FILE
+from superbatch.files import atomic_directory, file_sha256, read_json, write_json
 from superbatch.training.job import Job
 
 log = logging.getLogger(__name__)
 BEST = "best"  # in the run's state, and in the finished checkpoint
+RECORD = "best.json"  # in it: the value, and the SHA-256 of its files
 
 
 def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
@@ -33,14 +33,17 @@ def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
         return
     if name not in metrics:
         raise UserError("training.keep_best", f"{name!r} is not evaluated", f"evaluated: {', '.join(sorted(metrics))}")
-    if metrics[name] > _value(directory):
+    if metrics[name] > _record(directory)["value"]:
         found = {"run": job.name, "run_hash": job.run_hash, "steps": step, "metric": name, "value": metrics[name]}
         with atomic_directory(directory) as temporary:
             job.task.save(temporary, found)
+            files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
+            write_json(temporary / RECORD, {"value": metrics[name], "files": files})
 
 
-def _value(directory: Path) -> float:
-    return read_metadata(directory)["value"] if (directory / METADATA_FILE).is_file() else -math.inf
+def _record(directory: Path) -> dict[str, Any]:
+    file = directory / RECORD
+    return read_json(file) if file.is_file() else {"value": -math.inf, "files": {}}
 
 
 def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
@@ -50,9 +53,11 @@ def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
     if job.training.keep_best is None:
         return
     highest = pc.max(evaluations.filter(pc.equal(evaluations["name"], job.training.keep_best))["value"]).as_py()
-    weights = source / WEIGHTS_FILE
-    whole = weights.is_file() and file_sha256(weights) == read_metadata(source)["weights_sha256"]
-    if not whole or _value(source) != highest:
+    record = _record(source)
+    whole = all(
+        (source / name).is_file() and file_sha256(source / name) == sha for name, sha in record["files"].items()
+    )
+    if not whole or record["value"] != highest:
         log.warning("%s: the checkpoint of the best %s is damaged and left out", job.name, job.training.keep_best)
         return
-    shutil.copytree(source, target)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(RECORD))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from superbatch.errors import UserError
 from superbatch.files import shown
@@ -58,6 +59,7 @@ def _count(run: Run) -> None:
     run.scored = 0
 
 
+@torch.no_grad()
 def _ledger_row(run: Run, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
     seconds, totals, selection = run.clock.row(), run.totals, pick.selection
     totals.seconds += sum(seconds.values())

@@ -9,7 +9,7 @@ Shapes: n samples (of a slice, or of one rank's share), N samples of all ranks, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -110,17 +110,15 @@ Scores = PairScores | SampleScores
 
 
 class Task(Protocol):
-    """What is trained, and on what."""
+    """What is trained, and on what.
 
-    @property
-    def models(self) -> Mapping[str, Model]:
-        """Every model that is not frozen, by name; `learner` first."""
-        ...
+    Attributes:
+        models: every model that is not frozen, by name; `learner` first.
+        reads: the fields it needs.
+    """
 
-    @property
-    def reads(self) -> Reads:
-        """The fields it needs."""
-        ...
+    models: Mapping[str, Model]
+    reads: Reads
 
     def start(self, device: torch.device, settings: TrainingSettings) -> None:
         """Put all models on the device, before anything else is asked for."""
@@ -166,22 +164,24 @@ class Task(Protocol):
         """Return each sample's own summand of the loss of a whole batch, float64 (N,), and whether its outputs are finite, bool (N,)."""
         ...
 
-    def after_update(self, step: int) -> None:
-        """Do what follows a step's update of all trained models: bounds, moving averages."""
-        ...
-
     def forwards(self) -> Forwards:
         """Return what a sample's forward passes cost."""
-        ...
-
-    def facts(self) -> dict[str, float]:
-        """Return numbers about the learner for the ledger, by column, such as its temperature."""
         ...
 
     def save(self, directory: Path, metadata: dict[str, Any]) -> str:
         """Write the learner's checkpoint into a directory; returns the SHA-256 of its weights."""
         ...
 
+    # What follows has an answer that fits most tasks, for those that derive from this class.
+
+    def after_update(self, step: int) -> None:
+        """Do what follows a step's update of all trained models, such as bounds and moving averages; by default nothing."""
+        return
+
+    def facts(self) -> dict[str, float]:
+        """Return numbers about the learner for the ledger, by column, such as its temperature; by default none."""
+        return {}
+
     def shown(self) -> AbstractContextManager[Any]:
-        """Give the learner as evaluation wants it."""
-        ...
+        """Give the learner as evaluation wants it; by default the module."""
+        return nullcontext(self.models[LEARNER].module)
