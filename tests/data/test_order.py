@@ -52,12 +52,12 @@ def test_known_rows_stay_known() -> None:
 KNOWN = [339, 468, 929, 499, 319, 163, 936, 235]
 
 
-@given(rows=sizes, parts=st.integers(1, 9), window=st.integers(0, 320))
+@given(rows=sizes, shares=st.integers(1, 9), window=st.integers(0, 320))
 @settings(deadline=None, max_examples=40)
-def test_parts_joined_are_the_whole(rows: int, parts: int, window: int) -> None:
+def test_shares_joined_are_the_whole(rows: int, shares: int, window: int) -> None:
     order = Order(5, rows, rows // 2 + 1, window)
-    parts = min(parts, order.batch_size)
-    pieces = [order.rows(1, part, parts) for part in range(parts)]
+    shares = min(shares, order.batch_size)
+    pieces = [order.rows(1, share, shares) for share in range(shares)]
     assert np.concatenate(pieces).tolist() == order.rows(1).tolist()
     assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
 

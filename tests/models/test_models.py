@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -80,6 +81,16 @@ def test_a_compact_vocabulary_computes_the_same_and_grows_back(clip):
         changed = (full.token_embedding.weight != vocabulary.table_FW).any(1).nonzero().squeeze(1)
     assert torch.equal(changed, vocabulary.ids_V), "only the rows in use were trained"
     assert clip.model.token_embedding.num_embeddings == len(vocabulary.ids_V)
+
+
+def test_shrinking_and_growing_draw_nothing(clip):
+    """Evaluation builds the whole vocabulary's embedding: what it drew would be missing to the run's dropout."""
+    vocabulary = Vocabulary.of(clip.model, np.array([3, 5]))
+    before = torch.get_rng_state()
+    vocabulary.shrink(clip.model)
+    vocabulary.grow(clip.model)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert clip.model.token_embedding.weight.requires_grad
 
 
 def test_an_id_outside_the_vocabulary_is_never_mapped_silently(clip):

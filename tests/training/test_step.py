@@ -10,7 +10,7 @@ from superbatch.errors import UserError
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.selection import select_by_scores
 from superbatch.training import SampleScores
-from superbatch.training.choosing import choose, score, score_slice
+from superbatch.training.choosing import _kernel_type, choose, score, score_slice
 
 CPU = torch.device("cpu")
 
@@ -43,3 +43,14 @@ def test_numbers_of_single_samples_choose_independently_alone() -> None:
     assert torch.equal(found.indices, expected.indices)
     with pytest.raises(UserError, match="selection.method: joint: the task scores each sample by itself"):
         choose(scores, rows, 4, SelectionSettings("joint"), "softmax", 3, 5)
+
+
+def test_a_gpus_kernel_gets_the_type_that_it_takes() -> None:
+    class OnGpu:
+        is_cuda = True
+
+        def half(self) -> str:
+            return "float16"
+
+    assert _kernel_type(OnGpu()) == "float16"  # type: ignore[arg-type]
+    assert _kernel_type(torch.zeros(2, dtype=torch.float16)).dtype == torch.float32, "elsewhere it is widened anyway"

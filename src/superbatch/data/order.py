@@ -119,24 +119,20 @@ class Order:
         """Return the epoch, from 0, that a step belongs to."""
         return step // self.steps_per_epoch
 
-    def rows(self, step: int, part: int = 0, parts: int = 1) -> np.ndarray:
+    def rows(self, step: int, share: int = 0, shares: int = 1) -> np.ndarray:
         """Return the row numbers of a step's super-batch, int64 of shape (B,), all distinct.
 
         Args:
             step: from 0.
-            part, parts: which of how many parts of nearly equal size to return; joined in order they are the whole.
+            share, shares: which of how many shares of nearly equal size to return; joined in order they are the whole.
         """
-        assert step >= 0 and 0 <= part < parts <= self.batch_size, "steps and parts count from 0"
+        assert step >= 0 and 0 <= share < shares <= self.batch_size, "steps and shares count from 0"
         epoch, within = divmod(step, self.steps_per_epoch)
-        first, last = (within * self.batch_size + self.part_start(i, parts) for i in (part, part + 1))
+        first, last = (within * self.batch_size + self.batch_size * i // shares for i in (share, share + 1))
         positions = np.arange(first, last, dtype=np.int64)
         if 0 < self.shuffle_window < self.num_rows:
             return self._windowed(positions, epoch)
         return permute(positions, self.num_rows, round_keys(self.seed, epoch))
-
-    def part_start(self, part: int, parts: int) -> int:
-        """Return the place inside a super-batch where a part begins."""
-        return self.batch_size * part // parts
 
     def _windowed(self, positions: np.ndarray, epoch: int) -> np.ndarray:
         """Permute windows, then rows inside each; the one short window comes last.

@@ -43,7 +43,8 @@ def select_by_scores(
         raise UserError("scores", f"are {scores_B.dtype} {list(scores_B.shape)}", "give one number a sample")
     bad_n = scores_B.isfinite().logical_not().nonzero()
     if len(bad_n):
-        raise UserError("scores", f"sample {int(bad_n[0])} has {float(scores_B[bad_n[0]])}", "find out why")
+        what = f"sample {int(bad_n[0])} has {float(scores_B[bad_n[0]])}"
+        raise UserError("scores", what, "find out why the model gave it, such as a learning rate too high")
     rows_B = row_numbers(rows, len(scores_B), scores_B.device)
     sizes = chunk_sizes(len(scores_B), num_select, 1)
     sorted_B, order_B = rows_B.sort(stable=True)
