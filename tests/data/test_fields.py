@@ -45,6 +45,9 @@ def test_what_is_taken_of_a_batch_keeps_its_rows_and_fields() -> None:
     taken = batch.take(torch.tensor([2, 0]))
     assert len(taken) == 2 and taken.rows.tolist() == [9, 7] and taken["a"].tolist() == [90, 70]
     assert set(batch.only(["b"]).fields) == {"b"} and batch.only(()).device == torch.device("cpu")
+    first, second = batch.pieces([1, 2])
+    assert first.rows.tolist() == [7] and second["a"].tolist() == [80, 90]
+    assert second["a"].data_ptr() == batch["a"][1:].data_ptr(), "a view"
     both = taken.only(["a"]).beside(taken.only(["b"]))
     assert set(both.fields) == {"a", "b"} and torch.equal(both["b"], torch.eye(3)[[2, 0]])
     with pytest.raises(AssertionError, match="other rows"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -141,6 +142,15 @@ class Batch:
         """Return the samples at these positions, as they were read."""
         fields = {name: tensor[indices.to(tensor.device)] for name, tensor in self.fields.items()}
         return Batch(self.rows[indices.cpu().numpy()], fields)
+
+    def cut(self, start: int, stop: int) -> Batch:
+        """Return neighbouring samples, as views: nothing is copied."""
+        return Batch(self.rows[start:stop], {name: tensor[start:stop] for name, tensor in self.fields.items()})
+
+    def pieces(self, sizes: Iterable[int]) -> list[Batch]:
+        """Cut the batch into pieces of these sizes, as views."""
+        edges = np.cumsum([0, *sizes]).tolist()
+        return [self.cut(start, stop) for start, stop in pairwise(edges)]
 
     def only(self, names: Iterable[str]) -> Batch:
         """Return the same samples with these fields alone."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -70,7 +71,7 @@ class BatchGradients:
             loss, gradients = self._pull(outputs, share, total)
             self._send_back(outputs, gradients)
             return loss
-        pieces = [share.take(places) for places in torch.arange(len(share)).tensor_split(self.accumulate)]
+        pieces = share.pieces(map(len, np.array_split(share.rows, self.accumulate)))
         states, outputs = self._look(pieces)
         loss, gradients = self._pull(outputs, share, total)
         start = 0
