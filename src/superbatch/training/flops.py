@@ -68,8 +68,11 @@ class Account:
         return self.forwards.scored * samples
 
     def training(self, model: str, samples: int, as_executed: bool = True) -> float:
-        """Operations of training a model on some samples: forward once, backward twice as much, and what is done again."""
-        forward = self.forwards.trained[model]
+        """Operations of training a model on some samples: forward once, backward twice as much, and what is done again.
+
+        A model that is not trained takes none.
+        """
+        forward = self.forwards.trained.get(model, 0.0)
         extra = 0.0
         if as_executed:
             extra = forward * self.twice + self.forwards.recomputed.get(model, 0.0) * self.again

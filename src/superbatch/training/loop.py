@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import closing
 
 import torch
 
@@ -77,10 +78,13 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
 def _take_steps(run: Run, first: int, stop: Stop) -> None:
     """Train from step `first` to the end, or to the step in which somebody asked to stop."""
     job, live = run.job, LiveLine()
-    with progress(total=job.training.steps, description=job.name, unit="step") as bar:
+    with (
+        progress(total=job.training.steps, description=job.name, unit="step") as bar,
+        closing(picks(run, first)) as chosen,  # its workers end here, also after an error
+    ):
         bar.update(first)
         run.clock.lap("start")
-        for pick in picks(run, first):
+        for pick in chosen:
             row = _step(run, pick)
             # Once: a signal that comes while the state is saved is for the next step. One rank's signal stops all at the same step.
             asked = run.ranks.most(stop.signum or 0)

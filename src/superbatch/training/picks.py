@@ -9,7 +9,7 @@ Shapes: B super-batch, b sub-batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from superbatch.training.run import Run
 Way = Callable[[Run, Reader, range], Iterator[Pick]]
 
 
-def picks(run: Run, first: int) -> Iterator[Pick]:
+def picks(run: Run, first: int) -> Generator[Pick, None, None]:
     """Yield the picks of the steps from `first`, each k = `stale_steps` steps after it was chosen.
 
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the

@@ -88,8 +88,8 @@ class PairScores:
 
 
 def _joined(slices: Sequence[Pairs | None]) -> Pairs | None:
-    if slices[0] is None:
-        return None
+    if slices[0] is None or len(slices) == 1:
+        return slices[0]
     left, right = zip(*(one.sides for one in slices if one is not None), strict=True)
     return replace(slices[0], sides=(torch.cat(left), torch.cat(right)))
 
