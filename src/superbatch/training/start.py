@@ -75,7 +75,9 @@ def _records(job: Job, ranks: Ranks, account: Account, resumed: Resumed) -> Reco
     directory = job.state_dir / RECORDS
     if not ranks.is_first:
         return NoRecords(directory)
-    return Records(directory, resumed.step, resumed.parts, schemas(job.task.facts(), account.beside()))
+    with torch.no_grad():
+        facts = job.task.facts()
+    return Records(directory, resumed.step, resumed.parts, schemas(facts, account.beside()))
 
 
 def _trained(job: Job, ranks: Ranks, name: str, optimizer: torch.optim.Optimizer, records: Records) -> Trained:
