@@ -20,6 +20,7 @@ PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT
 RUN_ELSEWHERE = {"docs/selection.md": "tests/selection/test_docs.py"}
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TAKEN = re.compile(r"^<!-- from (\S+) -->\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SUFFIXES = "py|yml|yaml|md|ipynb|toml|json|jsonl|parquet|npy|arrow|txt|csv|html|png|safetensors|stamp|lock|tar"
 OF_THE_READER = {
     "conf/local/parameters.yml",
@@ -331,6 +332,23 @@ def test_column_tables_are_the_codes() -> None:
         assert [row[0].strip("| `") for row in found[title]] == schema.names, title
 
 
+def test_architecture_md_has_every_floor_and_room() -> None:
+    from tests.test_floors import FILES, FLOORS, room_of
+
+    floors, last = ["ground", "1", "2", "3", "4", "roof"], ""
+    shown: dict[str, set[str]] = {}
+    for floor, rooms, _ in tables(PROJECT / "docs" / "architecture.md")["The house"]:
+        last = floor.strip("| ") or last
+        shown.setdefault(last, set()).update(name.removesuffix(".py") for name in re.findall(r"`([\w.]+)`", rooms))
+    there = {room_of(file) for file in FILES} - {"__init__"}
+    assert shown == {name: rooms & there for name, rooms in zip(floors, FLOORS, strict=True)}
+
+
+def test_architecture_md_names_every_module_of_the_engine() -> None:
+    modules = {file.name for file in (PROJECT / "src" / "superbatch" / "training").glob("[!_]*.py")}
+    assert modules <= {word.rpartition("/")[2] for word in ticked(PROJECT / "docs" / "architecture.md")}
+
+
 def test_ingestion_md_has_every_reason_note_and_default() -> None:
     from superbatch.curation.figures import DEFAULT_THRESHOLDS
     from superbatch.data.decode import NOTES
@@ -383,6 +401,24 @@ def test_python_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
     if page.name == "README.md":
         assert len(names["chosen"].unique()) == 8
         assert names["loss"].isfinite()
+
+
+@every_page
+def test_code_that_is_taken_from_a_file_is_in_it(page: Path) -> None:
+    """A comment `<!-- from tests/a_file.py -->` above a block names its source; only white space may differ."""
+    for file, body in TAKEN.findall(page.read_text()):
+        assert without_space(body) in without_space((PROJECT / file).read_text()), f"not in {file}:\n{body}"
+
+
+def test_add_a_method_md_shows_nothing_but_code_of_ours() -> None:
+    page = PROJECT / "docs" / "add_a_method.md"
+    taken = TAKEN.findall(page.read_text())
+    assert [body for _, body in taken] == blocks(page, "py", "python")
+    assert sum(file == "tests/training/caption_labels.py" for file, _ in taken) >= 5
+
+
+def without_space(code: str) -> str:
+    return "".join(code.split())
 
 
 def training_loop() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import open_clip
 import pytest
 import torch
 
-from superbatch.selection import JointSelector, PairEmbeddings, select_jointly
+from superbatch.selection import JointSelector, PairEmbeddings, select_by_scores, select_jointly
 
 PAGE = Path(__file__).parents[2] / "docs" / "selection.md"
 
@@ -23,7 +23,7 @@ def tiny_model(width: int) -> open_clip.CLIP:
 
 def test_the_open_clip_loop_runs_and_learns(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```(?:python|py)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     torch.manual_seed(0)
     model, reference = tiny_model(32), tiny_model(48).eval()
     before = [weight.detach().clone() for weight in model.parameters()]
@@ -43,5 +43,10 @@ def test_the_open_clip_loop_runs_and_learns(capsys: pytest.CaptureFixture[str]) 
         exec(blocks[0], names)
         exec(blocks[1], names | {"JointSelector": JointSelector, "b": 8, "rows": torch.arange(100, 140)})
     assert len(names["chosen"].unique()) == 8 and names["loss"].isfinite()
+    logits, labels = torch.randn(40, 5), torch.randint(0, 5, (40,))
+    scored = {"torch": torch, "select_by_scores": select_by_scores, "logits": logits, "labels": labels}
+    scored |= {"b": 8, "step": 2, "rows": torch.arange(100, 140)}
+    exec(blocks[2], scored)
+    assert len(scored["hard"].unique()) == 8
     assert len(capsys.readouterr().out.split()) == 3
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
