@@ -209,7 +209,7 @@ class TrainingSettings:
         _check(
             self.batch_size >= cuts,
             "training.batch_size",
-            f"{self.batch_size} pairs cannot be dealt to {cuts} micro-batches",
+            f"{self.batch_size} samples cannot be dealt to {cuts} micro-batches",
             "use fewer processes, machines or accumulate",
         )
         _check(

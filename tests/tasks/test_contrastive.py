@@ -67,7 +67,7 @@ def test_the_temperature_goes_as_far_as_its_loss_allows(make_clip, loss, start, 
     settings = TrainingSettings(loss=loss, max_scale=setting)
     clip = make_clip(loss, start)
     task = Contrastive(clip, settings, SelectionSettings())
-    task.start(CPU, settings)
+    task.place(CPU, settings)
     for value, expected in ((start, min(start, bound or start)), (500.0, bound or 500.0), (0.5, 1.0)):
         with torch.no_grad():
             clip.model.logit_scale.fill_(math.log(value))

@@ -26,15 +26,15 @@ SIDE = 16
 class CaptionLabels(Task):
     """Cross-entropy over labels; a sample's score is its loss."""
 
-    reads = Reads(training=("image", "label"), scoring=("image", "label"))
+    reads = Reads(training=("image", "label"), scoring=("image", "label"), score="loss")
 
-    def __init__(self, classes: int) -> None:
-        torch.manual_seed(0)
+    def __init__(self, classes: int, seed: int) -> None:
+        torch.manual_seed(seed)
         layers = nn.Linear(3 * SIDE**2, 32), nn.Dropout(0.2), nn.GELU(), nn.Linear(32, classes)
         self.classifier = nn.Sequential(nn.Flatten(), *layers)
         self.models = {"learner": Model(self.classifier)}
 
-    def start(self, device: torch.device, settings: TrainingSettings) -> None:
+    def place(self, device: torch.device, settings: TrainingSettings) -> None:
         self.classifier.to(device)
 
     def scores(self, batch: Batch) -> SampleScores:
@@ -68,8 +68,9 @@ def caption_labels_job(folder: Path, state: Path, **changes: Any) -> Job:
     """Train on an ingested set, a quarter of each super-batch."""
     manifest = read_manifest(folder)
     _, labels = np.unique([caption.split()[-1] for caption in manifest.first_captions()], return_inverse=True)
-    task, rows = CaptionLabels(int(labels.max()) + 1), len(manifest)
+    rows, identity = len(manifest), {"task": "labels", "sets": [manifest.fingerprint]}
     fields = {"image": Stored(ImageReader(manifest, SIDE).read, rows), "label": Stored(labels.__getitem__, rows)}
     training = TrainingSettings(**{"batch_size": 6, "steps": 12, "checkpoint_every": 3, "threads": 1, **changes})
-    rule, identity = SelectionSettings("independent", 0.75, gain=2.0), {"sets": [manifest.fingerprint]}
+    rule = SelectionSettings("independent", 0.75, gain=2.0)
+    task = CaptionLabels(int(labels.max()) + 1, training.seed)
     return Job("labels", task, Source(fields), training, rule, 24, identity, state)

@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -57,6 +58,23 @@ def job(pool, tmp_path):
 
 def weights(made) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in made.task.classifier.parameters()])
+
+
+def test_its_rows_own_losses_have_the_batchs_mean(job):
+    made = job()
+    batch = made.source.read(made.task.reads.training, np.arange(6), 0)
+    made.task.classifier.eval()
+    own, finite = made.task.row_losses("learner", batch)
+    whole = made.task.loss("learner", made.task.outputs("learner", batch), batch, None)
+    assert float(own.mean()) == pytest.approx(float(whole), rel=1e-6) and finite.all()
+
+
+def test_stale_weights_score_and_the_plan_says_what_a_score_is(job, caplog):
+    caplog.set_level("INFO")
+    made = job()
+    made.selection = replace(made.selection, stale_steps=1)
+    train(made)
+    assert "picks b = 6 of B = 24 (independent, loss) by the weights of the step before;" in caplog.text
 
 
 def test_it_is_short():
@@ -145,7 +163,7 @@ def test_workers_change_nothing(job):
 
 def test_joint_selection_is_refused(job):
     made = job()
-    object.__setattr__(made.selection, "method", "joint")
+    made.selection = replace(made.selection, method="joint")
     with pytest.raises(UserError, match="selection.method: joint: the task scores each sample by itself"):
         train(made)
 

@@ -138,7 +138,7 @@ def killed_and_resumed(dropping, changes: dict, steps: int) -> str:
 def test_dropout_draws(dropping):
     """Else the tests below would show nothing."""
     job = dropping()
-    job.task.start(torch.device("cpu"), job.training)
+    job.task.place(torch.device("cpu"), job.training)
     batch = job.source.read(job.task.reads.training, np.arange(4), 0)
     job.task.clip.model.train()
     first, second = (job.task.outputs("learner", batch)["image"] for _ in range(2))

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 def test_slices_change_no_score_and_leave_the_model_training(make_job) -> None:
     job = make_job()
-    job.task.start(CPU, job.training)
+    job.task.place(CPU, job.training)
     batch = job.source.read(job.task.reads.scoring, np.arange(40), 0)
     job.task.clip.model.train()
     whole = score(job.task, batch, 40)
@@ -38,11 +38,11 @@ def test_the_slice_goes_by_the_device_unless_it_is_set() -> None:
 def test_numbers_of_single_samples_choose_independently_alone() -> None:
     scores = SampleScores.joined([SampleScores(torch.randn(9)), SampleScores(torch.randn(7))])
     rows, rule = np.arange(100, 116), SelectionSettings("independent", 0.75, gain=2.0)
-    found = choose(scores, rows, 4, rule, "softmax", 3, 5)
+    found = choose(scores, rows, 4, rule, 3, 5)
     expected = select_by_scores(scores.values_n, 4, gain=2.0, seed=3, step=5, rows=torch.from_numpy(rows))
     assert torch.equal(found.indices, expected.indices)
     with pytest.raises(UserError, match="selection.method: joint: the task scores each sample by itself"):
-        choose(scores, rows, 4, SelectionSettings("joint"), "softmax", 3, 5)
+        choose(scores, rows, 4, SelectionSettings("joint"), 3, 5)
 
 
 def test_a_gpus_kernel_gets_the_type_that_it_takes() -> None:

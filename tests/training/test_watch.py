@@ -71,7 +71,7 @@ def test_a_skipped_step_changes_neither_weights_nor_optimizer(model_file, value)
     settings = TrainingSettings(batch_size=4)
     optimizer = make_optimizer(clip.model, settings.optimizer)
     task = Contrastive(clip, settings, SelectionSettings())
-    task.start(torch.device("cpu"), settings)
+    task.place(torch.device("cpu"), settings)
     trained = step.Trained("learner", optimizer, BatchGradients(task, "learner", ALONE))
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 255, (4, 3, 16, 16), dtype=np.uint8))
@@ -145,7 +145,7 @@ def test_a_run_that_stopped_can_skip_from_there(make_job, monkeypatch, caplog):
 @pytest.mark.parametrize("name", ["sigmoid", "softmax"])
 def test_the_rows_own_losses_add_up_to_the_batchs(make_job, name):
     job = make_job(loss=name)
-    job.task.start(torch.device("cpu"), job.training)
+    job.task.place(torch.device("cpu"), job.training)
     batch = job.source.read(job.task.reads.training, np.arange(6), 0)
     own, finite = bad_rows.row_losses(job, "learner", batch)
     with torch.no_grad():

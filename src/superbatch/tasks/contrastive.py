@@ -99,10 +99,10 @@ class Contrastive(Task):
         if self.selection.method == "uniform":
             return Reads((IMAGE, TOKENS))
         if not self.selection.scores:
-            return Reads((IMAGE, TOKENS), cached, ahead=True)
-        return Reads((IMAGE, TOKENS), (IMAGE, TOKENS, *cached))
+            return Reads((IMAGE, TOKENS), cached, ahead=True, score=self.selection.criterion)
+        return Reads((IMAGE, TOKENS), (IMAGE, TOKENS, *cached), score=self.selection.criterion)
 
-    def start(self, device: torch.device, settings: TrainingSettings) -> None:
+    def place(self, device: torch.device, settings: TrainingSettings) -> None:
         """Put the models on the device, in the precision that settings ask for."""
         self._checkpointed = settings.checkpoint_activations
         for name, clip in self.clips.items():
@@ -114,7 +114,8 @@ class Contrastive(Task):
 
     def scores(self, batch: Batch) -> PairScores:
         """Embed a slice of a super-batch with the model that scores, beside the reference's cached embeddings of it."""
-        return PairScores(self._own_pairs(batch), self._cached_pairs(batch))
+        pairs = self._own_pairs(batch), self._cached_pairs(batch)
+        return PairScores(*pairs, self.selection.criterion, self.loss_name)
 
     def _own_pairs(self, batch: Batch) -> Pairs | None:
         if not self.selection.scores:

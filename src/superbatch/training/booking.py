@@ -18,6 +18,7 @@ from superbatch.selection import Selection
 from superbatch.training.bad_rows import save_bad_rows
 from superbatch.training.dealing import collect
 from superbatch.training.pending import Pick
+from superbatch.training.records import ABSENT
 from superbatch.training.run import Run
 from superbatch.training.step import Measured
 from superbatch.training.watch import MOST_SKIPPED, memory
@@ -69,8 +70,7 @@ def _ledger_row(run: Run, pick: Pick, learning_rate: float, found: Sequence[Meas
         "loss": found[0].loss,
         "gradient_norm": found[0].gradient_norm,
         "skipped": any(measured.bad is not None for measured in found),
-        "loss_proxy": None,
-        "flops_proxy": 0.0,
+        **ABSENT,
         **run.job.task.facts(),
         **seconds,
         **memory(run.device),

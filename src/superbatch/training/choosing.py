@@ -51,7 +51,6 @@ def choose(
     rows: np.ndarray,
     num_select: int,
     rule: SelectionSettings,
-    loss: str,
     seed: int,
     step: int,
     ranks: Ranks = ALONE,
@@ -67,7 +66,7 @@ def choose(
     if isinstance(scores, SampleScores):
         return _choose_samples(scores, num_select, rule, ranks, key)
     pairs = _embeddings(scores.learner), _embeddings(scores.reference)
-    key |= {"criterion": rule.criterion, "loss": loss}
+    key |= {"criterion": scores.criterion, "loss": scores.loss}
     if ranks.world > 1:  # independent selection is joint selection that ends with its first chunk
         chunks = 1 if rule.method == "independent" else rule.num_chunks
         return select_jointly_sharded(*pairs, num_select, num_chunks=chunks, **key)

@@ -88,6 +88,11 @@ class Job:
         }
 
     @property
+    def scores(self) -> bool:
+        """Whether a model scores super-batches."""
+        return self.selection.method != "uniform" and self.task.reads.by_weights
+
+    @property
     def run_hash(self) -> str:
         """16 hexadecimal digits that name this training: same hash, same outcome."""
         return fingerprint(self.full_identity)

@@ -83,7 +83,7 @@ def _take_steps(run: Run, first: int, stop: Stop) -> None:
         closing(picks(run, first)) as chosen,  # its workers end here, also after an error
     ):
         bar.update(first)
-        run.clock.lap("start")
+        run.clock.skip()
         for pick in chosen:
             row = _step(run, pick)
             # Once: a signal that comes while the state is saved is for the next step. One rank's signal stops all at the same step.
@@ -94,7 +94,7 @@ def _take_steps(run: Run, first: int, stop: Stop) -> None:
             if asked:
                 run.ranks.tell(None)  # the others stay until rank 0 has saved
                 raise _interrupted(job, asked, pick.step + 1)
-            run.clock.lap("rest")
+            run.clock.skip()
 
 
 def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
@@ -120,7 +120,7 @@ def _after_step(run: Run, done: int, stopping: bool) -> None:
     last = done == settings.steps
     if last or done % settings.evaluate_every == 0:
         _evaluate(run, done)
-    run.clock.lap("rest")
+    run.clock.skip()
     if run.ranks.is_first and (last or done % settings.checkpoint_every == 0 or stopping):
         run.records.flush(done)
         pending = pending_tensors(run.pending)

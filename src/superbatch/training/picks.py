@@ -20,10 +20,9 @@ from superbatch.training.choosing import agree, choose, score, score_slice
 from superbatch.training.dealing import deal, own_places
 from superbatch.training.job import Job
 from superbatch.training.pending import Pick
+from superbatch.training.random_state import seed_step
 from superbatch.training.reading import SCORING, TRAINING, Phase, Reader, read_ahead
 from superbatch.training.run import Run
-
-Way = Callable[[Run, Reader, range], Iterator[Pick]]
 
 
 def picks(run: Run, first: int) -> Generator[Pick, None, None]:
@@ -32,10 +31,10 @@ def picks(run: Run, first: int) -> Generator[Pick, None, None]:
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
     starting ones. The last k steps read and score nothing.
     """
-    settings, way = run.job.training, _way(run)
+    settings, draw = run.job.training, _how(run)
     steps = range(first + len(run.pending), settings.steps)
     with Reader(run.job.source, reading_phases(run.job, run.ranks.world), settings.workers, run.device) as reader:
-        for pick in way(run, reader, steps):
+        for pick in draw(run, reader, steps):
             run.pending.append(pick)
             if len(run.pending) > run.job.selection.stale_steps:
                 yield _complete(run, reader, run.pending.popleft())
@@ -43,7 +42,8 @@ def picks(run: Run, first: int) -> Generator[Pick, None, None]:
             yield _complete(run, reader, run.pending.popleft())
 
 
-def _way(run: Run) -> Way:
+def _how(run: Run) -> Callable[[Run, Reader, range], Iterator[Pick]]:
+    """The way in which batches come about."""
     if run.job.selection.method == "uniform":
         return _all
     return _chosen_ahead if run.job.task.reads.ahead else _chosen_by_weights
@@ -89,9 +89,10 @@ def _choose(run: Run, reader: Reader, step: int, batch: Batch) -> Pick:
     """Score a super-batch with the present weights, choose the batch of its step, and have the rest of it read."""
     job, settings, reads = run.job, run.job.training, run.job.task.reads
     rows = _whole_rows(run, step, batch)
+    seed_step(settings.seed, step, run.ranks.rank, "scoring")
     scores = score(job.task, batch, score_slice(settings, run.device))
     run.clock.lap("score")
-    rule = (settings.batch_size, job.selection, settings.loss, settings.seed, step)
+    rule = (settings.batch_size, job.selection, settings.seed, step)
     selection = choose(scores, batch.rows, *rule, run.ranks)
     re_used = batch.only(name for name in reads.training if name in reads.scoring)
     share = deal(run.ranks, re_used, rows, selection.indices)
@@ -106,7 +107,7 @@ def _complete(run: Run, reader: Reader, pick: Pick) -> Pick:
     """Add what is read of the chosen alone, where it is not there yet."""
     if set(run.job.task.reads.training) <= set(pick.batch.fields):
         return pick
-    run.clock.lap("rest")
+    run.clock.skip()
     batch = pick.batch.beside(reader.take(TRAINING, pick.step))
     run.clock.lap("data")
     return replace(pick, batch=batch)
@@ -137,7 +138,7 @@ def _choose_ahead(run: Run, step: int, batch: Batch) -> Selection:
     job, settings = run.job, run.job.training
     run.clock.lap("data")
     scores = score(job.task, batch, len(batch))
-    rule = (settings.batch_size, job.selection, settings.loss, settings.seed, step)
+    rule = (settings.batch_size, job.selection, settings.seed, step)
     selection = agree(run.ranks, choose(scores, batch.rows, *rule), step)
     run.clock.lap("select")
     return selection

@@ -28,7 +28,7 @@ def describe(run: Run) -> Plan:
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
     probe = _probe(run)
     seconds, outputs = _forward(run, probe)
-    flops = steps * account.step(b, big_b if _scores(run) else 0)
+    flops = steps * account.step(b, big_b if run.job.scores else 0)
     rate = seconds / (account.forwards.learner * len(probe)) / run.ranks.world
     parameters = sum(p.numel() for model in job.task.models.values() for p in model.module.parameters())
     shared = _reading_bytes(run, probe)
@@ -49,11 +49,6 @@ def describe(run: Run) -> Plan:
         "disk_mb": round((3 * 4 * parameters * job.training.keep_checkpoints + 20.0 * steps * (b + 32)) / 1e6, 1),
         "ranks": run.ranks.world,
     }
-
-
-def _scores(run: Run) -> bool:
-    """Whether a model scores super-batches."""
-    return run.job.selection.method != "uniform" and not run.job.task.reads.ahead
 
 
 def _scorer_beside(run: Run) -> bool:
@@ -100,7 +95,7 @@ def _working_bytes(run: Run, probe: Batch, outputs: Mapping[str, Tensor], parame
     output = sum(tensor.nbytes for tensor in outputs.values() if tensor.ndim) / len(probe)
     at_once = score_slice(job.training, run.device)
     waiting = job.selection.stale_steps * (b * sample + 16 * big_b)
-    return 16 * parameters + 4 * at_once * sample + 2 * output * (big_b if _scores(run) else b) + waiting
+    return 16 * parameters + 4 * at_once * sample + 2 * output * (big_b if run.job.scores else b) + waiting
 
 
 def sentence(run: Run, plan: Plan) -> str:
@@ -108,7 +103,8 @@ def sentence(run: Run, plan: Plan) -> str:
     job = run.job
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
-        rule = f"{job.selection.method}, {job.selection.criterion}, N = {job.selection.num_chunks}"
+        chunks = f"N = {job.selection.num_chunks}" if job.selection.method == "joint" else ""
+        rule = ", ".join(filter(None, (job.selection.method, job.task.reads.score, chunks)))
         how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({rule}){_who_scores(run, plan)}"
     work = f"{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
     shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""

@@ -34,6 +34,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         [("step", pa.int64()), ("name", pa.string()), ("value", pa.float64()), ("split", pa.string())]
     ),
 }
+# Columns of every ledger, which are of a model that most runs don't have.
+ABSENT: dict[str, float | None] = {"loss_proxy": None, "flops_proxy": 0.0, "seconds_proxy": 0.0}
 
 
 def schemas(facts: Iterable[str] = (), beside: Iterable[str] = ()) -> dict[str, pa.Schema]:

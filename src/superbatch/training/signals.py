@@ -30,7 +30,7 @@ def noting_signals(*, say: bool = True) -> Iterator[Stop]:
     """Note the first SIGTERM or SIGINT instead of dying of it, and say so; a second one does what it did before.
 
     Handlers are installed in the main thread only (Python allows no other), and put back at the end. Processes forked in
-    between inherit them, so that Ctrl-C, which reaches the whole group, leaves the loader's workers alive for the last step.
+    between inherit them: Ctrl-C, which reaches the whole group, leaves them alive for the last step.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

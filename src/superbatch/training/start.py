@@ -36,9 +36,9 @@ def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[R
         UserError: a foreign `resume_from`; fewer samples than ranks and micro-batches.
     """
     task, settings = job.task, job.training
-    _check_cuts(job, ranks)
+    _check(job, ranks)
     torch.manual_seed(settings.seed)
-    task.start(device, settings)
+    task.place(device, settings)
     kept = _kept(job)
     resumed = _continue(job, ranks, kept)
     word = f"continues at step {resumed.step:,}" if resumed.step else "starts afresh"
@@ -52,21 +52,26 @@ def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[R
     return Run(job, device, trained, account, records, resumed.totals, clock, ranks, order, pending), resumed.step
 
 
-def _check_cuts(job: Job, ranks: Ranks) -> None:
+def _check(job: Job, ranks: Ranks) -> None:
     cuts = ranks.world * job.training.accumulate
     if job.training.batch_size < cuts:
         raise UserError(
             "training.batch_size",
-            f"{job.training.batch_size} pairs cannot be dealt to {cuts} micro-batches",
+            f"{job.training.batch_size} samples cannot be dealt to {cuts} micro-batches",
             "start fewer processes, or lower training.accumulate",
         )
+    if job.selection.stale_steps and not job.scores:
+        raise UserError("selection.stale_steps", "no model scores, so no weights could be stale", "leave it out")
 
 
 def _kept(job: Job) -> Kept:
-    """Return what a state keeps: models in training mode, each with its optimiser if it has one, by one set of rules."""
+    """Return what a state keeps: models, each with its optimiser if it has one, by one set of rules.
+
+    Those that are trained are in training mode; those that follow another are not: their dropout and statistics stand still.
+    """
     kept: Kept = {}
     for name, model in job.task.models.items():
-        model.module.train()
+        model.module.train(model.trained)
         kept[name] = model.module, make_optimizer(model.module, job.training.optimizer) if model.trained else None
     return kept
 

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from superbatch.data.fields import Batch
-from superbatch.losses import Peers
+from superbatch.losses import LossName, Peers
 from superbatch.options import TrainingSettings
+from superbatch.selection import Criterion
 from superbatch.training.flops import Forwards
 
 LEARNER = "learner"  # the first of a task's models, which the run is for
@@ -30,7 +31,7 @@ class Model:
     """A model that changes during a run, so that its state is kept with the run's.
 
     Attributes:
-        module: on whatever device the task's `start` puts it.
+        module: on whatever device the task's `place` puts it.
         trained: has an optimiser and a loss; else it follows another one, by the task's `after_update`.
     """
 
@@ -46,11 +47,18 @@ class Reads:
         training: of the b that are trained on.
         scoring: of all B, before b of them are chosen; what training needs of it too is not read again.
         ahead: scoring needs no weights: batches are chosen, and then read, any number of steps ahead.
+        score: what a sample's score is, in a word, for the line before a run.
     """
 
     training: tuple[str, ...]
     scoring: tuple[str, ...] = ()
     ahead: bool = False
+    score: str = ""
+
+    @property
+    def by_weights(self) -> bool:
+        """Whether a model scores, so that its present weights decide."""
+        return bool(self.scoring) and not self.ahead
 
     @property
     def later(self) -> tuple[str, ...]:
@@ -76,15 +84,24 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairScores:
-    """What joint selection scores by: two models' embeddings of n pairs; None of a model that the criterion does not use."""
+    """What joint selection scores by: two models' embeddings of n pairs, and how their losses make a score.
+
+    Attributes:
+        learner, reference: None of a model that the criterion does not use.
+        criterion: of `selection`, such as learnability.
+        loss: by which pairs are scored, sigmoid or softmax.
+    """
 
     learner: Pairs | None
     reference: Pairs | None
+    criterion: Criterion
+    loss: LossName
 
     @staticmethod
     def joined(slices: Sequence[PairScores]) -> PairScores:
         """Lay the scores of slices end to end."""
-        return PairScores(_joined([s.learner for s in slices]), _joined([s.reference for s in slices]))
+        learner, reference = _joined([s.learner for s in slices]), _joined([s.reference for s in slices])
+        return replace(slices[0], learner=learner, reference=reference)
 
 
 def _joined(slices: Sequence[Pairs | None]) -> Pairs | None:
@@ -120,12 +137,12 @@ class Task(Protocol):
     models: Mapping[str, Model]
     reads: Reads
 
-    def start(self, device: torch.device, settings: TrainingSettings) -> None:
-        """Put all models on the device, before anything else is asked for."""
+    def place(self, device: torch.device, settings: TrainingSettings) -> None:
+        """Put all models on the device; asked for once, before anything else."""
         ...
 
     def scores(self, batch: Batch) -> Scores:
-        """Score a slice of a super-batch by the present weights. Models are in evaluation mode, and no graph is kept.
+        """Score a slice of a super-batch by the present weights; models are in evaluation mode, and no graph is kept.
 
         Args:
             batch: the fields that scoring reads.
@@ -161,7 +178,7 @@ class Task(Protocol):
         ...
 
     def row_losses(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return each sample's own summand of the loss of a whole batch, float64 (N,), and whether its outputs are finite, bool (N,)."""
+        """Return each sample's own loss in a whole batch, their mean the batch's, float (N,), and whether its outputs are finite, bool (N,)."""
         ...
 
     def forwards(self) -> Forwards:

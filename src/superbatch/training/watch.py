@@ -35,9 +35,8 @@ class Clock:
         beside: models that are trained beside the learner: their time is told apart.
     """
 
-    def __init__(self, device: torch.device, beside: Iterable[str] = ("proxy",)) -> None:
-        self.device = device
-        self.names = (*SPENT[:-1], *dict.fromkeys(("proxy", *beside)), SPENT[-1])
+    def __init__(self, device: torch.device, beside: Iterable[str] = ()) -> None:
+        self.device, self.names = device, (*SPENT, *beside)
         self.seconds = dict.fromkeys(self.names, 0.0)
         self._last = time.perf_counter()
 
@@ -46,8 +45,12 @@ class Clock:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         now, name = time.perf_counter(), "train" if name == "learner" else name
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self.seconds[name] += now - self._last
         self._last = now
+
+    def skip(self) -> None:
+        """Book the time since the last lap nowhere: what is nobody's part of a step."""
+        self._last = time.perf_counter()
 
     def row(self) -> dict[str, float]:
         """Return the seconds since the last row by ledger column; `checkpoint` is the one before the step, if there was one."""
