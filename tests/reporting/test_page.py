@@ -13,6 +13,7 @@ import synthetic
 
 from superbatch.errors import UserError
 from superbatch.reporting import Report, Sources, find_runs
+from superbatch.reporting import page as reporting_page
 from superbatch.reporting.figures import png
 from superbatch.reporting.findings import at_equal_steps, cautions
 from superbatch.reporting.page import render, write_page
@@ -115,7 +116,8 @@ def test_the_first_screen_is_the_answer_with_its_cautions(page: str) -> None:
         assert mended not in text
 
 
-def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path) -> None:
+def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting_page, "svg_uri", lambda figure: "data:")  # words alone count; drawing takes long
     for method in ("jest", "uniform"):
         synthetic.write_run(tmp_path, method, 20)
     synthetic.write_reference(tmp_path, 0.9)
