@@ -14,6 +14,7 @@ LONG = (
     "test_scoring.py",
     "test_ranks.py",
     "test_kills.py",
+    "test_notebook.py",
     "test_page.py",
 )
 

@@ -16,7 +16,7 @@ from superbatch.reporting import Report, Sources, find_runs
 from superbatch.reporting import page as reporting_page
 from superbatch.reporting.figures import png
 from superbatch.reporting.findings import at_equal_steps, cautions
-from superbatch.reporting.page import render, write_page
+from superbatch.reporting.page import render
 from superbatch.reporting.style import CSS
 from superbatch.reporting.theme import DARK, LIGHT, styles
 
@@ -55,10 +55,8 @@ def check(page: str) -> Checker:
 
 
 @pytest.fixture(scope="module")
-def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "deep" / "report.html"
-    write_page(report, path)
-    return path.read_text(encoding="utf-8")
+def page(page_file: Path) -> str:
+    return page_file.read_text(encoding="utf-8")
 
 
 def test_nothing_outside_the_file_is_needed(page: str) -> None:
