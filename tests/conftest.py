@@ -1,1 +1,23 @@
-"""Makes `tests` importable from its sub-folders (pytest puts the folder above it on the path)."""
+"""Makes `tests` importable from its sub-folders (pytest puts the folder above it on the path), and puts long modules first.
+
+A module's tests stay with one worker (`--dist loadscope`); one that takes a minute and comes last would let the other wait.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+LONG = (
+    "test_dvc_repro.py",
+    "test_quick_chain.py",
+    "test_wrong_input.py",
+    "test_scoring.py",
+    "test_ranks.py",
+    "test_kills.py",
+    "test_notebook.py",
+    "test_page.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))

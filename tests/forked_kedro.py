@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
+import functools
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.project import ENVIRONMENT
+from tests.kedro_client import ask
+from tests.project import ENVIRONMENT, PROJECT
 
-# Nothing of kedro.framework: it reads the project's logging.yml when it is imported.
-PRELOAD = [
-    "great_expectations.expectations.core.expect_column_values_to_be_between",
-    "open_clip",
-    "pandas",
-    "superbatch.data.ingest",
-    "superbatch.evaluation.run",
-    "superbatch.evaluation.results",
-    "superbatch.simweb",
-    "superbatch.tasks",
-]
-_context = multiprocessing.get_context("forkserver")
+# The thread that waits must sleep, as in superbatch.settings, which is too late for a process that has loaded torch.
+SERVER = ENVIRONMENT | {"GOMP_SPINCOUNT": "20000", "PYTHONPATH": f"{PROJECT}/src{os.pathsep}{PROJECT}"}
+
+STANDS_IN = """\
+#!{python} -IS
+import os, sys
+sys.path.insert(0, {project!r})
+from tests.kedro_client import ask
+sys.exit(ask({server!r}, sys.argv[1:], os.getcwd(), os.environ, (0, 1, 2)))
+"""
 
 
 @dataclass(frozen=True)
@@ -33,28 +37,36 @@ class Done:
     stderr: str
 
 
-def forked_kedro(folder: Path, *arguments: str, seconds: float = 300) -> Done:
+@functools.cache
+def server() -> Path:
+    """Where the server listens; one a process that tests."""
+    folder = Path(tempfile.mkdtemp(prefix="kedro-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    command = [sys.executable, "-m", "tests.kedro_server", str(folder / "socket")]
+    process = subprocess.Popen(command, cwd=PROJECT, env=SERVER, stdin=subprocess.PIPE)
+    atexit.register(process.kill)
+    until = time.monotonic() + 300
+    while not (folder / "socket").exists():
+        assert process.poll() is None and time.monotonic() < until, "the server for kedro did not start"
+        time.sleep(0.05)
+    return folder / "socket"
+
+
+def forked_kedro(folder: Path, *arguments: str, check: bool = False, seconds: float = 300, **environment: str) -> Done:
     """Run `kedro <arguments>` in a folder; settings must keep it to one process (`jobs: 1`)."""
-    _context.set_forkserver_preload(PRELOAD)  # type: ignore[attr-defined]
     outputs = folder / ".stdout", folder / ".stderr"
-    process = _context.Process(
-        target=_main, args=(str(folder), ["kedro", *arguments], [str(path) for path in outputs], dict(ENVIRONMENT))
-    )
-    process.start()
-    process.join(seconds)
-    if process.exitcode is None:
-        process.kill()
-    assert process.exitcode is not None, f"kedro {' '.join(arguments)}: still running after {seconds:g} s"
-    return Done(process.exitcode, *(path.read_text() for path in outputs))
+    with open(os.devnull) as nothing, open(outputs[0], "w") as out, open(outputs[1], "w") as err:
+        streams = [stream.fileno() for stream in (nothing, out, err)]
+        code = ask(server(), arguments, folder, ENVIRONMENT | environment, streams, seconds)
+    done = Done(code, *(path.read_text() for path in outputs))
+    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    return done
 
 
-def _main(folder: str, arguments: list[str], outputs: list[str], environment: dict[str, str]) -> None:
-    """Be the command: standard output and error go to files."""
-    os.environ.update(environment)
-    os.chdir(folder)
-    for descriptor, path in zip((1, 2), outputs, strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-    sys.argv = arguments
-    from kedro.framework.cli.cli import main
-
-    sys.exit(main())
+@functools.cache
+def stand_in() -> str:
+    """A PATH on which `kedro` is forked likewise, for those who start it themselves, such as DVC."""
+    script = server().with_name("kedro")
+    script.write_text(STANDS_IN.format(python=sys.executable, project=str(PROJECT), server=str(server())))
+    script.chmod(0o755)
+    return f"{script.parent}{os.pathsep}{ENVIRONMENT['PATH']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -54,6 +55,7 @@ def commands(page: Path) -> list[list[str]]:
     return [words for words in split if not any("<" in word for word in words)]
 
 
+@functools.cache
 def base() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for file in sorted((PROJECT / "conf" / "base").glob("parameters*.yml")):
@@ -79,6 +81,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing, f"{page_id(page)} links to {missing}"
 
 
+@functools.cache
 def written_paths() -> list[re.Pattern[str]]:
     """Patterns of every path that the catalog writes, and of what lies below."""
     entries: dict[str, Any] = {}
@@ -106,14 +109,16 @@ def names_a_file(word: str, page: Path) -> bool:
         )
     if "/" in word:
         return any(list(folder.glob(word.rstrip("/"))) for folder in (PROJECT, page.parent))
-    known = {
-        file.name
-        for folder in ("src", "conf", "docs", "tests", "benchmarks", "notebooks")
-        for file in (PROJECT / folder).rglob("*")
-    }
-    return word in known or (PROJECT / word).exists() or Path(word).stem in source()
+    return word in file_names() or (PROJECT / word).exists() or Path(word).stem in source()
 
 
+@functools.cache
+def file_names() -> set[str]:
+    folders = ("src", "conf", "docs", "tests", "benchmarks", "notebooks")
+    return {file.name for folder in folders for file in (PROJECT / folder).rglob("*")}
+
+
+@functools.cache
 def source() -> str:
     return "\n".join(file.read_text() for file in (PROJECT / "src" / "superbatch").rglob("*.py"))
 

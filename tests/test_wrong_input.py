@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.forked_kedro import forked_kedro
-from tests.project import copy_project
+from tests.project import ONE_THREAD, copy_project
 
 INGEST = ("--pipelines=ingest",)
 JEST = ("--pipelines=learner", "--namespaces=jest")
@@ -29,7 +29,7 @@ SMALL = "simweb.pool_pairs=400"  # in every run that renders the pool: all cases
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with everything a learner reads: a small pool, a reference of two steps, its embeddings."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
-    small = f"{SMALL},reference.training.steps=2,reference.training.evaluate_every=2"
+    small = f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"
     done = forked_kedro(folder, "run", "--pipelines=simweb,ingest,reference,embed", "--env=quick", f"--params={small}")
     assert done.returncode == 0, done.stderr
     return folder

@@ -1,4 +1,7 @@
-"""The main job in miniature, as a user runs it: `kedro run --pipeline=jest --env=quick` in a fresh project, twice."""
+"""The main job in miniature, as a user runs it: `kedro run --pipeline=jest --env=quick` in a fresh project, twice.
+
+The first time in a process of its own, as the user's; what follows is forked.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ import pytest
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.order import Order
-from tests.project import command, copy_project
+from tests.forked_kedro import Done, forked_kedro
+from tests.project import ONE_THREAD, command, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(project: Path) -> subprocess.CompletedProcess[str]:
-    return command(project, "kedro", "run", "--pipeline=jest", "--env=quick")
+    return command(project, "kedro", "run", "--pipeline=jest", "--env=quick", f"--params={ONE_THREAD}")
+
+
+def run_again(project: Path, *arguments: str, params: str = ONE_THREAD, check: bool = True) -> Done:
+    return forked_kedro(project, "run", "--env=quick", *arguments, f"--params={params}", check=check)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +84,7 @@ def test_nothing_is_left_over(data: Path) -> None:
 
 def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
-    again = command(project, "kedro", "run", "--pipelines=jest", "--env=quick")
+    again = run_again(project, "--pipelines=jest")
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
     for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference"):
         assert re.search(rf"\b{what}: up to date", again.stderr), what
@@ -88,7 +96,7 @@ LENIENT = "audit.worth_it_chance=0.25,audit.rarely_chance=0.85"  # ten steps sho
 @pytest.fixture(scope="module")
 def audit(project: Path, data: Path) -> Path:
     """The audit of the chain's own jest run."""
-    done = command(project, "kedro", "run", "--pipeline=audit", "--env=quick", f"--params={LENIENT}")
+    done = run_again(project, "--pipeline=audit", params=LENIENT)
     assert done.stdout.strip().splitlines()[-1] == "Audit: data/quick/08_reporting/audit/audit.html"
     return data / "08_reporting" / "audit"
 
@@ -140,7 +148,7 @@ def test_the_exported_rows_ingest_to_the_same_samples(audit: Path, data: Path, t
     ],
 )
 def test_a_run_that_can_not_be_audited_is_one_line(project: Path, data: Path, run: str, line: str) -> None:
-    done = command(project, "kedro", "run", "--pipeline=audit", "--env=quick", f"--params=audit.run={run}", check=False)
+    done = run_again(project, "--pipeline=audit", params=f"audit.run={run}", check=False)
     assert done.returncode == 1
     said = [text for text in (done.stdout + done.stderr).splitlines() if text.startswith("Error: ")]
     assert len(said) == 1 and said[0].startswith(line), done.stderr
@@ -148,14 +156,7 @@ def test_a_run_that_can_not_be_audited_is_one_line(project: Path, data: Path, ru
 
 
 def test_a_changed_parameter_trains_anew_and_only_that(project: Path, data: Path) -> None:
-    done = command(
-        project,
-        "kedro",
-        "run",
-        "--pipelines=learner",
-        "--env=quick",
-        "--namespaces=uniform,jest",
-        "--params=jest.learner.selection.gain=7",
-    )
+    changed = f"{ONE_THREAD},jest.learner.selection.gain=7"
+    done = run_again(project, "--pipelines=learner", "--namespaces=uniform,jest", params=changed)
     assert re.search(r"jest: run hash \w+ starts afresh", done.stderr)
     assert "uniform: up to date" in done.stderr

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
 
 from superbatch.reporting import Report, Sources, find_runs
+from superbatch.reporting.page import write_page
 from superbatch.reporting.purity import kinds_of_rows
 
 
@@ -54,3 +55,11 @@ def report(world: World) -> Report:
         fingerprints={"pool": "0" * 16},
     )
     return Report(sources)
+
+
+@pytest.fixture(scope="session")
+def page_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The full report as a page."""
+    path = tmp_path_factory.mktemp("page") / "deep" / "report.html"
+    write_page(report, path)
+    return path

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from superbatch.reporting import Report
-from superbatch.reporting.page import write_page
 from superbatch.reporting.style import CSS
 from tests.browser import Page, chromium, executable
 
@@ -25,10 +24,8 @@ WIDE += ".filter(e => !e.closest('.wide, pre')).map(e => e.outerHTML.slice(0, 80
 
 
 @pytest.fixture(scope="module")
-def address(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(report, path)
-    return path.as_uri()
+def address(page_file: Path) -> str:
+    return page_file.as_uri()
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from superbatch.reporting import Report, Sources, find_runs
-from superbatch.reporting.page import render, write_page
+from superbatch.reporting import Report, Sources, find_runs, pictures
+from superbatch.reporting.page import render
 from superbatch.reporting.style import CSS
 
 STARTS = {"png": b"\x89PNG", "webp": b"RIFF", "svg+xml": b"<?xml"}
@@ -50,10 +50,8 @@ def check(page: str) -> Checker:
 
 
 @pytest.fixture(scope="module")
-def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("page") / "deep" / "report.html"
-    write_page(report, path)
-    return path.read_text(encoding="utf-8")
+def page(page_file: Path) -> str:
+    return page_file.read_text(encoding="utf-8")
 
 
 def test_nothing_outside_the_file_is_needed(page: str) -> None:
@@ -111,7 +109,8 @@ def test_the_first_screen_is_the_answer_with_its_cautions(page: str) -> None:
         assert mended not in text
 
 
-def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path) -> None:
+def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "svg_uri", lambda figure: "data:")  # words alone count; drawing takes long
     for method in ("jest", "uniform"):
         synthetic.write_run(tmp_path, method, 20)
     synthetic.write_reference(tmp_path, 0.9)

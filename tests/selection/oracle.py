@@ -54,6 +54,13 @@ def select(learner, reference, num_select, *, num_chunks, gain, criterion, loss,
     return chosen, score(learner, reference, criterion, loss, chosen[:0]), torch.cat(conditional)
 
 
+def conditional_scores(learner, reference, indices, sizes, *, loss, criterion="learnability"):
+    """Conditional scores of a selection's picks, chunk by chunk, each given the selection's own earlier picks."""
+    starts = [sum(sizes[:chunk]) for chunk in range(len(sizes))]
+    spans = [(start, indices[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
+    return torch.cat([score(learner, reference, criterion, loss, indices[:start])[new] for start, new in spans])
+
+
 def make_pairs(
     count: int, dim: int, seed: int, *, scale=10.0, bias=-10.0, noise=1.0, dtype=torch.float64, name="embeddings"
 ):

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from superbatch.selection import PairEmbeddings, Selection, draw, select_independently, select_jointly
 from superbatch.selection.candidates import Candidates
 from tests.selection import oracle
+from tests.selection.kernel_device import needs_cuda
 
 LOSSES = ("sigmoid", "softmax")
 
@@ -162,7 +163,7 @@ def test_dropping_keeps_every_candidate_once_and_in_its_tile(tile: int) -> None:
         assert [lying[int(candidates.place_B[slot])] for slot in left] == left
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_cuda_gives_the_scores_of_the_cpu(loss: str, dtype: torch.dtype) -> None:
@@ -171,5 +172,7 @@ def test_cuda_gives_the_scores_of_the_cpu(loss: str, dtype: torch.dtype) -> None
     one, other = select_jointly(*here, 20, loss=loss), select_jointly(*there, 20, loss=loss)
     assert other.indices.is_cuda
     torch.testing.assert_close(one.scores, other.scores.cpu(), rtol=1e-5, atol=1e-4)
+    right = oracle.conditional_scores(*here, other.indices.cpu(), other.chunk_sizes, loss=loss)
+    torch.testing.assert_close(other.conditional.cpu(), right, rtol=1e-5, atol=1e-4)
     if dtype == torch.float64:
         assert torch.equal(one.indices, other.indices.cpu())

@@ -1,0 +1,98 @@
+"""Has imported what is slow to import, and forks a `kedro` command for whoever asks (kedro_client).
+
+Run as `python -m tests.kedro_server SOCKET`; it ends when its standard input does, hence with the process that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+
+# Nothing of kedro.framework: it reads the project's logging.yml when it is imported.
+PRELOAD = [
+    "great_expectations.expectations.core.expect_column_values_to_be_between",
+    "kedro.config",
+    "kedro.io",
+    "matplotlib.figure",
+    "open_clip",
+    "pandas",
+    "superbatch.data.ingest",
+    "superbatch.evaluation.run",
+    "superbatch.evaluation.results",
+    "superbatch.reporting",
+    "superbatch.simweb",
+    "superbatch.tasks",
+]
+
+
+def serve(place: str) -> None:
+    """Answer until standard input ends; returns in the forked command, once it has become it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answered
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(place)
+        server.listen()
+        while server in select.select([server, sys.stdin], [], [])[0]:
+            connection, _ = server.accept()
+            if os.fork() == 0:
+                server.close()
+                answer(connection)
+                return
+            connection.close()
+    os._exit(0)
+
+
+def answer(connection: socket.socket) -> None:
+    """Fork the command and say its process, then its exit code; returns in the command alone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection, connection.makefile("rw") as said:
+        request = json.loads(said.readline())
+        process = os.fork()
+        if process:
+            with contextlib.suppress(BrokenPipeError):  # nobody waits any more
+                print(process, file=said, flush=True)
+                print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), file=said, flush=True)
+            os._exit(0)
+    for descriptor, stream in enumerate(streams):
+        os.dup2(stream, descriptor)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.argv = ["kedro", *request["arguments"]]
+
+
+def become_kedro() -> int:
+    """Run the command; returns its exit code."""
+    from kedro.framework.cli.cli import main
+
+    try:
+        main()
+    except SystemExit as left:
+        if left.code is None or isinstance(left.code, int):
+            return left.code or 0
+        print(left.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    for name in PRELOAD:
+        importlib.import_module(name)
+    gc.freeze()  # what is shared stays shared
+    serve(sys.argv[1])
+    code = become_kedro()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # taking down all that was imported takes longer than most commands
