@@ -283,3 +283,11 @@ def test_a_device_that_is_not_there(project: Path) -> None:
 def test_stages_before_their_inputs(project: Path, tmp_path: Path) -> None:
     line = refused(copy_project(tmp_path / "fresh"), *JEST)
     assert line.endswith("not there yet, or not finished; run `kedro run --pipelines=ingest` first")
+
+
+def test_trainings_in_threads_of_one_process(project: Path) -> None:
+    line = refused(project, *JEST, "--runner=ThreadRunner")
+    assert line == (
+        "--runner=ThreadRunner: jest.train would share its random state with what runs beside it, "
+        "and learn something else each time; leave it out, or use ParallelRunner"
+    )

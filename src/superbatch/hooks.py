@@ -32,13 +32,14 @@ class ProjectHooks:
         pipeline_registry.configure(parameters)
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Look for the run that is to be audited before anything is loaded; under torchrun, refuse stages that are for one process.
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Look for the run that is to be audited before anything is loaded, and refuse what could not hold.
 
         Raises:
-            UserError: there is none of that name, or several processes would write the same files.
+            UserError: there is no run of that name; stages for one process under torchrun; trainings in threads.
         """
         check_ranks(pipeline)
+        check_runner(str(run_params.get("runner")), pipeline)
         from superbatch.pipeline_registry import audited_run
 
         training = f"{audited_run()}.training"
@@ -73,6 +74,22 @@ def check_ranks(pipeline: Pipeline) -> None:
         if others:
             remedy = "run `kedro run --pipelines=learner --namespaces=jest` under it, and the other stages without it"
             raise UserError("torchrun", f"{others[0]} is for one process", remedy)
+
+
+def check_runner(runner: str, pipeline: Pipeline) -> None:
+    """Refuse trainings in threads of one process: they share the random state and torch's threads, so their bits are nobody's.
+
+    Raises:
+        UserError: just that. Processes of their own (ParallelRunner) are fine.
+    """
+    from superbatch.errors import UserError
+
+    trainings = [node.name for node in pipeline.nodes if "training" in node.tags]
+    if "ThreadRunner" in runner and trainings:
+        what = (
+            f"{trainings[0]} would share its random state with what runs beside it, and learn something else each time"
+        )
+        raise UserError("--runner=ThreadRunner", what, "leave it out, or use ParallelRunner")
 
 
 def check_all(parameters: dict[str, Any]) -> None:

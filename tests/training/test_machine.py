@@ -7,7 +7,9 @@ import torch
 
 from superbatch.errors import UserError
 from superbatch.options import TrainingSettings
+from superbatch.training import train
 from superbatch.training.machine import repeatable
+from tests.training.training_helpers import Killed, kill_after
 
 GPU = torch.device("cuda")  # the switches are there without one
 REFUSAL = "_efficient_attention_backward does not have a deterministic implementation, but you set 'torch.use_...'"
@@ -50,3 +52,21 @@ def test_on_a_cpu_nothing_is_switched():
         assert switches() == before
     with pytest.raises(RuntimeError), repeatable(torch.device("cpu"), TrainingSettings()):
         raise RuntimeError(REFUSAL)
+
+
+def test_threads_are_given_back(make_job, monkeypatch):
+    """Else the bits of a learner would depend on the reference that was trained before it in the same process."""
+    before = torch.get_num_threads()
+    result = train(make_job(steps=1, threads=before + 1))
+    assert result.summary["threads"] == before + 1 and torch.get_num_threads() == before
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 0)
+        train(make_job(steps=1, threads=before + 1, seed=1))
+    assert torch.get_num_threads() == before
+
+
+def test_a_run_is_the_same_whatever_ran_before_it(make_job):
+    """Alone, behind another one with more threads, and the other way round."""
+    alone = train(make_job(state="alone")).summary["digests"]
+    train(make_job("uniform", state="before", threads=2, seed=3))
+    assert train(make_job(state="behind")).summary["digests"] == alone

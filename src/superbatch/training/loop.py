@@ -16,7 +16,7 @@ from superbatch.training.best import keep_best
 from superbatch.training.booking import book
 from superbatch.training.distributed import Ranks, joined
 from superbatch.training.job import Job, TrainResult
-from superbatch.training.machine import repeatable, set_threads
+from superbatch.training.machine import repeatable, threads
 from superbatch.training.optimizer import learning_rate, set_learning_rate
 from superbatch.training.pending import Pick, pending_tensors
 from superbatch.training.picks import picks
@@ -44,9 +44,8 @@ def train(job: Job) -> TrainResult:
         Interrupted: SIGTERM or SIGINT asked to stop; the state of the last finished step is saved.
     """
     with joined(job.training.device) as ranks:
-        set_threads(job.training, ranks)
         device = pick_device(job.training.device)
-        with repeatable(device, job.training):
+        with threads(job.training, ranks), repeatable(device, job.training):
             return _train(job, ranks, device)
 
 

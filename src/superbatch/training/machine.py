@@ -24,10 +24,19 @@ def machine() -> str:
     return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 
-def set_threads(settings: TrainingSettings, ranks: Ranks) -> None:
-    """Take as many threads as settings say; ranks of one machine share what it has."""
+@contextmanager
+def threads(settings: TrainingSettings, ranks: Ranks) -> Iterator[None]:
+    """Take as many threads as settings say, and give them back: a run's bits must not depend on what ran before it.
+
+    Ranks of one machine share what it has.
+    """
+    before = torch.get_num_threads()
     if settings.threads or ranks.world > 1:
-        torch.set_num_threads(settings.threads or max(1, torch.get_num_threads() // ranks.neighbours))
+        torch.set_num_threads(settings.threads or max(1, before // ranks.neighbours))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
