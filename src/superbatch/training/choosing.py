@@ -37,11 +37,11 @@ def score_slice(settings: TrainingSettings, device: torch.device) -> int:
 @torch.no_grad()
 def score(task: Task, batch: Batch, at_once: int) -> Scores:
     """Score a super-batch without a graph and in evaluation mode, a slice at a time."""
-    slices = torch.arange(len(batch), device=batch.device).split(at_once)
+    starts = range(0, len(batch), at_once)
     with ExitStack() as modes:
         for model in task.models.values():
             modes.enter_context(evaluating(model.module))
-        found = [task.scores(batch.take(places)) for places in slices]
+        found = [task.scores(batch.between(start, start + at_once)) for start in starts]
     joined: Scores = type(found[0]).joined(found)  # type: ignore[arg-type]
     return joined
 
