@@ -103,7 +103,7 @@ class BatchGradients:
         return states, joined
 
     def _send_back(self, outputs: Outputs, gradients: Outputs) -> None:
-        trained = {name: tensor for name, tensor in outputs.items() if tensor.requires_grad}  # not of a frozen tower
+        trained = {name: tensor for name, tensor in outputs.items() if tensor.requires_grad}  # none of what is frozen
         # DDP takes the mean over ranks; the loss is already a mean over all samples, so its gradients want the sum.
         pulls = [gradients[name] * self.ranks.world for name in trained]
         torch.autograd.backward(list(trained.values()), pulls)
