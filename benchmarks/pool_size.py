@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 import torch
 from common import ROOT, parser, report, table
 from photos import write_shards
-from superbatch.training.assemble import SetFiles, learner_job
-from superbatch.training.embed import View
 
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, PLACE, read_manifest
 from superbatch.models import build_model
 from superbatch.options import LearnerSettings, ModelSettings, TrainingSettings
+from superbatch.tasks import SetFiles, learner_job
+from superbatch.tasks.view import View
 
 IMAGES = 64
 BLOCK = 1_000_000
@@ -94,12 +94,12 @@ def measure(pool: SetFiles, threads: int) -> dict[str, float]:
     from superbatch.training import loop
 
     found: dict[str, float] = {}
-    make_loader = loop.make_loader
+    picks = loop.picks
 
     def watched(*arguments: Any) -> Iterator[Any]:
-        return _watch(make_loader(*arguments), found, start)
+        return _watch(picks(*arguments), found, start)
 
-    loop.make_loader = watched
+    loop.picks = watched
     training = TrainingSettings(batch_size=64, steps=STEPS, threads=threads, device="cpu")
     settings = LearnerSettings(model=ModelSettings(config=_config()), training=training)
     with TemporaryDirectory() as folder:
@@ -111,11 +111,11 @@ def measure(pool: SetFiles, threads: int) -> dict[str, float]:
     return {**found, "before_mb": before}
 
 
-def _watch(batches: Iterable[Any], found: dict[str, float], start: float) -> Iterator[Any]:
-    for step, batch in enumerate(batches):
+def _watch(picks: Iterable[Any], found: dict[str, float], start: float) -> Iterator[Any]:
+    for step, pick in enumerate(picks):
         if step == 0:
             found["start_s"] = time.perf_counter() - start
-        yield batch
+        yield pick
         if step in (2, STEPS - 1):
             found[f"step_{step}_mb"] = _megabytes("RssAnon")
             found["mapped_mb"] = _megabytes("RssFile")

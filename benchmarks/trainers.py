@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from superbatch.training.assemble import SetFiles, build_proxy, learner_job, share_vocabulary
 from turns import Wrap
 
+from superbatch.data.fields import Batch, Field, Source
 from superbatch.options import LearnerSettings, ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
-from superbatch.training import loop
-from superbatch.training.job import Job, Reference
+from superbatch.tasks import Contrastive, Reference, SetFiles, learner_job
+from superbatch.tasks.contrastive import CACHED
+from superbatch.tasks.proxy import build_proxy, share_vocabulary
+from superbatch.training import Job, picks, train
+from superbatch.training.reading import SCORING, TRAINING, Reader
 
 UNIFORM = SelectionSettings()
 _here = threading.local()
-_make_loader = loop.make_loader
+_read_ahead = picks.read_ahead
 
 
-def _wrapped_loader(*arguments: Any) -> Iterable[Any]:
-    return _here.wrap(_make_loader(*arguments))
+def _wrapped_reading(reader: Reader, phase: str, wanted: Iterable[tuple[int, np.ndarray]]) -> Iterator[Batch]:
+    """Wrap the batches that a step begins with; what else it reads lies within the step."""
+    batches = _read_ahead(reader, phase, wanted)
+    return iter(_here.wrap(batches)) if phase == _here.phase else batches
 
 
-loop.make_loader = _wrapped_loader  # type: ignore[assignment]
+picks.read_ahead = _wrapped_reading
 
 
 @dataclass(frozen=True)
@@ -64,16 +69,34 @@ def write_config(case: Case, folder: Path) -> Path:
     return folder
 
 
-class RandomReference:
-    """Reference embeddings of random rows: what looking them up and choosing cost, without a reference."""
+@dataclass(frozen=True)
+class RandomEmbeddings:
+    """A field of a reference's embeddings, at random, in float16: what reading them and choosing by them cost, without a reference.
 
-    def __init__(self, rows: int, dim: int) -> None:
-        made = np.random.default_rng(7).normal(size=(rows, dim)).astype(np.float32)
-        self.made = made / np.linalg.norm(made, axis=1, keepdims=True)
+    Attributes:
+        num_rows, dim: how many, of which width.
+    """
 
-    def rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (n, dim) unit vectors twice."""
-        return self.made[rows % len(self.made)], self.made[rows % len(self.made)]
+    num_rows: int
+    dim: int
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    @cached_property
+    def made(self) -> np.ndarray:
+        """Unit vectors that rows take in turn."""
+        found = np.random.default_rng(7).normal(size=(min(self.num_rows, 4_096), self.dim))
+        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return (n, dim) unit vectors."""
+        return self.made[rows % len(self.made)]
+
+
+def random_reference(num_rows: int, dim: int) -> dict[str, Field]:
+    """Return the fields of a made-up reference's embeddings of both sides."""
+    return {name: RandomEmbeddings(num_rows, dim) for name in CACHED}
 
 
 def our_job(
@@ -95,22 +118,38 @@ def our_job(
     model = ModelSettings(config=str(write_config(case, folder / "model")), compact_vocabulary=compact)
     settings = LearnerSettings(model=model, training=training)
     job = learner_job(case.name, settings, pool, pool, folder, folder / "state", None)
-    if selection.method != "uniform":
-        job.selection = selection
-        job.super_batch_size = replace(settings, selection=selection).super_batch_size
-        job.reference = Reference(RandomReference(4_096, case.config["model_cfg"]["embed_dim"]), 10.0, -10.0)
+    return job if selection.method == "uniform" else _choosing(job, settings, selection, case)
+
+
+def _choosing(job: Job, settings: LearnerSettings, selection: SelectionSettings, case: Case) -> Job:
+    """Make a uniform job one that chooses by a made-up reference."""
+    assert isinstance(job.task, Contrastive), "a learner's task"
+    clip, vocabulary, training = job.task.clip, job.task.vocabulary, job.training
+    proxy = None
     if selection.proxy is not None:
-        job.proxy = build_proxy(selection.proxy, job.clip, training, case.name)
-        share_vocabulary(job.proxy, job.vocabulary, selection.proxy.config)
-    return job
+        proxy = build_proxy(selection.proxy, clip, training, case.name)
+        share_vocabulary(proxy, vocabulary, selection.proxy.config)
+    made = random_reference(job.source.num_rows, case.config["model_cfg"]["embed_dim"])
+    return replace(
+        job,
+        task=Contrastive(clip, training, selection, Reference(10.0, -10.0), proxy, vocabulary),
+        source=Source({**job.source.fields, **made}),
+        selection=selection,
+        super_batch_size=replace(settings, selection=selection).super_batch_size,
+    )
+
+
+def begins_with(job: Job) -> str:
+    """Return the phase of reading that a step begins with."""
+    return TRAINING if job.selection.method == "uniform" or job.task.reads.ahead else SCORING
 
 
 def ours(case: Case, pool: SetFiles, wrap: Wrap, **options: Any) -> None:
     """Train with superbatch."""
     with TemporaryDirectory() as folder:
         job = our_job(case, pool, Path(folder), **options)
-        _here.wrap = wrap
-        loop.train(job)
+        _here.wrap, _here.phase = wrap, begins_with(job)
+        train(job)
 
 
 def open_clips(case: Case, shards: str, wrap: Wrap) -> None:

@@ -27,21 +27,23 @@ import torch
 from common import interleaved, median, parser, processor_seconds, report, table
 from photos import write_shards
 from PIL import Image
-from superbatch.training.assemble import SetFiles
-from superbatch.training.loader import make_loader
-from superbatch.training.source import Source, SuperBatches
 from trainers import Case, open_clips, our_job, ours, vit, write_config
 from turns import Steps, in_turns
 
+from superbatch.data.fields import Batch, Source, Stored
 from superbatch.data.ingest import ingest
 from superbatch.data.order import Order
 from superbatch.data.reader import ImageReader
 from superbatch.files import expand_shards
-from superbatch.losses import contrastive_loss
+from superbatch.models.cost import closed_form
 from superbatch.options import ModelSettings, SelectionSettings
-from superbatch.training.flops import closed_form, step_flops
+from superbatch.tasks import SetFiles
+from superbatch.tasks.contrastive import IMAGE, TOKENS
+from superbatch.training import Job
+from superbatch.training.flops import Account, Forwards
 from superbatch.training.optimizer import make_optimizer
-from superbatch.training.step import Batch, Towers
+from superbatch.training.reading import TRAINING, Phase, Reader, read_ahead
+from superbatch.training.task import LEARNER
 
 CPU = torch.device("cpu")
 
@@ -74,10 +76,12 @@ def library_alone(files: list[bytes], size: int) -> None:
 
 
 def load(source: Source, batch: int, steps: int, workers: int) -> None:
-    """Iterate over super-batches and drop them."""
+    """Iterate over batches and drop them."""
     order = Order(0, source.num_rows, batch)
-    for _ in make_loader(SuperBatches(source, order), 0, steps, workers, CPU):
-        pass
+    wanted = ((step, order.rows(step)) for step in range(steps))
+    with Reader(source, {TRAINING: Phase((IMAGE, TOKENS), batch)}, workers, CPU) as reader:
+        for _ in read_ahead(reader, TRAINING, wanted):
+            pass
 
 
 def loader(pool: Pool, size: int, samples: int, repeats: int) -> dict[str, float]:
@@ -87,7 +91,8 @@ def loader(pool: Pool, size: int, samples: int, repeats: int) -> dict[str, float
     samples -= samples % batch
     rows = np.arange(samples) % len(reader)
     files = [reader.read_bytes(row) for row in rows.tolist()]
-    source = Source(reader, torch.zeros(len(reader), 16, dtype=torch.int64))
+    ids = np.zeros((len(reader), 16), np.int64)
+    source = Source({IMAGE: Stored(reader.read, len(reader)), TOKENS: Stored(ids.__getitem__, len(reader))})
     contenders: dict[str, Callable[[], object]] = {
         "simplejpeg alone": lambda: library_alone(files, size),
         "decoder alone": lambda: decode_alone(files, size),
@@ -103,6 +108,17 @@ def loader(pool: Pool, size: int, samples: int, repeats: int) -> dict[str, float
     return {name: samples / median(times) for name, times in seconds.items()}
 
 
+def first_batch(job: Job, batch: int) -> Batch:
+    """Start a job's task, and read the first rows of its set."""
+    job.task.start(CPU, job.training)
+    return job.source.read((IMAGE, TOKENS), np.arange(batch), 0)
+
+
+def loss_of(job: Job, batch: Batch) -> torch.Tensor:
+    """Return the learner's loss on a batch, with its graph."""
+    return job.task.loss(LEARNER, job.task.outputs(LEARNER, batch), batch, None)
+
+
 def parity(case: Case, pool: Pool, folder: Path) -> float:
     """Return the largest relative difference of our loss and open_clip's: same weights, same images, both losses."""
     import open_clip
@@ -110,19 +126,17 @@ def parity(case: Case, pool: Pool, folder: Path) -> float:
 
     worst = 0.0
     for loss, theirs in (("softmax", open_clip.ClipLoss()), ("sigmoid", SigLipLoss())):
-        job = our_job(Case(case.name, case.config, case.batch, 1, loss=loss), pool.files, folder, compact=False)
-        rows, pixels, ids = SuperBatches(job.source, Order(0, job.source.num_rows, case.batch)).read(
-            np.arange(case.batch)
-        )
+        once = Case(case.name, case.config, case.batch, 1, loss=loss)
+        job = our_job(once, pool.files, folder, compact=False)
+        clip, batch = job.task.clip, first_batch(job, case.batch)
         start = {"init_logit_bias": -10.0} if loss == "sigmoid" else {}
         model = open_clip.create_model(f"local-dir:{write_config(case, folder / 'theirs')}", **start)
-        model.load_state_dict(job.clip.model.state_dict())
-        mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in job.clip.mean_std)
+        model.load_state_dict(clip.model.state_dict())
+        mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in clip.mean_std)
         with torch.no_grad():
-            image, text, *others = model((pixels / 255 - mean) / std, ids)
+            image, text, *others = model((batch[IMAGE] / 255 - mean) / std, batch[TOKENS])
             expected = float(theirs(image, text, *others))
-            towers = Towers.of(job.clip, CPU, "fp32")
-            found = float(contrastive_loss(loss)(*towers.embed(Batch(rows, pixels, ids)), *towers.scale_and_bias()))
+            found = float(loss_of(job, batch))
         worst = max(worst, abs(found - expected) / abs(expected))
     return worst
 
@@ -140,17 +154,17 @@ def against_open_clip(case: Case, pool: Pool, repeats: int) -> dict[str, Steps]:
 def profile(case: Case, pool: Pool, folder: Path, compact: bool, fused: bool, repeats: int = 4) -> list[float]:
     """Return processor milliseconds of the parts of a training step: forward with loss, backward, clipping, optimiser."""
     job = our_job(case, pool.files, folder, compact=compact)
-    model, loss = job.clip.model.train(), contrastive_loss(case.loss)
-    towers, optimizer = Towers.of(job.clip, CPU, case.precision), make_optimizer(model, job.training.optimizer)
+    batch = first_batch(job, case.batch)
+    model = job.task.models[LEARNER].module.train()
+    optimizer = make_optimizer(model, job.training.optimizer)
     if not fused:
         optimizer = torch.optim.AdamW(optimizer.param_groups, fused=False)
         for group in optimizer.param_groups:
             group["fused"] = False
-    batch = Batch(*SuperBatches(job.source, Order(0, job.source.num_rows, case.batch)).read(np.arange(case.batch)))
     rounds = []
     for _ in range(repeats + 1):
         marks = [time.thread_time()]
-        value = loss(*towers.embed(batch), *towers.scale_and_bias())
+        value = loss_of(job, batch)
         marks.append(time.thread_time())
         value.backward()
         marks.append(time.thread_time())
@@ -287,8 +301,11 @@ def scoring_ways(proxy: Path) -> dict[str, SelectionSettings]:
 
 def operations(way: SelectionSettings, forward: float, proxy: float) -> float:
     """Return those of a trained sample as executed."""
-    times = 1 / (1 - way.filter_ratio)
-    return step_flops(forward, 1, times, scored=way.scores, reuse=False, proxy=proxy if way.proxy else 0.0)
+    forwards = Forwards(
+        trained={LEARNER: forward} | ({"proxy": proxy} if way.proxy else {}),
+        scored=(proxy if way.proxy else forward) if way.scores else 0.0,
+    )
+    return Account(forwards).step(1, round(1 / (1 - way.filter_ratio)))
 
 
 def show_scoring(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[str, float]:

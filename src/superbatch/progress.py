@@ -13,11 +13,13 @@ def progress(
 ) -> Any:
     """Wrap an iterable (or make a bar to `update`) as a tqdm bar with count, rate and time left.
 
-    A log file gets a line every ten seconds instead of a line a tick. Of several ranks the first alone shows it.
+    A log file gets a line every ten seconds instead of a line a tick. Of several ranks the first alone shows it; none does where
+    tqdm's own TQDM_DISABLE is set, as in notebooks.
     """
     from tqdm import tqdm
 
     watched = sys.stderr.isatty()
+    silent = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
     return tqdm(
         iterable,
         total=total,
@@ -29,5 +31,5 @@ def progress(
         delay=0.5,
         dynamic_ncols=watched,
         ascii=None if watched else " #",
-        disable=os.environ.get("RANK", "0") != "0",
+        disable=silent or os.environ.get("RANK", "0") != "0",
     )

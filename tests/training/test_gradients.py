@@ -157,3 +157,20 @@ def test_the_chosen_are_dealt_evenly_with_their_own_pixels(tmp_path, world, chos
     source = batch_of(17)
     for name, tensor in source.fields.items():
         assert torch.equal(torch.cat([share[name] for share in shares]), tensor[rows - 1000])
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_frozen_tower_and_a_frozen_scale_stay_as_they_are(model_file, accumulate):
+    task = task_of(model_file, "sigmoid")
+    model, batch = task.clip.model, batch_of()
+    for frozen in (*model.visual.parameters(), model.logit_scale):
+        frozen.requires_grad_(False)
+    plain_loss(task, "sigmoid", batch).backward()
+    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    BatchGradients(task, "learner", ALONE, accumulate).backward(batch, COUNT)
+    for name, parameter in model.named_parameters():
+        if name in expected:
+            torch.testing.assert_close(parameter.grad, expected[name])
+        else:
+            assert parameter.grad is None

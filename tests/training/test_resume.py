@@ -19,6 +19,8 @@ from superbatch.training.random_state import seed_step
 from superbatch.training.state import list_states
 from tests.in_ranks import in_ranks
 
+CPU = torch.device("cpu")
+
 
 @pytest.mark.parametrize("method", ["uniform", "independent", "joint"])
 @pytest.mark.parametrize("kills", [[1], [6], [5, 3], [9, 1]])
@@ -178,16 +180,16 @@ def test_dropout_is_resumed_bit_identically(dropping, tmp_path, world, keep_best
 
 def masks(world: int) -> list[float]:
     ranks = distributed.ranks_here()
-    seed_step(0, 3, ranks.rank)
+    seed_step(0, 3, ranks.rank, CPU)
     return torch.rand(4).tolist()
 
 
 def test_ranks_drop_differently_and_a_step_alike_each_time(tmp_path):
     first, second = in_ranks(2, masks, tmp_path / "ranks", 2)
     assert first != second
-    seed_step(0, 3, 1)
+    seed_step(0, 3, 1, CPU)
     assert torch.rand(4).tolist() == second
-    seed_step(0, 4, 1)
+    seed_step(0, 4, 1, CPU)
     assert torch.rand(4).tolist() != second
 
 

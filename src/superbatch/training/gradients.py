@@ -104,9 +104,10 @@ class BatchGradients:
         return states, joined
 
     def _send_back(self, outputs: Outputs, gradients: Outputs) -> None:
+        trained = {name: tensor for name, tensor in outputs.items() if tensor.requires_grad}  # none of what is frozen
         # DDP takes the mean over ranks; the loss is already a mean over all samples, so its gradients want the sum.
-        pulls = [gradients[name] * self.ranks.world for name in outputs]
-        torch.autograd.backward(list(outputs.values()), pulls)
+        pulls = [gradients[name] * self.ranks.world for name in trained]
+        torch.autograd.backward(list(trained.values()), pulls)
 
     def _silent(self) -> AbstractContextManager[None]:
         """Without DDP's sum, which the last micro-batch brings."""

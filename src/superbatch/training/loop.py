@@ -108,7 +108,7 @@ def _step(run: Run, pick: Pick) -> dict[str, float]:
     rate = learning_rate(pick.step, settings.steps, settings.optimizer)
     for one in run.trained:
         set_learning_rate(one.optimizer, rate)
-    seed_step(settings.seed, pick.step, run.ranks.rank)
+    seed_step(settings.seed, pick.step, run.ranks.rank, run.device)
     found = train_step(run.job.task, run.trained, pick.batch, settings, pick.step, run.clock.lap)
     return book(run, pick, rate, found)
 

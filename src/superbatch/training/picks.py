@@ -89,7 +89,7 @@ def _choose(run: Run, reader: Reader, step: int, batch: Batch) -> Pick:
     """Score a super-batch with the present weights, choose the batch of its step, and have the rest of it read."""
     job, settings, reads = run.job, run.job.training, run.job.task.reads
     rows = _whole_rows(run, step, batch)
-    seed_step(settings.seed, step, run.ranks.rank, "scoring")
+    seed_step(settings.seed, step, run.ranks.rank, run.device, "scoring")
     scores = score(job.task, batch, score_slice(settings, run.device))
     run.clock.lap("score")
     rule = (settings.batch_size, job.selection, settings.seed, step)

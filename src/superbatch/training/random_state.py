@@ -33,10 +33,14 @@ def keeping_random_state(device: torch.device) -> Iterator[None]:
         set_random_state(before, device)
 
 
-def seed_step(seed: int, step: int, rank: int, what: str = "training") -> None:
-    """Let what a rank draws at a step (dropout) be a function of (seed, step, rank) alone, on all devices.
+def seed_step(seed: int, step: int, rank: int, device: torch.device, what: str = "training") -> None:
+    """Let what a rank draws at a step (dropout) be a function of (seed, step, rank) alone, on the host and the rank's device.
 
     So it does not matter what was drawn before, a resumed run needs no saved state, and no two ranks drop alike.
     """
     key = hashlib.blake2b(f"{seed} {step} {rank} {what}".encode(), digest_size=8).digest()
-    torch.manual_seed(int.from_bytes(key, "big") >> 1)
+    number = int.from_bytes(key, "big") >> 1
+    if device.type == "cpu":  # `torch.manual_seed` would write the stack down for each kind of GPU that is not there
+        torch.default_generator.manual_seed(number)
+    else:
+        torch.manual_seed(number)
