@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 import torch
 from common import ROOT, parser, report, table
 from photos import write_shards
+from superbatch.training.assemble import SetFiles, learner_job
+from superbatch.training.embed import View
 
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, PLACE, read_manifest
 from superbatch.models import build_model
 from superbatch.options import LearnerSettings, ModelSettings, TrainingSettings
-from superbatch.training.assemble import SetFiles, learner_job
-from superbatch.training.embed import View
 
 IMAGES = 64
 BLOCK = 1_000_000

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from superbatch.training.assemble import SetFiles, build_proxy, learner_job, share_vocabulary
 from turns import Wrap
 
 from superbatch.options import LearnerSettings, ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
 from superbatch.training import loop
-from superbatch.training.assemble import SetFiles, build_proxy, learner_job, share_vocabulary
 from superbatch.training.job import Job, Reference
 
 UNIFORM = SelectionSettings()

@@ -27,6 +27,9 @@ import torch
 from common import interleaved, median, parser, processor_seconds, report, table
 from photos import write_shards
 from PIL import Image
+from superbatch.training.assemble import SetFiles
+from superbatch.training.loader import make_loader
+from superbatch.training.source import Source, SuperBatches
 from trainers import Case, open_clips, our_job, ours, vit, write_config
 from turns import Steps, in_turns
 
@@ -36,11 +39,8 @@ from superbatch.data.reader import ImageReader
 from superbatch.files import expand_shards
 from superbatch.losses import contrastive_loss
 from superbatch.options import ModelSettings, SelectionSettings
-from superbatch.training.assemble import SetFiles
 from superbatch.training.flops import closed_form, step_flops
-from superbatch.training.loader import make_loader
 from superbatch.training.optimizer import make_optimizer
-from superbatch.training.source import Source, SuperBatches
 from superbatch.training.step import Batch, Towers
 
 CPU = torch.device("cpu")

@@ -34,7 +34,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("shard", pa.string(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the image's first byte inside the shard
         pa.field("length", pa.int64(), nullable=False),  # of the image, in bytes
-        pa.field("format", pa.string(), nullable=False),  # by content: jpeg, png, webp
+        pa.field("format", pa.string(), nullable=False),  # by content: jpeg, png, webp, avif
         pa.field("width", pa.int32(), nullable=False),  # as seen: after EXIF rotation
         pa.field("height", pa.int32(), nullable=False),
         pa.field("captions", pa.list_(pa.string()), nullable=False),
@@ -42,7 +42,9 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("sha256", pa.binary(32), nullable=False),  # of the image's bytes
         pa.field("members", pa.int32(), nullable=False),  # archive members that belong to the sample
         pa.field("source", pa.string()),  # the text of .json
-        pa.field("notes", pa.list_(pa.string()), nullable=False),  # what was handled on the way: see decode.NOTES
+        pa.field(
+            "notes", pa.list_(pa.string()), nullable=False
+        ),  # what was handled on the way: see decode.NOTES and texts.NOTES
     ]
 )
 

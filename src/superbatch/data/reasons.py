@@ -4,16 +4,18 @@ from __future__ import annotations
 
 REASONS = {
     # the image
-    "image_missing": "a sample without an image (.jpg, .jpeg, .png, .webp)",
+    "image_missing": "a sample without an image (.jpg, .jpeg, .png, .webp, .avif)",
     "image_ambiguous": "a sample with several images",
     "image_empty": "an image of zero bytes",
-    "image_unsupported": "an image in a format that is not read",
+    "image_gif": "a GIF, which is not read: most are animations",
+    "image_svg": "an SVG: a drawing, which has no pixels of its own",
+    "image_unsupported": "an image in another format that is not read",
     "image_corrupt": "an image that can't be decoded",
     "image_truncated": "an image whose data ends early",
     "image_too_large": "more pixels (or bytes) than the limit allows: perhaps a decompression bomb",
     # the texts
     "caption_missing": "a sample without .txt",
-    "caption_empty": "a .txt with nothing but white space",
+    "caption_empty": "a .txt in which nothing can be seen: white space, control or zero-width characters",
     "caption_not_utf8": "a .txt that is not UTF-8",
     "caption_too_long": "a .txt over the size limit",
     "json_invalid": "a .json that is not a JSON object in UTF-8",
@@ -41,7 +43,9 @@ REMEDIES = {
     "image_missing": "pack each image under its caption's key, or leave the caption out too",
     "image_ambiguous": "give each image a key of its own",
     "image_empty": "fetch the image again",
-    "image_unsupported": "convert it to JPEG, PNG or WebP",
+    "image_gif": "convert the frame that the caption is about to PNG or WebP",
+    "image_svg": "render it to PNG at the size that you want to train with, or larger",
+    "image_unsupported": "convert it to JPEG, PNG, WebP or AVIF",
     "image_corrupt": "fetch the image again; the detail says what the decoder met",
     "image_truncated": "fetch the image again, whole",
     "image_too_large": "scale it down, or raise ingest.max_pixels if it is meant to be that large",
