@@ -133,6 +133,23 @@ def test_a_missing_shard(project: Path) -> None:
     assert line == f"ingest.curated.shards: {folder}/00001.tar: no such shard; {remedy}"
 
 
+@pytest.mark.parametrize(
+    ("shards", "line"),
+    [
+        ("conf", "conf: is a folder; name the shards in it: conf/*.tar"),
+        ("pipe:cat a.tar", "pipe:cat a.tar: is a command, not a file; shards are read at random, from files"),
+        ("mine/{00000..00003.tar", "mine/{00000..00003.tar: a brace without its partner; close it"),
+    ],
+)
+def test_shards_that_are_no_files(project: Path, shards: str, line: str) -> None:
+    assert refused(project, *INGEST, params=f"ingest.pool.shards={shards}").startswith(f"ingest.pool.shards: {line}")
+
+
+def test_a_folder_that_nothing_can_be_written_to(project: Path) -> None:
+    line = refused(project, *INGEST, params="storage.stages=pyproject.toml/stages,ingest.pool.expect.rows.min=2")
+    assert line.startswith("pyproject.toml/stages") and "can't be read or written (Not a directory); give" in line
+
+
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:

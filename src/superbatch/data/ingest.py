@@ -25,7 +25,7 @@ from superbatch.data.scans import is_scanned, scan_once
 from superbatch.data.scripts import script_shares
 from superbatch.data.shards import ScanSettings, ShardScan
 from superbatch.errors import UserError
-from superbatch.files import atomic_path, write_json
+from superbatch.files import atomic_path, told_if_full, write_json
 from superbatch.progress import progress
 
 log = logging.getLogger(__name__)
@@ -111,8 +111,9 @@ def _duplicate(row: dict[str, Any], earlier: str) -> dict[str, Any]:
 
 def _write(out: Path, manifest: pa.Table, rejects: pa.Table, sizes: dict[str, int], min_rows: int) -> dict[str, Any]:
     """Write the three files; the manifest comes last, and there is none while the others may be of another set."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST_FILE).unlink(missing_ok=True)
+    with told_if_full(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MANIFEST_FILE).unlink(missing_ok=True)
     with atomic_path(out / REJECTS_FILE) as temporary:
         pq.write_table(rejects, temporary, compression="zstd")
     summary = summarise(manifest, rejects, len(sizes), sum(sizes.values()))
