@@ -55,6 +55,7 @@ REJECTS_SCHEMA = pa.schema(
         pa.field("offset", pa.int64(), nullable=False),  # of the first header, or of the damage
         pa.field("members", pa.int32(), nullable=False),
         pa.field("names", pa.list_(pa.string()), nullable=False),  # of these members, as far as known
+        pa.field("unread", pa.int64(), nullable=False),  # bytes of the shard in which further members may be lost
         pa.field("code", pa.string(), nullable=False),  # see reasons.REASONS
         pa.field("detail", pa.string(), nullable=False),
     ]

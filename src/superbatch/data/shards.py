@@ -136,7 +136,8 @@ class _Scan:
         """Walk the archive, then judge every sample."""
         kind = compression(stream.read(8))
         if kind is not None:
-            return self.reject("shard_compressed", "", 0, 0, f"{kind}; unpack it first, images are read at random")
+            detail = f"{kind}; unpack it first, images are read at random"
+            return self.reject("shard_compressed", "", 0, 0, detail, unread=size)
         for member in walk(stream, size):
             self.take(member, stream)
         for sample in self.finished:
@@ -147,12 +148,12 @@ class _Scan:
         """Sort one member into its sample, or reject it."""
         if member.kind == "shard_truncated":
             self._take_cut(member)
-        elif member.kind in ("header_corrupt", "archive_gap"):
+        elif member.kind in ("header_corrupt", "archive_gap", "trailing_zeros"):
             self._mark_last("shard_damaged", member)  # it may have lost members to it
             self.damage = f"{member.kind} at byte {member.offset:,}"
-            self.reject(member.kind, "", member.offset, member.count, member.detail)
+            self._reject_member(member, "")
         elif member.kind != "file":
-            self.reject(member.kind, member.name, member.offset, member.count, member.detail)
+            self._reject_member(member, member.name)
         else:
             parts = split_name(member.name)
             if parts is None:
@@ -165,11 +166,10 @@ class _Scan:
         if parts is None:
             # The cut may lie between two members of the last sample, so that one can't be trusted either.
             self._mark_last("shard_truncated", member)
-            return self.reject(member.kind, member.name, member.offset, member.count, member.detail)
+            return self._reject_member(member, member.name)
         self._sample(*parts, member).problems.setdefault("shard_truncated", member.detail)
-        self.reject(
-            member.kind, "", member.offset, 0, "no end-of-archive marker"
-        )  # about the shard, whatever became of the sample
+        # About the shard, whatever became of the sample.
+        self.reject(member.kind, "", member.offset, 0, "no end-of-archive marker", unread=member.unread)
 
     def _mark_last(self, code: str, member: Member) -> None:
         if self.last is not None:
@@ -226,8 +226,18 @@ class _Scan:
             return self.reject(code, sample.key, sample.offset, len(sample.names), sample.problems[code], sample.names)
         self.rows.append(_row(sample, self.shard))
 
+    def _reject_member(self, member: Member, name: str) -> None:
+        self.reject(member.kind, name, member.offset, member.count, member.detail, unread=member.unread)
+
     def reject(
-        self, code: str, name: str, offset: int, members: int, detail: str, names: list[str] | None = None
+        self,
+        code: str,
+        name: str,
+        offset: int,
+        members: int,
+        detail: str,
+        names: list[str] | None = None,
+        unread: int = 0,
     ) -> None:
         """Record something that is left out; `name` is the key of a sample, or a member's own name."""
         names = names if names is not None else [name] * bool(name)
@@ -238,6 +248,7 @@ class _Scan:
                 "offset": offset,
                 "members": members,
                 "names": [printable(n) for n in names],
+                "unread": unread,
                 "code": code,
                 "detail": printable(detail),
             }
@@ -246,7 +257,7 @@ class _Scan:
     def _name_the_hopeless(self, size: int) -> None:
         """Say it plainly where a file has no member at all."""
         codes = {reject["code"] for reject in self.rejects}
-        if self.finished or codes - {"header_corrupt", "shard_truncated", "trailing_data"}:
+        if self.finished or codes - {"header_corrupt", "shard_truncated", "trailing_data", "trailing_zeros"}:
             return
         if (
             size
@@ -254,7 +265,7 @@ class _Scan:
             and all(reject["offset"] == 0 or not reject["members"] for reject in self.rejects)
         ):
             self.rejects = []
-            self.reject("shard_not_tar", "", 0, 0, "no tar header in it")
+            self.reject("shard_not_tar", "", 0, 0, "no tar header in it", unread=size)
         elif not codes:
             self.reject("shard_empty", "", 0, 0, f"{size:,} bytes, no member")
 
