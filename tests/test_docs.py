@@ -344,7 +344,9 @@ def test_ingestion_md_has_every_reason_note_and_default() -> None:
     assert notes == NOTES.keys() | NOTES_ON_TEXTS.keys()
     words = {"min": "at least", "max": "at most"}
     bounds = {
-        name: " and ".join(f"{words[k]} {v:g}" for k, v in one.items()) for name, one in DEFAULT_THRESHOLDS.items()
+        name: " and ".join(f"{words[k]} {one[k]:g}" for k in words if k in one)
+        + (f" in {one['mostly']:g} of the samples" if "mostly" in one else "")
+        for name, one in DEFAULT_THRESHOLDS.items()
     }
     assert {row[0].strip("| `"): row[1] for row in found["Expectations"]} == bounds
 
