@@ -358,15 +358,18 @@ def test_ingestion_md_has_every_reason_note_and_default() -> None:
     from superbatch.curation.figures import DEFAULT_THRESHOLDS
     from superbatch.data.decode import NOTES
     from superbatch.data.reasons import REASONS, REMEDIES
+    from superbatch.data.texts import NOTES as NOTES_ON_TEXTS
 
     found = tables(PROJECT / "docs" / "ingestion.md")
     rows = [(row[0].strip("| `"), row[1], row[2].rstrip(" |")) for row in found["Reason codes"]]
     assert rows == [(code, meaning, REMEDIES[code]) for code, meaning in REASONS.items()]
     notes = {note for row in found["Images of every kind"] for note in re.findall(r"`(\w+)`", row[2])}
-    assert notes == NOTES.keys()
+    assert notes == NOTES.keys() | NOTES_ON_TEXTS.keys()
     words = {"min": "at least", "max": "at most"}
     bounds = {
-        name: " and ".join(f"{words[k]} {v:g}" for k, v in one.items()) for name, one in DEFAULT_THRESHOLDS.items()
+        name: " and ".join(f"{words[k]} {one[k]:g}" for k in words if k in one)
+        + (f" in {one['mostly']:g} of the samples" if "mostly" in one else "")
+        for name, one in DEFAULT_THRESHOLDS.items()
     }
     assert {row[0].strip("| `"): row[1] for row in found["Expectations"]} == bounds
 

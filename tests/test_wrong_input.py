@@ -133,6 +133,47 @@ def test_a_missing_shard(project: Path) -> None:
     assert line == f"ingest.curated.shards: {folder}/00001.tar: no such shard; {remedy}"
 
 
+@pytest.mark.parametrize(
+    ("shards", "line"),
+    [
+        ("conf", "conf: is a folder; name the shards in it: conf/*.tar"),
+        ("pipe:cat a.tar", "pipe:cat a.tar: is a command, not a file; shards are read at random, from files"),
+        ("mine/{00000..00003.tar", "mine/{00000..00003.tar: a brace without its partner; close it"),
+    ],
+)
+def test_shards_that_are_no_files(project: Path, shards: str, line: str) -> None:
+    assert refused(project, *INGEST, params=f"ingest.pool.shards={shards}").startswith(f"ingest.pool.shards: {line}")
+
+
+def test_a_folder_that_nothing_can_be_written_to(project: Path) -> None:
+    line = refused(project, *INGEST, params="storage.stages=pyproject.toml/stages,ingest.pool.expect.rows.min=2")
+    assert line.startswith("pyproject.toml/stages") and "can't be read or written (Not a directory); give" in line
+
+
+def test_an_image_that_was_exchanged_after_ingestion(project: Path) -> None:
+    """Another image of equal size: `verify` looks at all of them, and what reads the pool at the checksums of some."""
+    from superbatch.data.manifest import read_manifest
+
+    manifest = read_manifest(project / DATA / "02_intermediate/pool", root=project)
+    shard = project / list(manifest.shard_sizes)[manifest.places[16]["shard"]]
+    key = manifest.keys[16]
+    whole, place = shard.read_bytes(), manifest.places[16]
+    last = int(place["offset"]) + int(place["length"]) - 1
+    shard.write_bytes(whole[:last] + bytes([whole[last] ^ 1]) + whole[last + 1 :])
+    try:
+        line = f"{shard.relative_to(project)}, key {key}: the image is not the one that was ingested (its checksum differs); "
+        assert refused(project, "--pipelines=verify").startswith(
+            f"{line}of {len(manifest)} images 1 differ, in 1 shards; put"
+        )
+        assert refused(project, "--pipelines=embed", params="embed.batch=77").startswith(
+            f"{line}`kedro run --pipelines=verify`"
+        )
+    finally:
+        shard.write_bytes(whole)
+    done = forked_kedro(project, "run", "--env=quick", "--pipelines=verify")
+    assert done.returncode == 0 and f"pool: {len(manifest)} images in" in done.stdout + done.stderr
+
+
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:

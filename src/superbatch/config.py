@@ -40,15 +40,17 @@ class Storage(_Strict):
 
 
 class Threshold(_Strict):
-    """What one figure of a set must be.
+    """What one figure of a set, or one measure of its samples, must be.
 
     Attributes:
         min, max: bounds, both included; without either, those of the default stay.
+        mostly: of a measure, the share of samples that must keep to the bounds; without it, all of them.
         severity: whether a set that misses them stops the run, or gets a line in the log.
     """
 
     min: float | None = None
     max: float | None = None
+    mostly: float | None = Field(None, gt=0, le=1)
     severity: Literal["stop", "warn"] = "stop"
 
 
@@ -60,7 +62,7 @@ class SetSettings(_Strict):
 
     Attributes:
         shards: WebDataset shards: a glob, a brace pattern, or a list of both; relative to the project.
-        expect: what the set must be like, on top of `curation.figures.DEFAULT_THRESHOLDS`: figure -> {min, max, severity}; null drops
+        expect: what the set must be like, on top of `curation.figures.DEFAULT_THRESHOLDS`: figure or measure -> {min, max, mostly, severity}; null drops
             a default.
     """
 

@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 from superbatch.errors import DiskFull, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or what a user may have of it
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def canonical(obj: Any) -> Any:
@@ -76,7 +78,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             _flush(temporary)
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 @contextmanager
@@ -97,6 +100,11 @@ def replace_directory(source: Path, target: Path) -> None:
     """Move a finished directory to `target`; whatever was there is moved aside first and deleted last."""
     for file in (p for p in source.rglob("*") if p.is_file()):
         _flush(file)
+    with told_if_full(target):
+        _move_directory(source, target)
+
+
+def _move_directory(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.stat().st_dev != target.parent.stat().st_dev:
         return _copy_directory(source, target)
@@ -116,20 +124,27 @@ def _copy_directory(source: Path, target: Path) -> None:
 
 @contextmanager
 def told_if_full(path: Path) -> Iterator[None]:
-    """Turn a full disk into one line.
+    """Turn a full disk, and a folder that nothing can be written to, into one line.
 
     Args:
         path: what is being written.
 
     Raises:
         DiskFull: no space left, or the user's share of it is used up.
+        UserError: no right to write there, or a file stands where a folder should.
     """
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
         # copytree lists what failed in words, and safetensors has an error of its own.
         if getattr(error, "errno", None) in FULL or "No space left on device" in str(error):
             raise DiskFull(str(path)) from None
+        if isinstance(error, OSError) and error.errno in DENIED and error.filename:
+            what = f"can't be read or written ({error.strerror})"
+            remedy = "give this user the right to, or use another folder (`data` in conf/base/globals.yml)"
+            raise UserError(str(error.filename), what, remedy) from None
         raise
 
 
@@ -146,25 +161,69 @@ def _flush(path: Path) -> None:
 def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Path]:
     """List the shards that a glob, a brace pattern (`pool/{00000..00039}.tar`) or a list of them names, in order.
 
+    A name that is there as it is written counts as a name, whatever brackets it has; `~` is the home folder.
+
     Args:
         spec: the pattern or patterns, relative to the working directory.
         setting: where it stands in the parameters, for messages.
 
     Raises:
-        UserError: a pattern that matches nothing, or a named shard that does not exist.
+        UserError: a pattern that matches nothing or whose braces don't match; something that is named but is no plain
+            file: a folder, a pipe, a command, an address, a link that leads nowhere.
     """
-    from braceexpand import braceexpand
-
     found: list[Path] = []
     for pattern in [spec] if isinstance(spec, str) else spec:
-        for name in braceexpand(pattern):
-            hits = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]
-            if not hits or not all(os.path.isfile(hit) for hit in hits):
-                missing = next((hit for hit in hits if not os.path.isfile(hit)), name)
-                raise UserError(
-                    setting, f"{missing}: no such shard", "correct the path (it counts from the project's folder)"
-                )
+        for name in _braces(pattern, setting):
+            hits = _matches(name)
+            for hit in hits or [name]:
+                _require_file(hit, setting)
             found += [Path(hit) for hit in hits]
     if not found:
         raise UserError(setting, "the list is empty", "name at least one .tar")
     return list(dict.fromkeys(found))
+
+
+def _braces(pattern: str, setting: str) -> list[str]:
+    from braceexpand import braceexpand
+
+    if re.match(r"pipe:|[a-z][a-z0-9+.-]*://", pattern):
+        what = "is a command" if pattern.startswith("pipe:") else "is an address"
+        remedy = "shards are read at random, from files: fetch them first and name the files"
+        raise UserError(setting, f"{pattern}: {what}, not a file", remedy)
+    path = os.path.expanduser(pattern)
+    if path.startswith("~"):
+        raise UserError(setting, f"{pattern}: no home folder of that user is known", "write the whole path")
+    if os.path.exists(path):
+        return [path]
+    try:
+        return list(braceexpand(path))
+    except ValueError:  # its UnbalancedBracesError
+        remedy = "close it, as in {00000..00039}; in a name, write \\{ or \\}"
+        raise UserError(setting, f"{pattern}: a brace without its partner", remedy) from None
+
+
+def _matches(name: str) -> list[str]:
+    """Find what a name or a glob stands for; empty where it stands for nothing."""
+    if os.path.lexists(name):
+        return [name]
+    return sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
+
+
+def _require_file(name: str, setting: str) -> None:
+    """Refuse what is no plain file, in words of its own."""
+    path = Path(name)
+    if path.is_file():
+        return
+    if path.is_dir():
+        what, remedy = "is a folder", f"name the shards in it: {path / '*.tar'}"
+    elif path.is_symlink():
+        what, remedy = f"is a link to {os.readlink(path)}, which is not there", "mend the link, or name the file itself"
+    elif path.exists():
+        kind = "a pipe" if path.is_fifo() else "not a plain file"
+        what, remedy = f"is {kind}", "shards are read at random: write it to a file and name that"
+    elif "[" in name:
+        what = "no such shard"
+        remedy = "correct the path; [...] stands for one of its characters: write [[] for a bracket that is meant"
+    else:
+        what, remedy = "no such shard", "correct the path (it counts from the project's folder)"
+    raise UserError(setting, f"{name}: {what}", remedy)

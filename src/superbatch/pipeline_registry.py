@@ -13,7 +13,7 @@ from kedro.pipeline import Pipeline
 # A node that reads another namespace's output (the report reads `jest.training`) names it with a dot; Kedro warns about any such name.
 warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
 
-STAGES = ("simweb", "ingest", "reference", "embed", "learner", "evaluate", "report", "audit", "compare")
+STAGES = ("simweb", "ingest", "verify", "reference", "embed", "learner", "evaluate", "report", "audit", "compare")
 BESIDE = {"jest": ("uniform",)}  # methods whose chain has others beside it, so that its table compares
 DEFAULT = "jest"
 

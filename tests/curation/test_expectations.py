@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from PIL import Image
 
 from superbatch.curation import figures as figures_module
+from superbatch.curation.columns import entry_table
 from superbatch.curation.expectations import require_valid, validate_set, write_data_docs
 from superbatch.curation.figures import (
     DEFAULT_THRESHOLDS,
     DISTRIBUTIONS,
+    UNREAD_SHARES,
     check_thresholds,
     known_figures,
     summary_figures,
@@ -23,27 +26,8 @@ from superbatch.curation.figures import (
 from superbatch.data.ingest import ingest
 from superbatch.data.reasons import REASONS
 from superbatch.errors import UserError
+from superbatch.files import read_json
 from tests.data.shard_helpers import Members, encode, noise, tar_bytes
-
-GOOD: dict[str, Any] = {
-    "shards": 1,
-    "bytes": 10_240,
-    "members": 303,
-    "rows": 90,
-    "rejected": 10,
-    "rejected_share": 0.1,
-    "rejected_by_reason": {"image_corrupt": 10},
-    "duplicate_image_share": 0.0,
-    "captions": 90,
-    "distinct_captions": 80,
-    "distinct_caption_share": 0.89,
-    "caption_characters": [1.0, 5.0, 20.0, 60.0, 90.0],
-    "shorter_side": [32.0] * 5,
-    "labels": 0,
-    "formats": {"png": 90},
-    "notes": {},
-    "scripts": {"latin": 1.0},
-}
 
 
 def sample(number: int, caption: str | None = None, image: Image.Image | None = None) -> Members:
@@ -65,8 +49,21 @@ TRIPS: dict[str, tuple[Members, dict[str, Any]]] = {
     "rejected_share": (together(GOOD_SET, *([(f"x{i}.png", b""), (f"x{i}.txt", b"c")] for i in range(3))), {}),
     "duplicate_image_share": (together(*(sample(i, image=SAME_IMAGE) for i in range(10))), {}),
     "distinct_captions": (together(*(sample(i, "the same") for i in range(10))), {}),
-    "caption_characters.median": (together(*(sample(i, "abcdefghij"[i]) for i in range(10))), {}),
-    "shorter_side.median": (together(*(sample(i, image=noise(i, 40, 15)) for i in range(10))), {}),
+    "caption_characters": (together(*(sample(i, "abcdefghij"[i]) for i in range(10))), {}),
+    "shorter_side": (together(*(sample(i, image=noise(i, 40, 15)) for i in range(10))), {}),
+    "aspect_ratio": (
+        together(GOOD_SET, sample(10, image=noise(10, 170, 16))),
+        {"aspect_ratio": {"max": 10, "mostly": 0.95}},
+    ),
+    "caption_characters.median": (GOOD_SET, {"caption_characters.median": {"max": 8}}),
+    "note_share.control": (
+        together(GOOD_SET, sample(10, "a bell\x07")),
+        {"note_share.control": {"max": 0}, "note_share.alpha": {"max": 0}},
+    ),
+    "note_share.alpha": (
+        together(*(sample(i, image=Image.new("RGBA", (16, 16), (i, 9, 9, 128))) for i in range(5))),
+        {"note_share.alpha": {"min": 0, "max": 0.5}},
+    ),
     "distinct_caption_share": (
         together(*(sample(i, f"picture {i // 5}") for i in range(10))),
         {"distinct_caption_share": {"min": 0.5}},
@@ -92,18 +89,28 @@ TRIPS: dict[str, tuple[Members, dict[str, Any]]] = {
 }
 
 
-def ingested(members: Members, folder: Path) -> dict[str, Any]:
+def ingested(members: Members, folder: Path) -> Path:
     (folder / "x.tar").write_bytes(tar_bytes(members))
-    return ingest([folder / "x.tar"], folder / "out")
+    ingest([folder / "x.tar"], folder / "out")
+    return folder / "out"
 
 
-def test_a_good_set_passes(tmp_path: Path) -> None:
-    for summary in (GOOD, ingested(GOOD_SET, tmp_path)):
-        validation = validate_set(summary)
-        assert validation["success"] and validation["failures"] == validation["warnings"] == {}
-        assert len(validation["result"]["results"]) == len(DEFAULT_THRESHOLDS)
-        json.dumps(validation)
-        require_valid("pool", validation)
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine samples and a broken image."""
+    broken = [("x.png", b"no image"), ("x.txt", b"a caption")]
+    return ingested(together(*(sample(i) for i in range(9)), broken), tmp_path_factory.mktemp("good"))
+
+
+def test_a_good_set_passes(good: Path) -> None:
+    validation = validate_set(good)
+    assert validation["success"]
+    assert validation["failures"] == validation["warnings"] == validation["examples"] == {}
+    results = validation["results"]
+    assert set(results) == {"samples", "shards", "figures"}
+    assert sum(len(result["results"]) for result in results.values()) == len(DEFAULT_THRESHOLDS)
+    json.dumps(validation)
+    require_valid("pool", validation)
 
 
 @pytest.mark.parametrize("name", TRIPS)
@@ -111,97 +118,165 @@ def test_each_expectation_has_a_set_that_trips_it(name: str, tmp_path: Path) -> 
     members, own = TRIPS[name]
     validation = validate_set(ingested(members, tmp_path), with_defaults(own))
     assert not validation["success"] and list(validation["failures"]) == [name]
-    with pytest.raises(UserError, match=rf"^pool: expected {name} to be at .* or change pool\.expect\.{name}$"):
+    with pytest.raises(UserError, match=rf"^pool: expected {name} to be at .* change pool\.expect\.{name}$"):
         require_valid("pool", validation)
 
 
 def test_every_default_and_every_kind_of_figure_is_tripped() -> None:
-    assert TRIPS.keys() >= DEFAULT_THRESHOLDS.keys()
+    assert TRIPS.keys() | {*UNREAD_SHARES} >= DEFAULT_THRESHOLDS.keys()  # those have shards of their own below
     kinds = {name.partition(".")[0] for name in TRIPS}
     assert kinds >= {"rejected_share", "script_share", *DISTRIBUTIONS}
 
 
 def test_both_ends_of_a_range(tmp_path: Path) -> None:
-    summary = ingested(together(*(sample(i, f"{i} " + "long " * 500) for i in range(10))), tmp_path)
-    (line,) = validate_set(summary)["failures"].values()
-    assert line == "expected caption_characters.median to be at least 2 and at most 2000, found 2501"
-
-
-def test_own_thresholds_in_one_line() -> None:
-    validation = validate_set(
-        GOOD, {"rows": {"min": 100}, "rejected_share.image_corrupt": {"max": 0.01}, "rejected_share.link": {"max": 0}}
+    folder = ingested(together(*(sample(i, f"{i} " + "long " * 500) for i in range(10))), tmp_path)
+    (line,) = validate_set(folder)["failures"].values()
+    assert line == (
+        "expected caption_characters to be at least 2 and at most 2000 in 0.5 of the samples, found 0 "
+        "(such as 000 (2501), 001 (2501), 002 (2501))"
     )
+
+
+def test_own_thresholds_in_one_line(good: Path) -> None:
+    own = {"rows": {"min": 100}, "rejected_share.image_corrupt": {"max": 0.01}, "rejected_share.link": {"max": 0}}
     with pytest.raises(UserError) as caught:
-        require_valid("ingest.pool", validation, "rejects.parquet")
+        require_valid("ingest.pool", validate_set(good, own), "rejects.parquet")
     assert str(caught.value) == (
-        "ingest.pool: expected rows to be at least 100, found 90; "
+        "ingest.pool: expected rows to be at least 100, found 9; "
         "expected rejected_share.image_corrupt to be at most 0.01, found 0.1 "
-        "(image_corrupt 10: fetch the image again; the detail says what the decoder met); "
+        "(image_corrupt 1: fetch the image again; the detail says what the decoder met; such as x (image_corrupt)); "
         "see rejects.parquet for the reasons, or change ingest.pool.expect.rows and "
         "ingest.pool.expect.rejected_share.image_corrupt"
     )
 
 
-def test_severity_is_of_each_expectation() -> None:
+def test_values_that_fail_are_shown_with_their_keys(tmp_path: Path) -> None:
+    odd = together(sample(10, image=noise(3, 16, 16)), sample(11, "b"), sample(12, image=noise(12, 8, 20)))
+    folder = ingested(together(GOOD_SET, odd), tmp_path)
+    own = {
+        "duplicate_image_share": {"max": 0},
+        "caption_characters": {"min": 2},
+        "shorter_side": {"min": 16, "mostly": 0.99},
+    }
+    found = validate_set(folder, own)
+    assert found["examples"] == {
+        "duplicate_image_share": [{"key": "010", "value": "003"}],
+        "caption_characters": [{"key": "011", "value": 1}],
+        "shorter_side": [{"key": "012", "value": 8}],
+    }
+    with pytest.raises(
+        UserError, match=r"found 0\.0769231 \(such as 010 \(003\)\).*in 0\.99 of the samples, found 0\.923077"
+    ):
+        require_valid("ingest.pool", found)
+
+
+@pytest.mark.parametrize(("number", "mostly"), [(9, True), (10, False)])
+def test_a_share_is_met_up_to_its_bound(tmp_path: Path, number: int, mostly: bool) -> None:
+    """Whatever 1 - max is in binary: exactly the bound is met, one more is not."""
+    bad = [member for i in range(number) for member in ((f"x{i}.png", b""), (f"x{i}.txt", b"c"))]
+    folder = ingested(together(*(sample(i) for i in range(100 - number)), bad), tmp_path)
+    assert validate_set(folder, {"rejected_share": {"max": 0.09}})["success"] is mostly
+    assert validate_set(folder, {"rejected_share": {"max": 0.09, "min": 0.0}})["success"] is mostly
+
+
+def test_shards_that_were_not_read_stop_a_run_and_the_line_says_how_to_go_on(tmp_path: Path) -> None:
+    shards = []
+    for number in range(10):
+        data = tar_bytes(together(*(sample(10 * number + i) for i in range(10))))
+        data = gzip.compress(data) if number in (2, 5, 7) else data[: len(data) // 2] if number == 8 else data
+        shards.append(tmp_path / f"{number}.tar")
+        shards[-1].write_bytes(data)
+    assert ingest(shards, tmp_path / "out")["rejected_share"] < 0.2
+    with pytest.raises(UserError) as caught:
+        require_valid("ingest.pool", validate_set(tmp_path / "out"))
+    first, second, _ = str(caught.value).split("; expected ")[0], *str(caught.value).split("found ")[1:]
+    assert first.startswith(
+        "ingest.pool: expected unread_shard_share to be at most 0, found 0.4 (shard_compressed 3, shard_truncated 1: "
+        f"unpack the archive (gunzip, zstd -d); such as {tmp_path}/2.tar (shard_compressed), "
+    )
+    assert second
+    assert str(caught.value).endswith(
+        "; see rejects.parquet for the reasons, or go on without what is unread: --params="
+        "ingest.pool.expect.unread_shard_share.max=1,ingest.pool.expect.unread_byte_share.max=1"
+    )
+    allowed = with_defaults({"unread_shard_share": {"max": 0.4}, "unread_byte_share": {"max": 1}})
+    assert validate_set(tmp_path / "out", allowed)["success"]
+    assert list(validate_set(tmp_path / "out", {"unread_shard_share": {"max": 0.39}})["failures"])
+
+
+def test_severity_is_of_each_expectation(good: Path) -> None:
     stop, warn = {"min": 100}, {"max": 0.05, "severity": "warn"}
-    validation = validate_set(GOOD, {"rejected_share": warn})
+    validation = validate_set(good, {"rejected_share": warn})
     assert validation["success"] and list(validation["warnings"]) == ["rejected_share"]
     require_valid("pool", validation)
-    validation = validate_set(GOOD, {"rejected_share": warn, "rows": stop})
+    validation = validate_set(good, {"rejected_share": warn, "rows": stop})
     assert not validation["success"]
     assert list(validation["failures"]) == ["rows"] and list(validation["warnings"]) == ["rejected_share"]
-    said = {
-        e["expectation_config"]["kwargs"]["column"]: e["expectation_config"] for e in validation["result"]["results"]
-    }
-    assert {name: entry["severity"] for name, entry in said.items()} == {
-        "rows": "critical",
-        "rejected_share": "warning",
-    }
+    said = [entry["expectation_config"] for part in validation["results"].values() for entry in part["results"]]
+    assert {one["meta"]["name"]: one["severity"] for one in said} == {"rows": "critical", "rejected_share": "warning"}
 
 
 def test_thresholds_lie_over_the_defaults() -> None:
     assert with_defaults({}) == DEFAULT_THRESHOLDS
     assert with_defaults({"rows": {"min": 5}})["rows"] == {"min": 5}
     assert with_defaults({"rows": {"severity": "warn"}})["rows"] == {"min": 1, "severity": "warn"}
-    assert with_defaults({"caption_characters.median": {"min": 9}})["caption_characters.median"] == {"min": 9}
+    assert with_defaults({"shorter_side": {"min": 9}})["shorter_side"] == {"min": 9}
+    assert with_defaults({"shorter_side": {"mostly": 0.9}})["shorter_side"] == {"min": 16, "mostly": 0.9}
     assert "rows" not in with_defaults({"rows": None})
 
 
-def test_figures() -> None:
-    figures = summary_figures(GOOD)
+def test_figures(good: Path) -> None:
+    figures = summary_figures(read_json(good / "summary.json"))
     assert figures["rejected_share.image_corrupt"] == 0.1 and figures["rejected_share.duplicate_key"] == 0
-    assert figures["caption_characters.p95"] == 60 and figures["script_share.latin"] == 1
+    assert figures["caption_characters.p95"] == 9 and figures["script_share.latin"] == 1
+    assert figures["note_share.control"] == figures["unread_byte_share"] == 0
     assert [name for name in figures if not name.startswith("script_share.")] == list(known_figures())
 
 
-def test_a_set_without_captions_passes() -> None:
-    none = {
-        "captions": 0,
-        "distinct_captions": 0,
-        "distinct_caption_share": 0.0,
-        "caption_characters": [],
-        "scripts": {},
-    }
-    bare = {**GOOD, **none}
-    assert math.isnan(summary_figures(bare)["caption_characters.median"])
-    assert validate_set(bare, with_defaults({"script_share.latin": {"min": 0.9}}))["success"]
+def test_a_set_without_captions_passes(tmp_path: Path) -> None:
+    images = [(f"{i}.png", encode(noise(i, 16, 16))) for i in range(3)]
+    (tmp_path / "x.tar").write_bytes(tar_bytes([*images, ("0.cls", b"1")]))
+    summary = ingest([tmp_path / "x.tar"], tmp_path, require_caption=False)
+    assert math.isnan(summary_figures(summary)["caption_characters.median"])
+    assert validate_set(tmp_path, with_defaults({"script_share.latin": {"min": 0.9}}))["success"]
+
+
+def test_the_first_caption_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(tar_bytes(together(sample(0, "a\nlonger"), sample(1, "longer\nb"))))
+    ingest([tmp_path / "x.tar"], tmp_path, captions_per_line=True)
+    table = entry_table(tmp_path, ["caption_characters", "aspect_ratio", "notes", "rejected"])
+    assert table["caption_characters"].to_pylist() == [1, 6] and table["aspect_ratio"].to_pylist() == [1.0, 1.0]
+    assert table["notes"].to_pylist() == ["", ""] and table["rejected"].to_pylist() == ["no", "no"]
+
+
+def test_a_set_of_which_nothing_can_be_used_has_a_table_too(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="0 usable samples"):
+        ingested([("x.png", b""), ("x.txt", b"c")], tmp_path)
+    assert entry_table(tmp_path / "out", ["rejected"])["rejected"].to_pylist() == ["image_empty"]
+    assert list(validate_set(tmp_path / "out")["failures"]) == ["rows", "rejected_share"]
 
 
 @pytest.mark.parametrize(
     ("thresholds", "words"),
     [
-        ({"row": {"min": 1}}, r"^here\.row: the set has no such figure; there are shards, .*<reason code>"),
+        ({"row": {"min": 1}}, r"^here\.row: the set has no such figure; there are caption_characters, .*<reason code>"),
         ({"rejected_share.image_corupt": {"max": 1}}, "the set has no such figure"),
         ({"script_share.latn": {"min": 1}}, r"^here\.script_share\.latn: no letter has a Unicode name that begins"),
         ({"rows": {"at_least": 1}}, "at_least"),
         ({"rows": {}}, "give min, max or both"),
         ({"rows": {"min": None, "severity": "warn"}}, "give min, max or both"),
         ({"rows": {"min": 3, "max": 2}}, r"^here\.rows: min 3 is over max 2"),
+        (
+            {"rows": {"min": 1, "mostly": 0.5}},
+            r"^here\.rows\.mostly: a figure of the whole set is met or not; mostly is for",
+        ),
+        ({"shorter_side": {"min": 1, "mostly": 0}}, r"^here\.shorter_side: mostly is 0; give the share"),
+        ({"shorter_side": {"mostly": 0.5}}, "give min, max or both"),
         ({"rows": {"min": 1, "severity": "shout"}}, "the severity is 'shout'; use stop or warn"),
     ],
 )
-def test_misspelt_thresholds(thresholds: dict[str, Any], words: str) -> None:
-    for use in (lambda: check_thresholds(thresholds, "here"), lambda: validate_set(GOOD, thresholds, "here")):
+def test_misspelt_thresholds(good: Path, thresholds: dict[str, Any], words: str) -> None:
+    for use in (lambda: check_thresholds(thresholds, "here"), lambda: validate_set(good, thresholds, "here")):
         with pytest.raises(UserError, match=words):
             use()
 
@@ -212,12 +287,17 @@ def test_scripts_are_looked_up_only_where_they_are_configured(monkeypatch: pytes
     assert len(REASONS) < len(list(known_figures()))
 
 
-def test_data_docs(tmp_path: Path) -> None:
+def test_data_docs(good: Path, tmp_path: Path) -> None:
     tripped = with_defaults({"rows": {"min": 1_000}, "rejected_share": {"max": 0.01, "severity": "warn"}})
-    write_data_docs(tmp_path, {"ingest.pool": (GOOD, DEFAULT_THRESHOLDS), "ingest.curated": (GOOD, tripped)})
+    write_data_docs(tmp_path, {"ingest.pool": (good, DEFAULT_THRESHOLDS), "ingest.curated": (good, tripped)})
     index = (tmp_path / "index.html").read_text()
     assert "ingest.pool" in index and "ingest.curated" in index
-    pages = {page.relative_to(tmp_path).parts[2]: page.read_text() for page in tmp_path.glob("validations/**/*.html")}
-    assert set(pages) == {"pool", "curated"}
-    assert "rejected_share" in pages["pool"] and "shorter_side.median" in pages["pool"]
-    assert {name: "</i> Failed" in page for name, page in pages.items()} == {"pool": False, "curated": True}
+    pages: dict[str, str] = {}
+    for page in sorted(tmp_path.glob("validations/**/*.html")):
+        name = ".".join(page.relative_to(tmp_path).parts[2:4])
+        pages[name] = page.read_text()
+    assert set(pages) == {f"{name}.{part}" for name in ("pool", "curated") for part in ("samples", "shards", "figures")}
+    assert "shorter_side" in pages["pool.samples"] and "rows" in pages["pool.figures"]
+    failed = {name for name, page in pages.items() if "</i> Failed" in page}
+    assert failed == {"curated.samples", "curated.figures"}
+    assert "image_corrupt" in pages["curated.samples"] and ">x<" in pages["curated.samples"]  # the value and its key

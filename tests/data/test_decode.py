@@ -54,6 +54,10 @@ def deep_png(colour: int, channels: int) -> bytes:
         (encode(BIG, "JPEG", exif=ROTATED), "png", ("jpeg", 40, 64, ("mislabelled", "rotated"))),
         (encode(BIG, "PNG", save_all=True, append_images=[BIG.transpose(0)]), "png", ("png", 64, 40, ("animated",))),
         (encode(BIG, "WEBP", save_all=True, append_images=[BIG.transpose(0)]), "webp", ("webp", 64, 40, ("animated",))),
+        (encode(BIG, "AVIF"), "avif", ("avif", 64, 40, ())),
+        (encode(BIG, "AVIF", exif=ROTATED.tobytes()), "jpg", ("avif", 40, 64, ("mislabelled", "rotated"))),
+        (encode(BIG, "AVIF", save_all=True, append_images=[BIG.transpose(0)]), "avif", ("avif", 64, 40, ("animated",))),
+        (encode(Image.new("RGBA", (64, 40), "#ff000080"), "AVIF"), "avif", ("avif", 64, 40, ("alpha",))),
         (encode(BIG.convert("L"), "JPEG"), "jpg", ("jpeg", 64, 40, ())),
         (encode(BIG.convert("1"), "PNG"), "png", ("png", 64, 40, ())),
     ],
@@ -70,7 +74,17 @@ def test_what_ingestion_notes_is_what_readers_get(data: bytes, name: str, facts:
     [
         (b"", "image_empty"),
         (b"<html>not found</html>", "image_corrupt"),
-        (encode(BIG, "GIF"), "image_unsupported"),
+        (encode(BIG, "GIF"), "image_gif"),
+        (b"GIF8 is no GIF", "image_corrupt"),
+        (b"<svg width='8'/>", "image_svg"),
+        (b"\xef\xbb\xbf\n<?xml version='1.0'?><!-- a\n> -->\n<svg:svg xmlns:svg='...'/>", "image_svg"),
+        (b"<!DOCTYPE svg PUBLIC 'x' [<!ENTITY a 'b'>]><svg/>", "image_svg"),
+        (b"<html><svg/></html>", "image_corrupt"),
+        (encode(BIG, "BMP"), "image_unsupported"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image_unsupported"),
+        (b"\0\0\0\x0cJXL \r\n", "image_unsupported"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "image_corrupt"),
+        (encode(BIG, "AVIF")[:-100], "image_truncated"),
         (encode(BIG, "PNG")[:200], "image_truncated"),
         (encode(BIG, "JPEG")[:-30], "image_truncated"),
         (encode(BIG, "WEBP")[:100], "image_corrupt"),
@@ -86,7 +100,7 @@ def test_damage_has_a_reason(data: bytes, code: str) -> None:
         assert "0x" not in caught.value.detail  # no addresses: equal damage gives equal text
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF"])
 def test_pixel_limit(kind: str) -> None:
     with pytest.raises(DecodeError, match=r"64 x 40 pixels are over the limit of 2,559"):
         check_image(encode(BIG, kind), "png", max_pixels=2_559)

@@ -17,6 +17,7 @@ from superbatch.data import reader as reader_module
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.data.reader import ImageReader, PackedPixels, centre_square, pack_pixels
+from superbatch.data.verify import changed_rows
 from superbatch.errors import UserError
 
 
@@ -169,3 +170,50 @@ def test_a_set_under_another_root(
     manifest = read_manifest(tmp_path / "relative", root=tmp_path / "moved")
     assert manifest.column("shard").dictionary.to_pylist() == ["x.tar"]
     assert ImageReader(manifest, 8).read(np.array([0])).shape == (1, 3, 8, 8)
+
+
+def test_an_image_that_was_exchanged_for_one_of_equal_size_is_found(own_set: tuple[Path, Manifest]) -> None:
+    """The size of the shard is the same and the new image decodes well; only its checksum tells."""
+    shard, manifest = own_set
+    exchange(shard, manifest, 0)
+    line = (
+        f"{shard}, key 00000: the image is not the one that was ingested (its checksum differs); `kedro run "
+        "--pipelines=verify` looks at every image; put the shard back, or touch it and run the ingest stage again"
+    )
+    reader = ImageReader(manifest, 8)
+    for one in (reader, pickle.loads(pickle.dumps(reader))):
+        with pytest.raises(UserError) as caught:
+            one.read(np.array([1, 0]))
+        assert str(caught.value) == line
+    assert reader.read(np.array([1])).shape == (1, 3, 8, 8)
+
+
+def exchange(shard: Path, manifest: Manifest, row: int) -> None:
+    """Flip the last byte of a PNG's trailing checksum: Pillow reads it all the same."""
+    stat, place = shard.stat(), manifest.places[row]
+    data = bytearray(shard.read_bytes())
+    data[int(place["offset"]) + int(place["length"]) - 1] ^= 1
+    shard.write_bytes(data)
+    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_one_row_in_sixteen_has_its_checksum_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.tar").write_bytes(tar_bytes(pairs(40)))
+    ingest([tmp_path / "x.tar"], tmp_path / "out")
+    reader, looked = ImageReader(read_manifest(tmp_path / "out"), 8), []
+    whole = reader_module._has_digest
+    monkeypatch.setattr(
+        reader_module, "_has_digest", lambda data, digest: (looked.append(data), whole(data, digest))[1]
+    )
+    reader.read(np.arange(40))
+    assert looked == [encode(noise(row)) for row in (0, 16, 32)]
+
+
+def test_a_set_that_was_ingested_before_there_were_checksums_beside_it(own_set: tuple[Path, Manifest]) -> None:
+    shard, manifest = own_set
+    (digests,) = manifest.path.parent.glob("digests-*.npy")
+    digests.unlink()
+    assert read_manifest(manifest.path.parent).digests is None
+    exchange(shard, manifest, 0)
+    assert ImageReader(read_manifest(manifest.path.parent), 8).read(np.array([0])).shape == (1, 3, 8, 8)
+    assert changed_rows(manifest) == [0]

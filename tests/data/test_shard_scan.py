@@ -70,7 +70,12 @@ def test_a_whole_sample(write_tar: Write) -> None:
         ([("x.png", b""), ("x.txt", b"c")], "image_empty"),
         ([("x.png", PNG[:-30]), ("x.txt", b"c")], "image_truncated"),
         ([("x.jpg", b"no image here"), ("x.txt", b"c")], "image_corrupt"),
-        ([("x.png", encode(noise(), "GIF")), ("x.txt", b"c")], "image_unsupported"),
+        ([("x.png", encode(noise(), "GIF")), ("x.txt", b"c")], "image_gif"),
+        ([("x.gif", encode(noise(), "GIF")), ("x.txt", b"c")], "image_gif"),
+        ([("x.svg", b"<svg/>"), ("x.txt", b" ")], "image_svg"),
+        ([("x.png", b"<?xml version='1.0'?>\n<!-- drawn -->\n<svg xmlns='...'/>"), ("x.txt", b"c")], "image_svg"),
+        ([("x.png", encode(noise(), "BMP")), ("x.txt", b"c")], "image_unsupported"),
+        ([("x.heic", b"any"), ("x.txt", b"c")], "image_unsupported"),
         ([("x.png", encode(noise(0, 40, 40))), ("x.txt", b"c")], "image_too_large"),
         ([("x.png", PNG), ("x.jpg", PNG), ("x.txt", b"c")], "image_ambiguous"),
         ([("x.jpg", b"broken"), ("x.png", PNG), ("x.txt", b"c")], "image_ambiguous"),
@@ -78,6 +83,7 @@ def test_a_whole_sample(write_tar: Write) -> None:
         ([("x.png", PNG)], "caption_missing"),
         ([("x.png", PNG), ("x.txt", b"")], "caption_empty"),
         ([("x.png", PNG), ("x.txt", b" \r\n\t\xe2\x80\x89")], "caption_empty"),
+        ([("x.png", PNG), ("x.txt", "\ufeff\u200b\u2060 \xad\x00\x1f".encode())], "caption_empty"),
         ([("x.png", PNG), ("x.txt", b"caf\xe9")], "caption_not_utf8"),
         ([("x.png", PNG), ("x.txt", b"w" * (1 << 20) + b"w")], "caption_too_long"),
         ([("x.png", PNG), ("x.txt", b"c"), ("x.json", b"{'a': 1}")], "json_invalid"),
@@ -132,6 +138,29 @@ def test_names_that_are_not_utf8(write_tar: Write) -> None:
 )
 def test_key_is_the_path_up_to_the_first_dot_of_its_last_part(name: str, parts: tuple[str, str] | None) -> None:
     assert split_name(name) == parts
+
+
+def test_images_that_dots_in_keys_collapse_into_one_sample(write_tar: Write) -> None:
+    scan = scan_shard(write_tar([(f"a.{i}.{ending}", PNG) for i in range(2) for ending in ("png", "txt")]))
+    (reject,) = scan.rejects.to_pylist()
+    assert (reject["key"], reject["code"], reject["members"]) == ("a", "image_missing", 4)
+    assert reject["detail"] == (
+        "has 0.png, 0.txt, 1.png, 1.txt; a key ends at the first dot, so '0.png' is taken for an extension: "
+        "use keys without dots"
+    )
+    scan = scan_shard(write_tar([("a.png", PNG), *((f"a.{i}.txt", b"c") for i in range(100))]))
+    assert codes(scan) == ["caption_missing"] and "0.txt, 1.txt, 10.txt, " in scan.rejects["detail"][0].as_py()
+    assert "'0.txt' is taken for an extension" in scan.rejects["detail"][0].as_py()
+    assert len(scan.rejects["detail"][0].as_py()) < 200
+    scan = scan_shard(write_tar([("a.txt", b"c"), ("a.json", b"{}")]))
+    assert scan.rejects["detail"].to_pylist() == ["has json, txt"]
+
+
+def test_control_characters_in_captions_are_noted(write_tar: Write) -> None:
+    texts = [b"tab\tand\r\nlines", b"a bell\x07", "\x85 of C1".encode(), "zero\u200dwidth".encode()]
+    scan = scan_shard(write_tar([m for i, text in enumerate(texts) for m in ((f"{i}.png", PNG), (f"{i}.txt", text))]))
+    assert scan.manifest["notes"].to_pylist() == [[], ["control"], ["control"], []]
+    assert scan.manifest["captions"].to_pylist()[1:3] == [["a bell\x07"], ["\x85 of C1"]]
 
 
 def test_captions_per_line(write_tar: Write) -> None:

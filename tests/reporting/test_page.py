@@ -4,6 +4,7 @@ import base64
 import itertools
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -192,3 +193,18 @@ def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path, "uniform", 20, name="evil<script>alert(1)<&script>")
     page = render(Report(Sources(find_runs(path.parent))))
     assert "<script>" not in page and "evil&lt;script&gt;" in page
+
+
+def test_how_the_pool_was_judged_with_a_link_to_its_data_docs(report: Report) -> None:
+    judged = {
+        "results": {"samples": {"results": [{}, {}]}, "figures": {"results": [{}]}},
+        "failures": {},
+        "warnings": {},
+    }
+    linked = replace(report.sources, judged=judged, data_docs="data_docs/pool/index.html")
+    page = render(Report(linked))
+    assert "The pool met all of its 3 expectations." in page and "data_docs/pool/index.html" in check(page).references
+    late = judged | {"warnings": {"rows": "expected rows to be at least 9, found 8"}}
+    page = render(Report(replace(report.sources, judged=late)))
+    assert "The pool met 2 of its 3 expectations: expected rows to be at least 9, found 8." in page
+    assert "Data Docs" not in page

@@ -1,59 +1,136 @@
-"""A set's summary against thresholds, through Great Expectations.
+"""A set against thresholds, through Great Expectations: columns of its manifest and rejects, value by value.
 
-Each threshold is an `ExpectColumnValuesToBeBetween` on one figure of the summary that `data.ingest` wrote: a table of
-one row, so that the check costs the same for a thousand pairs and a billion.
+Measures of the samples (`shorter_side`) and shares of entries that have something wrong (`rejected_share`) are
+expectations on each row, with `mostly`, so that the values that fail are known with their keys. What only the whole set
+has (`rows`, quantiles, scripts) is an expectation on the summary that ingestion wrote.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from superbatch.curation import columns
 from superbatch.curation.figures import (
     DEFAULT_THRESHOLDS,
+    NOTE,
+    REJECTED,
+    UNREAD_SHARES,
     Threshold,
     check_thresholds,
     figure_of,
     summary_figures,
 )
+from superbatch.data.manifest import SUMMARY_FILE
 from superbatch.data.reasons import REMEDIES
 from superbatch.errors import UserError
+from superbatch.files import read_json
 
 SEVERITY = {"stop": "critical", "warn": "warning"}  # what Great Expectations calls them
+SAMPLES, SHARDS, FIGURES = "samples", "shards", "figures"  # the tables
+EXAMPLES = 3  # values that failed in a line, with their keys
+SHOWN = 20  # the same in Great Expectations' results
+KEYS_IN_DOCS = 100_000  # entries up to which Data Docs show keys: Great Expectations looks at all of those that fail
+ABOUT_REJECTS = ("rows", "rejected_share", "unread_")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How Great Expectations is to judge one threshold.
+
+    Attributes:
+        table: SAMPLES, SHARDS or FIGURES. column: of it.
+        kind: the expectation's class. arguments: its arguments beside column and severity.
+    """
+
+    table: str
+    column: str
+    kind: str
+    arguments: Mapping[str, Any]
+
+
+def rule_of(name: str, threshold: Threshold) -> Rule:
+    """Return how a threshold is judged: row by row where it is about rows, else by the figure of the whole set."""
+    bounds = {"min_value": threshold.get("min"), "max_value": threshold.get("max")}
+    if name in columns.MEASURES:
+        mostly = 1.0 if threshold.get("mostly") is None else threshold["mostly"]
+        return Rule(SAMPLES, name, "ExpectColumnValuesToBeBetween", {**bounds, "mostly": mostly})
+    found = None if threshold.get("max") is None or threshold.get("min") is not None else _row_rule(name)
+    if found is None:
+        return Rule(FIGURES, name, "ExpectColumnValuesToBeBetween", bounds)
+    mostly = round(min(max(1 - threshold["max"], 0), 1), 12)  # 1 - 0.9 is not 0.1
+    return Rule(found.table, found.column, found.kind, {**found.arguments, "mostly": mostly})
+
+
+def _row_rule(name: str) -> Rule | None:
+    """Return the rule that each row must meet for a share of rows that don't; None where it is no share of rows."""
+    in_set, not_in_set = "ExpectColumnValuesToBeInSet", "ExpectColumnValuesToNotBeInSet"
+    if name == "rejected_share":
+        return Rule(SAMPLES, columns.REJECTED, in_set, {"value_set": [columns.FINE]})
+    if name.startswith(REJECTED):
+        return Rule(SAMPLES, columns.REJECTED, not_in_set, {"value_set": [name.removeprefix(REJECTED)]})
+    if name.startswith(NOTE):
+        regex = rf"\b{name.removeprefix(NOTE)}\b"
+        return Rule(SAMPLES, columns.NOTES, "ExpectColumnValuesToNotMatchRegex", {"regex": regex})
+    if name == "duplicate_image_share":
+        return Rule(SAMPLES, columns.SAME_IMAGE, in_set, {"value_set": [""]})
+    if name == "unread_shard_share":
+        return Rule(SHARDS, columns.UNREAD, in_set, {"value_set": [columns.READ]})
+    return None
 
 
 def validate_set(
-    summary: Mapping[str, Any], thresholds: Mapping[str, Threshold] | None = None, setting: str = "thresholds"
+    folder: Path, thresholds: Mapping[str, Threshold] | None = None, setting: str = "thresholds"
 ) -> dict[str, Any]:
-    """Judge a set by its summary.
+    """Judge an ingested set.
 
     Args:
-        summary: what `data.ingest.ingest` returned.
-        thresholds: figure -> {min, max, severity}, either bound or both; DEFAULT_THRESHOLDS if None. Figures are those of
-            `figures.summary_figures`. The severity is `stop` (if none is given) or `warn`.
+        folder: what `data.ingest.ingest` wrote.
+        thresholds: figure or measure -> {min, max, mostly, severity}, either bound or both; DEFAULT_THRESHOLDS if None. Figures are
+            those of `figures.summary_figures`, measures those of `columns.MEASURES`. The severity is `stop` (if none is given) or
+            `warn`.
         setting: where the thresholds stand in the parameters, for messages.
 
     Returns:
-        `success`: no expectation that stops failed; `failures` and `warnings`, figure -> a line, for those expectations of
-        either severity that are not met; `figures`; `result`, Great Expectations' own JSON.
+        `success`: no expectation that stops failed; `failures` and `warnings`, name -> a line, for those expectations of
+        either severity that are not met; `examples`, name -> values that failed with their keys; `figures`; `results`, Great
+        Expectations' own JSON by table.
 
     Raises:
         UserError: what `figures.check_thresholds` refuses.
     """
     thresholds = DEFAULT_THRESHOLDS if thresholds is None else thresholds
     check_thresholds(thresholds, setting)
+    tables = _tables(folder, thresholds)
+    results = _validate(_context(), setting, tables, thresholds)
+    summary = read_json(folder / SUMMARY_FILE)
+    missed, examples = dict[str, Mapping[str, Any]](), dict[str, list[dict[str, Any]]]()
+    for table, result in results.items():
+        for entry in result["results"]:
+            if not entry["success"]:
+                name = entry["expectation_config"]["meta"]["name"]
+                missed[name], examples[name] = entry, _examples(entry, tables[table])
     figures = _figures(summary, thresholds)
-    result = _validate(_context(), setting, figures, thresholds)
-    missed = [entry for entry in result["results"] if not entry["success"]]
-    lines = {severity: _lines(missed, SEVERITY[severity], figures, summary) for severity in SEVERITY}
+    lines = {
+        severity: {
+            name: _failure(name, thresholds[name], missed[name], examples[name], figures, summary)
+            for name, threshold in thresholds.items()
+            if name in missed and threshold.get("severity", "stop") == severity
+        }
+        for severity in SEVERITY
+    }
     return {
         "success": not lines["stop"],
         "failures": lines["stop"],
         "warnings": lines["warn"],
+        "examples": {name: found for name, found in examples.items() if found},
         "figures": figures,
-        "result": result,
+        "results": results,
     }
 
 
@@ -66,29 +143,46 @@ def require_valid(name: str, validation: Mapping[str, Any], rejects: str | Path 
     failures = validation["failures"]
     if not failures:
         return
-    keys = " and ".join(f"{name}.expect.{figure}" for figure in failures)
-    raise UserError(name, "; ".join(failures.values()), f"see {rejects} for the reasons, or change {keys}")
+    remedies = [f"see {rejects} for the reasons"] if any(one.startswith(ABOUT_REJECTS) for one in failures) else []
+    keys = [f"{name}.expect.{one}" for one in failures if one not in UNREAD_SHARES]
+    allowed = [f"{name}.expect.{one}.max=1" for one in failures if one in UNREAD_SHARES]
+    remedies += [f"change {' and '.join(keys)}"] if keys else []
+    remedies += [f"go on without what is unread: --params={','.join(allowed)}"] if allowed else []
+    raise UserError(name, "; ".join(failures.values()), ", or ".join(remedies))
 
 
-def write_data_docs(folder: Path, sets: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Threshold]]]) -> None:
+def write_data_docs(target: Path, sets: Mapping[str, tuple[Path, Mapping[str, Threshold]]]) -> None:
     """Write Great Expectations' Data Docs: a site of pages (`index.html`) on each set's expectations and what was found.
 
     Args:
-        folder: an empty directory.
-        sets: summary and (checked) thresholds by name.
+        target: an empty directory.
+        sets: folder and (checked) thresholds by name.
     """
     context = _context()
-    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
+    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(target.resolve())}
     builder = {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
     context.add_data_docs_site("superbatch", {**builder, "store_backend": backend})
-    for name, (summary, thresholds) in sets.items():
-        _validate(context, name, _figures(summary, thresholds), thresholds)
+    for name, (folder, thresholds) in sets.items():
+        _validate(context, name, _tables(folder, thresholds), thresholds, keys=KEYS_IN_DOCS)
     context.build_data_docs(["superbatch"])
+
+
+def _tables(folder: Path, thresholds: Mapping[str, Threshold]) -> dict[str, pa.Table]:
+    """Make the tables that the thresholds are about, with the columns that they are about."""
+    rules = [rule_of(name, threshold) for name, threshold in thresholds.items()]
+    wanted = {table: {rule.column for rule in rules if rule.table == table} for table in (SAMPLES, SHARDS, FIGURES)}
+    figures = _figures(read_json(folder / SUMMARY_FILE), thresholds)
+    made = {
+        SAMPLES: lambda: columns.entry_table(folder, sorted(wanted[SAMPLES])),
+        SHARDS: lambda: columns.shard_table(folder),
+        FIGURES: lambda: pa.table({name: [value] for name, value in figures.items()}),
+    }
+    return {table: made[table]() for table in made if wanted[table]}
 
 
 def _figures(summary: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> dict[str, float]:
     figures = summary_figures(summary)
-    return figures | {name: figure_of(figures, name) for name in thresholds}
+    return figures | {name: figure_of(figures, name) for name in thresholds if name not in columns.MEASURES}
 
 
 def _context() -> Any:
@@ -103,53 +197,91 @@ def _context() -> Any:
 
 
 def _validate(
-    context: Any, name: str, figures: Mapping[str, float], thresholds: Mapping[str, Threshold]
-) -> dict[str, Any]:
-    """Run the expectations on a table of one row; the context keeps suite and result for its Data Docs."""
-    import pandas as pd
+    context: Any, name: str, tables: Mapping[str, pa.Table], thresholds: Mapping[str, Threshold], keys: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Run the expectations on their tables; the context keeps suites and results for its Data Docs.
+
+    Args:
+        keys: tables of up to so many rows are judged with keys beside the values that fail.
+    """
     from great_expectations import ExpectationSuite, ValidationDefinition
 
-    asset = context.data_sources.add_pandas(name).add_dataframe_asset("summary")
-    suite = context.suites.add(ExpectationSuite(name, expectations=_expectations(thresholds)))
-    data = asset.add_batch_definition_whole_dataframe("whole")
-    definition = context.validation_definitions.add(ValidationDefinition(name=name, data=data, suite=suite))
-    result: Any = definition.run(batch_parameters={"dataframe": pd.DataFrame([figures])})
-    return dict(result.to_json_dict())
+    source, found = context.data_sources.add_pandas(name), {}
+    for part, table in tables.items():
+        expectations = [_expectation(one, wanted, part) for one, wanted in thresholds.items()]
+        kept = [expectation for expectation in expectations if expectation is not None]
+        suite = context.suites.add(ExpectationSuite(f"{name}.{part}", expectations=kept))
+        data = source.add_dataframe_asset(part).add_batch_definition_whole_dataframe("whole")
+        definition = context.validation_definitions.add(
+            ValidationDefinition(name=f"{name}.{part}", data=data, suite=suite)
+        )
+        with_keys = "key" in table.column_names and len(table) <= keys
+        shown: dict[str, Any] = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
+        if with_keys:
+            shown |= {"result_format": "COMPLETE", "unexpected_index_column_names": ["key"]}
+        frame = table if with_keys or part == FIGURES else table.drop_columns(["key"])
+        result: Any = definition.run(batch_parameters={"dataframe": frame.to_pandas()}, result_format=shown)
+        found[part] = dict(result.to_json_dict())
+    return found
 
 
-def _expectations(thresholds: Mapping[str, Threshold]) -> list[Any]:
-    from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
+def _expectation(name: str, threshold: Threshold, table: str) -> Any:
+    """Make the expectation of a threshold; None where it is about another table."""
+    from great_expectations.expectations import core
     from great_expectations.expectations.metadata_types import FailureSeverity
 
-    return [
-        ExpectColumnValuesToBeBetween(
-            column=name,
-            min_value=threshold.get("min"),
-            max_value=threshold.get("max"),
-            severity=FailureSeverity(SEVERITY[threshold.get("severity", "stop")]),
-        )
-        for name, threshold in thresholds.items()
-    ]
+    rule = rule_of(name, threshold)
+    if rule.table != table:
+        return None
+    severity = FailureSeverity(SEVERITY[threshold.get("severity", "stop")])
+    return getattr(core, rule.kind)(column=rule.column, severity=severity, meta={"name": name}, **rule.arguments)
 
 
-def _lines(
-    entries: list[Mapping[str, Any]], severity: str, figures: Mapping[str, float], summary: Mapping[str, Any]
-) -> dict[str, str]:
-    chosen = [entry["expectation_config"] for entry in entries if entry["expectation_config"]["severity"] == severity]
-    return {one["kwargs"]["column"]: _failure(one["kwargs"], figures, summary) for one in chosen}
+def _examples(entry: Mapping[str, Any], table: pa.Table) -> list[dict[str, Any]]:
+    """List values that failed, with their keys; none for a figure of the whole set."""
+    result = entry["result"]
+    rows = result.get("partial_unexpected_index_list") or []
+    if "key" not in table.column_names or not rows:
+        return []
+    keys = table["key"].take(pa.array(rows, pa.int64())).to_pylist()
+    return [{"key": key, "value": value} for key, value in zip(keys, result["partial_unexpected_list"], strict=True)]
 
 
-def _failure(expected: Mapping[str, Any], figures: Mapping[str, float], summary: Mapping[str, Any]) -> str:
-    """Say in one line which expectation is not met; of rejects also what to do about the commonest."""
-    name = expected["column"]
-    wanted = [
-        f"{word} {expected[key]:g}"
-        for word, key in (("at least", "min_value"), ("at most", "max_value"))
-        if expected.get(key) is not None
-    ]
-    line = f"expected {name} to be {' and '.join(wanted)}, found {figures[name]:.6g}"
-    reasons = summary["rejected_by_reason"]
-    if not name.startswith("rejected_share") or not reasons:
-        return line
-    code = name.partition(".")[2] or max(reasons, key=reasons.get)
-    return f"{line} ({code} {reasons.get(code, 0):,}: {REMEDIES[code]})"
+def _failure(
+    name: str,
+    threshold: Threshold,
+    entry: Mapping[str, Any],
+    examples: list[dict[str, Any]],
+    figures: Mapping[str, float],
+    summary: Mapping[str, Any],
+) -> str:
+    """Say in one line which expectation is not met, and what fails it; of rejects also what to do about the commonest."""
+    words = (("at least", "min"), ("at most", "max"))
+    wanted = " and ".join(f"{word} {threshold[key]:g}" for word, key in words if threshold.get(key) is not None)
+    if name in columns.MEASURES:
+        wanted += f" in {threshold.get('mostly') or 1:.4g} of the samples"
+        found = f"{1 - entry['result']['unexpected_percent_nonmissing'] / 100:.6g}"
+    else:
+        found = f"{figures[name]:.6g}"
+    details = [*_reasons(name, summary), *_told(examples[:EXAMPLES])]
+    line = f"expected {name} to be {wanted}, found {found}"
+    return f"{line} ({'; '.join(details)})" if details else line
+
+
+def _reasons(name: str, summary: Mapping[str, Any]) -> list[str]:
+    unread = name in UNREAD_SHARES
+    reasons = summary["unread_shards_by_reason" if unread else "rejected_by_reason"]
+    if not (unread or name.startswith("rejected_share")) or not reasons:
+        return []
+    first = name.partition(".")[2] or max(reasons, key=reasons.get)
+    counts = (
+        ", ".join(f"{code} {count:,}" for code, count in reasons.items())
+        if unread
+        else f"{first} {reasons.get(first, 0):,}"
+    )
+    return [f"{counts}: {REMEDIES[first]}"]
+
+
+def _told(examples: list[dict[str, Any]]) -> list[str]:
+    shown = [f"{one['key'] or '?'} ({one['value']})" for one in examples]
+    return [f"such as {', '.join(shown)}"] if shown else []

@@ -1,4 +1,4 @@
-"""The figures that a set is judged by, and the thresholds on them: plain values, no framework."""
+"""What a set is judged by, and the thresholds on it: figures of the whole set, measures of each sample. No framework."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from superbatch.curation.columns import MEASURES
+from superbatch.data import decode, texts
 from superbatch.data.reasons import REASONS
 from superbatch.data.scripts import known_scripts
 from superbatch.errors import UserError
 
-Threshold = Mapping[str, Any]  # min, max, or both; severity
+Threshold = Mapping[str, Any]  # min, max, or both; severity; mostly, for a measure
 COUNTS = ("shards", "bytes", "members", "rows", "rejected", "captions", "distinct_captions", "labels")
-SHARES = ("rejected_share", "duplicate_image_share", "distinct_caption_share")
+UNREAD_SHARES = ("unread_shard_share", "unread_byte_share")
+SHARES = ("rejected_share", *UNREAD_SHARES, "duplicate_image_share", "distinct_caption_share")
 DISTRIBUTIONS = ("caption_characters", "shorter_side")
 QUANTILE_NAMES = ("min", "p05", "median", "p95", "max")  # at data.ingest.QUANTILES
-SCRIPT = "script_share."
+REJECTED, NOTE, SCRIPT = "rejected_share.", "note_share.", "script_share."
+NOTES = (*decode.NOTES, *texts.NOTES)
 BOUNDS = ("min", "max")
 SEVERITIES = ("stop", "warn")
 DEFAULT_THRESHOLDS: dict[str, Threshold] = {
     "rows": {"min": 1},
     "rejected_share": {"max": 0.2},
+    "unread_shard_share": {"max": 0},
+    "unread_byte_share": {"max": 0},
     "duplicate_image_share": {"max": 0.5},
     "distinct_captions": {"min": 2},
-    "caption_characters.median": {"min": 2, "max": 2_000},
-    "shorter_side.median": {"min": 16},
+    "caption_characters": {"min": 2, "max": 2_000, "mostly": 0.5},
+    "shorter_side": {"min": 16, "mostly": 0.5},
 }
 
 
@@ -42,7 +48,8 @@ def summary_figures(summary: Mapping[str, Any]) -> dict[str, float]:
     if not summary["captions"]:
         figures |= {"distinct_captions": math.nan, "distinct_caption_share": math.nan}
     entries = max(summary["rows"] + summary["rejected"], 1)
-    figures |= {f"rejected_share.{code}": summary["rejected_by_reason"].get(code, 0) / entries for code in REASONS}
+    figures |= {f"{REJECTED}{code}": summary["rejected_by_reason"].get(code, 0) / entries for code in REASONS}
+    figures |= {f"{NOTE}{note}": summary["notes"].get(note, 0) / max(summary["rows"], 1) for note in NOTES}
     return figures | {f"{SCRIPT}{script}": share for script, share in summary["scripts"].items()}
 
 
@@ -57,7 +64,8 @@ def known_figures() -> Iterator[str]:
     """Name all figures but the shares of scripts."""
     yield from COUNTS + SHARES
     yield from (f"{name}.{part}" for name in DISTRIBUTIONS for part in QUANTILE_NAMES)
-    yield from (f"rejected_share.{code}" for code in REASONS)
+    yield from (f"{REJECTED}{code}" for code in REASONS)
+    yield from (f"{NOTE}{note}" for note in NOTES)
 
 
 def with_defaults(expect: Mapping[str, Threshold | None]) -> dict[str, Threshold]:
@@ -76,25 +84,27 @@ def check_thresholds(thresholds: Mapping[str, Threshold], setting: str) -> None:
     """Check thresholds before anything is read.
 
     Args:
-        thresholds: by figure.
+        thresholds: by figure or measure.
         setting: where they stand in the parameters, for messages.
 
     Raises:
-        UserError: a figure that there isn't; bounds other than min, max or both, or that contradict each other; another severity
+        UserError: a figure or measure that there isn't; `mostly` on a figure, or out of range; bounds other than min, max or both, or that contradict each other; another severity
             than stop and warn.
     """
     for name, threshold in thresholds.items():
         _check_name(f"{setting}.{name}", name)
         _check_bounds(f"{setting}.{name}", threshold)
+        if name not in MEASURES and threshold.get("mostly") is not None:
+            remedy = f"mostly is for what each sample has: {', '.join(MEASURES)}"
+            raise UserError(f"{setting}.{name}.mostly", "a figure of the whole set is met or not", remedy)
 
 
 def _check_name(where: str, name: str) -> None:
-    known = set(known_figures())
-    if name in known:
+    if name in {*MEASURES, *known_figures()}:
         return
     if not name.startswith(SCRIPT):
-        names = ", ".join(figure for figure in known_figures() if not figure.startswith("rejected_share."))
-        remedy = f"there are {names}, rejected_share.<reason code> and {SCRIPT}<script>"
+        names = ", ".join([*MEASURES, *(one for one in known_figures() if not one.startswith((REJECTED, NOTE)))])
+        remedy = f"there are {names}, {REJECTED}<reason code>, {NOTE}<note> and {SCRIPT}<script>"
         raise UserError(where, "the set has no such figure", remedy)
     if name.removeprefix(SCRIPT) not in known_scripts():
         what = "no letter has a Unicode name that begins with it"
@@ -103,8 +113,15 @@ def _check_name(where: str, name: str) -> None:
 
 def _check_bounds(where: str, threshold: Threshold) -> None:
     bounds = {name: threshold[name] for name in BOUNDS if threshold.get(name) is not None}
-    if not bounds or not set(threshold) <= {*BOUNDS, "severity"}:
-        raise UserError(where, f"the bounds are {sorted(set(threshold) - {'severity'})}", "give min, max or both")
+    given = set(threshold) - {"severity", "mostly"}
+    if not bounds or not given <= set(BOUNDS):
+        raise UserError(where, f"the bounds are {sorted(given)}", "give min, max or both")
+    if threshold.get("mostly") is not None and not 0 < threshold["mostly"] <= 1:
+        raise UserError(
+            where,
+            f"mostly is {threshold['mostly']:g}",
+            "give the share of samples that must meet it: over 0, at most 1",
+        )
     if len(bounds) == 2 and bounds["min"] > bounds["max"]:
         raise UserError(where, f"min {bounds['min']:g} is over max {bounds['max']:g}", "no set can meet it")
     if threshold.get("severity", "stop") not in SEVERITIES:

@@ -1,6 +1,6 @@
 """Bytes to pixels: one way to decode an image, used by ingestion and by the readers alike.
 
-By content, never by name: JPEG (simplejpeg, Pillow where it refuses), PNG and WebP (Pillow). The result is always RGB,
+By content, never by name: JPEG (simplejpeg, Pillow where it refuses), PNG, WebP and AVIF (Pillow). The result is always RGB,
 8 bits, as seen: EXIF rotation applied, alpha laid over white, 16-bit grey scaled to 8 bits, CMYK and palettes
 converted, the first frame of an animation.
 """
@@ -8,6 +8,7 @@ converted, the first frame of an animation.
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,16 @@ NOTES = {
     "deep": "more than 8 bits a channel, scaled down",
 }
 
-_OTHER_FORMATS = {b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"<svg": "SVG", b"%PDF": "PDF"}
+READ = "JPEG, PNG, WebP and AVIF are read"
+AVIF_BRANDS = (b"avif", b"avis")
+_OTHER_FORMATS = {b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF"}
+_OTHER_FORMATS |= {b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"\0\0\0\x0cjP  ": "JPEG 2000"}
+_OTHER_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"msf1": "HEIF"}
+_DRAWING = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^\[>]*(?:\[.*?\])?\s*>\s*)*<(?:svg:)?svg\b",
+    re.S,
+)
+DRAWING_WITHIN = 4_096  # bytes in which a drawing shows itself
 
 
 class DecodeError(ValueError):
@@ -50,10 +60,10 @@ class ImageFacts:
 
 
 def sniff(data: bytes) -> str:
-    """Name an image's format by its first bytes: jpeg, png or webp.
+    """Name an image's format by its first bytes: jpeg, png, webp or avif.
 
     Raises:
-        DecodeError: image_empty, image_unsupported (a format we don't read) or image_corrupt.
+        DecodeError: image_empty, image_gif, image_svg, image_unsupported (another format we don't read) or image_corrupt.
     """
     if data[:3] == b"\xff\xd8\xff":
         return "jpeg"
@@ -61,12 +71,32 @@ def sniff(data: bytes) -> str:
         return "png"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
+    if data[4:8] == b"ftyp" and _brands(data) & set(AVIF_BRANDS):
+        return "avif"
+    raise _refused(data)
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """The formats that a file of ISO boxes says it can be read as."""
+    listed = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    return {listed[i : i + 4] for i in range(0, len(listed), 4) if i != 4}  # the second word is a version
+
+
+def _refused(data: bytes) -> DecodeError:
     if not data:
-        raise DecodeError("image_empty", "0 bytes")
-    for magic, name in _OTHER_FORMATS.items():
-        if data.startswith(magic):
-            raise DecodeError("image_unsupported", f"the content is {name}; JPEG, PNG and WebP are read")
-    raise DecodeError("image_corrupt", f"the content is no JPEG, PNG or WebP (it begins with {data[:8].hex(' ')})")
+        return DecodeError("image_empty", "0 bytes")
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return DecodeError("image_gif", f"the content is GIF; {READ}")
+    if _DRAWING.match(data[:DRAWING_WITHIN]):
+        return DecodeError("image_svg", f"the content is SVG, a drawing without pixels; {READ}")
+    brands = _brands(data) if data[4:8] == b"ftyp" else set()
+    names = [name for magic, name in _OTHER_FORMATS.items() if data.startswith(magic)]
+    names += [name for brand, name in _OTHER_BRANDS.items() if brand in brands]
+    if names:
+        return DecodeError("image_unsupported", f"the content is {names[0]}; {READ}")
+    return DecodeError(
+        "image_corrupt", f"the content is no JPEG, PNG, WebP or AVIF (it begins with {data[:8].hex(' ')})"
+    )
 
 
 def check_image(data: bytes, extension: str, max_pixels: int = MAX_PIXELS) -> ImageFacts:

@@ -25,7 +25,7 @@ from superbatch.data.scans import is_scanned, scan_once
 from superbatch.data.scripts import script_shares
 from superbatch.data.shards import ScanSettings, ShardScan
 from superbatch.errors import UserError
-from superbatch.files import atomic_path, write_json
+from superbatch.files import atomic_path, told_if_full, write_json
 from superbatch.progress import progress
 
 log = logging.getLogger(__name__)
@@ -106,13 +106,14 @@ def _merge(scans: list[ShardScan]) -> tuple[pa.Table, pa.Table]:
 
 
 def _duplicate(row: dict[str, Any], earlier: str) -> dict[str, Any]:
-    return {**row, "names": [], "code": "duplicate_key", "detail": f"{earlier} has the key"}
+    return {**row, "names": [], "unread": 0, "code": "duplicate_key", "detail": f"{earlier} has the key"}
 
 
 def _write(out: Path, manifest: pa.Table, rejects: pa.Table, sizes: dict[str, int], min_rows: int) -> dict[str, Any]:
     """Write the three files; the manifest comes last, and there is none while the others may be of another set."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST_FILE).unlink(missing_ok=True)
+    with told_if_full(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MANIFEST_FILE).unlink(missing_ok=True)
     with atomic_path(out / REJECTS_FILE) as temporary:
         pq.write_table(rejects, temporary, compression="zstd")
     summary = summarise(manifest, rejects, len(sizes), sum(sizes.values()))
@@ -137,7 +138,8 @@ def _too_few(summary: dict[str, Any], sizes: dict[str, int], min_rows: int) -> s
 def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> dict[str, Any]:
     """Return the figures that a set is judged by.
 
-    Shares: `rejected_share` is rejects over rows and rejects together, `duplicate_image_share` the rows whose image
+    Shares: `rejected_share` is rejects over rows and rejects together, `unread_shard_share` the shards that were not read
+    whole, `unread_byte_share` the bytes in which members may be lost over all bytes, `duplicate_image_share` the rows whose image
     bytes an earlier row has, `distinct_caption_share` distinct captions over captions, `scripts` the letters of each
     script over all letters of the captions. Quantiles are at 0, 5, 50, 95 and 100 %.
     """
@@ -154,6 +156,7 @@ def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> 
         "rejected": entries,
         "rejected_share": entries / max(rows + entries, 1),
         "rejected_by_reason": reasons,
+        **unread_shares(rejects, shards, size),
         "duplicate_image_share": 1 - pc.count_distinct(manifest["sha256"]).as_py() / rows if rows else 0.0,
         "captions": len(captions),
         "distinct_captions": pc.count_distinct(captions).as_py(),
@@ -164,6 +167,22 @@ def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> 
         "labels": pc.count_distinct(manifest["label"], mode="only_valid").as_py(),
         "formats": dict(Counter(manifest["format"].to_pylist()).most_common()),
         "notes": dict(Counter(manifest["notes"].combine_chunks().flatten().to_pylist()).most_common()),
+    }
+
+
+def unread_shards(rejects: pa.Table) -> pa.Table:
+    """Return the rejects that tell of something unread: a stretch of bytes, or an end that isn't there."""
+    return rejects.filter(pc.or_(pc.greater(rejects["unread"], 0), pc.equal(rejects["code"], "shard_truncated")))
+
+
+def unread_shares(rejects: pa.Table, shards: int, size: int) -> dict[str, Any]:
+    """Return which part of a set's shards and bytes was not read, and why: shards by reason, the commonest first."""
+    told = unread_shards(rejects)
+    reasons = Counter(code for _, code in set(zip(told["shard"].to_pylist(), told["code"].to_pylist(), strict=True)))
+    return {
+        "unread_shard_share": pc.count_distinct(told["shard"]).as_py() / max(shards, 1),
+        "unread_byte_share": (pc.sum(told["unread"]).as_py() or 0) / max(size, 1),
+        "unread_shards_by_reason": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
     }
 
 

@@ -3,7 +3,7 @@
 Both are Parquet. The manifest's schema metadata carries a fingerprint of its content (keys, images, captions, labels;
 not where the shards lie) and the size of each shard, so that a shard that changed under it is noticed. The places of the
 images (shard, offset, length) lie beside it once more as one memory-mapped array, so that a set of any size opens at
-once and a row costs one look-up.
+once and a row costs one look-up; so do the first 64 bits of the images' checksums, for a look while they are read.
 
 Legend: N rows.
 """
@@ -26,6 +26,7 @@ from superbatch.files import atomic_path
 
 MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
 FORMAT_VERSION = 1
+DIGEST = np.dtype("V8")  # the first bytes of a SHA-256
 PLACE = np.dtype([("offset", "<i8"), ("length", "<u4"), ("shard", "<i4")])  # 16 bytes a row; `shard` counts shard_sizes
 
 MANIFEST_SCHEMA = pa.schema(
@@ -34,7 +35,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("shard", pa.string(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the image's first byte inside the shard
         pa.field("length", pa.int64(), nullable=False),  # of the image, in bytes
-        pa.field("format", pa.string(), nullable=False),  # by content: jpeg, png, webp
+        pa.field("format", pa.string(), nullable=False),  # by content: jpeg, png, webp, avif
         pa.field("width", pa.int32(), nullable=False),  # as seen: after EXIF rotation
         pa.field("height", pa.int32(), nullable=False),
         pa.field("captions", pa.list_(pa.string()), nullable=False),
@@ -42,7 +43,9 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("sha256", pa.binary(32), nullable=False),  # of the image's bytes
         pa.field("members", pa.int32(), nullable=False),  # archive members that belong to the sample
         pa.field("source", pa.string()),  # the text of .json
-        pa.field("notes", pa.list_(pa.string()), nullable=False),  # what was handled on the way: see decode.NOTES
+        pa.field(
+            "notes", pa.list_(pa.string()), nullable=False
+        ),  # what was handled on the way: see decode.NOTES and texts.NOTES
     ]
 )
 
@@ -53,6 +56,7 @@ REJECTS_SCHEMA = pa.schema(
         pa.field("offset", pa.int64(), nullable=False),  # of the first header, or of the damage
         pa.field("members", pa.int32(), nullable=False),
         pa.field("names", pa.list_(pa.string()), nullable=False),  # of these members, as far as known
+        pa.field("unread", pa.int64(), nullable=False),  # bytes of the shard in which further members may be lost
         pa.field("code", pa.string(), nullable=False),  # see reasons.REASONS
         pa.field("detail", pa.string(), nullable=False),
     ]
@@ -89,6 +93,7 @@ class Manifest:
         self.fingerprint: str = metadata["superbatch.fingerprint"]
         self.shard_sizes: dict[str, int] = json.loads(metadata["superbatch.shards"])
         self._places_file: str | None = metadata.get("superbatch.places")
+        self._digests_file: str | None = metadata.get("superbatch.digests")
         self._columns: dict[str, pa.ChunkedArray] = {}
 
     def __reduce__(self) -> tuple[type[Manifest], tuple[Path, Path | None]]:
@@ -118,6 +123,12 @@ class Manifest:
             return mapped
         table = pq.read_table(self.path, columns=["shard", "offset", "length"], read_dictionary=["shard"])
         return image_places(table, self.shard_sizes)
+
+    @cached_property
+    def digests(self) -> np.ndarray | None:
+        """The first 8 bytes of each image's SHA-256: DIGEST (N,), memory-mapped; None where ingestion left none (earlier versions)."""
+        path = self.path.parent / self._digests_file if self._digests_file else None
+        return np.load(path, mmap_mode="r").view(DIGEST) if path is not None and path.is_file() else None
 
     def frame(self, columns: list[str] | None = None) -> Any:
         """Return a pandas frame of some columns, all by default."""
@@ -194,28 +205,38 @@ def image_places(table: pa.Table, shard_sizes: dict[str, int]) -> np.ndarray:
     return places
 
 
-def _write_places(folder: Path, places: np.ndarray) -> str:
-    """Write places beside the manifest and return the file's name, which its content decides.
+def image_digests(table: pa.Table) -> np.ndarray:
+    """Return the first 8 bytes of each row's SHA-256: DIGEST (N,)."""
+    parts = [np.empty(0, DIGEST)]
+    for chunk in table["sha256"].chunks:
+        whole = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, 32)[chunk.offset : chunk.offset + len(chunk)]
+        parts.append(np.ascontiguousarray(whole[:, : DIGEST.itemsize]).view(DIGEST)[:, 0])
+    return np.concatenate(parts)
 
-    The manifest names the file, so places of an earlier manifest are never taken for those of this one.
+
+def _write_beside(folder: Path, kind: str, values: np.ndarray) -> str:
+    """Write an array (`places`, `digests`) beside the manifest and return the file's name, which its content decides.
+
+    The manifest names the file, so that of an earlier manifest is never taken for that of this one.
     """
-    name = f"places-{hashlib.sha256(places.tobytes()).hexdigest()[:16]}.npy"
+    name = f"{kind}-{hashlib.sha256(values.tobytes()).hexdigest()[:16]}.npy"
     with atomic_path(folder / name) as temporary, open(temporary, "wb") as stream:
-        np.save(stream, places)
-    for old in folder.glob("places-*.npy"):
+        np.save(stream, values)
+    for old in folder.glob(f"{kind}-*.npy"):
         if old.name != name:
             old.unlink()
     return name
 
 
 def write_manifest(path: Path, table: pa.Table, shard_sizes: dict[str, int]) -> str:
-    """Write a manifest table with its metadata and, beside it, the places of its images; return its fingerprint."""
-    mark = content_fingerprint(table)
+    """Write a manifest table with its metadata and, beside it, places and checksums of its images; return its fingerprint."""
+    mark, folder = content_fingerprint(table), Path(path).parent
     metadata = {
         "superbatch.format": str(FORMAT_VERSION),
         "superbatch.fingerprint": mark,
         "superbatch.shards": json.dumps(shard_sizes),
-        "superbatch.places": _write_places(Path(path).parent, image_places(table, shard_sizes)),
+        "superbatch.places": _write_beside(folder, "places", image_places(table, shard_sizes)),
+        "superbatch.digests": _write_beside(folder, "digests", image_digests(table).view(np.uint64)),
     }
     with atomic_path(path) as temporary:
         pq.write_table(table.cast(MANIFEST_SCHEMA).replace_schema_metadata(metadata), temporary, compression="zstd")

@@ -8,6 +8,7 @@ Legend: N rows, S image size in pixels.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -18,12 +19,14 @@ from joblib import Parallel, delayed
 from PIL import Image
 
 from superbatch.data.decode import DecodeError, decode
-from superbatch.data.manifest import Manifest
+from superbatch.data.manifest import DIGEST, Manifest
 from superbatch.errors import UserError
 from superbatch.files import atomic_directory, read_json, write_json
 from superbatch.progress import progress
 
 MAX_OPEN_SHARDS = 256
+CHECK_EVERY = 16  # rows whose number it divides have their checksum looked at whenever they are read
+VERIFY = "`kedro run --pipelines=verify` looks at every image"
 ROWS_PER_TASK = 2_048
 
 
@@ -96,6 +99,8 @@ class ShardFiles:
 class ImageReader:
     """Reads and decodes images of a manifest's rows: one `pread` an image.
 
+    One row in CHECK_EVERY is compared with its checksum on the way, so that shards that were exchanged don't go unseen.
+
     Args:
         manifest: the set.
         image_size: S.
@@ -104,7 +109,7 @@ class ImageReader:
     def __init__(self, manifest: Manifest, image_size: int) -> None:
         self.manifest, self.image_size = manifest, image_size
         self._names = list(manifest.shard_sizes)
-        self._places = manifest.places
+        self._places, self._digests = manifest.places, manifest.digests
         self._files = ShardFiles(manifest)
 
     def __reduce__(self) -> tuple[type[ImageReader], tuple[Manifest, int]]:
@@ -126,21 +131,48 @@ class ImageReader:
         return images
 
     def read_bytes(self, row: int) -> bytes:
-        """Return an image's file as it is in its shard."""
+        """Return an image's file as it is in its shard.
+
+        Raises:
+            UserError: it is not the one that was ingested.
+        """
         offset, length, shard = self._places[row].item()
-        return self._files.read(self._names[shard], offset, length)
+        data = self._files.read(self._names[shard], offset, length)
+        if row % CHECK_EVERY == 0 and self._digests is not None and not _has_digest(data, self._digests[row]):
+            raise exchanged(self.manifest, row)
+        return data
 
     def _view(self, row: int) -> np.ndarray:
         try:
             # What ingestion let in is within its own pixel limit, so none is needed here.
             return centre_square(decode(self.read_bytes(row), self.image_size, max_pixels=1 << 62), self.image_size)
         except (DecodeError, OSError) as error:
-            shard = self.manifest.shard_path(self._names[self._places[row]["shard"]])
-            where = f"{shard}, key {self.manifest.column('key')[row].as_py()}"
             detail = error.detail if isinstance(error, DecodeError) else str(error)
+            what = f"the image can't be read ({detail})"
             raise UserError(
-                where, f"the image can't be read ({detail})", "if the shard changed, run the ingest stage again"
+                _where(self.manifest, row), what, "if the shard changed, run the ingest stage again"
             ) from None
+
+
+def exchanged(manifest: Manifest, row: int, more: str = "") -> UserError:
+    """Make the error of a row whose image is not the one that was ingested.
+
+    Args:
+        manifest: the set.
+        row: its number.
+        more: what else is known; how to find out by default.
+    """
+    what = f"the image is not the one that was ingested (its checksum differs); {more or VERIFY}"
+    return UserError(_where(manifest, row), what, "put the shard back, or touch it and run the ingest stage again")
+
+
+def _where(manifest: Manifest, row: int) -> str:
+    shard = manifest.shard_path(list(manifest.shard_sizes)[manifest.places[row]["shard"]])
+    return f"{shard}, key {manifest.column('key')[row].as_py()}"
+
+
+def _has_digest(data: bytes, digest: np.void) -> bool:
+    return hashlib.sha256(data).digest()[: DIGEST.itemsize] == digest.tobytes()
 
 
 def pack_pixels(reader: ImageReader, out: Path, jobs: int = 1) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from superbatch.data.shards import ScanSettings, ShardScan, scan_shard
 from superbatch.files import atomic_path, fingerprint
 
-FORMAT = 1  # raised when the same shard gives other rows or other rejects
+FORMAT = 2  # raised when the same shard gives other rows or other rejects
 
 
 def scan_once(shard: Path, settings: ScanSettings, folder: Path | None) -> ShardScan:

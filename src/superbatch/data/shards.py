@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,11 +15,26 @@ import pyarrow as pa
 from superbatch.data.decode import MAX_PIXELS, DecodeError, ImageFacts, check_image
 from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
 from superbatch.data.tar import Member, compression, walk
+from superbatch.data.texts import (
+    CONTROL,
+    MAX_JSON_BYTES,
+    MAX_LABEL_BYTES,
+    MAX_TEXT_BYTES,
+    Unusable,
+    captions_of,
+    has_control,
+    label_of,
+    printable,
+    source_of,
+)
 from superbatch.errors import UserError
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
-MAX_TEXT_BYTES = 1 << 20
-MAX_JSON_BYTES = 1 << 24
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "avif")
+_UNREAD = ("bmp", "tif", "tiff", "heic", "heif", "jxl", "jp2", "psd", "ico", "pdf")
+OTHER_EXTENSIONS = {"gif": "image_gif", "svg": "image_svg", "svgz": "image_svg"} | dict.fromkeys(
+    _UNREAD, "image_unsupported"
+)
+NAMES_TOLD = 8  # extensions in a reject's detail
 MAX_IMAGE_BYTES = 1 << 30  # read whole into memory
 READ_BUFFER = 1 << 20
 
@@ -51,10 +64,6 @@ class ShardScan:
     size: int
     manifest: pa.Table
     rejects: pa.Table
-
-
-class _Unusable(ValueError):
-    """A text that can't be used: reason code and detail."""
 
 
 @dataclass
@@ -127,7 +136,8 @@ class _Scan:
         """Walk the archive, then judge every sample."""
         kind = compression(stream.read(8))
         if kind is not None:
-            return self.reject("shard_compressed", "", 0, 0, f"{kind}; unpack it first, images are read at random")
+            detail = f"{kind}; unpack it first, images are read at random"
+            return self.reject("shard_compressed", "", 0, 0, detail, unread=size)
         for member in walk(stream, size):
             self.take(member, stream)
         for sample in self.finished:
@@ -138,12 +148,12 @@ class _Scan:
         """Sort one member into its sample, or reject it."""
         if member.kind == "shard_truncated":
             self._take_cut(member)
-        elif member.kind in ("header_corrupt", "archive_gap"):
+        elif member.kind in ("header_corrupt", "archive_gap", "trailing_zeros"):
             self._mark_last("shard_damaged", member)  # it may have lost members to it
             self.damage = f"{member.kind} at byte {member.offset:,}"
-            self.reject(member.kind, "", member.offset, member.count, member.detail)
+            self._reject_member(member, "")
         elif member.kind != "file":
-            self.reject(member.kind, member.name, member.offset, member.count, member.detail)
+            self._reject_member(member, member.name)
         else:
             parts = split_name(member.name)
             if parts is None:
@@ -156,11 +166,10 @@ class _Scan:
         if parts is None:
             # The cut may lie between two members of the last sample, so that one can't be trusted either.
             self._mark_last("shard_truncated", member)
-            return self.reject(member.kind, member.name, member.offset, member.count, member.detail)
+            return self._reject_member(member, member.name)
         self._sample(*parts, member).problems.setdefault("shard_truncated", member.detail)
-        self.reject(
-            member.kind, "", member.offset, 0, "no end-of-archive marker"
-        )  # about the shard, whatever became of the sample
+        # About the shard, whatever became of the sample.
+        self.reject(member.kind, "", member.offset, 0, "no end-of-archive marker", unread=member.unread)
 
     def _mark_last(self, code: str, member: Member) -> None:
         if self.last is not None:
@@ -191,7 +200,7 @@ class _Scan:
             elif extension in _TEXTS:
                 limit, parse = _TEXTS[extension]
                 sample.values[extension] = parse(_text(stream, member, limit), self.settings)
-        except (_Unusable, DecodeError) as error:
+        except (Unusable, DecodeError) as error:
             sample.problems.setdefault(*error.args)
 
     def _read_image(self, sample: _Sample, extension: str, member: Member, stream: BinaryIO) -> None:
@@ -205,11 +214,11 @@ class _Scan:
     def judge(self, sample: _Sample) -> None:
         """Turn a whole sample into a row or a reject."""
         images = len(sample.extensions.intersection(IMAGE_EXTENSIONS))
-        present = f"has {', '.join(sorted(sample.extensions))}"
         if images != 1:
-            sample.problems["image_ambiguous" if images else "image_missing"] = present
+            code = "image_ambiguous" if images else _no_image(sample)
+            sample.problems = {code: _missing(IMAGE_EXTENSIONS, sample)} | sample.problems
         if self.settings.require_caption and "txt" not in sample.extensions:
-            sample.problems["caption_missing"] = present
+            sample.problems["caption_missing"] = _missing(("txt",), sample)
         if not self.settings.require_caption and sample.problems.pop("caption_empty", None) is not None:
             sample.values["txt"] = []
         if sample.problems:
@@ -217,27 +226,38 @@ class _Scan:
             return self.reject(code, sample.key, sample.offset, len(sample.names), sample.problems[code], sample.names)
         self.rows.append(_row(sample, self.shard))
 
+    def _reject_member(self, member: Member, name: str) -> None:
+        self.reject(member.kind, name, member.offset, member.count, member.detail, unread=member.unread)
+
     def reject(
-        self, code: str, name: str, offset: int, members: int, detail: str, names: list[str] | None = None
+        self,
+        code: str,
+        name: str,
+        offset: int,
+        members: int,
+        detail: str,
+        names: list[str] | None = None,
+        unread: int = 0,
     ) -> None:
         """Record something that is left out; `name` is the key of a sample, or a member's own name."""
         names = names if names is not None else [name] * bool(name)
         self.rejects.append(
             {
-                "key": _printable(name) or None,
+                "key": printable(name) or None,
                 "shard": self.shard,
                 "offset": offset,
                 "members": members,
-                "names": [_printable(n) for n in names],
+                "names": [printable(n) for n in names],
+                "unread": unread,
                 "code": code,
-                "detail": _printable(detail),
+                "detail": printable(detail),
             }
         )
 
     def _name_the_hopeless(self, size: int) -> None:
         """Say it plainly where a file has no member at all."""
         codes = {reject["code"] for reject in self.rejects}
-        if self.finished or codes - {"header_corrupt", "shard_truncated", "trailing_data"}:
+        if self.finished or codes - {"header_corrupt", "shard_truncated", "trailing_data", "trailing_zeros"}:
             return
         if (
             size
@@ -245,7 +265,7 @@ class _Scan:
             and all(reject["offset"] == 0 or not reject["members"] for reject in self.rejects)
         ):
             self.rejects = []
-            self.reject("shard_not_tar", "", 0, 0, "no tar header in it")
+            self.reject("shard_not_tar", "", 0, 0, "no tar header in it", unread=size)
         elif not codes:
             self.reject("shard_empty", "", 0, 0, f"{size:,} bytes, no member")
 
@@ -258,9 +278,15 @@ def _severity(code: str) -> int:
     return _ARCHIVE_FIRST.index(code) if code in _ARCHIVE_FIRST else len(_ARCHIVE_FIRST)
 
 
+def _no_image(sample: _Sample) -> str:
+    """Name what is wrong with a sample that has none of the images that are read."""
+    return next((code for name, code in OTHER_EXTENSIONS.items() if name in sample.extensions), "image_missing")
+
+
 def _row(sample: _Sample, shard: str) -> dict[str, Any]:
     values = sample.values
     image: ImageFacts = values["image"]
+    captions = values.get("txt", [])
     return {
         "key": sample.key,
         "shard": shard,
@@ -269,12 +295,12 @@ def _row(sample: _Sample, shard: str) -> dict[str, Any]:
         "format": image.format,
         "width": image.width,
         "height": image.height,
-        "captions": values.get("txt", []),
+        "captions": captions,
         "label": values.get("cls"),
         "sha256": values["sha256"],
         "members": len(sample.names),
         "source": values.get("json"),
-        "notes": list(image.notes),
+        "notes": [*image.notes, *[CONTROL] * has_control(captions)],
     }
 
 
@@ -283,49 +309,21 @@ def _text(stream: BinaryIO, member: Member, limit: int) -> bytes:
     return stream.read(min(member.size, limit + 1))
 
 
-def _captions(data: bytes, settings: ScanSettings) -> list[str]:
-    if len(data) > MAX_TEXT_BYTES:
-        raise _Unusable("caption_too_long", f"over {MAX_TEXT_BYTES:,} bytes")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _Unusable("caption_not_utf8", f"byte {error.start}: {error.reason}") from None
-    lines = text.split("\n") if settings.captions_per_line else [text]
-    captions = [line.strip(" \t\r\n\0") for line in lines]
-    captions = [caption for caption in captions if caption.strip()]
-    if not captions:
-        raise _Unusable("caption_empty", f"{len(data)} bytes of white space")
-    return captions
-
-
-def _label(data: bytes, settings: ScanSettings) -> int:
-    text = data.strip()
-    if not re.fullmatch(rb"\d{1,18}", text):
-        raise _Unusable(
-            "label_invalid",
-            f"{_printable(text[:40].decode('utf-8', 'backslashreplace'))!r} is not a whole number from 0 up",
-        )
-    return int(text)
-
-
-def _source(data: bytes, settings: ScanSettings) -> str:
-    if len(data) > MAX_JSON_BYTES:
-        raise _Unusable("json_invalid", f"over {MAX_JSON_BYTES:,} bytes")
-    try:
-        text = data.decode("utf-8-sig").strip()
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _Unusable("json_invalid", _printable(str(error))[:200]) from None
-    if not isinstance(found, dict):
-        raise _Unusable("json_invalid", f"a {type(found).__name__}, not an object")
-    return text
-
-
 _TEXTS: dict[str, tuple[int, Callable[[bytes, ScanSettings], Any]]] = {
-    "txt": (MAX_TEXT_BYTES, _captions),
-    "cls": (64, _label),
-    "json": (MAX_JSON_BYTES, _source),
+    "txt": (MAX_TEXT_BYTES, lambda data, settings: captions_of(data, settings.captions_per_line)),
+    "cls": (MAX_LABEL_BYTES, lambda data, _: label_of(data)),
+    "json": (MAX_JSON_BYTES, lambda data, _: source_of(data)),
 }
+
+
+def _missing(endings: tuple[str, ...], sample: _Sample) -> str:
+    """Say what a sample has in place of what it lacks, and why that may be: a key ends at the first dot of a name."""
+    names = sorted(sample.extensions)
+    told = f"has {', '.join(names[:NAMES_TOLD])}{', ...' if len(names) > NAMES_TOLD else ''}"
+    dotted = [name for name in names if name.rpartition(".")[0] and name.endswith(endings)]
+    if not dotted:
+        return told
+    return f"{told}; a key ends at the first dot, so {dotted[0]!r} is taken for an extension: use keys without dots"
 
 
 def _leads_out(name: str) -> bool:
@@ -340,8 +338,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in name
-
-
-def _printable(text: str) -> str:
-    """Make a string safe to store: bytes that were not UTF-8 become escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

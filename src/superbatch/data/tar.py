@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
+MAX_PADDING = 1 << 20  # bytes of zeros that a writer may put after the end (tar: 10 KiB, unless told otherwise)
 MAX_EXTENSION = 1 << 20  # bytes of a long name or pax header; more is damage, not a name
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -41,12 +42,13 @@ class Member:
     Attributes:
         kind: `file`, or the reason code of what can't be used: directory, link, sparse, special, header_corrupt,
         shard_truncated,
-            archive_gap, trailing_data.
+            archive_gap, trailing_data, trailing_zeros.
         name: as in the archive; empty where unknown. Bytes that are not UTF-8 are surrogates.
         offset: of its (first) header.
         data: offset of its first byte of data.
         size: bytes of data.
         count: members it stands for: 0 for a missing end marker, a gap, trailing data.
+        unread: bytes of the archive in which members may be lost.
         detail: what is wrong.
     """
 
@@ -57,6 +59,7 @@ class Member:
     size: int = 0
     count: int = 1
     detail: str = ""
+    unread: int = 0
 
 
 class _Damage(Exception):
@@ -86,6 +89,7 @@ def walk(stream: BinaryIO, length: int) -> Iterator[Member]:
         if block == ZERO_BLOCK:
             after = _skip_zeros(stream, position, length)
             if after >= length:
+                yield from _padding(position, length)
                 return
             found, position = _after_zeros(stream, position, after, length)
             yield found
@@ -99,7 +103,8 @@ def walk(stream: BinaryIO, length: int) -> Iterator[Member]:
             return
         except _Damage as error:
             start, position = position, _resync(stream, position + BLOCK, length)
-            yield Member("header_corrupt", "", start, count=1, detail=f"{error}; {position - start:,} bytes skipped")
+            lost = position - start
+            yield Member("header_corrupt", "", start, count=1, detail=f"{error}; {lost:,} bytes skipped", unread=lost)
             continue
         if member.data + member.size > length:
             yield Member(
@@ -107,6 +112,7 @@ def walk(stream: BinaryIO, length: int) -> Iterator[Member]:
                 member.name,
                 member.offset,
                 detail=f"the file ends at byte {length:,}, inside this member",
+                unread=length - member.offset,
             )
             return
         yield member
@@ -120,7 +126,15 @@ def _cut(position: int, length: int, count: int) -> Member:
         position,
         count=count,
         detail=f"no end-of-archive marker; the file ends at byte {length:,}",
+        unread=length - position,
     )
+
+
+def _padding(start: int, length: int) -> Iterator[Member]:
+    """Tell zeros after the end that no writer puts there: a file that was given its size before its content arrived."""
+    if length - start > MAX_PADDING:
+        detail = f"{length - start:,} bytes of zeros after the end of the archive"
+        yield Member("trailing_zeros", "", start, count=0, detail=detail, unread=length - start)
 
 
 def _read_member(stream: BinaryIO, start: int, block: bytes, length: int) -> tuple[Member, int]:
@@ -261,12 +275,15 @@ def _after_zeros(stream: BinaryIO, start: int, after: int, length: int) -> tuple
     found = _resync(stream, after, length)
     span = f"zero blocks at bytes {start:,} to {after:,}"
     if found >= length and after - start >= 2 * BLOCK:
-        return Member(
-            "trailing_data", "", after, count=0, detail=f"{length - after:,} bytes after the end of the archive"
-        ), length
+        lost = length - after
+        detail = f"{lost:,} bytes after the end of the archive"
+        return Member("trailing_data", "", after, count=0, detail=detail, unread=lost), length
     if found == after:
-        return Member("archive_gap", "", start, count=0, detail=f"{span}, with members after them"), found
-    return Member("header_corrupt", "", start, detail=f"{span}; {found - start:,} bytes skipped"), found
+        hole = after - start if after - start > MAX_PADDING else 0
+        detail = f"{span}, with members after them"
+        return Member("archive_gap", "", start, count=0, detail=detail, unread=hole), found
+    lost = found - start
+    return Member("header_corrupt", "", start, detail=f"{span}; {lost:,} bytes skipped", unread=lost), found
 
 
 def _resync(stream: BinaryIO, start: int, length: int) -> int:

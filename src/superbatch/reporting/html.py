@@ -40,6 +40,11 @@ def note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
 
 
+def link(words: str, place: str) -> str:
+    """Words that lead to a file beside the page."""
+    return f'<p class="note"><a href="{escape(place)}">{escape(words)}</a></p>'
+
+
 def missing(sentence: str) -> str:
     """A sentence in the place of what can't be shown; nothing for an empty one."""
     return f'<p class="missing">{escape(sentence)}</p>' if sentence else ""

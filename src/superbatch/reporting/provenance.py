@@ -34,6 +34,17 @@ def fingerprints(report: Report) -> dict[str, object]:
     return found | {f"fingerprint of {name} (test set)": result.get("data") for name, result in tested}
 
 
+def judgement(report: Report) -> str:
+    """Say how many of its expectations the pool met, and which it did not; empty where nobody knows."""
+    judged = report.sources.judged
+    if judged is None or "results" not in judged:  # not ingested by this version
+        return ""
+    total = sum(len(result["results"]) for result in judged["results"].values())
+    missed = [*judged["failures"].values(), *judged["warnings"].values()]
+    met = f"The pool met {'all' if not missed else total - len(missed)} of its {total} expectations"
+    return f"{met}: {'; '.join(missed)}." if missed else f"{met}."
+
+
 def runs_table(report: Report) -> pd.DataFrame:
     """One row a run that the report shows: name, run hash, commit, seed, digests of picks and weights, shortened."""
     return pd.DataFrame([_row(run) for run in report.sources.runs])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from superbatch.errors import UserError
 from superbatch.reporting.gallery import CaptionReader, PixelReader
@@ -22,6 +23,8 @@ class Sources:
         features: the pool's embeddings (directory), which say how the picks stand to the reference.
         pixels: rows -> uint8 [n, 3, S, S], for the gallery.
         captions: rows -> captions; by default the manifest's first ones.
+        judged: what ingestion's expectations made of the pool (`expectations.json`). data_docs: address of the pages on them, from
+            where the report lies.
         command: what makes this report again. fingerprints: of the data, by name.
         metric: the headline; where no run has it, the mean of the sets' main metrics. target_steps: an imposed T.
         title: of the page. examples: rows on each shelf of the gallery.
@@ -34,6 +37,8 @@ class Sources:
     features: Path | None = None
     pixels: PixelReader | None = None
     captions: CaptionReader | None = None
+    judged: dict[str, Any] | None = None
+    data_docs: str | None = None
     command: str | None = None
     fingerprints: dict[str, str] = field(default_factory=dict)
     metric: str = HEADLINE

@@ -59,7 +59,7 @@ def validate(name: str, summary: Mapping[str, Any], expect: Thresholds, out: Pat
     from superbatch.data.manifest import REJECTS_FILE
 
     log.info("%s: %s", name, told(summary))
-    found = validate_set(summary, with_defaults(plain(expect)), f"{name}.expect")
+    found = validate_set(out, with_defaults(plain(expect)), f"{name}.expect")
     write_json(out / EXPECTATIONS, found)
     for figure, line in found["warnings"].items():
         log.warning("%s: %s; the run goes on (%s.expect.%s.severity)", name, line, name, figure)
@@ -70,6 +70,8 @@ def told(summary: Mapping[str, Any]) -> str:
     """Say in one line what became of a set's samples: `39,600 rows; 400 rejected (caption_empty 111, ...); alpha 12`."""
     rejected = _counts(summary["rejected_by_reason"])
     line = f"{summary['rows']:,} rows; {summary['rejected']:,} rejected{f' ({rejected})' if rejected else ''}"
+    unread = _counts(summary["unread_shards_by_reason"])
+    line += f"; shards not read whole: {unread}" if unread else ""
     return f"{line}; {_counts(summary['notes'])}" if summary["notes"] else line
 
 
@@ -111,7 +113,7 @@ def write_docs(target: Path, fingerprint: str, folder: Path, sets: list[Judged])
 
     found = {
         ".".join([one.setting, *one.place.parts[1:]]): (
-            read_json(folder / one.place / SUMMARY_FILE),
+            folder / one.place,
             with_defaults(plain(one.expect)),
         )
         for one in sets

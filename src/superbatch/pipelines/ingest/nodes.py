@@ -13,8 +13,8 @@ from superbatch.files import expand_shards, fingerprint
 from superbatch.pipelines.ingest.judging import Judged, check, kept_if_refused, plain, validate, write_docs
 from superbatch.stages import Staged, build_once
 
-FORMAT = 2  # raised when the same shards give another manifest
-EVALUATION_FORMAT = 1  # the same for evaluation sets; every model is evaluated again then
+FORMAT = 3  # raised when the same shards give another manifest
+EVALUATION_FORMAT = 2  # the same for evaluation sets; every model is evaluated again then
 
 
 def ingest_pool(simweb: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from superbatch.config import ReportSettings, read
+from superbatch.config import ReportSettings, Storage, read
+from superbatch.files import read_json
 
 if TYPE_CHECKING:
     from superbatch.data.manifest import Manifest
     from superbatch.reporting import Report
 
+EXPECTATIONS = "expectations.json"  # what Great Expectations found, beside the manifest
 THUMBNAIL = 128  # pixels a side of the gallery's images
 
 
@@ -22,6 +24,7 @@ def report(
     features: Path,
     runs: dict[str, Callable[[], Path]],
     settings: dict[str, Any],
+    storage: dict[str, Any],
     *edges: Path,
 ) -> dict[str, Any]:
     """Put all runs found beside each other.
@@ -33,6 +36,7 @@ def report(
         features: the pool's embeddings by the reference, which say how the picks stand to it.
         runs: every run directory found, by name (a PartitionedDataset: each value returns a path when called).
         settings: `params:report` -> `config.ReportSettings`.
+        storage: `params:storage` -> `config.Storage`: the pool's Data Docs, if there are any, are linked to.
         edges: training and evaluation of the chain's own runs; they only put this node behind them.
 
     Returns:
@@ -45,7 +49,7 @@ def report(
     from superbatch.reporting.summary import console_text, metrics
 
     wanted = read(ReportSettings, settings, "report")
-    made = gather(main, pool, features, runs, wanted)
+    made = gather(main, pool, features, runs, wanted, Path(read(Storage, storage, "storage").data_docs))
     written = {
         "summary": console_text(made) + "\n",
         "table": made.table,
@@ -56,7 +60,12 @@ def report(
 
 
 def gather(
-    main: str | None, pool: Path, features: Path, runs: dict[str, Callable[[], Path]], settings: ReportSettings
+    main: str | None,
+    pool: Path,
+    features: Path,
+    runs: dict[str, Callable[[], Path]],
+    settings: ReportSettings,
+    data_docs: Path,
 ) -> Report:
     """Open what the report is made from."""
     from superbatch.data.manifest import read_manifest
@@ -76,6 +85,8 @@ def gather(
             features=features,
             pixels=ImageReader(manifest, THUMBNAIL).read,
             captions=first_captions(pool),
+            judged=read_json(pool / EXPECTATIONS) if (pool / EXPECTATIONS).is_file() else None,
+            data_docs=link_to_docs(data_docs),
             command=command,
             fingerprints={"pool": manifest.fingerprint},
             metric=settings.metric,
@@ -90,3 +101,9 @@ def find_truth(pool: Manifest) -> Path | None:
     folders = {pool.shard_path(shard).parent.parent for shard in pool.shard_sizes}
     found = [folder / "truth" / "pool.parquet" for folder in sorted(folders)]
     return next((file for file in found if file.is_file()), None)
+
+
+def link_to_docs(data_docs: Path) -> str | None:
+    """Return the address of the pool's Data Docs from a page beside their folder; None where they weren't written."""
+    index = data_docs / "pool" / "index.html"
+    return index.relative_to(data_docs.parent).as_posix() if index.is_file() else None

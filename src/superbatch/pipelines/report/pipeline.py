@@ -34,7 +34,7 @@ def create_pipeline(methods: Iterable[str] = ()) -> Pipeline:
     methods = tuple(methods)
     runs = ("reference", *methods) if methods else ()
     edges = [f"{run}.{part}" for run in runs for part in ("training", "evaluation")]
-    inputs = ["simweb", "pool.set", "pool.features", "runs", "params:report", *edges]
+    inputs = ["simweb", "pool.set", "pool.features", "runs", "params:report", "params:storage", *edges]
     outputs = {name: f"report.{name}" for name in OUTPUTS}
     written = node(
         named(report, methods[0] if methods else None), inputs=inputs, outputs=outputs, name="report", tags="reporting"

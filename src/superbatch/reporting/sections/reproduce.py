@@ -10,7 +10,7 @@ from superbatch.reporting.report import Report
 
 
 def reproduce(report: Report) -> str:
-    """The command, where the main run's numbers come from, all runs shown, settings and plan in full."""
+    """The command, where the main run's numbers come from, how the pool was judged, all runs shown, settings and plan."""
     run = report.main
     command = f"<pre>{escape(report.sources.command)}</pre>" if report.sources.command else ""
     same = html.note(
@@ -24,6 +24,12 @@ def reproduce(report: Report) -> str:
         command
         + html.facts(provenance.facts(report))
         + same
+        + _judgement(report)
         + made
         + html.folded("Settings and plan", f"<pre>{settings}</pre>")
     )
+
+
+def _judgement(report: Report) -> str:
+    said, docs = provenance.judgement(report), report.sources.data_docs
+    return (html.note(said) if said else "") + (html.link("Its Data Docs, by Great Expectations", docs) if docs else "")

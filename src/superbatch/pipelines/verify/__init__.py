@@ -1,0 +1,1 @@
+"""Stage `verify`: whether the shards still hold the images that were ingested."""

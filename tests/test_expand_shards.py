@@ -1,0 +1,125 @@
+"""What a pattern of shards stands for, and a line of its own for everything that is no shard."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from superbatch.data.ingest import ingest
+from superbatch.errors import UserError
+from superbatch.files import atomic_directory, atomic_path, expand_shards, replace_directory, write_json
+
+Make = Callable[..., list[str]]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Make empty files in the working directory, and list what a pattern finds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def made(spec: str | list[str], *names: str) -> list[str]:
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return [path.as_posix() for path in expand_shards(spec)]
+
+    return made
+
+
+def test_globs_braces_and_lists(make: Make) -> None:
+    names = ("a/00.tar", "a/01.tar", "a/02.tar", "b/x.tar")
+    assert make("a/*.tar", *names) == ["a/00.tar", "a/01.tar", "a/02.tar"]
+    assert make("a/{00..01}.tar") == ["a/00.tar", "a/01.tar"]
+    assert make(["b/x.tar", "a/0[12].tar", "b/*.tar"]) == ["b/x.tar", "a/01.tar", "a/02.tar"]
+    assert make("**/*.tar") == sorted(names)
+
+
+def test_a_tilde_is_the_home_folder(make: Make, tmp_path: Path) -> None:
+    assert make("~/a/{0..1}.tar", "a/0.tar", "a/1.tar") == [f"{tmp_path}/a/0.tar", f"{tmp_path}/a/1.tar"]
+    with pytest.raises(UserError, match=r"^shards: ~nobody-here/x\.tar: no home folder of that user is known; write"):
+        make("~nobody-here/x.tar")
+
+
+def test_names_that_are_there_as_written_are_names(make: Make) -> None:
+    assert make("pool [1].tar", "pool [1].tar", "pool 1.tar") == ["pool [1].tar"]
+    assert make("a{b.tar", "a{b.tar") == ["a{b.tar"]
+    assert make("a{1,2}.tar", "a{1,2}.tar", "a1.tar", "a2.tar") == ["a{1,2}.tar"]
+
+
+def test_brackets_that_find_nothing(make: Make) -> None:
+    with pytest.raises(UserError, match=r"^shards: in \[1\]/\*\.tar: no such shard; .* write \[\[\] for a bracket"):
+        make("in [1]/*.tar", "in [1]/x.tar")
+    assert make("in [[]1]/*.tar") == ["in [1]/x.tar"]
+
+
+@pytest.mark.parametrize("pattern", ["a/{00..03.tar", "a/00}.tar", "a/{{0,1}.tar"])
+def test_a_brace_without_its_partner(make: Make, pattern: str) -> None:
+    with pytest.raises(UserError, match=r"^shards: a/.*: a brace without its partner; close it, as in \{00000"):
+        make(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["pool", "./pool/", "po*", "{pool,pool}"])
+def test_a_folder(make: Make, pattern: str) -> None:
+    with pytest.raises(UserError, match=r"pool/?: is a folder; name the shards in it: pool/\*\.tar$"):
+        make(pattern, "pool/x.tar")
+
+
+@pytest.mark.parametrize("pattern", ["x.tar", "*.tar"])
+def test_a_link_that_leads_nowhere(make: Make, tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "x.tar").symlink_to("gone/y.tar")
+    with pytest.raises(UserError, match=r"x\.tar: is a link to gone/y\.tar, which is not there; mend the link"):
+        make(pattern)
+    assert make("x.tar", "gone/y.tar") == ["x.tar"]
+
+
+def test_pipes_commands_and_addresses(make: Make, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.tar")
+    with pytest.raises(UserError, match=r"^shards: x\.tar: is a pipe; shards are read at random: write it to a file"):
+        make("x.tar")
+    for spec, what in [("pipe:aws s3 cp s3://b/{0..9}.tar -", "a command"), ("s3://b/{0..9}.tar", "an address")]:
+        with pytest.raises(UserError, match=f": is {what}, not a file; shards are read at random"):
+            make(spec)
+
+
+def test_devices_and_nothing(make: Make) -> None:
+    with pytest.raises(UserError, match="/dev/null: is not a plain file"):
+        make("/dev/null")
+    for spec in ("x.tar", "*.tar", "{0..3}.tar"):
+        with pytest.raises(UserError, match="no such shard; correct the path"):
+            make(spec)
+    with pytest.raises(UserError, match="the list is empty"):
+        make([])
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    (tmp_path / "made").mkdir()
+    shard = tmp_path / "x.tar"
+    shard.write_bytes(b"none")
+    uses: list[Callable[[], object]] = [
+        lambda: write_json(tmp_path / "taken" / "x.json", {}),
+        lambda: atomic_path(tmp_path / "taken" / "deep" / "x").__enter__(),
+        lambda: atomic_directory(tmp_path / "taken" / "x").__enter__(),
+        lambda: replace_directory(tmp_path / "made", tmp_path / "taken" / "x"),
+        lambda: ingest([shard], tmp_path / "taken"),
+    ]
+    for use in uses:
+        with pytest.raises(
+            UserError, match=r"taken.*: can't be read or written \((File exists|Not a directory)\); give"
+        ):
+            use()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+def test_a_folder_without_the_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(path: str, *_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(os, "mkdir", refuse)  # the tests may be root's, whom no permission stops
+    with pytest.raises(UserError, match=rf"new: can't be read or written \({os.strerror(number)}\); give this user"):
+        write_json(tmp_path / "new" / "x.json", {})
