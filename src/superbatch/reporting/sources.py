@@ -23,7 +23,7 @@ class Sources:
         pixels: rows -> uint8 [n, 3, S, S], for the gallery.
         captions: rows -> captions; by default the manifest's first ones.
         command: what makes this report again. fingerprints: of the data, by name.
-        metric: the headline; where no run has it, the mean of the sets' main metrics. target_steps: an imposed T.
+        metric: what is shown, one that a run has. target_steps: an imposed T.
         title: of the page. examples: rows on each shelf of the gallery.
     """
 
