@@ -12,9 +12,9 @@ import pandas as pd
 from superbatch.errors import UserError
 from superbatch.reporting.accounts import ACCOUNTINGS
 from superbatch.reporting.families import method_names, tuned_words
+from superbatch.reporting.measured import Measured
 from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
-from superbatch.reporting.measured import Measured
 
 
 def known_metrics(runs: Iterable[Run]) -> list[str]:

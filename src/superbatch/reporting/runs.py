@@ -14,8 +14,8 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
-from superbatch.reporting.metrics import FALLBACK, flat_metrics
 from superbatch.reporting.measured import Measured, measured, test_intervals
+from superbatch.reporting.metrics import FALLBACK, flat_metrics
 
 Role = Literal["reference", "uniform", "simple", "selecting"]
 
