@@ -11,7 +11,6 @@ The last line is one line of JSON: `steps_to_target.<method>` (against uniform),
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
@@ -26,10 +25,9 @@ from superbatch.files import read_json
 from superbatch.reporting.cells import readable, target_table, to_text
 from superbatch.reporting.comparison import compare
 from superbatch.reporting.tables import final_table
-from superbatch.reporting.tuning import tuned
+from superbatch.reporting.tuning import choices, tuned
 
 RECORDED = common.ROOT / "benchmarks" / "results" / "compare.json"
-VARIANT = re.compile(r"_(k|lr)\d+u?$")  # such as filtered_jest_k50: the method with one more setting
 LATEST = common.ROOT / "data" / "08_reporting" / "compare.json"
 
 
@@ -68,20 +66,24 @@ def outcome(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
         for row in shown
     ]
     print(common.table(["run", "test top-1 %", "commit", "run hash", "picks", "weights"], cells), end="\n\n")
-    frame = pd.DataFrame([row["outcome"] for row in rows])
+    frame = finals(rows)
     comparison = compare(frame)
     print(to_text(readable(final_table(frame, comparison))), end="\n\n")
     print(to_text(target_table(comparison)), end="\n\n")
-    print(*comparison.notes, sep="\n")
+    print(*comparison.notes, choices(tuned(frame)), sep="\n")
     return comparison.figures()
 
 
+def finals(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the outcomes under their methods' names: labelled runs are candidates of their method."""
+    return pd.DataFrame([row["outcome"] | {"method": row["method"]} for row in rows])
+
+
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw each method's final accuracy against the length of its schedules, without an entry's variants (its `label`s)."""
+    """Draw each method's final accuracy against the length of its schedules."""
     from superbatch.reporting.figures import png, schedule_figure
 
-    plain = [row for row in rows if not VARIANT.search(row["outcome"]["method"])]
-    frame = pd.DataFrame([row["outcome"] for row in plain])
+    frame = finals(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(schedule_figure(tuned(frame), compare(frame)), transparent=False))
 

@@ -47,6 +47,15 @@ def refused(project: Path, *arguments: str, params: str = "", env: str = "quick"
     return said[0].removeprefix("Error: ")
 
 
+@pytest.mark.parametrize("pipeline", ["jest", "compare,report"])
+def test_a_metric_of_no_evaluation_set_is_refused_before_anything_runs(project: Path, pipeline: str) -> None:
+    said = refused(project, f"--pipelines={pipeline}", params=f"{SMALL},report.metric=birds/top1")
+    assert said.startswith("report.metric: no evaluation set has 'birds/top1'; there are classification/top1, ")
+    assert "retrieval/image_to_text_r1" in said and said.endswith("headline")
+    said = refused(project, f"--pipelines={pipeline}", params=f"{SMALL},report.metric=retrieval/top1")
+    assert "no evaluation set has 'retrieval/top1'" in said
+
+
 @pytest.mark.parametrize(
     ("params", "line"),
     [

@@ -127,7 +127,7 @@ class ReportSettings(_Strict):
     """What the report shows.
 
     Attributes:
-        metric: the headline, `<set>/<metric>`.
+        metric: what is shown and compared, `<set>/<metric>` of an evaluation set, or `headline`, the mean over their main ones.
         title: of the page.
         examples: samples on each shelf of the gallery.
     """

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 
+REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
+
+
 class ProjectHooks:
     """The project's hooks."""
 
@@ -33,13 +36,17 @@ class ProjectHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Look for the run that is to be audited before anything is loaded, and refuse what could not hold.
+        """Check what a later stage would refuse, before anything is loaded: the report's metric, the run that is to be audited.
 
         Raises:
-            UserError: there is no run of that name; stages for one process under torchrun; trainings in threads.
+            UserError: no such metric or run; stages for one process under torchrun; trainings in threads.
         """
         check_ranks(pipeline)
         check_runner(str(run_params.get("runner")), pipeline)
+        if REPORTED & pipeline.all_outputs() and any(node.tags & {"training", "evaluation"} for node in pipeline.nodes):
+            from superbatch.pipelines.report.checks import check_metric
+
+            check_metric(catalog.load("params:report"), catalog.load("params:ingest"))
         from superbatch.pipeline_registry import audited_run
 
         training = f"{audited_run()}.training"
@@ -49,16 +56,26 @@ class ProjectHooks:
             check_run(audited_run(), Path(catalog[training]._filepath))
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print the table of results, and where report and audit are, if this run made them."""
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Print the table of results, and where report and audit are, if this run made them; of a grid alone its table."""
         from superbatch.files import shown
 
         made = pipeline.all_outputs()
         if "report.summary" in made:
             print(f"\n{catalog.load('report.summary')}", flush=True)
+        elif "compare.results" in made:
+            env = f" --env={run_params['env']}" if run_params.get("env") else ""
+            print(f"\n{grid_table(catalog)}\n\nFor the report: kedro run --pipelines=report{env}", flush=True)
         for name in ("report", "audit"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+
+
+def grid_table(catalog: CatalogProtocol) -> str:
+    """Return the table of a grid's runs, as the console shows it."""
+    from superbatch.reporting.summary import grid_text
+
+    return grid_text(catalog.load("compare.results"), catalog.load("params:report")["metric"])
 
 
 def check_ranks(pipeline: Pipeline) -> None:

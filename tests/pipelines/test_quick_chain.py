@@ -48,6 +48,15 @@ def test_ends_with_a_table_and_the_reports_place(first: subprocess.CompletedProc
         assert any(line.startswith(method) for line in lines), first.stdout
 
 
+def test_ten_steps_are_near_chance_and_nothing_else_is_said(first: subprocess.CompletedProcess[str]) -> None:
+    """Values of 0.5 % were called reached and gained, and a reference of 1 % brought advice."""
+    lines = [line for line in first.stdout.strip().splitlines() if line]
+    said = lines[[line.startswith("reference") for line in lines].index(True) + 1 : -1]
+    assert len(said) == 2, said
+    assert said[0].startswith("All runs are near chance (top-1 ")
+    assert said[1].startswith("One seed (n = 1)")
+
+
 def test_every_stage_leaves_its_files(data: Path) -> None:
     for name in (
         "01_raw/simweb/pool",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.embeddings import EmbeddingCacheWriter
+from superbatch.evaluation.intervals import wilson
 
 KINDS = ["clean", "mismatched", "boilerplate", "garbled", "off_topic", "near_duplicate", "corrupt"]
 SHARES = [0.30, 0.35, 0.15, 0.08, 0.07, 0.04, 0.01]
@@ -79,15 +80,7 @@ def write_run(
     _picks(rng, steps, b, big, rows, selects, kinds).to_parquet(path / "training" / "picks.parquet")
     if test:
         top1 = final + 0.003 * rng.standard_normal()
-        _write_json(
-            path / "evaluation" / "classification.json",
-            {
-                "split": "test",
-                "num_images": 500,
-                "metrics": {"top1": top1, "top5": min(1, top1 + 0.3)},
-                "per_class": [],
-            },
-        )
+        write_test(path, top1)
         _write_json(
             path / "evaluation" / "retrieval.json",
             {"split": "test", "metrics": {"image_to_text_r1": top1 / 2, "text_to_image_r1": top1 / 2.2}},
@@ -95,10 +88,19 @@ def write_run(
     return path
 
 
+def write_test(run: Path, top1: float, images: int = 500, **more: Any) -> None:
+    """Write a run's result on a test set of 200 classes."""
+    metrics = {"top1": top1, "top5": min(1, top1 + 0.3)}
+    about = {"split": "test", "main": top1, "num_images": images, "num_classes": 200, "data": "same", "per_class": []}
+    confidence = {name: wilson(value, images) for name, value in metrics.items()}
+    result = {**about, "metrics": metrics, "confidence": confidence, **more}
+    _write_json(run / "evaluation" / "classification.json", result)
+
+
 def write_reference(root: Path, top1: float = 0.2) -> Path:
     """Write a reference that was evaluated only."""
     path = root / "reference"
-    _write_json(path / "evaluation" / "classification.json", {"split": "test", "metrics": {"top1": top1}})
+    write_test(path, top1)
     return path
 
 
@@ -140,13 +142,14 @@ def _record(
                 "optimizer": {"learning_rate": 1e-3, "schedule": "cosine"},
             },
             "selection": {
-                "method": "joint" if selects else "uniform",
+                "method": "independent" if method == "independent" else "joint" if selects else "uniform",
                 "filter_ratio": f,
                 "num_chunks": 16,
                 "gain": 100.0,
             },
             "pool": {"keep_share": 0.3 if method == "filtered" else 1.0, "add_curated": method == "pool_and_curated"},
             "warm_start": method == "warm_start",
+            "low_resolution": method == "flexi_jest",
             **settings,
         },
         "plan": {"rows": rows, "super_batch_size": big, "batch_size": b, "steps": steps, "epochs": steps * big / rows},
@@ -260,6 +263,8 @@ def finals(values: dict[str, dict[int, list[float]]], f: float = 0.8, **extra: A
                         "complete": True,
                         "split": "test",
                         "value": value,
+                        "value_low": value - 0.005,
+                        "value_high": value + 0.005,
                         "validation": value,
                         "flops_paper": factor * steps,
                         "flops_as_executed": factor * steps,

@@ -11,7 +11,7 @@ def test_best_simple_is_chosen_by_validation_within_the_horizon() -> None:
     frame = finals(
         {
             "uniform": UNIFORM,
-            "filtered": {400: [0.44], 800: [0.45]},
+            "filtered": {400: [0.44], 800: [0.445]},
             "warm_start": {400: [0.3], 3200: [0.9]},
             "jest": {200: [0.2], 400: [0.46]},
         }

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from superbatch.reporting.finals import choose_metric, runs_frame
+from superbatch.errors import UserError
+from superbatch.reporting.finals import check_metric, runs_frame
 from superbatch.reporting.runs import Run, find_runs
 
 
@@ -24,16 +25,27 @@ def test_no_runs_give_an_empty_frame_with_columns(tmp_path: Path) -> None:
     assert find_runs(tmp_path) == [] and {"run", "value", "steps"} <= set(runs_frame([]).columns)
 
 
-def test_metric_falls_back_to_the_headline(tmp_path: Path) -> None:
+def test_a_metric_that_no_run_has_is_one_line_with_those_that_are_known(tmp_path: Path) -> None:
+    runs = [Run(synthetic.write_run(tmp_path, "jest", 20))]
+    check_metric(runs, "classification/top1")
+    with pytest.raises(
+        UserError, match=r"report.metric.*'birds/top1'.*classification/top1, .*retrieval/image_to_text_r1"
+    ):
+        check_metric(runs, "birds/top1")
+    check_metric([], "birds/top1")  # nothing was evaluated: the report says so at its place
+
+
+def test_the_headline_has_value_interval_and_chance(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path, "jest", 20)
-    assert choose_metric([Run(path)]) == "classification/top1"
     (path / "evaluation" / "classification.json").unlink()
-    record = json.loads((path / "training" / "run.json").read_text()) | {"final": {"headline": 0.3}}
-    (path / "training" / "run.json").write_text(json.dumps(record))
     for name, main in (("a", 0.2), ("b", 0.4)):
-        result = {"split": "test", "main": main, "metrics": {"image_to_text_r1": main, "text_to_image_r1": main}}
+        recall = {"image_to_text_r1": main, "text_to_image_r1": main}
+        bounds = {metric: [value - 0.1, value + 0.1] for metric, value in recall.items()}
+        result = {"split": "test", "main": main, "metrics": recall, "confidence": bounds, "num_images": 50}
         (path / "evaluation" / f"{name}.json").write_text(json.dumps(result))
+    (path / "evaluation" / "retrieval.json").unlink()
     (path / "evaluation" / "stage.json").write_text('{"fingerprint": "0"}')
     run = Run(path)
-    assert choose_metric([run]) == "headline" and run.test["headline"] == pytest.approx(0.3)
-    assert "stage" not in run.results and runs_frame([run], "headline")["value"][0] == pytest.approx(0.3)
+    row = runs_frame([run], "headline").iloc[0]
+    assert "stage" not in run.results and row["value"] == pytest.approx(0.3) and row["chance"] == pytest.approx(0.02)
+    assert (row["value_low"], row["value_high"]) == pytest.approx((0.2, 0.4))

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
 import synthetic
 
+from superbatch.errors import UserError
 from superbatch.reporting import Report, Sources, find_runs
-from superbatch.reporting.findings import cautions, sentences
+from superbatch.reporting.findings import cautions, gains, sentences
+from superbatch.reporting.tiles import tiles
 
 
 def test_another_reference_than_the_run_s_is_said(tmp_path: Path) -> None:
@@ -14,8 +18,81 @@ def test_another_reference_than_the_run_s_is_said(tmp_path: Path) -> None:
     assert any("another reference" in line for line in cautions(Report(Sources(find_runs(tmp_path)))))
 
 
-def test_another_headline_is_said(report: Report) -> None:
-    other = Report(Sources(report.sources.runs, metric="birds/top1"))
-    assert other.metric == "headline" and any("No run has birds/top1" in line for line in sentences(other))
+def test_another_metric_is_shown_if_there_is_one(report: Report) -> None:
+    with pytest.raises(UserError, match="no evaluated set has 'birds/top1'"):
+        Report(Sources(report.sources.runs, metric="birds/top1"))
     retrieval = Report(Sources(report.sources.runs, metric="retrieval/image_to_text_r1"))
     assert retrieval.title == "image to text R@1 on retrieval" and f"{retrieval.title} %" in retrieval.cells
+
+
+def made(
+    root: Path, values: dict[str, dict[int, float]], seeds: int = 3, spread: float = 0.002, **more: float
+) -> Report:
+    """A report over runs with test (and validation) values of one's own: method -> steps -> value."""
+    for method, by_steps in values.items():
+        for steps, value in by_steps.items():
+            for seed in range(seeds):
+                path = synthetic.write_run(root, method, steps, seed, b=4, rows=200)
+                own = value + spread * (seed - (seeds - 1) / 2)
+                record = json.loads((path / "training" / "run.json").read_text())
+                record["final"] = {"classification/top1": own}
+                (path / "training" / "run.json").write_text(json.dumps(record))
+                synthetic.write_test(path, own)
+    if "reference" in more:
+        synthetic.write_reference(root, more["reference"])
+    return Report(Sources(find_runs(root)))
+
+
+def test_near_chance_there_is_one_sentence_and_one_on_seeds(tmp_path: Path) -> None:
+    report = made(tmp_path, {"uniform": {10: 0.005}, "jest": {10: 0.007}}, seeds=1, reference=0.01)
+    found = sentences(report)
+    assert len(found) == 2
+    assert found[0].startswith("All runs are near chance (top-1 0.5 to 0.7 %, chance 0.5 %): nothing can be said")
+    assert found[1].startswith("One seed (n = 1)")
+    assert report.comparison.uniform == [] and "to target: steps" not in report.cells
+    assert [what for _, what in tiles(report) if "over uniform" in what or "target" in what] == []
+
+
+def test_values_level_within_their_intervals_are_not_called_gained(tmp_path: Path) -> None:
+    report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.303}}, seeds=1)
+    first = gains(report)[0]
+    assert "not told apart, +0.3 points [-5.4, +6.0] (n = 1 seed, interval over test images only)" in first
+    assert not any("Along the run" in line for line in gains(report))
+
+
+def test_a_gain_has_its_interval_and_n(tmp_path: Path) -> None:
+    report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.40}})
+    assert (
+        "stands at 40.0 % on test and uniform at 30.0 %: +10.0 points [+10.0, +10.0] (n = 3 seeds)." in gains(report)[0]
+    )
+
+
+def test_the_best_method_is_named_though_the_report_is_about_jest(tmp_path: Path) -> None:
+    values = {"uniform": {20: 0.30, 40: 0.30}, "jest": {20: 0.31}, "flexi_jest": {10: 0.35, 20: 0.40}}
+    report = made(tmp_path, values)
+    assert report.method == "jest"
+    text = " ".join(gains(report))
+    assert "The best of all is flexi_jest (f = 0.8) after 20 steps (40.0 %)" in text
+    assert "flexi_jest (f = 0.8) reaches uniform's 30.0 % after 20 steps in 10 steps, 2 times fewer" in text
+
+
+def test_it_is_said_when_the_filter_or_uniform_beats_all_selection(tmp_path: Path) -> None:
+    values = {"uniform": {20: 0.30}, "filtered": {20: 0.50}, "jest": {20: 0.40}}
+    assert any(
+        line.startswith("filtered after 20 steps (50.0 %) beats all selection")
+        for line in gains(made(tmp_path / "a", values))
+    )
+    values = {"uniform": {20: 0.30, 40: 0.45}, "jest": {20: 0.40}}
+    assert any(
+        line.startswith("uniform after 40 steps (45.0 %) beats all selection")
+        for line in gains(made(tmp_path / "b", values))
+    )
+    values = {"uniform": {20: 0.30}, "filtered": {20: 0.40}, "jest": {20: 0.401}}
+    report = made(tmp_path / "c", values, seeds=1)
+    assert any(line.startswith("No selection is told apart from the best without it") for line in gains(report))
+
+
+def test_a_reference_far_below_uniform_is_a_warning(tmp_path: Path) -> None:
+    report = made(tmp_path, {"uniform": {20: 0.40}, "jest": {20: 0.45}}, reference=0.24)
+    assert any("FAR below uniform" in line for line in cautions(report))
+    assert not any("reference" in line for line in gains(report))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from superbatch.reporting.metrics import flat_metrics, metric_title
+from superbatch.reporting.metrics import flat_metrics, headline_title, metric_title
 
 
 def test_metrics_are_flattened() -> None:
@@ -14,6 +14,13 @@ def test_metric_titles() -> None:
     assert [metric_title(name) for name in names] == [
         "top-1",
         "text to image R@1 on emoji",
-        "headline",
+        "mean over the sets",
         "mean per class on birds",
     ]
+
+
+def test_the_headline_is_called_after_what_it_is() -> None:
+    retrieval, classification = {"metrics": {"image_to_text_r1": 0.1}}, {"metrics": {"top1": 0.1}}
+    assert headline_title({"emoji": retrieval}) == "mean R@1 on emoji"
+    assert headline_title({"birds": classification}) == "top-1 on birds"
+    assert headline_title({"emoji": retrieval, "birds": classification}) == "mean over the sets"

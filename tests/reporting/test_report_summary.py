@@ -12,5 +12,5 @@ def test_metrics_are_finite_numbers_under_known_names(report: Report) -> None:
 
 def test_console_text(report: Report) -> None:
     text = console_text(report)
-    assert text.startswith("method") and "points." in text and "ends below uniform" in text
+    assert text.startswith("method") and "points [" in text and "ends below uniform" in text
     assert max(map(len, text.splitlines()[:5])) <= 130

@@ -47,3 +47,8 @@ def clustered_wilson(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]
     between = ((wins - share * sizes) ** 2).sum() / (num_groups * sizes.mean() ** 2)
     effective = share * (1 - share) / between * num_groups if between > 0 else np.inf
     return wilson(share, min(effective, float(len(hits))))
+
+
+def packed(hits: np.ndarray) -> str:
+    """Return hits by image, bool (N,), as hexadecimal digits, eight images a byte: so two models can be compared image by image."""
+    return np.packbits(hits).tobytes().hex()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from superbatch.errors import UserError
-from superbatch.evaluation.intervals import clustered_wilson
+from superbatch.evaluation.intervals import clustered_wilson, packed
 from superbatch.evaluation.ranks import exact_unit, whole_numbers
 
 RECALL_AT = (1, 5, 10)
@@ -46,7 +46,7 @@ def retrieval(
     Returns:
         `metrics`: {"image_to_text_r1": ..., "text_to_image_r10": ...}; `confidence`: the 95 % interval of each (Wilson;
             texts of one
-        image count as a group); `num_images`, `num_texts`.
+        image count as a group); `hits`: image to text R@1 image by image (`intervals.packed`); `num_images`, `num_texts`.
 
     Raises:
         UserError: an image without a text, a text of no image, no images, embeddings that are not finite.
@@ -63,7 +63,9 @@ def retrieval(
         for k in RECALL_AT:
             metrics[f"{way}_r{k}"] = float((rank < k).mean())
             confidence[f"{way}_r{k}"] = clustered_wilson(rank < k, group)
-    return {"metrics": metrics, "confidence": confidence, "num_images": len(image_ND), "num_texts": len(text_MD)}
+    hits = {"image_to_text_r1": packed(ways["image_to_text"][0] < 1)}
+    sizes = {"num_images": len(image_ND), "num_texts": len(text_MD)}
+    return {"metrics": metrics, "confidence": confidence, "hits": hits, **sizes}
 
 
 def retrieval_ranks(image_ND: Tensor, text_MD: Tensor, owner_M: Tensor, *, block: int = 1024) -> tuple[Tensor, Tensor]:

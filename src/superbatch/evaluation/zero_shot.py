@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from superbatch.errors import UserError
-from superbatch.evaluation.intervals import wilson
+from superbatch.evaluation.intervals import packed, wilson
 from superbatch.evaluation.ranks import exact_unit, ranks_of_labels, whole_numbers
 
 
@@ -120,6 +120,7 @@ def zero_shot_classification(
     return {
         "metrics": {"top1": top1, "top5": top5, "mean_per_class": mean_per_class},
         "confidence": {"top1": wilson(top1, num_images), "top5": wilson(top5, num_images)},
+        "hits": {"top1": packed(ranks < 1)},
         "per_class": per_class,
         "num_images": num_images,
         "num_classes": num_classes,

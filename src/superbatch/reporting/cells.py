@@ -9,6 +9,7 @@ import pandas as pd
 
 from superbatch.reporting.comparison import Comparison
 from superbatch.reporting.names import label_of
+from superbatch.reporting.numbers import NONE, bounds, percent, points
 from superbatch.reporting.tables import RETRIEVAL
 from superbatch.reporting.targets import ToTarget
 
@@ -21,14 +22,6 @@ NOT_ON_CONSOLE = {
     "to target: seconds",
     *RETRIEVAL,
 }
-
-
-def _percent(value: float) -> str:
-    return "–" if not np.isfinite(value) else f"{100 * value:.1f}"
-
-
-def _points(value: float) -> str:
-    return "–" if not np.isfinite(value) else f"{100 * value:+.1f}"
 
 
 def _times(value: float) -> str:
@@ -46,8 +39,7 @@ def _scientific(value: float) -> str:
 _FORMATS: dict[str, Callable[[float], str]] = {
     "steps": _count,
     "seeds": _count,
-    "vs uniform": _points,
-    **dict.fromkeys(RETRIEVAL, _percent),
+    **dict.fromkeys(RETRIEVAL, percent),
     "FLOPs": _scientific,
     "FLOPs charged": _scientific,
     "seconds": _count,
@@ -59,20 +51,26 @@ def readable(table: pd.DataFrame, title: str = "top-1") -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame()
     shown: dict[str, list[str]] = {"method": [label_of(m, f) for m, f in zip(table["method"], table["f"], strict=True)]}
-    settings = _telling(list(table["setting"]))
+    settings = [_of_candidates(*row) for row in zip(_telling(list(table["setting"])), table["candidates"], strict=True)]
     if any(settings):
         shown["setting"] = settings
     shown |= {name: [_FORMATS[name](v) for v in table[name]] for name in ("steps", "seeds")}
-    shown[f"{title} %"] = _with_intervals(table, "low", "high")
+    shown[f"{title} %"] = _with_intervals(table, "value", "low", "high")
     if "image low" in table:
-        bare = table.assign(value=np.nan)
-        shown["95 % over images"] = _with_intervals(bare, "image low", "image high")
+        shown["95 % over images"] = [bounds(*ends) or NONE for ends in table[["image low", "image high"]].to_numpy()]
     for name in table.columns:
-        if name in _FORMATS and name not in shown:
+        if name == "vs uniform":
+            shown[name] = _with_intervals(table, name, "vs uniform low", "vs uniform high", "points")
+        elif name in _FORMATS and name not in shown:
             shown[name] = [_FORMATS[name](v) for v in table[name]]
         elif name.startswith("to target"):
             shown[name] = [_times(v) for v in table[name]]
     return pd.DataFrame(shown)
+
+
+def _of_candidates(setting: str, candidates: int) -> str:
+    """Say of how many candidates a setting was chosen."""
+    return setting if candidates < 2 else f"{setting} (of {candidates})".strip()
 
 
 def _telling(settings: list[str]) -> list[str]:
@@ -90,37 +88,32 @@ def target_table(comparison: Comparison) -> pd.DataFrame:
 def _target_cells(outcome: ToTarget) -> dict[str, str]:
     cells = {
         "method": outcome.label,
-        "target": f"{outcome.horizon.label}, {100 * outcome.horizon.target:.1f} % at {outcome.horizon.steps:,}",
+        "target": f"{outcome.horizon.label}, {percent(outcome.horizon.target)} % at {outcome.horizon.steps:,}",
     }
+    interval = f" [{outcome.bounds()}]" if outcome.over else ""
+    cells["n"] = str(outcome.n) if outcome.over != "images" else f"{outcome.n}, over images"
     if outcome.steps is None:
-        best = f"not reached (best {100 * outcome.best_value:.1f} % at {outcome.best_steps:,})"
-        return (
-            cells
-            | {"steps needed": best}
-            | dict.fromkeys(("steps", "FLOPs (paper)", "FLOPs (executed)", "FLOPs (charged)", "seconds"), "–")
-        )
-    low = "not reached" if outcome.low == 0 else f"{outcome.low:.3g}"
-    interval = f" [{low}, {outcome.high:.3g}]" if outcome.seeds > 1 else ""
-    ratios = {
-        "FLOPs (paper)": "flops_paper",
-        "FLOPs (executed)": "flops_as_executed",
-        "FLOPs (charged)": "flops_charged",
-        "seconds": "seconds",
-    }
+        best = f"not reached (best {percent(outcome.best_value)} % at {outcome.best_steps:,})"
+        return cells | {"steps needed": best, "steps": NONE + interval} | dict.fromkeys(_RATIOS, NONE)
     least = outcome.at_least
     needed = f"{'≤ ' if least else ''}{outcome.steps:,}"
     cells |= {"steps needed": needed, "steps": least + _times(outcome.ratio) + interval}
-    return cells | {name: least + _times(outcome.ratios[key]) for name, key in ratios.items()}
+    return cells | {name: least + _times(outcome.ratios[key]) for name, key in _RATIOS.items()}
 
 
-def _with_intervals(table: pd.DataFrame, low: str, high: str) -> list[str]:
-    bounds = table.reindex(columns=["value", low, high]).to_numpy(float)
-    return [_with_interval(*row) for row in bounds]
+_RATIOS = {
+    "FLOPs (paper)": "flops_paper",
+    "FLOPs (executed)": "flops_as_executed",
+    "FLOPs (charged)": "flops_charged",
+    "seconds": "seconds",
+}
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
-    bounds = f"[{100 * low:.1f}, {100 * high:.1f}]" if np.isfinite(low) else ""
-    return " ".join(filter(None, [_percent(value) if np.isfinite(value) or not bounds else "", bounds]))
+def _with_intervals(table: pd.DataFrame, value: str, low: str, high: str, form: str = "percent") -> list[str]:
+    """Values with their intervals in brackets, as far as they are known."""
+    number = points if form == "points" else percent
+    rows = table.reindex(columns=[value, low, high]).to_numpy(float)
+    return [" ".join(filter(None, [number(row[0]), bounds(row[1], row[2], form)])) for row in rows]
 
 
 def to_markdown(cells: pd.DataFrame) -> str:

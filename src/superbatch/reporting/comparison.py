@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from superbatch.reporting.targets import COSTS, ToTarget, horizon_of, to_target
+from superbatch.reporting.chance import near_chance
+from superbatch.reporting.horizon import horizon_of
+from superbatch.reporting.targets import COSTS, ToTarget, to_target
 from superbatch.reporting.tuning import tuned
 
 
@@ -38,7 +40,7 @@ class Comparison:
         return found
 
 
-def compare(finals: pd.DataFrame, *, steps: int | None = None, resamples: int = 2_000, seed: int = 0) -> Comparison:
+def compare(finals: pd.DataFrame, *, steps: int | None = None) -> Comparison:
     """Compare all methods among the runs with uniform and with the best simple alternative.
 
     Args:
@@ -49,9 +51,12 @@ def compare(finals: pd.DataFrame, *, steps: int | None = None, resamples: int = 
     if uniform.empty:
         return Comparison(notes=["No complete uniform run was found: there is no target to reach."])
     horizon = horizon_of(uniform, str(uniform["method"].iloc[0]), steps)
+    if near_chance(uniform[uniform["steps"] == horizon.steps]):
+        note = f"uniform ends near chance after {horizon.steps:,} steps: there is no target to reach."
+        return Comparison(notes=[note])
     others = [group for _, group in frame[frame["role"].isin(["simple", "selecting"])].groupby(["method", "f"])]
-    against_uniform = [to_target(group, uniform, horizon, resamples=resamples, seed=seed) for group in others]
-    simple, note = _against_simple(frame, horizon.steps, others, resamples, seed)
+    against_uniform = [to_target(group, uniform, horizon) for group in others]
+    simple, note = _against_simple(frame, horizon.steps, others)
     mixed = (
         "Some values are of the test split and some of the validation split: evaluate all runs alike."
         if frame["split"].nunique() > 1
@@ -69,16 +74,14 @@ def best_simple(frame: pd.DataFrame, up_to: int) -> str | None:
     return str(judged.groupby(["method", "steps"])["judge"].mean().idxmax()[0])
 
 
-def _against_simple(
-    frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame], resamples: int, seed: int
-) -> tuple[list[ToTarget], str]:
+def _against_simple(frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame]) -> tuple[list[ToTarget], str]:
     name = best_simple(frame, up_to)
     if name is None:
         return [], "No simple alternative (filtered, warm start, pool + curated) was run beside it."
     baseline = frame[(frame["method"] == name) & (frame["role"] == "simple")]
     horizon = horizon_of(baseline, name)
     rivals = [group for group in others if group["role"].iloc[0] == "selecting"]
-    outcomes = [to_target(group, baseline, horizon, resamples=resamples, seed=seed) for group in rivals]
+    outcomes = [to_target(group, baseline, horizon) for group in rivals]
     return outcomes, f"The best simple alternative is {name} (by validation). {horizon.note}"
 
 
@@ -100,7 +103,7 @@ def _target_row(against: str, outcome: ToTarget) -> dict[str, object]:
         "steps ratio": outcome.ratio,
         "low": outcome.low,
         "high": outcome.high,
-        "reached": outcome.reached,
+        "n": outcome.n,
         **{f"{cost} ratio": outcome.ratios.get(cost, 0.0) for cost in COSTS[1:]},
         "best value": outcome.best_value,
         "best steps": outcome.best_steps,

@@ -22,6 +22,11 @@ _NOT_IDENTITY = {
     "evaluate_every",
     "score_batch",
 }
+# Settings that are tuned, by section; the best candidate is chosen by validation (`tuning.tuned`).
+TUNED = {"training": {"optimizer"}, "selection": {"gain"}, "pool": {"keep_share"}}
+# What a comparison keeps apart by itself, and what a run was made from.
+_APART = {"training": {"steps"}, "selection": {"filter_ratio"}}
+_MADE_FROM = {"format", "B", "sets", "reference"}
 _FINGERPRINT = re.compile(r"[0-9a-f]{16,}")  # no part of it: that of starting weights differs with the seed
 
 
@@ -31,10 +36,31 @@ def configuration(method: str, steps: int, settings: dict[str, Any]) -> str:
     Args:
         settings: the run's, by section, as run.json has them.
     """
-    return fingerprint([method, steps, *(_identity(settings.get(section)) for section in _SECTIONS)])
+    return fingerprint([method, steps, *(identity(settings.get(section)) for section in _SECTIONS)])
 
 
-def _identity(settings: Any) -> Any:
+def identity(settings: Any) -> Any:
+    """A section of settings without what differs between repeats: seed, threads, fingerprints, how often to look."""
     if isinstance(settings, dict):
-        return {k: _identity(v) for k, v in settings.items() if k not in _NOT_IDENTITY}
+        return {k: identity(v) for k, v in settings.items() if k not in _NOT_IDENTITY}
     return None if isinstance(settings, str) and _FINGERPRINT.fullmatch(settings) else settings
+
+
+def family(settings: dict[str, Any]) -> str:
+    """Fingerprint of a run's settings without those that are tuned: equal for candidates of one method.
+
+    Whether the pool is filtered at all belongs to the method; the share that is kept is tuned. Uniform has no selection.
+    """
+    kept = {
+        name: _without(identity(section), TUNED.get(name, set()) | _APART.get(name, set()))
+        for name, section in settings.items()
+        if name not in _MADE_FROM
+    }
+    if isinstance(kept.get("selection"), dict) and kept["selection"].get("method") == "uniform":
+        kept["selection"] = {"method": "uniform"}
+    filtered = (settings.get("pool") or {}).get("keep_share") or 1.0
+    return fingerprint([kept, filtered < 1])
+
+
+def _without(section: Any, keys: set[str]) -> Any:
+    return {k: v for k, v in section.items() if k not in keys} if isinstance(section, dict) else section

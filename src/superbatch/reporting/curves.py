@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.reporting.accounts import ACCOUNTINGS, step_seconds
+from superbatch.reporting.families import method_names
 from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.names import label_of
 from superbatch.reporting.runs import Run
@@ -44,12 +45,14 @@ def curves(runs: Iterable[Run], metric: str = HEADLINE, split: str = "validation
         One row a (run, evaluation) with the costs up to then: `step`, `samples` trained and scored, FLOPs in the three
         accountings (`flops_charged` starts at the one-off costs), `seconds`, and the metric as `value`.
     """
-    parts = [part for run in runs if (part := curve(run, metric, split)) is not None]
+    runs = list(runs)
+    methods = method_names(runs)
+    parts = [part for run in runs if (part := curve(run, methods[run.name], metric, split)) is not None]
     return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
 
 
-def curve(run: Run, metric: str = HEADLINE, split: str = "validation") -> pd.DataFrame | None:
-    """One run's part of `curves`; None where it has no such evaluations or no ledger."""
+def curve(run: Run, method: str, metric: str = HEADLINE, split: str = "validation") -> pd.DataFrame | None:
+    """One run's part of `curves`, under its method's name; None where it has no such evaluations or no ledger."""
     if run.evaluations is None or run.ledger is None:
         return None
     kept = run.evaluations[(run.evaluations["name"] == metric) & (run.evaluations["split"] == split)]
@@ -63,8 +66,8 @@ def curve(run: Run, metric: str = HEADLINE, split: str = "validation") -> pd.Dat
     )
     identity = {
         "run": run.name,
-        "label": label_of(run.method, run.filter_ratio),
-        "method": run.method,
+        "label": label_of(method, run.filter_ratio),
+        "method": method,
         "role": run.role,
     }
     return joined.assign(**identity, f=run.filter_ratio, steps=run.steps, seed=run.seed)

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from superbatch.errors import UserError
 from superbatch.reporting.accounts import ACCOUNTINGS
-from superbatch.reporting.metrics import FALLBACK, HEADLINE
+from superbatch.reporting.families import method_names, tuned_words
+from superbatch.reporting.measured import Measured
+from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
 
 
-def choose_metric(runs: Iterable[Run], wanted: str = HEADLINE) -> str:
-    """Return the wanted metric if any run has it, else the headline over whatever sets there are."""
-    return wanted if any(wanted in run.test or wanted in run.validation for run in runs) else FALLBACK
+def known_metrics(runs: Iterable[Run]) -> list[str]:
+    """Return the metrics that any run has, on test or validation, in order of their names."""
+    return sorted({metric for run in runs for metric in (*run.test, *run.validation)})
+
+
+def check_metric(runs: Sequence[Run], wanted: str) -> None:
+    """Refuse a metric that no run has, unless no run has any.
+
+    Raises:
+        UserError: it names those that are known.
+    """
+    known = known_metrics(runs)
+    if known and wanted not in known:
+        raise UserError("report.metric", f"no evaluated set has {wanted!r}", f"there are {', '.join(known)}")
 
 
 def runs_frame(runs: Iterable[Run], metric: str = HEADLINE) -> pd.DataFrame:
     """One row a run: identity, final values and costs; what targets and tables work on.
 
+    `method` is that of the run's family: candidates that differ in tuned settings alone have one, whatever their labels.
     `value` is the test value of `metric`, or the validation value where the run has no test value
-    (`split` says which); `validation` serves for tuning. Shares lie in [0, 1].
+    (`split` says which); `validation` serves for tuning. Shares lie in [0, 1]. `value_low` and `value_high` bound the
+    value over test images; `chance`, `images`, `test_set` and `hits` are `measured.Measured`.
     """
-    rows = [_row(run, metric) for run in runs]
+    runs = list(runs)
+    methods = method_names(runs)
+    rows = [_row(run, metric) | {"method": methods[run.name]} for run in runs]
     return pd.DataFrame(rows, columns=None if rows else list(_EMPTY_COLUMNS))
 
 
@@ -59,7 +78,8 @@ def _row(run: Run, metric: str) -> dict[str, Any]:
         "steps": run.steps,
         "seed": run.seed,
         "configuration": run.configuration,
-        "variant": describe_variant(run),
+        "variant": ", ".join(word for word in tuned_words(run) if word.startswith(("best ", "lr "))),
+        "tuning": ", ".join(tuned_words(run)),
         "complete": run.complete,
     }
     values = {
@@ -67,18 +87,7 @@ def _row(run: Run, metric: str) -> dict[str, Any]:
         "value": run.test[metric] if tested else validation,
         "validation": validation,
         **dict(zip(("value_low", "value_high"), run.intervals.get(metric, (np.nan, np.nan)), strict=True)),
+        **asdict(run.measured(metric) if tested else Measured()),
     }
     extra = {f"test:{name}": value for name, value in run.test.items() if name != metric}
     return identity | values | run.totals() | extra
-
-
-def describe_variant(run: Run) -> str:
-    """What tells a configuration from its siblings, in a few words: the share kept, the learning rate."""
-    words = []
-    share = run.setting("pool", "keep_share", 1.0)
-    if share < 1:
-        words.append(f"best {100 * share:.3g} %")
-    rate = run.setting("training", "optimizer", {}).get("learning_rate")
-    if rate is not None:
-        words.append(f"lr {rate:.3g}")
-    return ", ".join(words)

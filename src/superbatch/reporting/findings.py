@@ -1,15 +1,25 @@
-"""What a report says in words: what was gained, and what a reader must bear in mind with it."""
+"""What a report says in words: what was gained, and what a reader must bear in mind with it.
+
+Every sentence on a difference has its interval. Where all runs are near chance there is one sentence, which says so, and one
+on seeds.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from superbatch.reporting.best import best_of_all
+from superbatch.reporting.chance import chance_sentence
 from superbatch.reporting.curves import first_crossing
+from superbatch.reporting.intervals import Difference, difference
+from superbatch.reporting.numbers import percent
+from superbatch.reporting.tuning import choices
 from superbatch.reporting.weak_reference import reference_is_weaker, reference_sentence
 
 if TYPE_CHECKING:
     from superbatch.reporting.report import Report
+    from superbatch.reporting.targets import ToTarget
 
 
 @dataclass(frozen=True)
@@ -20,11 +30,12 @@ class EqualSteps:
     other: float
     rival: str
     split: str
+    difference: Difference
 
     @property
     def gain(self) -> float:
         """The difference, as a share."""
-        return self.own - self.other
+        return self.difference.value
 
 
 def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
@@ -33,14 +44,15 @@ def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
     Both after as many steps as the main run; among several simple alternatives validation decides. None without any.
     """
     frame = report.tuned[report.tuned["steps"] == report.main.steps]
-    own = frame[(frame["method"] == report.main.method) & (frame["f"] == report.main.filter_ratio)]
-    others = frame[(frame["role"] == role) & (frame["method"] != report.main.method)]
+    own = frame[(frame["method"] == report.method) & (frame["f"] == report.main.filter_ratio)]
+    others = frame[(frame["role"] == role) & (frame["method"] != report.method)]
     if own.empty or others.empty or report.main.role == "uniform":
         return None
     judged = others.assign(judge=others["validation"].fillna(others["value"]))
     rival = str(judged.groupby("method")["judge"].mean().idxmax())
-    other = others.loc[others["method"] == rival, "value"].mean()
-    return EqualSteps(float(own["value"].mean()), float(other), rival, str(own["split"].iloc[0]))
+    other = others[others["method"] == rival]
+    values = float(own["value"].mean()), float(other["value"].mean())
+    return EqualSteps(*values, rival, str(own["split"].iloc[0]), difference(own, other))
 
 
 def sentences(report: Report) -> list[str]:
@@ -49,22 +61,21 @@ def sentences(report: Report) -> list[str]:
 
 
 def gains(report: Report) -> list[str]:
-    """Sentences on what was gained: at equal steps, along the run, to the targets, and the notes that are good news."""
-    outcomes = [report.outcome(report.comparison.uniform), report.outcome(report.comparison.simple)]
-    lines = [_against_uniform(report), _against_simple(report), _along_the_run(report)]
-    lines += [outcome.sentence() for outcome in outcomes if outcome is not None]
-    weaker = reference_is_weaker(report.finals)
-    lines += [reference_sentence(report.finals)] if weaker else []
-    return [line for line in [*lines, *_notes(report, good=True)] if line]
+    """Sentences on what was gained: at equal steps, of all runs, along the run, to the targets, and what is good news."""
+    if report.at_chance:
+        return [chance_sentence(report.tuned[report.tuned["role"] != "reference"], report.title)]
+    lines = [_against_uniform(report), _against_simple(report), _of_all(report), _along_the_run(report)]
+    lines += [outcome.sentence() for outcome in _telling(report)]
+    lines += [reference_sentence(report.finals)] if reference_is_weaker(report.finals) else []
+    return [line for line in [*lines, *_notes(report, good=True), choices(report.tuned)] if line]
 
 
 def cautions(report: Report) -> list[str]:
-    """Sentences on what the gains rest on: a strong reference, one seed, a target that had not settled, no rival."""
-    weaker = reference_is_weaker(report.finals)
-    lines = [] if weaker else [reference_sentence(report.finals)]
+    """Sentences on what the gains rest on: a reference too strong or too weak, one seed, an unsettled target, no rival."""
+    if report.at_chance:
+        return [_seeds(report)] if _seeds(report) else []
+    lines = [] if reference_is_weaker(report.finals) else [reference_sentence(report.finals)]
     lines += [_other_reference(report), _seeds(report), *_notes(report, good=False)]
-    if report.metric != report.sources.metric:
-        lines.append(f"No run has {report.sources.metric}: shown is the mean of the evaluation sets' main metrics.")
     return [line for line in lines if line]
 
 
@@ -73,30 +84,56 @@ def _against_uniform(report: Report) -> str:
     if found is None:
         missing = f"No uniform run of {report.main.steps:,} steps was found: the gain at equal steps is not known."
         return "" if report.main.role == "uniform" else missing
-    values = (
-        f"{report.label} stands at {100 * found.own:.1f} % on {found.split} and uniform at {100 * found.other:.1f} %"
-    )
-    return f"After {report.main.steps:,} steps {values}: {100 * found.gain:+.1f} points."
+    values = f"{report.label} stands at {percent(found.own)} % on {found.split} and uniform at {percent(found.other)} %"
+    return f"After {report.main.steps:,} steps {values}: {_verdict(found.difference)}."
 
 
 def _against_simple(report: Report) -> str:
     found = at_equal_steps(report, "simple")
     if found is None:
         return ""
-    where = f"{found.rival}, the best simple alternative of as many steps, stands at {100 * found.other:.1f} %"
-    return f"{where}: {100 * found.gain:+.1f} points."
+    where = f"{found.rival}, the best simple alternative of as many steps, stands at {percent(found.other)} %"
+    return f"{where}: {_verdict(found.difference)}."
+
+
+def _verdict(found: Difference) -> str:
+    """A difference in words, with whether it is told apart."""
+    return found.text() if found.above or found.below or not found.over else f"not told apart, {found.text()}"
+
+
+def _of_all(report: Report) -> str:
+    """Who is the best of all runs, unless that is the comparison at equal steps once more."""
+    found = best_of_all(report.tuned)
+    if found is None:
+        return ""
+    methods = report.tuned.loc[report.tuned["role"] != "reference", ["method", "f", "steps"]].drop_duplicates()
+    return found.sentence() if len(methods) > 2 else ""
+
+
+def _telling(report: Report) -> list[ToTarget]:
+    """Outcomes worth a sentence, to each target: the main method's, and that of the method with the highest ratio."""
+    found: list[ToTarget] = []
+    for outcomes in (report.comparison.uniform, report.comparison.simple):
+        own = report.outcome(outcomes)
+        best = max(outcomes, key=lambda outcome: (outcome.ratio, outcome.low), default=None)
+        found += [best] if best is not None and best is not own and best.ratio > 0 else []
+        found += [own] if own is not None else []
+    return found
 
 
 def _along_the_run(report: Report) -> str:
+    """Where the run met uniform's final value; only where its end is told to be above uniform's."""
+    beside = at_equal_steps(report, "uniform")
+    if beside is None or not beside.difference.above:
+        return ""
     points = report.long_curves
     uniform = points[(points["role"] == "uniform") & (points["steps"] == report.main.steps)]
     own = points[(points["label"] == report.label) & (points["steps"] == report.main.steps)]
-    if uniform.empty or own.empty or report.main.role == "uniform":
+    if uniform.empty or own.empty:
         return ""
-    end = uniform.sort_values("step")["value"].iloc[-1]
-    step = first_crossing(own, float(end))
+    step = first_crossing(own, float(uniform.sort_values("step")["value"].iloc[-1]))
     if not step:
-        return f"Along the run {report.label} does not reach uniform's final validation value."
+        return ""
     return (
         f"Along the run {report.label} first stands at uniform's final validation value at about step {step:,.0f} of "
         f"{report.main.steps:,} (read in the middle of a schedule, so a hint; complete schedules decide)."
@@ -118,7 +155,9 @@ def _seeds(report: Report) -> str:
     seeds = shown.groupby(["method", "f"])["seed"].nunique()
     if seeds.empty or seeds.min() > 1:
         return ""
-    return "One seed: there is no interval over seeds, and another seed may shift these values by some points."
+    return (
+        "One seed (n = 1): intervals are over test images only, and another seed may shift these values by some points."
+    )
 
 
 def _notes(report: Report, *, good: bool) -> list[str]:

@@ -27,7 +27,21 @@ def _flat(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
 
 
 def metric_title(metric: str) -> str:
-    """How a metric is called on axes and in tables: `top-1`, `text to image R@1 on retrieval`, `headline`."""
+    """How a metric is called on axes and in tables: `top-1`, `text to image R@1 on retrieval`, `mean over the sets`."""
+    if metric == FALLBACK:
+        return "mean over the sets"
     where, _, name = metric.rpartition("/")
     words = re.sub(r"_r(\d+)$", r" R@\1", re.sub(r"^top(\d+)$", r"top-\1", name)).replace("_", " ")
     return words if where in ("", "classification") else f"{words} on {where}"
+
+
+def headline_title(sets: dict[str, dict[str, Any]]) -> str:
+    """How the headline is called: with one set, that set's main metric.
+
+    Args:
+        sets: an evaluation's result by set.
+    """
+    if len(sets) != 1:
+        return metric_title(FALLBACK)
+    ((name, result),) = sets.items()
+    return metric_title(f"{name}/top1") if "top1" in result["metrics"] else f"mean R@1 on {name}"

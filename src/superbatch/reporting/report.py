@@ -9,11 +9,12 @@ import pandas as pd
 
 from superbatch.errors import UserError
 from superbatch.reporting.cells import readable
+from superbatch.reporting.chance import near_chance
 from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.curves import curves, mean_curves
-from superbatch.reporting.finals import choose_metric, runs_frame
+from superbatch.reporting.finals import check_metric, runs_frame
 from superbatch.reporting.gallery import Shelf, first_captions, gallery
-from superbatch.reporting.metrics import metric_title
+from superbatch.reporting.metrics import FALLBACK, headline_title, metric_title
 from superbatch.reporting.names import label_of
 from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
 from superbatch.reporting.runs import Run
@@ -32,6 +33,7 @@ class Report:
     def __init__(self, sources: Sources) -> None:
         if not sources.runs:
             raise UserError("report", "no run was found", "train one first: kedro run --pipeline=jest")
+        check_metric(sources.runs, sources.metric)
         self.sources = sources
 
     @cached_property
@@ -42,17 +44,23 @@ class Report:
     @property
     def label(self) -> str:
         """The main run's method as legends call it."""
-        return label_of(self.main.method, self.main.filter_ratio)
+        return label_of(self.method, self.main.filter_ratio)
 
     @cached_property
+    def method(self) -> str:
+        """The main run's method, as its family is called."""
+        return str(self.finals.loc[self.finals["run"] == self.main.name, "method"].iloc[0])
+
+    @property
     def metric(self) -> str:
-        """The metric that is shown: the wanted one, or the headline over whatever evaluation sets there are."""
-        return choose_metric(self.sources.runs, self.sources.metric)
+        """The metric that is shown."""
+        return self.sources.metric
 
     @property
     def title(self) -> str:
-        """The metric's name on axes and in tables."""
-        return metric_title(self.metric)
+        """The metric's name on axes and in tables; of a headline over one set, that set's main metric."""
+        sets = {name: result for run in self.sources.runs for name, result in run.results.items()}
+        return headline_title(sets) if self.metric == FALLBACK else metric_title(self.metric)
 
     @cached_property
     def finals(self) -> pd.DataFrame:
@@ -65,9 +73,14 @@ class Report:
         return tuned(self.finals)
 
     @cached_property
+    def at_chance(self) -> bool:
+        """Whether all runs but the reference are near chance: then nothing is compared."""
+        return near_chance(self.tuned[self.tuned["role"] != "reference"])
+
+    @cached_property
     def comparison(self) -> Comparison:
-        """Steps to target against uniform and the best simple alternative."""
-        return compare(self.finals, steps=self.sources.target_steps)
+        """Steps to target against uniform and the best simple alternative; empty where all runs are near chance."""
+        return Comparison() if self.at_chance else compare(self.finals, steps=self.sources.target_steps)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -139,7 +152,7 @@ class Report:
 
     def outcome(self, outcomes: list[ToTarget]) -> ToTarget | None:
         """The main method's entry among outcomes to target."""
-        return next((o for o in outcomes if (o.method, o.f) == (self.main.method, self.main.filter_ratio)), None)
+        return next((o for o in outcomes if (o.method, o.f) == (self.method, self.main.filter_ratio)), None)
 
     def beside(self) -> list[Run]:
         """The main run and one run of each other method (the longest, first seed), for bars side by side."""

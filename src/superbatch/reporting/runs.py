@@ -13,7 +13,8 @@ import pandas as pd
 from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.reporting.accounts import one_off_flops, totals
-from superbatch.reporting.configuration import configuration
+from superbatch.reporting.configuration import configuration, family
+from superbatch.reporting.measured import Measured, measured, test_intervals
 from superbatch.reporting.metrics import FALLBACK, flat_metrics
 
 Role = Literal["reference", "uniform", "simple", "selecting"]
@@ -74,22 +75,27 @@ class Run:
         return {name: result for name, result in found.items() if isinstance(result, dict) and "metrics" in result}
 
     @cached_property
+    def tested(self) -> dict[str, dict[str, Any]]:
+        """`results` of the test split alone."""
+        return {name: result for name, result in self.results.items() if result.get("split", "test") == "test"}
+
+    @cached_property
     def test(self) -> dict[str, float]:
         """Test metrics as `<set>/<metric>`, and `headline`, the mean of the sets' main ones; empty without any."""
-        tested = {name: result for name, result in self.results.items() if result.get("split", "test") == "test"}
-        found = {key: value for name, result in tested.items() for key, value in flat_metrics(result, name).items()}
-        mains = [float(result["main"]) for result in tested.values() if "main" in result]
+        found = {
+            key: value for name, result in self.tested.items() for key, value in flat_metrics(result, name).items()
+        }
+        mains = [float(result["main"]) for result in self.tested.values() if "main" in result]
         return found | ({FALLBACK: float(np.mean(mains))} if mains else {})
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % intervals over the images or texts of the test sets, by `<set>/<metric>`."""
-        tested = {name: r for name, r in self.results.items() if r.get("split", "test") == "test"}
-        return {
-            f"{name}/{metric}": (float(low), float(high))
-            for name, result in tested.items()
-            for metric, (low, high) in (result.get("confidence") or {}).items()
-        }
+        """95 % intervals over the images or texts of the test sets, by `<set>/<metric>`; the headline's is the mean of theirs."""
+        return test_intervals(self.tested)
+
+    def measured(self, metric: str) -> Measured:
+        """What is known of a metric's test set: chance, size, which images were hit."""
+        return measured(metric, self.tested)
 
     @cached_property
     def validation(self) -> dict[str, float]:
@@ -180,6 +186,11 @@ class Run:
     def configuration(self) -> str:
         """Fingerprint of the settings that make the run what it is: equal for repeats with other seeds."""
         return configuration(self.method, self.steps, self.settings)
+
+    @cached_property
+    def family(self) -> str:
+        """Fingerprint of the settings without those that are tuned (`configuration.family`)."""
+        return family(self.settings)
 
     @property
     def one_off_flops(self) -> float:

@@ -26,7 +26,7 @@ class Sources:
         judged: what ingestion's expectations made of the pool (`expectations.json`). data_docs: address of the pages on them, from
             where the report lies.
         command: what makes this report again. fingerprints: of the data, by name.
-        metric: the headline; where no run has it, the mean of the sets' main metrics. target_steps: an imposed T.
+        metric: what is shown, one that a run has. target_steps: an imposed T.
         title: of the page. examples: rows on each shelf of the gallery.
     """
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from superbatch.reporting.cells import NOT_ON_CONSOLE, to_text
+from superbatch.reporting.cells import NOT_ON_CONSOLE, readable, to_text
+from superbatch.reporting.chance import near_chance
+from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.findings import at_equal_steps, sentences
+from superbatch.reporting.metrics import metric_title
+from superbatch.reporting.tables import final_table
+from superbatch.reporting.tuning import choices, tuned
 
 if TYPE_CHECKING:
     from superbatch.reporting.report import Report
@@ -20,9 +26,23 @@ RIVALS = {  # by role: the names of its final value and of the gain over it
 
 def console_text(report: Report) -> str:
     """The table of results, as far as a console is wide, then what it means."""
-    cells = report.cells
-    kept = [name for name in cells if name not in NOT_ON_CONSOLE]
-    return "\n".join([to_text(cells[kept]), "", *sentences(report)])
+    return "\n".join([_table(report.cells), "", *sentences(report)])
+
+
+def grid_text(rows: list[dict[str, Any]], metric: str) -> str:
+    """The table of a grid's runs for the console, and what was chosen of what.
+
+    Args:
+        rows: those of `compare.json`, each with an `outcome`. metric: what they are of.
+    """
+    frame = pd.DataFrame([row["outcome"] for row in rows])
+    compared = Comparison() if near_chance(frame[frame["role"] != "reference"]) else compare(frame)
+    table = _table(readable(final_table(frame, compared), metric_title(metric)))
+    return "\n".join(filter(None, [table, choices(tuned(frame))]))
+
+
+def _table(cells: pd.DataFrame) -> str:
+    return to_text(cells[[name for name in cells if name not in NOT_ON_CONSOLE]])
 
 
 def metrics(report: Report) -> dict[str, float]:

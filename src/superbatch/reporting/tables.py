@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from superbatch.reporting.bootstrap import mean_interval
 from superbatch.reporting.comparison import Comparison
+from superbatch.reporting.intervals import difference, mean_interval
 from superbatch.reporting.targets import ToTarget
 from superbatch.reporting.tuning import tuned
 
@@ -23,8 +23,8 @@ def final_table(finals: pd.DataFrame, comparison: Comparison | None = None) -> p
 
     Returns:
         Columns method, setting, role, f, steps, seeds, split, value, low, high (over seeds), image low, image high (over
-        test images, for one seed), vs uniform (difference at equal steps),
-        R@1 both ways where measured, FLOPs, seconds, then the ratios to target; shares in [0, 1].
+        test images, for one seed), vs uniform (difference at equal steps) with its low and high,
+        candidates (how many configurations it was chosen of), R@1 both ways where measured, FLOPs, seconds, then the ratios to target; shares in [0, 1].
     """
     frame = tuned(finals)
     reached = {} if comparison is None else {(t.method, t.f): t for t in comparison.uniform}
@@ -44,8 +44,8 @@ def final_table(finals: pd.DataFrame, comparison: Comparison | None = None) -> p
 
 def _row(group: pd.DataFrame, frame: pd.DataFrame, outcome: ToTarget | None) -> dict[str, object]:
     first = group.iloc[0]
-    mean, low, high = mean_interval(group["value"])
-    peers = frame[(frame["role"] == "uniform") & (frame["steps"] == first["steps"])]["value"]
+    mean, low, high = mean_interval(group.groupby("seed")["value"].mean())
+    peers = frame[(frame["role"] == "uniform") & (frame["steps"] == first["steps"])]
     row: dict[str, object] = {
         "method": first["method"],
         "setting": first["variant"],
@@ -53,12 +53,13 @@ def _row(group: pd.DataFrame, frame: pd.DataFrame, outcome: ToTarget | None) -> 
         "f": first["f"],
         "steps": int(first["steps"]),
         "seeds": int(group["seed"].nunique()),
+        "candidates": len(first["candidates"]),
         "split": first["split"] if group["split"].nunique() == 1 else "mixed",
         "value": mean,
         "low": low,
         "high": high,
         **_over_images(group),
-        "vs uniform": mean - peers.mean() if len(peers) and first["role"] != "uniform" else np.nan,
+        **_against(group, peers if first["role"] != "uniform" else peers[:0]),
     }
     row |= {title: _retrieval(group, suffix) for title, suffix in RETRIEVAL.items()}
     row |= {
@@ -69,9 +70,18 @@ def _row(group: pd.DataFrame, frame: pd.DataFrame, outcome: ToTarget | None) -> 
     return row | _to_target_columns(outcome, int(first["steps"]))
 
 
+def _against(group: pd.DataFrame, peers: pd.DataFrame) -> dict[str, float]:
+    """The difference to uniform after as many steps, with its interval."""
+    names = ("vs uniform", "vs uniform low", "vs uniform high")
+    if peers.empty:
+        return dict.fromkeys(names, np.nan)
+    found = difference(group, peers)
+    return dict(zip(names, (found.value, found.low, found.high), strict=True))
+
+
 def _over_images(group: pd.DataFrame) -> dict[str, float]:
     """The evaluation's own interval, over test images, where there is one seed and so none over seeds."""
-    known = len(group) == 1 and "value_low" in group
+    known = group["seed"].nunique() == 1 and "value_low" in group
     return {f"image {end}": float(group[f"value_{end}"].iloc[0]) if known else np.nan for end in ("low", "high")}
 
 

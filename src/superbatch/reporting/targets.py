@@ -1,48 +1,42 @@
 """Steps (FLOPs, seconds) to target, by complete schedules.
 
-The target is the baseline's mean final accuracy over seeds after T steps of a complete schedule of its own, T being
-the shortest schedule within one point of the one twice as long. A method's cost is its own shortest complete schedule
-whose mean ends at or above the target; nothing is interpolated, nor read off the middle of a longer run.
+The target is the baseline's mean final accuracy over seeds after T steps of a complete schedule of its own (`horizon`).
+A method's cost is its own shortest complete schedule whose mean ends at or above the target; nothing is interpolated, nor
+read off the middle of a longer run.
 
-Of several configurations of a method at one length `tuning` has left one. Intervals are those of `bootstrap`; a
-resample in which nothing reaches the target counts as a ratio of 0.
+Its interval inverts a test: of each schedule, whether it reaches the target. The shortest schedule of which that is not
+rejected gives the upper bound of the ratio, the shortest that surely reaches it (its difference's interval lies at or above
+zero) the lower bound. Of several configurations of a method at one length `tuning` has left one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
-from superbatch.errors import UserError
 from superbatch.reporting.accounts import ACCOUNTINGS
-from superbatch.reporting.bootstrap import steps_ratios
+from superbatch.reporting.horizon import Horizon
+from superbatch.reporting.intervals import Difference, basis, difference
 from superbatch.reporting.names import label_of
+from superbatch.reporting.numbers import percent
 
-POINT = 0.01
 COSTS = ("steps", *ACCOUNTINGS, "seconds")
-
-
-@dataclass(frozen=True)
-class Horizon:
-    """Which schedule of the baseline sets the target, and whether it had settled."""
-
-    label: str
-    steps: int
-    target: float
-    settled: bool
-    note: str
+EXACT = 1e-12  # values that differ by less are equal
 
 
 @dataclass(frozen=True)
 class ToTarget:
     """What one method needs to reach the baseline's target.
 
-    `ratios` are the baseline's cost over the method's (larger is better; empty where not reached), by steps, the three
-    FLOPs accountings and seconds; `low` and `high` bound the ratio of steps at 95 %; `reached` is the share of
-    resamples that reach the target at all. `shortest` is the method's shortest schedule: where that one already
-    reaches the target, less may do.
+    Attributes:
+        ratios: the baseline's cost over the method's (larger is better; empty where not reached), by steps, the three FLOPs
+            accountings and seconds.
+        low, high: 95 % bounds of the ratio of steps; 0 where no schedule surely reaches the target, or none may.
+        open: whether even the shortest schedule may reach it, so that the ratio may lie above `high`.
+        n: seeds that the bounds rest on; over: "seeds", "images" or "" (`intervals.Difference`).
+        shortest: the method's shortest schedule: where that one already reaches the target, less may do.
     """
 
     label: str
@@ -52,12 +46,13 @@ class ToTarget:
     steps: int | None
     best_value: float
     best_steps: int
-    seeds: int
+    n: int
+    over: str
     shortest: int = 0
     ratios: dict[str, float] = field(default_factory=dict)
     low: float = 0.0
     high: float = 0.0
-    reached: float = 0.0
+    open: bool = False
 
     @property
     def ratio(self) -> float:
@@ -70,71 +65,43 @@ class ToTarget:
         return "≥ " if self.steps is not None and self.steps == self.shortest else ""
 
     def sentence(self) -> str:
-        """The outcome in words."""
-        goal = f"{self.horizon.label}'s {100 * self.horizon.target:.1f} % after {self.horizon.steps:,} steps"
+        """The outcome in words, with its interval."""
+        goal = f"{self.horizon.label}'s {percent(self.horizon.target)} % after {self.horizon.steps:,} steps"
         if self.steps is None:
-            best = f"{100 * self.best_value:.1f} % after {self.best_steps:,} steps"
-            return f"{self.label} does not reach {goal}: its best is {best}."
+            verb = "does not reach" if self.high == 0 else "is not shown to reach"
+            best = f"{percent(self.best_value)} % after {self.best_steps:,} steps"
+            return f"{self.label} {verb} {goal}: its best is {best}{self._interval()}."
         times = f"{self.ratio:.3g} times fewer" if self.ratio >= 1 else f"{1 / self.ratio:.3g} times more"
-        how = "in as many steps" if self.ratio == 1 else f"in {self.steps:,} steps: {times}{self.interval()}"
-        return f"{self.label} reaches {goal} {how}{'; no shorter schedule of it was run' if self.at_least else ''}."
+        how = "in as many steps" if self.ratio == 1 else f"in {self.steps:,} steps, {times}"
+        verb = "reaches" if self.low > 0 else "reaches on average, but not for sure,"
+        alone = "; no shorter schedule of it was run" if self.at_least else ""
+        return f"{self.label} {verb} {goal} {how}{self._interval()}{alone}."
 
-    def interval(self) -> str:
-        """The bootstrap interval in brackets; empty with a single seed."""
-        if self.seeds < 2:
-            return " (one seed: no interval)"
-        low = "not reached" if self.low == 0 else f"{self.low:.3g}"
-        return f" (95 %: {low} to {self.high:.3g})"
+    def bounds(self) -> str:
+        """The interval of the ratio: `8 to 13`, `26 to 40 or more`, `not reached to 6`."""
+        low, high = ("not reached" if bound == 0 else f"{bound:.3g}" for bound in (self.low, self.high))
+        more = " or more" if self.open else ""
+        return low + more if low == high else f"{low} to {high}{more}"
 
-
-def horizon_of(baseline: pd.DataFrame, label: str, steps: int | None = None) -> Horizon:
-    """Find T, the baseline's shortest schedule within one point of one twice as long, and the target it sets.
-
-    Args:
-        baseline: tuned runs of one method. steps: a T that is imposed instead.
-
-    Raises:
-        UserError: no run at all, or none of the imposed length.
-    """
-    means = baseline.groupby("steps")["value"].mean()
-    if means.empty:
-        raise UserError("report.target", f"no complete schedule of {label} was found", "train one first")
-    if steps is not None and steps not in means.index:
-        raise UserError(
-            "report.target_steps", f"{label} has no schedule of {steps} steps", f"it has {list(means.index)}"
-        )
-    settled = [t for t in means.index if 2 * t in means.index and means[2 * t] - means[t] <= POINT + 1e-12]
-    chosen = int(steps if steps is not None else settled[0] if settled else means.index.max())
-    return Horizon(label, chosen, float(means[chosen]), chosen in settled, _horizon_note(means, chosen, settled, label))
+    def _interval(self) -> str:
+        known = basis(self.n, self.over)
+        return f" (95 %: {self.bounds()}; {known})" if self.over else f" ({known})"
 
 
-def _horizon_note(means: pd.Series, chosen: int, settled: list[int], label: str) -> str:
-    if chosen in settled:
-        return f"{label} gains {100 * (means[2 * chosen] - means[chosen]):+.1f} points from T = {chosen:,} to 2T steps."
-    if 2 * chosen in means.index:
-        gain = 100 * (means[2 * chosen] - means[chosen])
-        return f"{label} still gains {gain:.1f} points from {chosen:,} to {2 * chosen:,} steps: T is too short."
-    return (
-        f"There is no schedule of {2 * chosen:,} steps of {label}: whether T = {chosen:,} is long enough is not shown."
-    )
-
-
-def to_target(
-    method: pd.DataFrame, baseline: pd.DataFrame, horizon: Horizon, *, resamples: int = 2_000, seed: int = 0
-) -> ToTarget:
+def to_target(method: pd.DataFrame, baseline: pd.DataFrame, horizon: Horizon) -> ToTarget:
     """Cost of one method to reach the target that `horizon` took from `baseline`.
 
     Args:
         method, baseline: tuned runs of one method each (`tuned`), at least one row.
-        resamples, seed: of the bootstrap over seeds.
     """
     first = method.iloc[0]
     means = method.groupby("steps")["value"].mean()
-    enough = means.index[means.to_numpy() >= horizon.target - 1e-12]
+    enough = means.index[means.to_numpy() >= horizon.target - EXACT]
     steps = int(enough[0]) if len(enough) else None
     at_target = baseline[baseline["steps"] == horizon.steps]
-    drawn = steps_ratios(method, at_target["value"].to_numpy(float), horizon.steps, resamples, seed)
-    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+    held = {int(length): difference(cell, at_target) for length, cell in method.groupby("steps")}
+    low, high = _ratio_bounds(held, horizon.steps, steps)
+    decisive = held[steps if steps is not None else int(means.idxmax())]
     return ToTarget(
         label=label_of(first["method"], first["f"]),
         method=str(first["method"]),
@@ -144,12 +111,34 @@ def to_target(
         shortest=int(means.index[0]),
         best_value=float(means.max()),
         best_steps=int(means.idxmax()),
-        seeds=int(method.groupby("steps")["seed"].nunique().min()),
+        n=decisive.n,
+        over=decisive.over,
         ratios={} if steps is None else _ratios(at_target, method[method["steps"] == steps]),
-        low=float(low),
-        high=float(high),
-        reached=float(np.mean(drawn > 0)),
+        low=low,
+        high=high,
+        open=high > 0 and high == horizon.steps / int(means.index[0]),
     )
+
+
+def reaching(lengths: Sequence[int], held: Sequence[Difference]) -> tuple[int | None, int | None]:
+    """The shortest schedule that surely reaches the target, and the shortest of which that is not rejected; None for none.
+
+    Args:
+        lengths: ascending. held: each schedule's difference to the target; one without an interval is taken as it is.
+    """
+    pairs = list(zip(lengths, held, strict=True))
+    surely = (length for length, d in pairs if (d.low if d.over else d.value) >= -EXACT)
+    perhaps = (length for length, d in pairs if (d.high if d.over else d.value) >= -EXACT)
+    return next(surely, None), next(perhaps, None)
+
+
+def _ratio_bounds(held: dict[int, Difference], target_steps: int, reached: int | None) -> tuple[float, float]:
+    """Bounds of the ratio of steps, which enclose the ratio itself."""
+    surely, perhaps = reaching(list(held), list(held.values()))
+    low = 0.0 if surely is None else target_steps / surely
+    high = 0.0 if perhaps is None else target_steps / perhaps
+    ratio = 0.0 if reached is None else target_steps / reached
+    return min(low, ratio), max(high, ratio)
 
 
 def _ratios(baseline: pd.DataFrame, method: pd.DataFrame) -> dict[str, float]:

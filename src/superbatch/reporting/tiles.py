@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from superbatch.reporting.findings import at_equal_steps
+from superbatch.reporting.intervals import basis
+from superbatch.reporting.numbers import percent, points
 
 if TYPE_CHECKING:
     from superbatch.reporting.report import Report
@@ -17,7 +19,8 @@ Tile = tuple[str, str]
 
 def tiles(report: Report) -> list[Tile]:
     """Number and what it is, for each; those that can't be known are left out."""
-    parts = [_final(report), _gain(report, "uniform"), _gain(report, "simple"), *_targets(report), _clean(report)]
+    gained = [] if report.at_chance else [_gain(report, "uniform"), _gain(report, "simple"), *_targets(report)]
+    parts = [_final(report), *gained, _clean(report)]
     return [(value, what.replace(" %", "\N{NO-BREAK SPACE}%")) for value, what in filter(None, parts)]
 
 
@@ -25,9 +28,9 @@ def _final(report: Report) -> Tile | None:
     row = report.finals[report.finals["run"] == report.main.name].iloc[0]
     if pd.isna(row["value"]):
         return None
-    bounds = f" (95 % over images: {100 * row['value_low']:.1f} to {100 * row['value_high']:.1f})"
+    bounds = f" (95 % over images: {percent(row['value_low'])} to {percent(row['value_high'])})"
     return (
-        f"{100 * row['value']:.1f} %",
+        f"{percent(row['value'])} %",
         f"{report.title}, {row['split']}{bounds if pd.notna(row['value_low']) else ''}",
     )
 
@@ -37,7 +40,10 @@ def _gain(report: Report, role: str) -> Tile | None:
     if found is None:
         return None
     rival = found.rival if role == "uniform" else f"{found.rival}, the best simple alternative,"
-    return f"{100 * found.gain:+.1f}".replace("-", "\N{MINUS SIGN}"), f"points over {rival} after as many steps"
+    held = found.difference
+    between = f" (95 %: {points(held.low)} to {points(held.high)}; {basis(held.n, held.over)})" if held.over else ""
+    what = f"points over {rival} after as many steps{between}"
+    return points(found.gain).replace("-", "\N{MINUS SIGN}"), what.replace(" -", " \N{MINUS SIGN}")
 
 
 def _targets(report: Report) -> list[Tile]:
@@ -56,11 +62,7 @@ def _targets(report: Report) -> list[Tile]:
 def _ratio(outcome: ToTarget, what: str) -> Tile:
     alone = " (no shorter schedule was run)" if outcome.at_least else ""
     shown = f"{outcome.at_least}{outcome.ratio:.3g}×" if outcome.steps else "not reached"
-    bounds = (
-        f" (95 %: {outcome.low:.3g} to {outcome.high:.3g})"
-        if outcome.steps and outcome.seeds > 1 and outcome.low
-        else ""
-    )
+    bounds = f" (95 %: {outcome.bounds()}; {basis(outcome.n, outcome.over)})" if outcome.over else ""
     return shown, what + (bounds or alone)
 
 

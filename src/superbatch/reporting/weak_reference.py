@@ -1,38 +1,77 @@
-"""Whether the reference alone is weaker than uniform, as an honest comparison needs."""
+"""Whether the reference alone ends below uniform, as an honest comparison needs, and whether it is too weak to trust."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 
-from superbatch.reporting.targets import Horizon, horizon_of
+from superbatch.reporting.horizon import Horizon, horizon_of
+from superbatch.reporting.intervals import Difference, difference
+from superbatch.reporting.numbers import percent
 from superbatch.reporting.tuning import tuned
+
+FAR = 0.75  # of uniform's value: below it a reference has been seen to hold back every selection
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The reference alone beside the schedule of uniform that sets the target; shares, and their difference."""
+
+    own: float
+    uniform: Horizon
+    difference: Difference
+
+    @property
+    def far_below(self) -> bool:
+        """Whether it is so weak that it may cap what selection by it can reach."""
+        return self.difference.below and self.own < FAR * self.uniform.target
+
+    def values(self) -> str:
+        """Both values and their difference, in words."""
+        end = self.uniform
+        both = f"{percent(self.own)} % against {percent(end.target)} % of uniform after {end.steps:,} steps"
+        return f"{both}, {self.difference.text()}"
+
+
+def reference_standing(finals: pd.DataFrame) -> Standing | None:
+    """Hold the reference alone against uniform; None where either is not known."""
+    reference = finals[(finals["role"] == "reference") & finals["value"].notna()]
+    frame = tuned(finals)
+    uniform = frame[frame["role"] == "uniform"]
+    if reference.empty or uniform.empty:
+        return None
+    end = horizon_of(uniform, "uniform")
+    against = difference(reference, uniform[uniform["steps"] == end.steps])
+    return Standing(float(reference["value"].mean()), end, against)
 
 
 def reference_is_weaker(finals: pd.DataFrame) -> bool:
-    """Whether the reference alone ends below uniform; False where that is not known."""
-    end = _uniform_end(finals)
-    # A mean of nothing is NaN, and not below anything.
-    return end is not None and bool(finals.loc[finals["role"] == "reference", "value"].mean() < end.target)
+    """Whether the reference alone ends below uniform, told apart but not far; False where that is not known."""
+    found = reference_standing(finals)
+    return found is not None and found.difference.below and not found.far_below
 
 
 def reference_sentence(finals: pd.DataFrame) -> str:
-    """Say whether the reference alone ends below uniform's final accuracy, as an honest comparison needs."""
-    reference = finals[(finals["role"] == "reference") & finals["value"].notna()]
+    """Say how the reference alone stands to uniform, and what follows from it."""
+    found = reference_standing(finals)
+    if found is None:
+        return _unknown(finals)
+    if found.far_below:
+        weak = "so weak a reference can hold back every selection: train it longer or on a larger curated set"
+        return f"The reference alone is FAR below uniform: {found.values()}; {weak}."
+    if found.difference.below:
+        return f"The reference alone ends below uniform: {found.values()}."
+    if not found.difference.above:
+        return f"The reference alone is not told apart from uniform: {found.values()}."
+    if not found.uniform.settled:
+        return f"The reference alone is above uniform, which may still gain from longer schedules: {found.values()}."
+    advice = "what is gained here may come from the reference, which a smaller curated set would show"
+    return f"The reference alone is NOT below uniform: {found.values()}; {advice}."
+
+
+def _unknown(finals: pd.DataFrame) -> str:
+    reference = finals.loc[(finals["role"] == "reference"), "value"].dropna()
     if reference.empty:
         return "The reference alone was not evaluated: whether it is weaker than uniform is not known."
-    own, end = float(reference["value"].mean()), _uniform_end(finals)
-    if end is None:
-        return f"The reference alone stands at {100 * own:.1f} %; there is no uniform run to hold against it."
-    where = f"{100 * own:.1f} % against {100 * end.target:.1f} % of uniform after {end.steps:,} steps"
-    where += f" ({100 * (own - end.target):+.1f} points)"
-    if own < end.target:
-        return f"The reference alone ends below uniform: {where}."
-    advice = "What is gained here may come from the reference; use a smaller curated set."
-    return f"The reference alone is NOT below uniform: {where}. {advice}"
-
-
-def _uniform_end(finals: pd.DataFrame) -> Horizon | None:
-    """The schedule of uniform that sets the target: one twice as long may end lower, where it has learned the noise by heart."""
-    uniform = tuned(finals)
-    uniform = uniform[uniform["role"] == "uniform"].dropna(subset=["value"])
-    return None if uniform.empty else horizon_of(uniform, "uniform")
+    return f"The reference alone stands at {percent(reference.mean())} %; there is no uniform run to hold against it."

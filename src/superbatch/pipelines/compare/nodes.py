@@ -2,54 +2,71 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from superbatch.config import merge
+from superbatch.config import ReportSettings, merge, read
 from superbatch.files import read_json
 from superbatch.pipelines.compare.grid import expand
+from superbatch.pipelines.evaluate.nodes import evaluate_model
 from superbatch.pipelines.learner.nodes import train_learner
 from superbatch.stages import Staged
 
 
-def train_compared(
+def run_compared(
     name: str,
     template: dict[str, Any],
     override: dict[str, Any] | None,
     compare: dict[str, Any],
+    evaluate: dict[str, Any],
     storage: dict[str, Any],
-    **directories: Path,
-) -> tuple[Staged, Staged]:
-    """Train one run of the grid: the method's settings with the run's own on top.
+    evaluation_sets: Path,
+    **directories: Any,
+) -> tuple[Staged, Staged, Staged]:
+    """Train one run of the grid, the method's settings with the run's own on top, and evaluate it at once.
+
+    In one node, so that a grid that is stopped has test values of all runs that were finished.
 
     Args:
         name: the run's name (`RunSpec.name`), bound by the pipeline.
         compare: `params:compare`, where `grid.expand` finds the run's settings by its name.
+        evaluate: `params:evaluate`.
 
-    The other arguments, and the directories by name, are those of `learner.nodes.train_learner`; so is what it returns.
+    The other arguments, and the directories by name, are those of `learner.nodes.train_learner`.
+
+    Returns:
+        The checkpoint, the run's records, its test results.
     """
     spec = next(spec for spec in expand(compare) if spec.name == name)
     own = merge(override or {}, spec.overrides)
-    return train_learner(name, template=template, override=own, storage=storage, **directories)
+    train = partial(train_learner, name, template=template, override=own, storage=storage)
+    model, training = train(evaluation_sets=evaluation_sets, **directories)
+    return model, training, evaluate_model(name, model.path, evaluation_sets, evaluate, storage)
 
 
-def collect_runs(compare: dict[str, Any], *directories: Path) -> list[dict[str, Any]]:
+def collect_runs(
+    compare: dict[str, Any], report: dict[str, Any], *directories: Path
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Put the outcomes of all runs of the grid into one list, a row a run.
 
     Args:
-        compare: `params:compare`.
+        compare: `params:compare`; report: `params:report`, whose metric counts.
         directories: training and evaluation of the reference, then of each run, two and two, in the grid's order.
 
     Returns:
-        Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics.
+        Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics; then nothing to add to the data set of all runs,
+        which puts a report that is asked for in the same command behind this node.
     """
     specs = expand(compare)
     names = [("reference", "reference", "reference"), *((spec.name, spec.label, spec.method) for spec in specs)]
     places = zip(directories[::2], directories[1::2], strict=True)
-    return [row(*name, *place) for name, place in zip(names, places, strict=True)]
+    metric = read(ReportSettings, report, "report").metric
+    rows = [row(*name, *place, metric) for name, place in zip(names, places, strict=True)]
+    return rows, {}
 
 
-def row(name: str, label: str, method: str, training: Path, evaluation: Path) -> dict[str, Any]:
+def row(name: str, label: str, method: str, training: Path, evaluation: Path, metric: str) -> dict[str, Any]:
     """Return the outcome of one run: where it comes from, what it cost, what it reached on validation and test.
 
     `outcome` is the run's row of `reporting.runs_frame`: what tables and steps to target are computed from.
@@ -60,7 +77,9 @@ def row(name: str, label: str, method: str, training: Path, evaluation: Path) ->
     summary = read_json(training / "run.json")
     kept = ("run_hash", "commit", "machine", "torch", "threads", "seed", "plan", "digests", "flops", "seconds")
     run = Run(training.parent, name)
-    outcome = runs_frame([run]).iloc[0].to_dict()
+    outcome = runs_frame([run], metric).iloc[0].to_dict() | {
+        "method": method
+    }  # a labelled run is a candidate of its method
     metrics = {"validation": run.validation, "test": run.test}
     return {
         "run": name,

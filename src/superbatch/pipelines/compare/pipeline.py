@@ -1,4 +1,4 @@
-"""Wiring of the stage `compare`: a learner and an evaluation for every run of the grid, and their records in one file."""
+"""Wiring of the stage `compare`: a node for every run of the grid, which trains and evaluates it, and their records in one file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kedro.pipeline import Pipeline, node, pipeline
 
 from superbatch.pipelines.compare.grid import RunSpec
-from superbatch.pipelines.compare.nodes import collect_runs, train_compared
+from superbatch.pipelines.compare.nodes import collect_runs, run_compared
 from superbatch.pipelines.evaluate.pipeline import evaluation
 from superbatch.pipelines.learner.pipeline import SHARED
 from superbatch.pipelines.naming import named
@@ -21,8 +21,8 @@ def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
     ]
     collect = node(
         collect_runs,
-        inputs=["params:compare", *edges],
-        outputs="compare.results",
+        inputs=["params:compare", "params:report", *edges],
+        outputs=["compare.results", "runs"],
         name="collect_runs",
         tags="reporting",
     )
@@ -30,19 +30,19 @@ def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
 
 
 def compared(spec: RunSpec) -> Pipeline:
-    """Return one run of the grid: its learner and its evaluation, under the run's name."""
+    """Return one run of the grid: training and evaluation in one node, under the run's name."""
     parameters = {
         "template": "params:learner",
         "override": f"params:{spec.method}.learner",
         "compare": "params:compare",
+        "evaluate": "params:evaluate",
         "storage": "params:storage",
     }
-    train = node(
-        named(train_compared, spec.name),
+    run = node(
+        named(run_compared, spec.name),
         inputs=SHARED | parameters,
-        outputs=["model", "training"],
-        name="train",
-        tags="training",
+        outputs=["model", "training", "evaluation"],
+        name="run",
+        tags="evaluation",
     )
-    learner = pipeline([train], namespace=spec.name, inputs=set(SHARED.values()), parameters=set(parameters.values()))
-    return learner + evaluation(spec.name)
+    return pipeline([run], namespace=spec.name, inputs=set(SHARED.values()), parameters=set(parameters.values()))

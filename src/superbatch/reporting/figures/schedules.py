@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from superbatch.reporting.bootstrap import mean_interval
 from superbatch.reporting.comparison import Comparison
 from superbatch.reporting.figures.canvas import legend, line_styles, new_figure
+from superbatch.reporting.intervals import mean_interval
 from superbatch.reporting.names import label_of
+from superbatch.reporting.numbers import percent
 from superbatch.reporting.theme import LIGHT, Style, Theme
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_schedules(ax: Axes, label: str, group: pd.DataFrame, style: Style) -> None:
-    rows = [(int(steps), *mean_interval(cell["value"])) for steps, cell in group.groupby("steps")]
+    rows = [
+        (int(steps), *mean_interval(cell.groupby("seed")["value"].mean())) for steps, cell in group.groupby("steps")
+    ]
     steps, mean, low, high = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     spread = 100 * np.nan_to_num(np.stack([mean - low, high - mean]))
     ax.errorbar(
@@ -70,7 +73,7 @@ def _draw_schedules(ax: Axes, label: str, group: pd.DataFrame, style: Style) -> 
 def _draw_target(ax: Axes, comparison: Comparison, theme: Theme) -> None:
     horizon = comparison.uniform[0].horizon
     ax.axhline(100 * horizon.target, color=theme.muted, lw=1, ls=(0, (1, 2)))
-    text = f"target: {horizon.label}'s {100 * horizon.target:.1f} % at T = {horizon.steps:,}"
+    text = f"target: {horizon.label}'s {percent(horizon.target)} % at T = {horizon.steps:,}"
     ax.annotate(
         text,
         (0.99, 100 * horizon.target),

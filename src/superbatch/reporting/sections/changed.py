@@ -8,6 +8,7 @@ import pandas as pd
 
 from superbatch.reporting import html
 from superbatch.reporting.html import Pictures
+from superbatch.reporting.numbers import percent
 from superbatch.reporting.pictures import plot
 from superbatch.reporting.report import Report
 
@@ -42,8 +43,8 @@ def _kind_cells(kinds: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "kind of pair": kinds["kind"].str.replace("_", " "),
-            "in the pool %": kinds["pool"].map(lambda v: f"{100 * v:.1f}"),
-            "among the picks %": kinds["picked"].map(lambda v: f"{100 * v:.1f}"),
+            "in the pool %": kinds["pool"].map(percent),
+            "among the picks %": kinds["picked"].map(percent),
             "times its share": kinds["lift"].map(lambda v: f"{v:.2f}×" if pd.notna(v) else "–"),
         }
     )

@@ -25,9 +25,9 @@ def gained(report: Report, pictures: Pictures) -> str:
     one_length = "Each method was run at one length only: accuracy against length takes several complete schedules."
     no_curve = "No run was evaluated while it trained: there is no curve to draw."
     brackets = (
-        "Brackets after a value: 95 % bootstrap interval over seeds; over images: 95 % interval of one seed's value over "
-        "the test images. Points against uniform after as many steps. Of several configurations of a method, the one that "
-        "validation prefers is shown."
+        "Brackets after a value: 95 % interval over seeds (Student's t); over images: 95 % interval of one seed's value over "
+        "the test images. Points against uniform after as many steps, by pairs of equal seeds; with one seed, over the test "
+        "images. Of several configurations of a method, the one that validation prefers is shown."
     )
     parts = [
         html.bullets(gains(report)[1:]),

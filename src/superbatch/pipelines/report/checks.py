@@ -1,0 +1,27 @@
+"""What the report would refuse, found before anything long starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from superbatch.config import IngestSettings, ReportSettings, read
+from superbatch.errors import UserError
+
+
+def check_metric(report: dict[str, Any], ingest: dict[str, Any]) -> None:
+    """Refuse a `report.metric` that none of the evaluation sets can have.
+
+    Args:
+        report, ingest: `params:report`, `params:ingest`.
+
+    Raises:
+        UserError: it names the metrics that are known.
+    """
+    from superbatch.evaluation.metrics import metrics_of
+
+    wanted = read(ReportSettings, report, "report").metric
+    sets = read(IngestSettings, ingest, "ingest").evaluation
+    known = metrics_of({name: Path(one.root) for name, one in sets.items()})
+    if wanted not in known:
+        raise UserError("report.metric", f"no evaluation set has {wanted!r}", f"there are {', '.join(known)}")

@@ -1,0 +1,40 @@
+"""Which runs are candidates of one method: those whose settings differ only in what is tuned, whatever they are called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from superbatch.reporting.runs import Run
+
+_OPTIMIZER = {"lr": "learning_rate", "decay": "weight_decay", "beta2": "beta2", "warm-up": "warmup"}
+
+
+def method_names(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the method of each run by the run's name: of candidates with several names (labels), the plainest one.
+
+    That is a chain's own, else the one of most runs, else the shortest.
+    """
+    names: dict[str, Counter[str]] = {}
+    for run in runs:
+        if run.role != "reference":
+            names.setdefault(run.family, Counter())[run.method] += 1
+    chains = {run.method for run in runs if run.name == run.method}
+
+    def plain(count: Counter[str]) -> str:
+        return min(count, key=lambda name: (name not in chains, -count[name], len(name), name))
+
+    return {run.name: run.method if run.role == "reference" else plain(names[run.family]) for run in runs}
+
+
+def tuned_words(run: Run) -> list[str]:
+    """A run's tuned settings in words: `best 30 %`, `lr 0.001`, `decay 0.0001`, `gain 10`."""
+    share, optimizer = run.setting("pool", "keep_share", 1.0), run.setting("training", "optimizer", {})
+    words = [f"best {100 * share:.3g} %"] if share < 1 else []
+    words += [
+        f"{word} {optimizer[key]:.3g}"
+        for word, key in _OPTIMIZER.items()
+        if isinstance(optimizer.get(key), (int, float))
+    ]
+    gain = run.setting("selection", "gain")
+    return words + ([f"gain {gain:.3g}"] if run.role == "selecting" and gain is not None else [])

@@ -1,0 +1,67 @@
+"""`compare` through the real command: each run is evaluated when it is trained, a grid ends with a table, a report comes after it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.forked_kedro import Done, forked_kedro
+from tests.project import copy_project
+
+SMALL = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
+LEARNER = "learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with everything that a run of the grid reads."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    run(folder, "simweb,ingest,reference,embed")
+    return folder
+
+
+def run(project: Path, pipelines: str, grid: str = "", code: int = 0) -> Done:
+    """Run stages on the small data, with a grid of one's own (the entries' YAML)."""
+    local = project / "conf" / "quick" / "parameters_grid.yml"
+    local.write_text(f"compare:\n  runs:\n{grid}" if grid else "")
+    quick = project / "conf" / "quick" / "parameters.yml"
+    quick.write_text(quick.read_text().split("\ncompare:")[0] + "\n")
+    done = forked_kedro(project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={SMALL},{LEARNER}")
+    assert done.returncode == code, done
+    return done
+
+
+def test_a_stopped_grid_has_test_values_of_what_was_finished(project: Path) -> None:
+    grid = "    - {method: uniform, label: a, steps: 2}\n"
+    grid += (
+        "    - {method: uniform, label: b, steps: 2, set: {training.batch_size: 4000}}\n"  # more than there are rows
+    )
+    assert "batch" in run(project, "compare", grid, code=1).stderr
+    results = project / "data/quick/07_model_output/a-T2-s0/evaluation/classification.json"
+    assert "top1" in json.loads(results.read_text())["metrics"]
+
+
+def test_a_grid_alone_ends_with_its_table_and_the_way_to_the_report(project: Path) -> None:
+    said = run(project, "compare", "    - {method: uniform, steps: 2}\n    - {method: jest, steps: 3}\n").stdout
+    assert [line.split()[0] for line in said.splitlines() if line.startswith(("uniform", "jest"))] == [
+        "uniform",
+        "jest",
+    ]
+    assert said.strip().endswith("For the report: kedro run --pipelines=report --env=quick")
+
+
+def test_a_report_beside_a_grid_shows_its_new_runs(project: Path) -> None:
+    run(project, "compare,report", "    - {method: uniform, steps: 5}\n")
+    assert "uniform-T5-s0" in (project / "data/quick/08_reporting/report.html").read_text()
+
+
+def test_runs_that_differ_in_tuned_settings_are_recorded_under_their_method(project: Path) -> None:
+    rate = "{training.optimizer.learning_rate: 0.0005}"
+    grid = (
+        f"    - {{method: uniform, steps: 2}}\n    - {{method: uniform, label: uniform_low, steps: 2, set: {rate}}}\n"
+    )
+    run(project, "compare", grid)
+    rows = json.loads((project / "data/quick/08_reporting/compare.json").read_text())
+    assert [row["outcome"]["method"] for row in rows] == ["reference", "uniform", "uniform"]
