@@ -125,7 +125,7 @@ class Steps:
         self.device, self.settings = device, TrainingSettings(seed=seed)
         self.clip = build_model(ModelSettings(config=str(config)), loss="sigmoid", batch_size=1_024, seed=seed)
         self.task = Contrastive(self.clip, self.settings, RULE, Reference(10.0, -10.0))
-        self.task.start(device, self.settings)
+        self.task.place(device, self.settings)
         optimizer = make_optimizer(self.clip.model.train(), self.settings.optimizer)
         self.trained = [Trained(LEARNER, optimizer, BatchGradients(self.task, LEARNER, ALONE))]
 
@@ -149,7 +149,7 @@ class Steps:
 
         def jest() -> None:
             scores = score(self.task, whole, score_slice(settings, self.device))
-            chosen = choose(scores, whole.rows, batch, RULE, settings.loss, settings.seed, 0)
+            chosen = choose(scores, whole.rows, batch, RULE, settings.seed, 0)
             train_step(self.task, self.trained, whole.take(chosen.indices), settings)
 
         calls = {

@@ -110,7 +110,7 @@ def loader(pool: Pool, size: int, samples: int, repeats: int) -> dict[str, float
 
 def first_batch(job: Job, batch: int) -> Batch:
     """Start a job's task, and read the first rows of its set."""
-    job.task.start(CPU, job.training)
+    job.task.place(CPU, job.training)
     return job.source.read((IMAGE, TOKENS), np.arange(batch), 0)
 
 

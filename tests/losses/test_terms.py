@@ -92,7 +92,9 @@ def together(edges: list[int], loss: Callable[..., Tensor], tensors: list[Tensor
 
 def assert_same(found: list[Tensor], expected: list[Tensor]) -> None:
     for ours, right in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, right, rtol=1e-10, atol=1e-13)
+        # Entries that all but cancel are as exact as the largest one is.
+        largest = float(right.abs().max()) if right.numel() else 0.0
+        torch.testing.assert_close(ours, right, rtol=1e-10, atol=1e-13 * max(1.0, largest))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from superbatch.data.fields import Joined, Source, Stored
+from superbatch.data.fields import Joined, Mapped, Source, Stored
 from superbatch.data.manifest import MANIFEST_SCHEMA, read_manifest, write_manifest
 from superbatch.data.order import Order
 from superbatch.data.tokens import Tokens, tokenize_captions
@@ -200,3 +200,15 @@ def test_ids_of_several_sets_are_those_of_a_tensor(tmp_path: Path, clip: ClipMod
     assert torch.equal(vocabulary.ids_V, expected.ids_V)
     compact = sets.fields(vocabulary)[TOKENS].read(rows, 0)
     assert compact.tolist() == expected.to_compact(whole[rows]).tolist()
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_workers_start_as_the_system_starts_processes(monkeypatch, method: str) -> None:
+    """Python 3.14 forks from a server; other systems spawn."""
+    monkeypatch.setattr(reading.multiprocessing, "get_start_method", lambda: method)
+    source = Source({"number": Mapped(Stored(np.arange(ROWS).__getitem__, ROWS), np.negative)})
+    with Reader(source, {TRAINING: Phase(("number",), 64)}, 1, CPU) as reader:
+        for step in range(3):
+            reader.ask(TRAINING, step, np.arange(step, step + 64))
+            time.sleep(1.5 * reading.WATCH_S if step == 1 else 0)  # longer than they look for their trainer
+            assert reader.take(TRAINING, step)["number"].tolist() == [-n for n in range(step, step + 64)]

@@ -81,6 +81,7 @@ class Contrastive(Task):
         self.reads = self._reads()
         self._towers: dict[str, Towers] = {}
         self._bounds: dict[str, float | None] = {}
+        self._checkpointed = False
         if selection.method != "uniform" and self._uses_reference and reference is None:
             what = f"{selection.criterion} needs the reference's embeddings"
             raise UserError("selection.criterion", what, "run the embed stage first")

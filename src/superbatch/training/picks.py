@@ -67,10 +67,14 @@ def _share(total: int, world: int) -> int:
 
 
 def _all(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
-    wanted = ((step, run.own_positions(step)) for step in steps)
-    for step, batch in zip(steps, read_ahead(reader, TRAINING, wanted), strict=True):
+    for step, batch in zip(steps, read_ahead(reader, TRAINING, _own(run, steps)), strict=True):
         run.clock.lap("data")
         yield Pick(step, batch, _whole_rows(run, step, batch), None)
+
+
+def _own(run: Run, steps: range) -> Iterator[tuple[int, np.ndarray]]:
+    """Steps, and this rank's slice of the super-batch of each."""
+    return ((step, run.own_positions(step)) for step in steps)
 
 
 def _whole_rows(run: Run, step: int, slice_n: Batch) -> np.ndarray:
@@ -79,14 +83,18 @@ def _whole_rows(run: Run, step: int, slice_n: Batch) -> np.ndarray:
 
 
 def _chosen_by_weights(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
-    wanted = ((step, run.own_positions(step)) for step in steps)
-    for step, batch in zip(steps, read_ahead(reader, SCORING, wanted), strict=True):
-        run.clock.lap("data")
-        yield _choose(run, reader, step, batch)
+    super_batches = read_ahead(reader, SCORING, _own(run, steps))
+    for step in steps:
+        yield _choose(run, reader, step, super_batches)
 
 
-def _choose(run: Run, reader: Reader, step: int, batch: Batch) -> Pick:
-    """Score a super-batch with the present weights, choose the batch of its step, and have the rest of it read."""
+def _choose(run: Run, reader: Reader, step: int, super_batches: Iterator[Batch]) -> Pick:
+    """Score the next super-batch with the present weights, choose the batch of its step, and have the rest of it read.
+
+    The super-batch is let go here: while a step trains, only what was chosen of it stays on the device.
+    """
+    batch = next(super_batches)
+    run.clock.lap("data")
     job, settings, reads = run.job, run.job.training, run.job.task.reads
     rows = _whole_rows(run, step, batch)
     seed_step(settings.seed, step, run.ranks.rank, run.device, "scoring")

@@ -126,7 +126,10 @@ class Reader:
         for piece in pieces:
             _check(piece)
         slots = {name: tensor[step % len(tensor), : len(positions)] for name, tensor in self._slots[phase].items()}
-        return Batch(self.source.manifest_rows(positions), slots).to(self.device)
+        batch = Batch(self.source.manifest_rows(positions), slots).to(self.device)
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()  # workers may write into the slots again
+        return batch
 
 
 def read_ahead(reader: Reader, phase: str, wanted: Iterable[tuple[int, np.ndarray]]) -> Iterator[Batch]:
@@ -200,21 +203,22 @@ _shared: Slots  # and where it writes
 def _start_pool(source: Source, slots: Slots, workers: int) -> ProcessPoolExecutor:
     # torch's context sends shared tensors by their handle where processes are spawned; where they are forked nothing is sent.
     context = torch.multiprocessing.get_context(multiprocessing.get_start_method())
-    return ProcessPoolExecutor(workers, context, _begin, (source, slots, os.getpid()))
+    return ProcessPoolExecutor(workers, context, _begin, (source, slots))
 
 
-def _begin(source: Source, slots: Slots, trainer: int) -> None:
+def _begin(source: Source, slots: Slots) -> None:
     """Be a worker: one thread, no part in signals, which the trainer answers, and no life without it."""
     global _source, _shared
     _source, _shared = source, slots
     torch.set_num_threads(1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(trainer,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_with(trainer: int) -> None:
-    while os.getppid() == trainer:
+def _end_with(parent: int) -> None:
+    """End when whoever started this process has: the trainer, or the server that forks for it and ends with it."""
+    while os.getppid() == parent:
         time.sleep(WATCH_S)
     os._exit(1)
 

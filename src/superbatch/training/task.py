@@ -45,7 +45,7 @@ class Reads:
 
     Attributes:
         training: of the b that are trained on.
-        scoring: of all B, before b of them are chosen; what training needs of it too is not read again.
+        scoring: of all B, before b of them are chosen; what training needs of it too is not read again, but where `ahead`.
         ahead: scoring needs no weights: batches are chosen, and then read, any number of steps ahead.
         score: what a sample's score is, in a word, for the line before a run.
     """
