@@ -73,9 +73,11 @@ class Timed:
                     return
                 self._steps.waiting.append(time.perf_counter() - start)
                 self._steps.reading.append(time.thread_time() - processor)
-                yield item
-                self._steps.seconds.append(time.perf_counter() - start)
-                self._steps.processor.append(time.thread_time() - processor)
+                try:
+                    yield item
+                finally:  # also where nobody asks for the end
+                    self._steps.seconds.append(time.perf_counter() - start)
+                    self._steps.processor.append(time.thread_time() - processor)
                 self._turns.pass_on(self._number)
                 self._turns.take(self._number)
         finally:

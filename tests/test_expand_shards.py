@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
 from superbatch.files import atomic_directory, atomic_path, expand_shards, replace_directory, write_json
+from tests.data.shard_helpers import pairs, tar_bytes
 
 Make = Callable[..., list[str]]
 
@@ -123,3 +126,23 @@ def test_a_folder_without_the_right_to_write(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "mkdir", refuse)  # the tests may be root's, whom no permission stops
     with pytest.raises(UserError, match=rf"new: can't be read or written \({os.strerror(number)}\); give this user"):
         write_json(tmp_path / "new" / "x.json", {})
+
+
+def test_a_disk_that_is_mounted_read_only(tmp_path: Path) -> None:
+    place, shard = tmp_path / "disk", tmp_path / "x.tar"
+    place.mkdir()
+    shard.write_bytes(tar_bytes(pairs(1)))
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        for use in (
+            lambda: ingest([shard], place / "out"),
+            lambda: ingest([shard], tmp_path / "out", scans=place / "s"),
+        ):
+            with pytest.raises(
+                UserError, match=r"disk/(out|s): can't be read or written \(Read-only file system\); give"
+            ):
+                use()
+    finally:
+        subprocess.run(["umount", place], check=True)

@@ -5,6 +5,7 @@ Every case runs in one project with the quick environment's data, prepared once.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -210,6 +211,22 @@ def test_an_empty_set(project: Path, members: dict[str, bytes], reasons: str) ->
         == f"{kept}: 0 usable samples in mine/00000.tar (rejected: {reasons}), 1 are needed; see the rejects for each sample's reason"
     )
     assert (project / kept).is_file()
+
+
+def test_a_pool_with_shards_that_can_not_be_read(project: Path) -> None:
+    """One of two is gzipped: half of the pairs, and a single reject."""
+    whole = project / "half" / "00000.tar"
+    shutil.copytree(project / DATA / "01_raw/simweb/curated", project / "half")
+    (project / "half" / "00001.tar").write_bytes(gzip.compress(whole.read_bytes()))
+    line = refused(project, *INGEST, params="ingest.pool.shards=half/0000[01].tar")
+    assert line.startswith(
+        "ingest.pool: expected unread_shard_share to be at most 0, found 0.5 (shard_compressed 1: unpack the archive "
+        "(gunzip, zstd -d); such as half/00001.tar (shard_compressed)); expected unread_byte_share to be at most 0, found "
+    )
+    assert line.endswith(
+        "go on without what is unread: --params=ingest.pool.expect.unread_shard_share.max=1,"
+        "ingest.pool.expect.unread_byte_share.max=1"
+    )
 
 
 def test_a_set_that_falls_short_of_its_expectations(project: Path) -> None:

@@ -141,11 +141,17 @@ def told_if_full(path: Path) -> Iterator[None]:
         # copytree lists what failed in words, and safetensors has an error of its own.
         if getattr(error, "errno", None) in FULL or "No space left on device" in str(error):
             raise DiskFull(str(path)) from None
-        if isinstance(error, OSError) and error.errno in DENIED and error.filename:
+        if isinstance(error, OSError) and _is_denied(error):
             what = f"can't be read or written ({error.strerror})"
             remedy = "give this user the right to, or use another folder (`data` in conf/base/globals.yml)"
             raise UserError(str(error.filename), what, remedy) from None
         raise
+
+
+def _is_denied(error: OSError) -> bool:
+    """Whether a place can't be written to; a folder that is there already is our mistake, not the user's."""
+    ours = error.errno == errno.EEXIST and os.path.isdir(error.filename or "")
+    return error.errno in DENIED and bool(error.filename) and not ours
 
 
 def shown(path: Path) -> Path:

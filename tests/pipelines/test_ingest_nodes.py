@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -101,6 +102,22 @@ def test_a_refused_set_is_not_read_again_for_other_expectations(pool: Run, place
     assert read == ["a.tar", "b.tar"]
     assert not (place / "stages/scans/pool").exists()  # nobody needs them any more
     assert not list(place.rglob("*.tmp"))
+
+
+def test_unread_shards_stop_a_run_and_the_line_says_how_to_go_on(pool: Run, place: Path) -> None:
+    (place / "b.tar").write_bytes(gzip.compress(tar_bytes(pairs(8))))
+    with pytest.raises(UserError) as caught:
+        pool()
+    line, _, allowed = str(caught.value).partition(", or go on without what is unread: --params=")
+    assert line.startswith(
+        "ingest.pool: expected unread_shard_share to be at most 0, found 0.5 (shard_compressed 1: unpack the archive "
+        "(gunzip, zstd -d); such as b.tar (shard_compressed)); expected unread_byte_share to be at most 0, found 0."
+    )
+    expect: dict[str, Any] = {}
+    for setting in allowed.split(","):
+        name, value = setting.removeprefix("ingest.pool.expect.").split("=")
+        expect[name.removesuffix(".max")] = {"max": float(value)}
+    assert read_manifest(pool(expect).path).num_rows == 8
 
 
 def test_a_default_can_be_dropped(pool: Run, place: Path) -> None:

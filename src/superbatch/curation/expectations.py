@@ -109,16 +109,13 @@ def validate_set(
     tables = _tables(folder, thresholds)
     results = _validate(_context(), setting, tables, thresholds)
     summary = read_json(folder / SUMMARY_FILE)
-    missed, examples = dict[str, Mapping[str, Any]](), dict[str, list[dict[str, Any]]]()
-    for table, result in results.items():
-        for entry in result["results"]:
-            if not entry["success"]:
-                name = entry["expectation_config"]["meta"]["name"]
-                missed[name], examples[name] = entry, _examples(entry, tables[table])
     figures = _figures(summary, thresholds)
+    missed = {
+        name: found for table, result in results.items() for name, found in _missed(result, tables[table]).items()
+    }
     lines = {
         severity: {
-            name: _failure(name, thresholds[name], missed[name], examples[name], figures, summary)
+            name: _failure(name, threshold, *missed[name], figures, summary)
             for name, threshold in thresholds.items()
             if name in missed and threshold.get("severity", "stop") == severity
         }
@@ -128,7 +125,7 @@ def validate_set(
         "success": not lines["stop"],
         "failures": lines["stop"],
         "warnings": lines["warn"],
-        "examples": {name: found for name, found in examples.items() if found},
+        "examples": {name: examples for name, (_, examples) in missed.items() if examples},
         "figures": figures,
         "results": results,
     }
@@ -237,6 +234,18 @@ def _expectation(name: str, threshold: Threshold, table: str) -> Any:
     return getattr(core, rule.kind)(column=rule.column, severity=severity, meta={"name": name}, **rule.arguments)
 
 
+def _missed(result: Mapping[str, Any], table: pa.Table) -> dict[str, tuple[float, list[dict[str, Any]]]]:
+    """Return the thresholds that a table doesn't meet: the share of its values that do, and some that don't."""
+    missed = [entry for entry in result["results"] if not entry["success"]]
+    return {
+        entry["expectation_config"]["meta"]["name"]: (
+            1 - (entry["result"].get("unexpected_percent_nonmissing") or 0) / 100,
+            _examples(entry, table),
+        )
+        for entry in missed
+    }
+
+
 def _examples(entry: Mapping[str, Any], table: pa.Table) -> list[dict[str, Any]]:
     """List values that failed, with their keys; none for a figure of the whole set."""
     result = entry["result"]
@@ -250,7 +259,7 @@ def _examples(entry: Mapping[str, Any], table: pa.Table) -> list[dict[str, Any]]
 def _failure(
     name: str,
     threshold: Threshold,
-    entry: Mapping[str, Any],
+    met: float,
     examples: list[dict[str, Any]],
     figures: Mapping[str, float],
     summary: Mapping[str, Any],
@@ -260,7 +269,7 @@ def _failure(
     wanted = " and ".join(f"{word} {threshold[key]:g}" for word, key in words if threshold.get(key) is not None)
     if name in columns.MEASURES:
         wanted += f" in {threshold.get('mostly') or 1:.4g} of the samples"
-        found = f"{1 - entry['result']['unexpected_percent_nonmissing'] / 100:.6g}"
+        found = f"{met:.6g}"
     else:
         found = f"{figures[name]:.6g}"
     details = [*_reasons(name, summary), *_told(examples[:EXAMPLES])]
