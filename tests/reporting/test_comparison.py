@@ -45,3 +45,12 @@ def test_figures_carry_the_benchmark_names() -> None:
     )
     table = compare(frame).frame()
     assert list(table["against"]) == ["uniform", "uniform", "best simple"]
+
+
+def test_a_baseline_near_chance_sets_no_target() -> None:
+    uniform = finals({"uniform": {100: [0.006], 200: [0.005]}}, chance=0.005)
+    others = finals({"filtered": {100: [0.007]}, "jest": {100: [0.3]}}, chance=0.005)
+    made = compare(pd.concat([uniform, others]))
+    assert made.uniform == made.simple == [] and "near chance after" in made.notes[0]
+    strong = compare(pd.concat([finals({"uniform": {100: [0.3], 200: [0.3]}}, chance=0.005), others]))
+    assert strong.simple == [] and any("filtered, ends near chance" in note for note in strong.notes)

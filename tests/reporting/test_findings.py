@@ -58,6 +58,7 @@ def test_values_level_within_their_intervals_are_not_called_gained(tmp_path: Pat
     first = gains(report)[0]
     assert "not told apart, +0.3 points [-5.4, +6.0] (n = 1 seed, interval over test images only)" in first
     assert not any("Along the run" in line for line in gains(report))
+    assert "to target: steps" not in report.cells and "not sure" in dict(tiles(report))
 
 
 def test_a_gain_has_its_interval_and_n(tmp_path: Path) -> None:

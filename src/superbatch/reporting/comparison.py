@@ -80,6 +80,8 @@ def _against_simple(frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame])
         return [], "No simple alternative (filtered, warm start, pool + curated) was run beside it."
     baseline = frame[(frame["method"] == name) & (frame["role"] == "simple")]
     horizon = horizon_of(baseline, name)
+    if near_chance(baseline[baseline["steps"] == horizon.steps]):
+        return [], f"The best simple alternative, {name}, ends near chance: it sets no target."
     rivals = [group for group in others if group["role"].iloc[0] == "selecting"]
     outcomes = [to_target(group, baseline, horizon) for group in rivals]
     return outcomes, f"The best simple alternative is {name} (by validation). {horizon.note}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from superbatch.reporting.chance import chance_of, main_metrics
-from superbatch.reporting.metrics import FALLBACK
+from superbatch.reporting.metrics import MEAN
 
 Results = dict[str, dict[str, Any]]  # by set
 
@@ -25,7 +25,7 @@ class Measured:
 
 def measured(metric: str, tested: Results) -> Measured:
     """Return what is known of a metric's test set; of the headline, which has several, chance alone."""
-    if metric == FALLBACK:
+    if metric == MEAN:
         found = [np.mean([chance_of(name, result) for name in main_metrics(result)]) for result in tested.values()]
         return Measured(float(np.mean(found)) if found else np.nan)
     where, _, name = metric.rpartition("/")
@@ -49,5 +49,5 @@ def test_intervals(tested: Results) -> dict[str, tuple[float, float]]:
     mains = [[found.get(f"{name}/{metric}") for metric in main_metrics(result)] for name, result in tested.items()]
     if mains and all(bounds is not None for of_set in mains for bounds in of_set):
         low, high = np.mean([np.mean(of_set, axis=0) for of_set in mains], axis=0)  # type: ignore[arg-type]
-        found[FALLBACK] = float(low), float(high)
+        found[MEAN] = float(low), float(high)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 HEADLINE = "classification/top1"
-FALLBACK = "headline"  # the mean of the sets' main metrics, as `evaluation` computes it
+MEAN = "headline"  # the name of the mean over the sets' main metrics, as `evaluation` computes it
 
 
 def flat_metrics(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
@@ -28,7 +28,7 @@ def _flat(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
 
 def metric_title(metric: str) -> str:
     """How a metric is called on axes and in tables: `top-1`, `text to image R@1 on retrieval`, `mean over the sets`."""
-    if metric == FALLBACK:
+    if metric == MEAN:
         return "mean over the sets"
     where, _, name = metric.rpartition("/")
     words = re.sub(r"_r(\d+)$", r" R@\1", re.sub(r"^top(\d+)$", r"top-\1", name)).replace("_", " ")
@@ -42,6 +42,6 @@ def headline_title(sets: dict[str, dict[str, Any]]) -> str:
         sets: an evaluation's result by set.
     """
     if len(sets) != 1:
-        return metric_title(FALLBACK)
+        return metric_title(MEAN)
     ((name, result),) = sets.items()
     return metric_title(f"{name}/top1") if "top1" in result["metrics"] else f"mean R@1 on {name}"

@@ -14,7 +14,7 @@ from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.curves import curves, mean_curves
 from superbatch.reporting.finals import check_metric, runs_frame
 from superbatch.reporting.gallery import Shelf, first_captions, gallery
-from superbatch.reporting.metrics import FALLBACK, headline_title, metric_title
+from superbatch.reporting.metrics import MEAN, headline_title, metric_title
 from superbatch.reporting.names import label_of
 from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
 from superbatch.reporting.runs import Run
@@ -60,7 +60,7 @@ class Report:
     def title(self) -> str:
         """The metric's name on axes and in tables; of a headline over one set, that set's main metric."""
         sets = {name: result for run in self.sources.runs for name, result in run.results.items()}
-        return headline_title(sets) if self.metric == FALLBACK else metric_title(self.metric)
+        return headline_title(sets) if self.metric == MEAN else metric_title(self.metric)
 
     @cached_property
     def finals(self) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from superbatch.files import read_json
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
 from superbatch.reporting.measured import Measured, measured, test_intervals
-from superbatch.reporting.metrics import FALLBACK, flat_metrics
+from superbatch.reporting.metrics import MEAN, flat_metrics
 
 Role = Literal["reference", "uniform", "simple", "selecting"]
 
@@ -86,7 +86,7 @@ class Run:
             key: value for name, result in self.tested.items() for key, value in flat_metrics(result, name).items()
         }
         mains = [float(result["main"]) for result in self.tested.values() if "main" in result]
-        return found | ({FALLBACK: float(np.mean(mains))} if mains else {})
+        return found | ({MEAN: float(np.mean(mains))} if mains else {})
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:

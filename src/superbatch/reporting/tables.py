@@ -91,8 +91,8 @@ def _retrieval(group: pd.DataFrame, suffix: str) -> float:
 
 
 def _to_target_columns(outcome: ToTarget | None, steps: int) -> dict[str, object]:
-    """Fill the ratios on the row whose schedule reaches the target, or on the longest where none does."""
-    if outcome is None or steps != outcome.steps:
+    """Fill the ratios on the row whose schedule reaches the target, if one of the method's schedules surely does."""
+    if outcome is None or steps != outcome.steps or outcome.low == 0:
         return {
             "to target: steps": np.nan,
             "to target: FLOPs (paper)": np.nan,

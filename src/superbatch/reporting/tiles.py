@@ -53,7 +53,7 @@ def _targets(report: Report) -> list[Tile]:
         for outcome in (own, simple)
         if outcome is not None
     ]
-    if own is not None and own.steps:
+    if own is not None and own.low > 0:
         charged = f"{own.at_least}{own.ratios['flops_charged']:.2g}×"
         found.append((charged, f"in FLOPs to that of {own.horizon.label}, everything charged (above 1×: cheaper)"))
     return found
@@ -61,7 +61,13 @@ def _targets(report: Report) -> list[Tile]:
 
 def _ratio(outcome: ToTarget, what: str) -> Tile:
     alone = " (no shorter schedule was run)" if outcome.at_least else ""
-    shown = f"{outcome.at_least}{outcome.ratio:.3g}×" if outcome.steps else "not reached"
+    shown = (
+        f"{outcome.at_least}{outcome.ratio:.3g}×"
+        if outcome.low > 0
+        else "not sure"
+        if outcome.high > 0
+        else "not reached"
+    )
     bounds = f" (95 %: {outcome.bounds()}; {basis(outcome.n, outcome.over)})" if outcome.over else ""
     return shown, what + (bounds or alone)
 

@@ -84,7 +84,7 @@ def _draw_target(ax: Axes, comparison: Comparison, theme: Theme) -> None:
         fontsize=8,
     )
     for outcome in comparison.uniform:
-        if outcome.steps is not None and outcome.ratio > 1:
+        if outcome.steps is not None and outcome.ratio > 1 and outcome.low > 0:
             where = (outcome.steps, 0.02)
             ax.annotate(
                 f"{outcome.ratio:.3g}×",
