@@ -75,7 +75,7 @@ def test_a_session_brings_its_own_methods_and_runs() -> None:
     assert names == ["mine-f0.5-T4-s0", "mine-f0.5-T2-s0"]
     alone = pipelines["compare"].only_nodes_with_namespaces([names[1]])
     assert {node.name for node in alone.nodes} == {f"{names[1]}.run"}
-    assert {f"{names[1]}.{part}" for part in ("model", "training", "evaluation")} == alone.all_outputs()
+    assert {f"{names[1]}.{part}" for part in ("checkpoint", "training", "evaluation")} == alone.all_outputs()
     both = [node.name for node in (pipelines["compare"] + pipelines["report"]).nodes]
     assert both[-2:] == ["collect_runs", "report"], "a report asked for beside the grid comes after its runs"
 

@@ -1,8 +1,18 @@
 """What the engine can train: one file a family, and how its jobs are made from files and settings."""
 
 from superbatch.tasks.contrastive import Contrastive, Reference
+from superbatch.tasks.inference import embed_images, embed_texts
 from superbatch.tasks.learner import learner_job
 from superbatch.tasks.reference import import_reference, reference_job
 from superbatch.tasks.sets import SetFiles
 
-__all__ = ["Contrastive", "Reference", "SetFiles", "import_reference", "learner_job", "reference_job"]
+__all__ = [
+    "Contrastive",
+    "Reference",
+    "SetFiles",
+    "embed_images",
+    "embed_texts",
+    "import_reference",
+    "learner_job",
+    "reference_job",
+]

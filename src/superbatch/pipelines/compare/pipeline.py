@@ -41,7 +41,7 @@ def compared(spec: RunSpec) -> Pipeline:
     run = node(
         named(run_compared, spec.name),
         inputs=SHARED | parameters,
-        outputs=["model", "training", "evaluation"],
+        outputs=["checkpoint", "training", "evaluation"],
         name="run",
         tags="evaluation",
     )

@@ -16,7 +16,7 @@ def create_pipeline() -> Pipeline:
 def _node(name: str) -> Node:
     inputs = {
         "directory": f"{name}.set",
-        "reference_model": "reference.model",
+        "reference_model": "reference.checkpoint",
         "settings": "params:embed",
         "learner": "params:learner",
         "storage": "params:storage",

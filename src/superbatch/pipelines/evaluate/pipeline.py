@@ -18,7 +18,7 @@ def create_pipeline(runs: Iterable[str]) -> Pipeline:
 def evaluation(run: str) -> Pipeline:
     """Return the evaluation of one run's model."""
     inputs = {
-        "model": "model",
+        "model": "checkpoint",
         "evaluation_sets": "evaluation.sets",
         "settings": "params:evaluate",
         "storage": "params:storage",

@@ -15,7 +15,7 @@ SHARED = {
     "pool_features": "pool.features",
     "curated": "curated.set",
     "curated_features": "curated.features",
-    "reference_model": "reference.model",
+    "reference_model": "reference.checkpoint",
     "reference_training": "reference.training",
     "evaluation_sets": "evaluation.sets",
 }
@@ -39,7 +39,7 @@ def learner(method: str) -> Pipeline:
     train = node(
         named(train_learner, method),
         inputs=SHARED | rules | {"storage": "params:storage"},
-        outputs=["model", "training"],
+        outputs=["checkpoint", "training"],
         name="train",
         tags="training",
     )

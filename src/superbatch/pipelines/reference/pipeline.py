@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
         "settings": "params:reference",
         "storage": "params:storage",
     }
-    outputs = ["reference.model", "reference.training"]
+    outputs = ["reference.checkpoint", "reference.training"]
     return pipeline(
         [node(train_reference, inputs=inputs, outputs=outputs, name="train", namespace="reference", tags="training")]
     )
