@@ -18,7 +18,10 @@ from superbatch.pipeline_registry import STAGES
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-RUN_ELSEWHERE = {"docs/selection.md": "tests/selection/test_docs.py"}
+RUN_ELSEWHERE = {
+    "docs/library.md": "tests/pipelines/test_quick_chain.py",
+    "docs/selection.md": "tests/selection/test_docs.py",
+}
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TAKEN = re.compile(r"^<!-- from (\S+) -->\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)

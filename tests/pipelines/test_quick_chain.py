@@ -9,17 +9,19 @@ import csv
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.order import Order
 from tests.forked_kedro import Done, forked_kedro
-from tests.project import ONE_THREAD, command, copy_project
+from tests.project import ONE_THREAD, PROJECT, command, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,45 @@ def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> 
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
     for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference"):
         assert re.search(rf"\b{what}: up to date", again.stderr), what
+
+
+LIBRARY = PROJECT / "docs" / "library.md"
+NOTEBOOK = "%load_ext kedro.ipython\n%reload_kedro --env=quick\n"
+LOOK_AT_WHAT_CAME = """
+import io
+import numpy as np
+from PIL import Image
+
+assert list(ledger["step"]) == list(range(10)) and ledger["loss"].notna().all()
+assert picks["row"].isin(manifest.index).all()
+assert cosines.shape == (1, 2) and cosines.abs().max() <= 1 and not clip.model.training
+assert {"classification", "retrieval"} == set(catalog.load("jest.results")["set"])
+assert len(catalog.load("pool.rejects")) and len(catalog.load("reference.evaluations"))
+
+place = manifest.loc[5]
+with open(place["shard"], "rb") as shard:
+    shard.seek(place["offset"])
+    image = Image.open(io.BytesIO(shard.read(place["length"])))
+reference, cached = catalog.load("reference.model"), catalog.load("pool.embeddings")
+ours = embed_images(reference, [image]), embed_texts(reference, [place["captions"][0]])
+for mine, theirs in zip(ours, cached.rows(np.array([5]))):
+    assert abs(mine.numpy() - theirs).max() < 1e-3
+try:
+    catalog.load("filtered.picks")
+except Exception as error:
+    print("all is as told:", error)
+"""
+
+
+def test_the_page_on_the_library_runs_in_a_notebook(project: Path, data: Path) -> None:
+    Image.new("RGB", (90, 60), "red").save(project / "photo.jpg")
+    told = re.findall(r"```python\n(.*?)```", LIBRARY.read_text(), re.DOTALL)
+    (project / "page.ipy").write_text(NOTEBOOK + "\n".join(told).replace('"data/', '"data/quick/') + LOOK_AT_WHAT_CAME)
+    done = command(project, sys.executable, "-m", "IPython", "page.ipy", MPLBACKEND="agg")
+    assert done.stdout.strip().splitlines()[-1] == (
+        "all is as told: filtered.picks: data/quick/07_model_output/filtered/training/picks.parquet: not there yet; "
+        "run `kedro run --pipelines=filtered` (there are: jest, reference, uniform)"
+    ), done.stdout + done.stderr
 
 
 LENIENT = "audit.worth_it_chance=0.25,audit.rarely_chance=0.85"  # ten steps show each row once at most
