@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 import pytest
+from kedro.runner import ParallelRunner, SequentialRunner
 from omegaconf import OmegaConf
 
 from superbatch.commands import run_command
@@ -13,10 +14,10 @@ from superbatch.commands import run_command
     ("given", "command"),
     [
         ({}, "kedro run"),
-        ({"pipeline_names": ["jest"], "env": None, "runner": "SequentialRunner"}, "kedro run --pipelines=jest"),
+        ({"pipeline_names": ["jest"], "env": None, "runner": str(SequentialRunner())}, "kedro run --pipelines=jest"),
         ({"pipeline_names": ["compare", "report"], "env": "quick"}, "kedro run --pipelines=compare,report --env=quick"),
         (
-            {"pipeline_names": ["learner"], "namespaces": ["jest"], "runner": "ParallelRunner"},
+            {"pipeline_names": ["learner"], "namespaces": ["jest"], "runner": str(ParallelRunner())},
             "kedro run --pipelines=learner --namespaces=jest --runner=ParallelRunner",
         ),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,10 @@ def run_command(run: RunParams) -> str:
     words += [f"--env={run['env']}"] if run.get("env") else []
     given = ",".join(f"{key}={value}" for key, value in _dotted(run.get("runtime_params") or {}))
     words += [f"--params={given}"] if given else []
-    words += [f"--runner={run['runner']}"] if run.get("runner") not in (None, "SequentialRunner") else []
+    runner = re.search(
+        r"\w+Runner\b", str(run.get("runner")).rpartition(".")[2]
+    )  # a name, or an object's representation
+    words += [f"--runner={runner[0]}"] if runner and runner[0] != "SequentialRunner" else []
     return shlex.join(["kedro", "run", *words])
 
 
