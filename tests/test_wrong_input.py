@@ -355,6 +355,19 @@ def test_ingestion_of_ones_own_shards_waits_for_no_simweb(project: Path, tmp_pat
     assert not (fresh / DATA / "01_raw").exists()
 
 
+def test_simwebs_grid_on_ones_own_shards(tmp_path: Path) -> None:
+    """A warning, before what is missing is told; none with a grid of one's own, or on simweb."""
+    fresh = copy_project(tmp_path / "fresh")
+    own = "ingest.pool.shards=a.tar,ingest.curated.shards=b.tar,ingest.evaluation.classification.root=c,ingest.evaluation.retrieval.root=d"
+    warning = (
+        "compare: this grid is simweb's, with schedules and learning rates that were tuned there; docs/own_data.md"
+    )
+    for arguments, warned in (((f"--params={own}",), True), (("--env=quick", f"--params={own}"), False), ((), False)):
+        done = forked_kedro(fresh, "run", "--pipelines=compare", *arguments)
+        assert done.returncode == 1 and "not there yet" in done.stderr
+        assert (warning in done.stdout + done.stderr) is warned
+
+
 def test_a_reference_batch_larger_than_the_curated_set(project: Path, tmp_path: Path) -> None:
     """Said before anything is rendered where the size of the curated set is known, else as soon as it was read."""
     line = "reference.training.batch_size: 300 pairs are more than the {} of the curated set; lower it, or curate more pairs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 
+log = logging.getLogger(__name__)
 REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
 
 
@@ -47,6 +49,8 @@ class ProjectHooks:
         check_ranks(pipeline)
         check_runner(str(run_params.get("runner")), pipeline)
         check_later_stages(pipeline, catalog)
+        if "compare.results" in pipeline.all_outputs():
+            warn_of_simwebs_grid(catalog.load("params:compare"))
         require_inputs(run_params, pipeline, catalog)
         if "params:command" in pipeline.inputs():
             catalog["params:command"] = run_command(run_params)
@@ -95,6 +99,20 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         from superbatch.pipelines.reference.nodes import check_rendered
 
         check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
+
+
+def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:
+    """Warn where the grid of conf/base, made for the embedded default, is about to run on shards of one's own."""
+    import yaml
+
+    from superbatch.pipeline_registry import embedded
+
+    base = yaml.safe_load(Path("conf/base/parameters_compare.yml").read_text())["compare"]
+    if not embedded() and compare["runs"] == base["runs"]:
+        log.warning(
+            "compare: this grid is simweb's, with schedules and learning rates that were tuned there; "
+            "docs/own_data.md has one to begin with for shards of your own"
+        )
 
 
 def check_ranks(pipeline: Pipeline) -> None:
