@@ -29,7 +29,7 @@ $(STAMP): requirements.lock
 jest: $(STAMP)  ## run JEST and uniform on the embedded default; ends with a table and the report's place
 	$(BIN)/kedro run --pipeline=jest
 
-quick: $(STAMP)  ## the same chain in miniature (conf/quick)
+quick: $(STAMP)  ## the same chain in miniature, in a minute or two (conf/quick)
 	$(BIN)/kedro run --pipeline=jest --env=quick
 
 test: $(STAMP)  ## the tests

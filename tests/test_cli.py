@@ -31,7 +31,7 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Comp
         (["--pipelines=jst"], "--pipelines=jst: no such pipeline; did you mean jest? known: "),
         (
             ["--pipeline=embed"],
-            "curated.set: data/02_intermediate/curated: not there yet, or not finished; run `kedro run --pipelines=ingest` first",
+            "data/02_intermediate/curated: not there yet, or not finished (and 2 more); run `kedro run --pipelines=simweb,ingest,reference` first",
         ),
         (
             ["--pipelines=learner", "--namespaces=jest", "--params=jest.learner.selction.gain=3"],
@@ -43,7 +43,7 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Comp
         ),
         (
             ["--pipeline=ingest", "--params=ingest.pool.shards=nowhere/*.tar"],
-            "simweb: data/01_raw/simweb: not there yet",
+            "data/01_raw/simweb: not there yet, or not finished; run `kedro run --pipelines=simweb '--params=ingest.pool",
         ),
         (
             ["--pipelines=simweb", "--namespaces=foo"],

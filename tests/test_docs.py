@@ -162,7 +162,9 @@ def check_make(words: list[str]) -> None:
 
 
 def check_kedro(words: list[str]) -> None:
-    assert words[0] in ("run", "viz", "--help"), f"kedro {words[0]}"
+    assert words[0] in ("run", "viz", "registry", "catalog", "--help"), f"kedro {words[0]}"
+    if words[0] in ("registry", "catalog"):
+        check_kedro_group(*words)
     if words[0] != "run":
         return
     for option in words[1:]:
@@ -176,6 +178,18 @@ def check_kedro(words: list[str]) -> None:
         }
         assert name in check and value, f"kedro run {option}"
         check[name](value)
+
+
+def check_kedro_group(group: str, command: str, *given: str) -> None:
+    """Commands that Kedro brings: they change with its versions."""
+    from kedro.framework.cli import catalog, registry
+
+    known: Any = {"catalog": catalog.catalog, "registry": registry.registry}[group]
+    assert command in known.commands, f"kedro {group} {command}"
+    for option in given:
+        name, _, value = option.partition("=")
+        assert name == "--pipeline" and name in [o for p in known.commands[command].params for o in p.opts], option
+        check_pipelines(value)
 
 
 def check_pipelines(value: str) -> None:
@@ -205,6 +219,30 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         value = {part: value}
     return value
+
+
+def test_every_wish_changes_something() -> None:
+    """A value in README's table of wishes that is the project's own already would show nothing."""
+    for words in commands(PROJECT / "README.md"):
+        for option in (word for word in words if word.startswith("--params=")):
+            for item in option.removeprefix("--params=").split(","):
+                key, _, text = item.partition("=")
+                method, _, rest = key.partition(".learner.")
+                given = base().get(method, {}) if rest else {}
+                value: Any = config.merge(base()["learner"], given.get("learner", {})) if rest else base()
+                for part in (rest or key).split("."):
+                    value = value.get(part) if isinstance(value, dict) else None
+                assert value != yaml.safe_load(text), f"{item} is so already"
+
+
+def test_the_gain_is_said_to_be_what_it_is() -> None:
+    """The library's default is the paper's; conf/base sets its own, for all methods."""
+    assert options.SelectionSettings().gain == 100
+    template = base()["learner"]
+    assert {config.learner_settings(template, base()[m]["learner"], m).selection.gain for m in methods()} == {10}
+    for page in ("docs/parameters.md", "docs/selection.md", "docs/experiments.md"):
+        text = (PROJECT / page).read_text()
+        assert "paper's" in text and re.search(r"`conf/base`[^.]*?\b10\b|\b10 \(`conf/base`\)", text), page
 
 
 DVC_COMMANDS = [

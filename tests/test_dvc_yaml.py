@@ -111,7 +111,10 @@ def test_params_are_what_the_pipeline_reads(name: str, parameters: dict[str, Any
         for read in pipeline_of(STAGES[name], parameters).inputs()
         if read.startswith("params:")
     }
-    roots = {key.split(".")[0] for key in used} - {"storage"}  # where working folders are decides nothing
+    roots = {key.split(".")[0] for key in used} - {
+        "storage",
+        "command",
+    }  # where working folders are decides nothing; the command is the session's
     assert roots <= {key.split(".")[0] for key in declared}
     assert "data" in declared  # conf/base/globals.yml: where everything is
 

@@ -17,11 +17,11 @@ FLOORS = [
     {"simweb", "training", "evaluation", "curation"},
     {"tasks", "dnc", "reporting", "datasets"},
     {"pipelines"},
-    {"hooks", "settings", "pipeline_registry", "cli"},
+    {"hooks", "settings", "pipeline_registry", "cli", "commands"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SHARED = {("selection", "losses")}  # they may share pair losses
-KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py"}
+KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py", "commands.py"}
 FRAMEWORKS = {"kedro", "kedro_datasets", "dvc", "great_expectations", "pydantic"}
 CORE = ["selection", "losses", "models", "data", "simweb", "training", "evaluation", "tasks", "reporting", "curation"]
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -348,8 +348,55 @@ def test_a_device_that_is_not_there(project: Path) -> None:
 
 
 def test_stages_before_their_inputs(project: Path, tmp_path: Path) -> None:
-    line = refused(copy_project(tmp_path / "fresh"), *JEST)
-    assert line.endswith("not there yet, or not finished; run `kedro run --pipelines=ingest` first")
+    """The line names the whole chain at once, in the same environment, and the chain is one that works."""
+    fresh = copy_project(tmp_path / "fresh")
+    what = "data/quick/02_intermediate/curated: not there yet, or not finished (and 6 more); run"
+    before = f"`kedro run --pipelines=simweb,ingest,reference,embed --env=quick --params={SMALL}`"
+    assert refused(fresh, *JEST, params=SMALL) == f"{what} {before} first"
+    assert refused(fresh, "--pipelines=compare", params=SMALL) == f"{what} {before} first"
+    line = refused(fresh, "--pipelines=evaluate", "--namespaces=jest")
+    learner = "`kedro run --pipelines=learner --namespaces=jest --env=quick`"
+    assert line.endswith(
+        f"run `kedro run --pipelines=simweb,ingest,reference,embed --env=quick` and then {learner} first"
+    )
+
+
+def test_ingestion_of_ones_own_shards_waits_for_no_simweb(project: Path, tmp_path: Path) -> None:
+    fresh = copy_project(tmp_path / "fresh")
+    shutil.copytree(project / DATA / "01_raw" / "simweb", fresh / "mine")
+    own = "ingest.pool.shards=mine/pool/*.tar,ingest.curated.shards=mine/curated/*.tar"
+    roots = (f"ingest.evaluation.{name}.root=mine/evaluation/{name}" for name in ("classification", "retrieval"))
+    done = forked_kedro(fresh, "run", "--env=quick", *INGEST, f"--params={','.join([own, *roots])}")
+    assert done.returncode == 0, done
+    assert (fresh / DATA / "02_intermediate/pool/manifest.parquet").is_file()
+    assert not (fresh / DATA / "01_raw").exists()
+
+
+def test_simwebs_grid_on_ones_own_shards(tmp_path: Path) -> None:
+    """A warning, before what is missing is told; none with a grid of one's own, or on simweb."""
+    fresh = copy_project(tmp_path / "fresh")
+    own = "ingest.pool.shards=a.tar,ingest.curated.shards=b.tar,ingest.evaluation.classification.root=c,ingest.evaluation.retrieval.root=d"
+    warning = (
+        "compare: this grid is simweb's, with schedules and learning rates that were tuned there; docs/own_data.md"
+    )
+    for arguments, warned in (((f"--params={own}",), True), (("--env=quick", f"--params={own}"), False), ((), False)):
+        done = forked_kedro(fresh, "run", "--pipelines=compare", *arguments)
+        assert done.returncode == 1 and "not there yet" in done.stderr
+        assert (warning in done.stdout + done.stderr) is warned
+
+
+def test_a_reference_batch_larger_than_the_curated_set(project: Path, tmp_path: Path) -> None:
+    """Said before anything is rendered where the size of the curated set is known, else as soon as it was read."""
+    line = "reference.training.batch_size: 300 pairs are more than the {} of the curated set; lower it, or curate more pairs"
+    batch = "reference.training.batch_size=300"
+    fresh = copy_project(tmp_path / "fresh")
+    assert refused(fresh, "--pipeline=jest", params=batch) == line.format(200)
+    assert not (fresh / DATA).exists()
+    shutil.copytree(project / DATA / "01_raw" / "simweb" / "curated", project / "trusted")
+    own = f"{SMALL},{batch},ingest.curated.shards=trusted/*.tar"
+    states = sorted((project / DATA / "06_models/.state").iterdir())
+    assert refused(project, "--pipelines=reference", params=own) == line.format(200)
+    assert sorted((project / DATA / "06_models/.state").iterdir()) == states
 
 
 def test_trainings_in_threads_of_one_process(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 
+log = logging.getLogger(__name__)
 REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
 
 
@@ -36,24 +38,22 @@ class ProjectHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Check what a later stage would refuse, before anything is loaded: the report's metric, the run that is to be audited.
+        """Check what a later stage would refuse, before anything is loaded, and tell the report the command.
 
         Raises:
-            UserError: no such metric or run; stages for one process under torchrun; trainings in threads.
+            UserError: what `check_later_stages` refuses; inputs that are not there; stages for one process under torchrun;
+                trainings in threads.
         """
+        from superbatch.commands import require_inputs, run_command
+
         check_ranks(pipeline)
         check_runner(str(run_params.get("runner")), pipeline)
-        if REPORTED & pipeline.all_outputs() and any(node.tags & {"training", "evaluation"} for node in pipeline.nodes):
-            from superbatch.pipelines.report.checks import check_metric
-
-            check_metric(catalog.load("params:report"), catalog.load("params:ingest"))
-        from superbatch.pipeline_registry import audited_run
-
-        training = f"{audited_run()}.training"
-        if "audit.rows" in pipeline.all_outputs() and training in pipeline.inputs():
-            from superbatch.pipelines.audit.inputs import check_run
-
-            check_run(audited_run(), Path(catalog[training]._filepath))
+        check_later_stages(pipeline, catalog)
+        if "compare.results" in pipeline.all_outputs():
+            warn_of_simwebs_grid(catalog.load("params:compare"))
+        require_inputs(run_params, pipeline, catalog)
+        if "params:command" in pipeline.inputs():
+            catalog["params:command"] = run_command(run_params)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -76,6 +76,43 @@ def grid_table(catalog: CatalogProtocol) -> str:
     from superbatch.reporting.summary import grid_text
 
     return grid_text(catalog.load("compare.results"), catalog.load("params:report")["metric"])
+
+
+def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check what a later stage would refuse: the report's metric, the run that is to be audited, the reference's batch.
+
+    Raises:
+        UserError: no such metric or run; a batch larger than the curated set.
+    """
+    if REPORTED & pipeline.all_outputs() and any(node.tags & {"training", "evaluation"} for node in pipeline.nodes):
+        from superbatch.pipelines.report.checks import check_metric
+
+        check_metric(catalog.load("params:report"), catalog.load("params:ingest"))
+    from superbatch.pipeline_registry import audited_run
+
+    training = f"{audited_run()}.training"
+    if "audit.rows" in pipeline.all_outputs() and training in pipeline.inputs():
+        from superbatch.pipelines.audit.inputs import check_run
+
+        check_run(audited_run(), Path(catalog[training]._filepath))
+    if "reference.model" in pipeline.all_outputs():
+        from superbatch.pipelines.reference.nodes import check_rendered
+
+        check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
+
+
+def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:
+    """Warn where the grid of conf/base, made for the embedded default, is about to run on shards of one's own."""
+    import yaml
+
+    from superbatch.pipeline_registry import embedded
+
+    base = yaml.safe_load(Path("conf/base/parameters_compare.yml").read_text())["compare"]
+    if not embedded() and compare["runs"] == base["runs"]:
+        log.warning(
+            "compare: this grid is simweb's, with schedules and learning rates that were tuned there; "
+            "docs/own_data.md has one to begin with for shards of your own"
+        )
 
 
 def check_ranks(pipeline: Pipeline) -> None:

@@ -70,7 +70,7 @@ class SelectionSettings:
     filter_ratio: float = 0.8  # f = 1 - b/B; ignored by `uniform`
     criterion: Literal["learnability", "easy_reference", "hard_learner"] = "learnability"
     num_chunks: int = 16
-    gain: float = 100.0
+    gain: float = 100.0  # the paper's; conf/base sets 10
     stale_steps: int = 0  # k: a step's batch is chosen by the weights of k steps before
     proxy: ModelSettings | None = (
         None  # a smaller model that scores in the learner's place and is trained along (ActiveCLIP)

@@ -55,6 +55,15 @@ def audited_run() -> str:
     return str((_known_parameters().get("audit") or {}).get("run", DEFAULT))
 
 
+def embedded() -> bool:
+    """Whether `ingest` reads shards of the embedded default: with shards of one's own no stage waits for simweb."""
+    from superbatch.config import IngestSettings, read
+    from superbatch.pipelines.simweb.nodes import is_used
+
+    given = _known_parameters().get("ingest")
+    return given is None or is_used(read(IngestSettings, given, "ingest"))
+
+
 class LazyPipelines(Mapping[str, Pipeline]):
     """Pipelines built when they are first asked for."""
 
@@ -78,9 +87,9 @@ class LazyPipelines(Mapping[str, Pipeline]):
 
 def chain(methods: tuple[str, ...]) -> Pipeline:
     """Return all stages for some methods, side by side, with one report at the end."""
-    before = sum((_create(stage) for stage in ("simweb", "ingest", "reference", "embed")), Pipeline([]))
+    before = _create("simweb") + _create("ingest", embedded()) + _create("reference") + _create("embed")
     runs = _create("learner", methods) + _create("evaluate", ("reference", *methods))
-    return before + runs + _create("report", methods)
+    return before + runs + _create("report", methods, embedded())
 
 
 def _create(stage: str, *arguments: Any) -> Pipeline:
@@ -90,9 +99,11 @@ def _create(stage: str, *arguments: Any) -> Pipeline:
 
 def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
+        "ingest": lambda: (embedded(),),
         "learner": lambda: (method_names(),),
         "evaluate": lambda: (("reference", *method_names()),),
-        "audit": lambda: (audited_run(),),
+        "report": lambda: ((), embedded()),
+        "audit": lambda: (audited_run(), embedded()),
         "compare": lambda: (compared_runs(),),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())

@@ -9,9 +9,16 @@ from typing import Any
 
 
 def progress(
-    iterable: Iterable[Any] | None = None, *, total: int | None = None, description: str, unit: str = "it"
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: int | None = None,
+    initial: int = 0,
+    description: str,
+    unit: str = "it",
 ) -> Any:
     """Wrap an iterable (or make a bar to `update`) as a tqdm bar with count, rate and time left.
+
+    The bar starts at `initial`, what was done earlier: rate and time left are of what is done now.
 
     A log file gets a line every ten seconds instead of a line a tick. Of several ranks the first alone shows it; none does where
     tqdm's own TQDM_DISABLE is set, as in notebooks.
@@ -23,6 +30,7 @@ def progress(
     return tqdm(
         iterable,
         total=total,
+        initial=initial,
         desc=description,
         unit=unit,
         file=sys.stderr,

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -118,7 +119,8 @@ def test_each_expectation_has_a_set_that_trips_it(name: str, tmp_path: Path) -> 
     members, own = TRIPS[name]
     validation = validate_set(ingested(members, tmp_path), with_defaults(own))
     assert not validation["success"] and list(validation["failures"]) == [name]
-    with pytest.raises(UserError, match=rf"^pool: expected {name} to be at .* change pool\.expect\.{name}$"):
+    remedy = rf"pool\.expect\.{name}\.max=1" if name == "duplicate_image_share" else rf"change pool\.expect\.{name}"
+    with pytest.raises(UserError, match=rf"^pool: expected {name} to be at .*{remedy}$"):
         require_valid("pool", validation)
 
 
@@ -168,6 +170,20 @@ def test_values_that_fail_are_shown_with_their_keys(tmp_path: Path) -> None:
         UserError, match=r"found 0\.0769231 \(such as 010 \(003\)\).*in 0\.99 of the samples, found 0\.923077"
     ):
         require_valid("ingest.pool", found)
+
+
+def test_several_captions_an_image_are_found_in_the_manifest_and_can_be_allowed(tmp_path: Path) -> None:
+    """All are rows: the rejects say nothing of them."""
+    folder = ingested(together(*(sample(i, image=noise(i % 3, 16, 16)) for i in range(9))), tmp_path)
+    with pytest.raises(UserError) as caught:
+        require_valid("ingest.pool", validate_set(folder), folder / "rejects.parquet")
+    assert str(caught.value).endswith(
+        f"(such as 003 (000), 004 (001), 005 (002)); rows of one image have one sha256 in {folder}/manifest.parquet; "
+        "several captions an image are allowed by --params=ingest.pool.expect.duplicate_image_share.max=1"
+    )
+    assert validate_set(folder, with_defaults({"duplicate_image_share": {"max": 1}}))["success"]
+    manifest = pq.read_table(folder / "manifest.parquet", columns=["sha256"])
+    assert len(set(manifest["sha256"].to_pylist())) == 3
 
 
 @pytest.mark.parametrize(("number", "mostly"), [(9, True), (10, False)])

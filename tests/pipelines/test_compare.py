@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.forked_kedro import Done, forked_kedro
-from tests.project import copy_project
+from tests.project import PROJECT, copy_project
 
 SMALL = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
 LEARNER = "learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2"
@@ -22,10 +25,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(project: Path, pipelines: str, grid: str = "", code: int = 0) -> Done:
-    """Run stages on the small data, with a grid of one's own (the entries' YAML)."""
+def run(project: Path, pipelines: str, grid: str = "", code: int = 0, common: dict[str, Any] | None = None) -> Done:
+    """Run stages on the small data, with a grid of one's own (the entries' YAML, and what `set` holds)."""
     local = project / "conf" / "quick" / "parameters_grid.yml"
-    local.write_text(f"compare:\n  runs:\n{grid}" if grid else "")
+    local.write_text(f"compare:\n  set: {json.dumps(common or {})}\n  runs:\n{grid}" if grid else "")
     quick = project / "conf" / "quick" / "parameters.yml"
     quick.write_text(quick.read_text().split("\ncompare:")[0] + "\n")
     done = forked_kedro(project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={SMALL},{LEARNER}")
@@ -55,6 +58,23 @@ def test_a_grid_alone_ends_with_its_table_and_the_way_to_the_report(project: Pat
 def test_a_report_beside_a_grid_shows_its_new_runs(project: Path) -> None:
     run(project, "compare,report", "    - {method: uniform, steps: 5}\n")
     assert "uniform-T5-s0" in (project / "data/quick/08_reporting/report.html").read_text()
+
+
+def test_own_data_mds_grid_runs(project: Path) -> None:
+    """With two schedules of a few steps and one seed; else as it stands there."""
+    page = (PROJECT / "docs" / "own_data.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(compare:.*?)^```", page, re.MULTILINE | re.DOTALL)
+    grid = yaml.safe_load(block)["compare"]
+    names = {entry.get("label", entry["method"]) for entry in grid["runs"]}
+    assert {entry["method"] for entry in grid["runs"]} == {"uniform", "filtered", "jest", "easy_reference"}
+    for entry in grid["runs"]:
+        entry.update(seeds=[0], steps=[2, 3])
+    run(project, "compare", "".join(f"    - {json.dumps(entry)}\n" for entry in grid["runs"]), common=grid["set"])
+    rows = json.loads((project / "data/quick/08_reporting/compare.json").read_text())
+    assert {row["label"] for row in rows} == names | {"reference"}
+    assert {row["outcome"]["method"] for row in rows} == {"reference", "uniform", "filtered", "jest", "easy_reference"}
+    record = json.loads((project / "data/quick/07_model_output/uniform-T2-s0/training/run.json").read_text())
+    assert record["settings"]["training"]["evaluate_every"] == grid["set"]["training.evaluate_every"]
 
 
 def test_runs_that_differ_in_tuned_settings_are_recorded_under_their_method(project: Path) -> None:

@@ -50,6 +50,11 @@ def test_ends_with_a_table_and_the_reports_place(first: subprocess.CompletedProc
         assert any(line.startswith(method) for line in lines), first.stdout
 
 
+def test_the_report_says_the_command_that_makes_the_run_again(data: Path) -> None:
+    page = (data / "08_reporting" / "report.html").read_text()
+    assert f"<pre>kedro run --pipelines=jest --env=quick --params={ONE_THREAD}</pre>" in page
+
+
 def test_ten_steps_are_near_chance_and_nothing_else_is_said(first: subprocess.CompletedProcess[str]) -> None:
     """Values of 0.5 % were called reached and gained, and a reference of 1 % brought advice."""
     lines = [line for line in first.stdout.strip().splitlines() if line]

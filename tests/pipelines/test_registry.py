@@ -31,7 +31,7 @@ def test_a_chain_is_all_stages_and_jest_has_uniform_beside_it() -> None:
     nodes = {node.name for node in pipelines["jest"].nodes}
     runs = {f"{run}.{what}" for run in ("jest", "uniform") for what in ("check", "train", "evaluate")}
     assert nodes == runs | {
-        "render_simweb", "ingest_pool", "ingest_curated", "ingest_evaluation", "reference.train", "reference.evaluate",
+        "render_simweb", "ingest_pool", "ingest_curated", "ingest_evaluation", "reference.check", "reference.train", "reference.evaluate",
         "embed_pool", "embed_curated", "report",
     }  # fmt: skip
     assert {node.namespace for node in pipelines["filtered"].nodes} == {None, "reference", "filtered"}

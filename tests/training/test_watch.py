@@ -20,13 +20,14 @@ from superbatch.losses import contrastive_loss
 from superbatch.models import build_model
 from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks import Contrastive, contrastive
-from superbatch.training import bad_rows, loop, step, train
+from superbatch.training import bad_rows, loop, step, train, watch
 from superbatch.training.distributed import ALONE
 from superbatch.training.gradients import BatchGradients
 from superbatch.training.job import Job
 from superbatch.training.optimizer import make_optimizer
+from superbatch.training.plan import describe
 from superbatch.training.records import SCHEMAS, Records
-from superbatch.training.watch import MOST_SKIPPED, BadSteps, LiveLine
+from superbatch.training.watch import MOST_SKIPPED, BadSteps, LiveLine, Pace
 
 
 def poison(monkeypatch, steps: set[int], value: float = float("nan")) -> None:
@@ -189,6 +190,35 @@ def test_the_live_line_shows_loss_and_waiting():
     for _ in range(200):
         text = live.text(row | {"loss": 1.0, "seconds_data": 3.0, "seconds_train": 1.0})
     assert text == "loss 1, 75% waiting for data"
+
+
+def test_a_plan_that_was_off_is_corrected_once_by_the_measured_rate():
+    def said(planned, steps, seconds):
+        pace = Pace(planned, steps)
+        lines = [pace.note({"loss": 1.0, "seconds_data": 0.5, "seconds_train": s}, steps - n) for n, s in seconds]
+        return [(n + 1, line) for n, line in enumerate(lines) if line]
+
+    slow = [(n, 1.5 if n > 1 else 60.0) for n in range(1, 101)]  # the first step warms up
+    line = "95 steps left take about 190 s at the measured rate, not 95 s; evaluations come on top"
+    assert said(1.0, 100, slow) == [(5, line)]
+    assert [n for n, _ in said(0.1, 4_000, slow)] == [20]
+    assert said(1.6, 100, slow) == [], "within a third"
+    assert said(4.0, 100, slow)[0][0] == 5, "too long is as wrong as too short"
+    assert said(0.01, 9, slow[:9]) == [], "nobody waits for it"
+
+
+def test_a_training_says_so_and_its_bar_counts_what_was_made_now(make_job, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(watch, "WORTH_A_LINE", 0.0)
+    monkeypatch.setattr(loop, "describe", lambda run: describe(run) | {"expected_seconds": 1e6})
+    bars, real = [], loop.progress
+    monkeypatch.setattr(loop, "progress", lambda **given: bars.append(real(**given)) or bars[-1])
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 6)
+        train(make_job())
+    train(make_job())
+    assert len([line for line in caplog.messages if "7 steps left take about" in line]) == 1
+    assert [(bar.initial, bar.n) for bar in bars][-1] == (4, 12)
 
 
 def test_parts_of_an_earlier_version_are_read(tmp_path):

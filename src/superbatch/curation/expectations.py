@@ -26,7 +26,7 @@ from superbatch.curation.figures import (
     figure_of,
     summary_figures,
 )
-from superbatch.data.manifest import SUMMARY_FILE
+from superbatch.data.manifest import MANIFEST_FILE, SUMMARY_FILE
 from superbatch.data.reasons import REMEDIES
 from superbatch.errors import UserError
 from superbatch.files import read_json
@@ -37,6 +37,7 @@ EXAMPLES = 3  # values that failed in a line, with their keys
 SHOWN = 20  # the same in Great Expectations' results
 KEYS_IN_DOCS = 100_000  # entries up to which Data Docs show keys: Great Expectations looks at all of those that fail
 ABOUT_REJECTS = ("rows", "rejected_share", "unread_")
+DUPLICATES = "duplicate_image_share"  # of rows that are in the manifest, each with its image's checksum
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _row_rule(name: str) -> Rule | None:
     if name.startswith(NOTE):
         regex = rf"\b{name.removeprefix(NOTE)}\b"
         return Rule(SAMPLES, columns.NOTES, "ExpectColumnValuesToNotMatchRegex", {"regex": regex})
-    if name == "duplicate_image_share":
+    if name == DUPLICATES:
         return Rule(SAMPLES, columns.SAME_IMAGE, in_set, {"value_set": [""]})
     if name == "unread_shard_share":
         return Rule(SHARDS, columns.UNREAD, in_set, {"value_set": [columns.READ]})
@@ -141,9 +142,12 @@ def require_valid(name: str, validation: Mapping[str, Any], rejects: str | Path 
     if not failures:
         return
     remedies = [f"see {rejects} for the reasons"] if any(one.startswith(ABOUT_REJECTS) for one in failures) else []
-    keys = [f"{name}.expect.{one}" for one in failures if one not in UNREAD_SHARES]
+    keys = [f"{name}.expect.{one}" for one in failures if one not in (*UNREAD_SHARES, DUPLICATES)]
     allowed = [f"{name}.expect.{one}.max=1" for one in failures if one in UNREAD_SHARES]
     remedies += [f"change {' and '.join(keys)}"] if keys else []
+    if DUPLICATES in failures:
+        where = f"rows of one image have one sha256 in {Path(rejects).with_name(MANIFEST_FILE)}"
+        remedies.append(f"{where}; several captions an image are allowed by --params={name}.expect.{DUPLICATES}.max=1")
     remedies += [f"go on without what is unread: --params={','.join(allowed)}"] if allowed else []
     raise UserError(name, "; ".join(failures.values()), ", or ".join(remedies))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.data.fields import Source
+from superbatch.errors import UserError
 from superbatch.files import fingerprint, write_json
 from superbatch.models import load_checkpoint, pick_device, read_metadata, save_checkpoint
 from superbatch.models.cost import count_forward
@@ -45,6 +46,21 @@ def reference_job(
         names=built.sets.names,
         recipe=recipe,
     )
+
+
+def check_reference(settings: ReferenceSettings, rows: int) -> None:
+    """Refuse a batch that is larger than the curated set it is drawn from; an imported reference draws none.
+
+    Args:
+        rows: of the curated set.
+
+    Raises:
+        UserError: just that.
+    """
+    batch = settings.training.batch_size
+    if settings.import_from is None and batch > rows:
+        what = f"{batch:,} pairs are more than the {rows:,} of the curated set"
+        raise UserError("reference.training.batch_size", what, "lower it, or curate more pairs")
 
 
 def import_reference(

@@ -20,7 +20,7 @@ from superbatch.training.machine import repeatable, threads
 from superbatch.training.optimizer import learning_rate, set_learning_rate
 from superbatch.training.pending import Pick, pending_tensors
 from superbatch.training.picks import picks
-from superbatch.training.plan import describe, sentence
+from superbatch.training.plan import Plan, describe, sentence
 from superbatch.training.random_state import keeping_random_state, seed_step
 from superbatch.training.run import Run
 from superbatch.training.signals import Stop, noting_signals
@@ -29,7 +29,7 @@ from superbatch.training.state import last_step, save_state
 from superbatch.training.step import train_step
 from superbatch.training.summary import commit, finish
 from superbatch.training.task import LEARNER
-from superbatch.training.watch import LiveLine
+from superbatch.training.watch import LiveLine, Pace
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
         _evaluate(run, 0)
     with noting_signals(say=ranks.world == 1) as stop:  # ranks are stopped by their launch, also when one has died
         try:
-            _take_steps(run, first, stop)
+            _take_steps(run, first, stop, plan)
         except Exception as error:
             if stop.signum is None or isinstance(error, UserError):  # a full disk has its own line
                 raise
@@ -74,14 +74,14 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
     return result
 
 
-def _take_steps(run: Run, first: int, stop: Stop) -> None:
+def _take_steps(run: Run, first: int, stop: Stop, plan: Plan) -> None:
     """Train from step `first` to the end, or to the step in which somebody asked to stop."""
     job, live = run.job, LiveLine()
+    pace = Pace(plan["expected_seconds"] / job.training.steps, job.training.steps)
     with (
-        progress(total=job.training.steps, description=job.name, unit="step") as bar,
+        progress(total=job.training.steps, initial=first, description=job.name, unit="step") as bar,
         closing(picks(run, first)) as chosen,  # its workers end here, also after an error
     ):
-        bar.update(first)
         run.clock.skip()
         for pick in chosen:
             row = _step(run, pick)
@@ -90,6 +90,9 @@ def _take_steps(run: Run, first: int, stop: Stop) -> None:
             _after_step(run, pick.step + 1, asked > 0)
             bar.set_postfix_str(live.text(row), refresh=False)
             bar.update()
+            corrected = pace.note(row, job.training.steps - pick.step - 1)
+            if corrected and run.ranks.is_first:
+                log.info("%s: %s", job.name, corrected)
             if asked:
                 run.ranks.tell(None)  # the others stay until rank 0 has saved
                 raise _interrupted(job, asked, pick.step + 1)

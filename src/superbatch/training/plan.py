@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,8 @@ from superbatch.training.run import Run
 from superbatch.training.task import LEARNER
 
 PROBE = 32  # samples whose forward pass is timed to tell a run's length: not a super-batch, which may be hundreds of thousands
+REPEATS = 3  # of it, the median counts: a busy machine makes one of them slow
+ENOUGH = 1.0  # seconds after which it is not repeated
 Plan = dict[str, Any]
 
 
@@ -64,15 +67,17 @@ def _probe(run: Run) -> Batch:
 
 @torch.no_grad()
 def _forward(run: Run, probe: Batch) -> tuple[float, Mapping[str, Tensor]]:
-    """Time one small forward pass of the learner."""
-    task = run.job.task
+    """Time a small forward pass of the learner, after one that warms up."""
+    task, seconds = run.job.task, list[float]()
     with evaluating(task.models[LEARNER].module):
-        task.outputs(LEARNER, probe)
-        _wait(run.device)
-        start = time.perf_counter()
         outputs = task.outputs(LEARNER, probe)
-        _wait(run.device)
-    return time.perf_counter() - start, outputs
+        while len(seconds) < REPEATS and sum(seconds) < ENOUGH:
+            _wait(run.device)
+            start = time.perf_counter()
+            task.outputs(LEARNER, probe)
+            _wait(run.device)
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), outputs
 
 
 def _wait(device: torch.device) -> None:

@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,9 @@ SPENT = (
 )  # what a step's time is spent on, besides other models than the learner
 MOST_SKIPPED = 10  # bad steps in a row after which skipping them is no way on
 SMOOTHING = 0.95  # of the live line's share of waiting; a mean over some twenty steps
+TIMED = 20  # steps that tell a run's rate, or a twentieth of them in a short run, but not under FEWEST
+FEWEST = 5
+WORTH_A_LINE = 10.0  # seconds; whoever waits no longer needs no better estimate
 
 
 class Clock:
@@ -76,8 +79,40 @@ class LiveLine:
     def text(self, row: dict[str, float]) -> str:
         """Take a ledger row in; return the loss and the share of the last steps' time in which the device waited for data."""
         self.waited = SMOOTHING * self.waited + row["seconds_data"]
-        self.whole = SMOOTHING * self.whole + sum(value for name, value in row.items() if name.startswith("seconds_"))
+        self.whole = SMOOTHING * self.whole + _spent(row)
         return f"loss {row['loss']:.4g}, {self.waited / max(self.whole, 1e-9):.0%} waiting for data"
+
+
+@dataclass
+class Pace:
+    """Measures the rate of the first steps that are made, to correct the plan's estimate where that was off.
+
+    Attributes:
+        planned: seconds a step, as the plan has them.
+        steps: of the whole run.
+        made: steps so far; `seconds`: of all but the first, which warms up.
+    """
+
+    planned: float
+    steps: int
+    made: int = 0
+    seconds: float = 0.0
+
+    def note(self, row: Mapping[str, float], left: int) -> str | None:
+        """Take a ledger row in; return a sentence once, if the time left differs from the plan by more than a third."""
+        self.seconds += _spent(row) if self.made else 0.0
+        self.made += 1
+        if self.made != min(TIMED, max(FEWEST, self.steps // 20)):
+            return None
+        planned, measured = left * self.planned, left * self.seconds / (self.made - 1)
+        if max(planned, measured) < WORTH_A_LINE or abs(measured - planned) <= planned / 3:
+            return None
+        return f"{left:,} steps left take about {measured:,.0f} s at the measured rate, not {planned:,.0f} s; evaluations come on top"
+
+
+def _spent(row: Mapping[str, float]) -> float:
+    """Sum up the seconds of a ledger row."""
+    return sum(value for name, value in row.items() if name.startswith("seconds_"))
 
 
 @dataclass

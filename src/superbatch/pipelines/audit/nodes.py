@@ -72,7 +72,7 @@ def export_subset(pool: Path, rows: pd.DataFrame, settings: dict[str, Any], stor
 
 
 def show_audit(
-    simweb: Path, pool: Path, training: Path, rows: pd.DataFrame, subset: Path, settings: dict[str, Any]
+    simweb: Path | None, pool: Path, training: Path, rows: pd.DataFrame, subset: Path, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Make the page and the metrics of an audit.
 

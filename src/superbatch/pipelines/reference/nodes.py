@@ -11,6 +11,35 @@ from superbatch.pipelines.learner.runs import build_reference, make_evaluate, tr
 from superbatch.stages import Staged
 
 
+def check_curated(curated: Path, settings: dict[str, Any]) -> None:
+    """Refuse sizes that the reference's training would refuse.
+
+    Args:
+        curated: the ingested curated set.
+        settings: `params:reference`.
+    """
+    from superbatch.data.manifest import read_manifest
+    from superbatch.tasks.reference import check_reference
+
+    check_reference(read(ReferenceSettings, settings, "reference"), len(read_manifest(curated)))
+
+
+def check_rendered(settings: dict[str, Any], simweb: dict[str, Any], ingest: dict[str, Any]) -> None:
+    """Refuse the same before the embedded default is rendered and read, if it is the curated set: how many pairs it gets is known.
+
+    Args:
+        settings, simweb, ingest: `params:reference`, `params:simweb`, `params:ingest`.
+    """
+    from superbatch.config import IngestSettings
+    from superbatch.options import SimwebSettings
+    from superbatch.tasks.reference import check_reference
+
+    shards = read(IngestSettings, ingest, "ingest").curated.shards
+    if isinstance(shards, str) and "simweb" in Path(shards).parts:
+        pairs = read(SimwebSettings, simweb, "simweb").curated_pairs
+        check_reference(read(ReferenceSettings, settings, "reference"), pairs)
+
+
 def train_reference(
     curated: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]
 ) -> tuple[Staged, Staged]:

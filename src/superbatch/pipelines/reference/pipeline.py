@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from superbatch.pipelines.reference.nodes import train_reference
+from superbatch.pipelines.reference.nodes import check_curated, train_reference
 
 
 def create_pipeline() -> Pipeline:
@@ -16,6 +16,10 @@ def create_pipeline() -> Pipeline:
         "storage": "params:storage",
     }
     outputs = ["reference.checkpoint", "reference.training"]
+    sizes = {name: inputs[name] for name in ("curated", "settings")}
     return pipeline(
-        [node(train_reference, inputs=inputs, outputs=outputs, name="train", namespace="reference", tags="training")]
+        [
+            node(check_curated, inputs=sizes, outputs=None, name="check", namespace="reference"),
+            node(train_reference, inputs=inputs, outputs=outputs, name="train", namespace="reference", tags="training"),
+        ]
     )

@@ -19,24 +19,26 @@ THUMBNAIL = 128  # pixels a side of the gallery's images
 
 def report(
     main: str | None,
-    simweb: Path,
+    simweb: Path | None,
     pool: Path,
     features: Path,
     runs: dict[str, Callable[[], Path]],
     settings: dict[str, Any],
     storage: dict[str, Any],
+    command: str,
     *edges: Path,
 ) -> dict[str, Any]:
     """Put all runs found beside each other.
 
     Args:
         main: the run that the report is about (a chain's method), bound by the pipeline; None: the report chooses.
-        simweb: the embedded default data; an edge only.
+        simweb: the embedded default data; an edge only, None with shards of one's own.
         pool: the ingested pool; truth/pool.parquet beside the folder of its shards, where there is one, gives the purity of the picks.
         features: the pool's embeddings by the reference, which say how the picks stand to it.
         runs: every run directory found, by name (a PartitionedDataset: each value returns a path when called).
         settings: `params:report` -> `config.ReportSettings`.
         storage: `params:storage` -> `config.Storage`: the pool's Data Docs, if there are any, are linked to.
+        command: what makes this run again.
         edges: training and evaluation of the chain's own runs; they only put this node behind them.
 
     Returns:
@@ -49,7 +51,7 @@ def report(
     from superbatch.reporting.summary import console_text, metrics
 
     wanted = read(ReportSettings, settings, "report")
-    made = gather(main, pool, features, runs, wanted, Path(read(Storage, storage, "storage").data_docs))
+    made = gather(main, pool, features, runs, wanted, Path(read(Storage, storage, "storage").data_docs), command)
     written = {
         "summary": console_text(made) + "\n",
         "table": made.table,
@@ -66,6 +68,7 @@ def gather(
     runs: dict[str, Callable[[], Path]],
     settings: ReportSettings,
     data_docs: Path,
+    command: str,
 ) -> Report:
     """Open what the report is made from."""
     from superbatch.data.manifest import read_manifest
@@ -75,7 +78,6 @@ def gather(
 
     manifest = read_manifest(pool)
     truth = find_truth(manifest)
-    command = f"kedro run --pipeline={main}" if main else "kedro run --pipelines=report"
     return Report(
         Sources(
             runs=[Run(load(), name.removesuffix("/training/run.json")) for name, load in sorted(runs.items())],

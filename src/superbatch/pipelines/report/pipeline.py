@@ -9,6 +9,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 from superbatch.pipelines.naming import named
 from superbatch.pipelines.report.nodes import report
 
+COMMAND = "params:command"  # the command that makes the run again; the project's hooks know it
 OUTPUTS = (
     "summary",
     "table",
@@ -24,19 +25,22 @@ OUTPUTS = (
 )
 
 
-def create_pipeline(methods: Iterable[str] = ()) -> Pipeline:
+def create_pipeline(methods: Iterable[str] = (), embedded: bool = True) -> Pipeline:
     """Return the stage.
 
     Args:
         methods: the methods of a chain: edges that put the report behind them. All other runs found are shown beside them;
             without methods, whatever is found.
+        embedded: whether the shards are those of the embedded default, which is an edge then.
     """
     methods = tuple(methods)
     runs = ("reference", *methods) if methods else ()
     edges = [f"{run}.{part}" for run in runs for part in ("training", "evaluation")]
-    inputs = ["simweb", "pool.set", "pool.features", "runs", "params:report", "params:storage", *edges]
+    simweb = ["simweb"] if embedded else []
+    inputs = [*simweb, "pool.set", "pool.features", "runs", "params:report", "params:storage", COMMAND, *edges]
     outputs = {name: f"report.{name}" for name in OUTPUTS}
+    made = named(report, methods[0] if methods else None)
     written = node(
-        named(report, methods[0] if methods else None), inputs=inputs, outputs=outputs, name="report", tags="reporting"
+        made if embedded else named(made, None), inputs=inputs, outputs=outputs, name="report", tags="reporting"
     )
     return pipeline([written])

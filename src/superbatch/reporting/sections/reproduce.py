@@ -14,7 +14,7 @@ def reproduce(report: Report) -> str:
     run = report.main
     command = f"<pre>{escape(report.sources.command)}</pre>" if report.sources.command else ""
     same = html.note(
-        "On the same machine type, with as many threads and the same versions, a run is bit-identical: compare the digests."
+        "What conf/local sets is not in the command; it is in the settings below. On the same machine type, with as many threads and the same versions, a run is bit-identical: compare the digests."
     )
     made = html.table(provenance.runs_table(report), "All runs shown, digests shortened")
     many = len(report.sources.runs) > html.SHORT_TABLE

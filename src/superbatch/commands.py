@@ -1,0 +1,114 @@
+"""Commands as a user would give them: the one that makes a run again, and those that make what a run lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superbatch.errors import UserError
+from superbatch.files import shown
+
+if TYPE_CHECKING:
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+
+RunParams = Mapping[str, Any]  # what Kedro's hooks are told of a run
+LISTS = {
+    "pipeline_names": "pipelines",
+    "namespaces": "namespaces",
+    "node_names": "nodes",
+    "tags": "tags",
+    "from_nodes": "from-nodes",
+    "to_nodes": "to-nodes",
+    "from_inputs": "from-inputs",
+    "to_outputs": "to-outputs",
+}
+BY_RUN = ("learner", "evaluate", "compare")  # stages with a namespace for each run
+
+
+def run_command(run: RunParams) -> str:
+    """Return the command that makes a run again: stages, environment and parameters as they were given."""
+    words = [f"--{option}={','.join(run[key])}" for key, option in LISTS.items() if run.get(key)]
+    words += [f"--env={run['env']}"] if run.get("env") else []
+    given = ",".join(f"{key}={value}" for key, value in _dotted(run.get("runtime_params") or {}))
+    words += [f"--params={given}"] if given else []
+    runner = re.search(
+        r"\w+Runner\b", str(run.get("runner")).rpartition(".")[2]
+    )  # a name, or an object's representation
+    words += [f"--runner={runner[0]}"] if runner and runner[0] != "SequentialRunner" else []
+    return shlex.join(["kedro", "run", *words])
+
+
+def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Refuse a run whose inputs are not all there, before it loads the first of them.
+
+    Raises:
+        UserError: it names the commands that make all that is missing, also what those need in their turn.
+    """
+    missing = _missing(pipeline, catalog)
+    if not missing:
+        return
+    stages = _stages_before(pipeline, catalog)
+    place = {name: number for number, parts in enumerate(stages.values()) for name in parts.all_outputs()}
+    first = min(missing, key=lambda name: (place[name], name))
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    where = str(shown(Path(catalog[first]._filepath)))  # type: ignore[index]  # catalogs are mappings
+    commands = " and then ".join(f"`{command}`" for command in _commands(run, stages))
+    raise UserError(where, f"not there yet, or not finished{more}", f"run {commands} first")
+
+
+def _missing(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
+    """List the directories that a pipeline reads and that are not there, as far as a stage makes them."""
+    read = [name for name in pipeline.inputs() if "params:" not in name and name != "parameters"]
+    return [name for name in sorted(read) if name in _makers() and not catalog.exists(name)]
+
+
+def _makers() -> dict[str, str]:
+    """Return the stage that makes each directory."""
+    from superbatch.pipeline_registry import STAGES, register_pipelines
+
+    pipelines = register_pipelines()
+    outputs = {name: stage for stage in STAGES for name in pipelines[stage].all_outputs()}
+    return {name: stage for name, stage in outputs.items() if name != "runs"}  # whatever lies there
+
+
+def _stages_before(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Pipeline]:
+    """Return what is to be run before a pipeline, by stage and in order; of stages with a part for each run, the parts needed."""
+    from superbatch.pipeline_registry import STAGES, register_pipelines
+
+    pipelines, makers, found = register_pipelines(), _makers(), dict[str, Any]()
+    waiting = _missing(pipeline, catalog)
+    while waiting:
+        name = waiting.pop()
+        stage = makers[name]
+        part = pipelines[stage]
+        if stage in BY_RUN:
+            part = part.only_nodes_with_namespaces([name.rpartition(".")[0]])
+        if stage not in found or name not in found[stage].all_outputs():
+            found[stage] = found[stage] + part if stage in found else part
+            waiting += _missing(part, catalog)
+    return {stage: found[stage] for stage in STAGES if stage in found}
+
+
+def _commands(run: RunParams, stages: Mapping[str, Pipeline]) -> Iterator[str]:
+    """Tell how to run some stages, in this run's environment: those without a part for each run in one command."""
+    same = {key: run.get(key) for key in ("env", "runtime_params")}
+    whole = [stage for stage in stages if stage not in BY_RUN]
+    if whole:
+        yield run_command(same | {"pipeline_names": whole})
+    for stage in (stage for stage in stages if stage in BY_RUN):
+        runs = sorted({str(node.namespace) for node in stages[stage].nodes})
+        yield run_command(same | {"pipeline_names": [stage], "namespaces": runs})
+
+
+def _dotted(values: Mapping[str, Any], place: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """List nested parameters by dotted name, values as --params takes them."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, (*place, key))
+        else:
+            yield ".".join((*place, key)), value if isinstance(value, str) else json.dumps(value)
