@@ -95,7 +95,7 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         from superbatch.pipelines.audit.inputs import check_run
 
         check_run(audited_run(), Path(catalog[training]._filepath))
-    if "reference.model" in pipeline.all_outputs():
+    if "reference.checkpoint" in pipeline.all_outputs():
         from superbatch.pipelines.reference.nodes import check_rendered
 
         check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
