@@ -65,6 +65,7 @@ def dvc_project(folder: Path) -> Path:
     shutil.copy(PROJECT / "benchmarks" / "dvc.yaml", made / "benchmarks")
     change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
     git(made, "init", "--quiet")
+    (made / ".git" / "info" / "exclude").write_text(".stdout\n.stderr\n")  # forked_kedro's
     return made
 
 

@@ -207,6 +207,7 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 DVC_COMMANDS = [
     "checkout",
     "commit",
+    "config",
     "dag",
     "exp",
     "metrics",

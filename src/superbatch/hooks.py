@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
 
 
 REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
@@ -54,6 +55,15 @@ class ProjectHooks:
             from superbatch.pipelines.audit.inputs import check_run
 
             check_run(audited_run(), Path(catalog[training]._filepath))
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
+        """Tell the node where its directories belong, so that it finds what stands there already."""
+        from superbatch.artifacts.places import set_places
+        from superbatch.datasets import DirectoryDataset
+
+        outputs = [catalog.get(name) for name in node.outputs]
+        set_places(output._filepath for output in outputs if isinstance(output, DirectoryDataset))
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:

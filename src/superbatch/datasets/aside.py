@@ -13,7 +13,7 @@ from typing import Any
 from kedro_datasets.json import JSONDataset as KedroJSON
 from kedro_datasets.text import TextDataset as KedroText
 
-from superbatch.files import atomic_path
+from superbatch.artifacts.atomic import atomic_path
 
 
 class Aside:

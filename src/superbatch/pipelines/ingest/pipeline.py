@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from kedro.pipeline import Node, Pipeline, node, pipeline
 
+from superbatch.artifacts.stamps import Staged
 from superbatch.pipelines.ingest.nodes import ingest_curated, ingest_evaluation, ingest_pool
-from superbatch.stages import Staged
 
 # simweb is an edge so that the embedded default is there before its shards are read; with shards of your own it is an empty folder.
 INPUTS = {"simweb": "simweb", "settings": "params:ingest", "storage": "params:storage"}
