@@ -83,6 +83,9 @@ def test_repro_takes_what_kedro_made(first: tuple[Path, dict[str, str], str]) ->
     project, before, said = first
     assert len(ran(said)) > 8 and up_to_date(said) == set(JEST)
     assert models(project) == before
+    assert not [path for path in (project / "data/.stages/published").iterdir() if path.is_dir()], (
+        "that would take room"
+    )
 
 
 def test_kedro_takes_what_dvc_has_and_dvc_sees_no_change(project: Path) -> None:

@@ -71,6 +71,7 @@ class ProjectHooks:
         from superbatch.files import shown
 
         made = pipeline.all_outputs()
+        leave_to_dvc(made, catalog)
         if "report.summary" in made:
             print(f"\n{catalog.load('report.summary')}", flush=True)
         elif "compare.results" in made:
@@ -79,6 +80,18 @@ class ProjectHooks:
         for name in ("report", "audit"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+
+
+def leave_to_dvc(outputs: set[str], catalog: CatalogProtocol) -> None:
+    """At the end of a command that DVC runs, drop what would let DVC's next command put the outputs back: DVC can do so itself."""
+    from superbatch.artifacts.shelf import drop_names, under_dvc
+    from superbatch.datasets import DirectoryDataset
+
+    if under_dvc():
+        stages = Path(catalog.load("params:storage")["stages"])
+        for output in map(catalog.get, outputs):
+            if isinstance(output, DirectoryDataset):
+                drop_names(output._filepath, stages)
 
 
 def grid_table(catalog: CatalogProtocol) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from superbatch.artifacts import stamps
 from superbatch.artifacts.atomic import replace_directory
 from superbatch.artifacts.places import set_places
+from superbatch.artifacts.shelf import drop_names
 from superbatch.artifacts.stamps import STAMP, Staged, build_once, find_stage, publish, read_stamp
 
 
@@ -75,7 +77,7 @@ def test_the_stamp_in_its_place_is_enough(tmp_path: Path) -> None:
     assert found is not None and found.path == tmp_path / "b" / "set" and find_stage("other", root) is None
     before = (found.path / "content").stat().st_ino
     publish(found, found.path)
-    assert (found.path / "content").stat().st_ino == before and not root.exists()
+    assert (found.path / "content").stat().st_ino == before
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
@@ -126,3 +128,21 @@ def test_a_disk_without_hard_links_only_costs_the_way_back(tmp_path: Path, monke
     assert found is not None and found.path.resolve() == tmp_path / "a"
     publish(found, tmp_path / "b")
     assert read_stamp(tmp_path / "a") == read_stamp(tmp_path / "b") == "one"
+
+
+def test_second_names_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where DVC, or a copy of the project, has put other files into the place, they are names of these at the next run."""
+    root, target = tmp_path / "stages", tmp_path / "set"
+    publish(built(root, "one"), target)
+    (target / "new").write_text((target / "content").read_text())
+    os.replace(target / "new", target / "content")
+    set_places([target])
+    found = find_stage("one", root)
+    assert found is not None
+    publish(found, target)
+    assert {path.stat().st_nlink for path in target.iterdir()} == {2}
+    drop_names(target, root)
+    assert {path.stat().st_nlink for path in target.iterdir()} == {1}
+    shutil.rmtree(target)
+    monkeypatch.setenv("DVC_STAGE", "ingest")
+    assert find_stage("one", root) is None

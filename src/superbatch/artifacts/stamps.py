@@ -101,11 +101,11 @@ def publish(staged: Staged, target: Path) -> None:
     Killed at any moment, `find_stage` finds it again: it is either where it was or, whole, in its place.
     """
     target, source = Path(target).resolve(), staged.path.resolve()
-    if staged.elsewhere or source == target:
+    if staged.elsewhere:
         return
-    if staged.stays:
+    if staged.stays and source != target:
         copy_linked(source, target)
-    else:
+    elif source != target:
         replace_directory(source, target)
     shelve(target, staged.fingerprint, staged.root)
 
