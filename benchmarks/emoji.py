@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from emoji_shuffle import read_samples, write_pool, write_shards
 
-from superbatch.files import atomic_directory, expand_shards
+from superbatch.artifacts.atomic import atomic_directory
+from superbatch.files import expand_shards
 from superbatch.simweb.shards import Sample, write_shard
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "emoji"

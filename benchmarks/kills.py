@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 import torch
 from common import parser, report, table
 
+from superbatch.artifacts.atomic import write_json
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.fields import Source, Stored
-from superbatch.files import fingerprint, write_json
 from superbatch.models import build_model
 from superbatch.options import ModelSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks import Contrastive, Reference

@@ -37,8 +37,9 @@ def serve(place: str) -> None:
     """Answer until standard input ends; returns in the forked command, once it has become it."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answered
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(place)
+        server.bind(f"{place}.new")
         server.listen()
+        os.rename(f"{place}.new", place)  # who sees it may connect
         while server in select.select([server, sys.stdin], [], [])[0]:
             connection, _ = server.accept()
             if os.fork() == 0:

@@ -248,6 +248,7 @@ def test_the_gain_is_said_to_be_what_it_is() -> None:
 DVC_COMMANDS = [
     "checkout",
     "commit",
+    "config",
     "dag",
     "exp",
     "metrics",

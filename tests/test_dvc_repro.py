@@ -4,70 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
-from superbatch.config import merge
-from tests.forked_kedro import stand_in
-from tests.project import ENVIRONMENT, PROJECT, command, copy_project
+from tests.dvc_project import METHODS, change, commit, dvc, dvc_project, git, ran
+from tests.project import ENVIRONMENT, command
 
-METHODS = "conf/base/parameters_methods.yml"
 KEEP_SHARE = f"{METHODS}:filtered.learner.pool.keep_share"
 FILTERED = ["learner@filtered", "evaluate@filtered", "report"]  # the stages that `filtered` goes through
-
-TINY = """
-simweb: {pool_pairs: 1000, curated_pairs: 100, shard_size: 500, jobs: 1,
-  validation_images_per_class: 1, test_images_per_class: 1, validation_retrieval_images: 20, test_retrieval_images: 20}
-ingest: {jobs: 1}
-embed: {jobs: 1}
-reference: {training: {batch_size: 16, steps: 2, evaluate_every: 2, threads: 1}}
-learner: {training: {batch_size: 16, steps: 2, evaluate_every: 2, checkpoint_every: 2, threads: 1}}
-"""
-
-
-def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return command(folder, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", *arguments)
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    """Run a DVC command; returns what it printed. Its `kedro` is forked, which takes a fraction of the time.
-
-    Who commits experiments is told, since a fresh machine knows nobody.
-    """
-    known = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    return command(folder, "dvc", *arguments, PATH=stand_in(), **known).stdout
-
-
-def ran(said: str) -> list[str]:
-    """Names of the stages that DVC says it ran."""
-    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-
-
-def change(file: Path, changes: dict) -> None:
-    file.write_text(yaml.safe_dump(merge(yaml.safe_load(file.read_text()), changes)))
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = copy_project(tmp_path_factory.mktemp("work") / "project")
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(PROJECT / name, made)
-    shutil.copytree(PROJECT / ".dvc" / "plots", made / ".dvc" / "plots")
-    for name in ("config", ".gitignore"):
-        shutil.copy(PROJECT / ".dvc" / name, made / ".dvc")
-    for folder in ("src", "conf/local"):
-        (made / folder / ".gitkeep").touch()
-    change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
-    git(made, "init", "--quiet")
+    made = dvc_project(tmp_path_factory.mktemp("work") / "project")
     dvc(made, "repro")
-    git(made, "add", "--all")
-    git(made, "commit", "--quiet", "--message=all")
+    commit(made)
     return made
 
 
@@ -88,7 +43,10 @@ def test_a_clone_that_pulls_has_nothing_to_do(project: Path) -> None:
     assert (project.parent / "superbatch-store").is_dir()
     clone = project.parent / "clone"
     git(project.parent, "clone", "--quiet", str(project), str(clone))
-    dvc(clone, "pull")
+    for before in (["metrics", "show"], ["status"], ["pull"], ["checkout"], ["push"], ["repro", "--dry"]):
+        dvc(clone, *before)  # the table of the grid was never made: no command may miss it
+    shown = json.loads(dvc(clone, "metrics", "show", "--json"))[""]["data"]
+    assert set(shown) == {"data/08_reporting/metrics.json", "data/08_reporting/audit/metrics.json"}
     assert "Data and pipelines are up to date." in dvc(clone, "repro")
 
 
@@ -126,7 +84,7 @@ def test_the_way_back_and_the_way_to_keep_it(project: Path) -> None:
     for going in (["checkout", "--quiet", "conf", "dvc.lock"], None):
         git(project, *going) if going else dvc(project, "exp", "apply", "half")
         dvc(project, "checkout")
-        assert "up to date" in dvc(project, "status")
+        assert "up to date" in dvc(project, "status", "dvc.yaml")
     assert "keep_share: 0.5" in (project / METHODS).read_text()
     dvc(project, "exp", "branch", "half", "half-the-pool")
     assert "half-the-pool" in git(project, "branch").stdout

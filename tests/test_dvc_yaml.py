@@ -74,7 +74,8 @@ def data_sets(names: set[str]) -> set[str]:
 
 
 def written(stage: dict[str, Any]) -> set[str]:
-    return {str(out) for part in ("outs", "metrics") for out in stage.get(part, [])}
+    outs = [out for part in ("outs", "metrics") for out in stage.get(part, [])]
+    return {path for out in outs for path in (out if isinstance(out, dict) else [out])}
 
 
 @each_stage

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from superbatch.artifacts.atomic import atomic_directory, atomic_path, replace_directory, write_json
 from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory, atomic_path, expand_shards, replace_directory, write_json
+from superbatch.files import expand_shards
 from tests.data.shard_helpers import pairs, tar_bytes
 
 Make = Callable[..., list[str]]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
 
 
 log = logging.getLogger(__name__)
@@ -56,11 +57,21 @@ class ProjectHooks:
             catalog["params:command"] = run_command(run_params)
 
     @hook_impl
+    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
+        """Tell the node where its directories belong, so that it finds what stands there already."""
+        from superbatch.artifacts.places import set_places
+        from superbatch.datasets import DirectoryDataset
+
+        outputs = [catalog.get(name) for name in node.outputs]
+        set_places(output._filepath for output in outputs if isinstance(output, DirectoryDataset))
+
+    @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Print the table of results, and where report and audit are, if this run made them; of a grid alone its table."""
         from superbatch.files import shown
 
         made = pipeline.all_outputs()
+        leave_to_dvc(made, catalog)
         if "report.summary" in made:
             print(f"\n{catalog.load('report.summary')}", flush=True)
         elif "compare.results" in made:
@@ -69,6 +80,18 @@ class ProjectHooks:
         for name in ("report", "audit"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+
+
+def leave_to_dvc(outputs: set[str], catalog: CatalogProtocol) -> None:
+    """At the end of a command that DVC runs, drop what would let DVC's next command put the outputs back: DVC can do so itself."""
+    from superbatch.artifacts.shelf import drop_names, under_dvc
+    from superbatch.datasets import DirectoryDataset
+
+    if under_dvc():
+        stages = Path(catalog.load("params:storage")["stages"])
+        for output in map(catalog.get, outputs):
+            if isinstance(output, DirectoryDataset):
+                drop_names(output._filepath, stages)
 
 
 def grid_table(catalog: CatalogProtocol) -> str:

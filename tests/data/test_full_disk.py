@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from shard_helpers import pairs, tar_bytes
 
+from superbatch.artifacts.atomic import atomic_directory, atomic_path, write_json
+from superbatch.artifacts.stamps import build_once, publish
 from superbatch.data.ingest import ingest
 from superbatch.errors import DiskFull, UserError
-from superbatch.files import atomic_directory, atomic_path, write_json
-from superbatch.stages import build_once, publish
 
 PAGE = 4_096
 SIZE = 64 * PAGE

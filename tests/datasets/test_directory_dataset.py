@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from kedro.io import DatasetError
 
+from superbatch.artifacts.stamps import STAMP, Staged, build_once, find_stage
 from superbatch.datasets import DirectoryDataset, RunDirectoryDataset
-from superbatch.stages import STAMP, Staged, build_once, find_stage
 
 
 def build(root: Path, name: str = "0123456789abcdef", text: str = "hello") -> Staged:

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from superbatch.artifacts.stamps import Staged
 from superbatch.config import IngestSettings, Storage
 from superbatch.data import decode, scans
 from superbatch.data.manifest import read_manifest, read_rejects
 from superbatch.errors import UserError
 from superbatch.pipelines.ingest import judging
 from superbatch.pipelines.ingest.nodes import ingest_curated, ingest_evaluation, ingest_pool
-from superbatch.stages import Staged
 from tests.data.shard_helpers import Members, encode, noise, tar_bytes
 
 NOTHING = Path("unused")

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from simweb_helpers import image_bytes, read_samples, small_settings
 
+from superbatch.artifacts.fingerprints import directory_digest
 from superbatch.errors import UserError
-from superbatch.files import directory_digest
 from superbatch.options import SimwebSettings
 from superbatch.simweb import render, words
 

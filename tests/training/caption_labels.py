@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.data.fields import Batch, Source, Stored
 from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
-from superbatch.files import file_sha256
 from superbatch.losses import cross_entropy_term
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.training import Job, Model, Reads, SampleScores, Task

@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.curation.uids import uids_of, write_uids
 from superbatch.data.manifest import Manifest
 from superbatch.data.shards import IMAGE_EXTENSIONS, split_name
 from superbatch.data.tar import Member, walk
 from superbatch.errors import UserError
-from superbatch.files import write_json
 
 SHARDS, UIDS, SUMMARY = "shards", "uids.npy", "subset.json"
 REMEDY = "run the ingest stage again"

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from superbatch.artifacts.atomic import atomic_path
 from superbatch.data.manifest import Manifest
-from superbatch.files import atomic_path
 
 UID = np.dtype("u8,u8")
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{1,32}")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from superbatch.artifacts.atomic import atomic_path
 from superbatch.errors import UserError
-from superbatch.files import atomic_path
 
 EMBEDDINGS = "embeddings.arrow"  # the cache inside a set's feature directory
 ROWS_PER_BLOCK = 65_536

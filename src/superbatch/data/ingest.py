@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from joblib import Parallel, delayed
 from joblib.externals.loky import BrokenProcessPool
 
+from superbatch.artifacts.atomic import atomic_path, told_if_full, write_json
 from superbatch.data.manifest import (
     MANIFEST_FILE,
     REJECTS_FILE,
@@ -21,11 +22,10 @@ from superbatch.data.manifest import (
     SUMMARY_FILE,
     write_manifest,
 )
-from superbatch.data.scans import is_scanned, scan_once
+from superbatch.data.scans import scan_once, scan_paths
 from superbatch.data.scripts import script_shares
 from superbatch.data.shards import ScanSettings, ShardScan
 from superbatch.errors import UserError
-from superbatch.files import atomic_path, told_if_full, write_json
 from superbatch.progress import progress
 
 log = logging.getLogger(__name__)
@@ -73,11 +73,14 @@ def ingest(
 
 
 def _scan_all(shards: list[Path], settings: ScanSettings, jobs: int, folder: Path | None) -> list[ShardScan]:
-    known = 0 if folder is None else sum(is_scanned(shard, settings, folder) for shard in shards)
+    paths = scan_paths(shards, settings, folder, jobs)
+    known = sum(path is not None and path.is_file() for path in paths)
     if known:
         log.info("ingest: %s of %s shards were read before", f"{known:,}", f"{len(shards):,}")
     jobs = min(jobs, len(shards)) if jobs > 0 else jobs
-    work = Parallel(jobs, return_as="generator")(delayed(scan_once)(shard, settings, folder) for shard in shards)
+    work = Parallel(jobs, return_as="generator")(
+        delayed(scan_once)(shard, settings, path) for shard, path in zip(shards, paths, strict=True)
+    )
     try:
         return list(progress(work, total=len(shards), description="ingest", unit="shard"))
     except BrokenProcessPool:

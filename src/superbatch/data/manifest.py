@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from superbatch.artifacts.atomic import atomic_path
 from superbatch.errors import UserError
-from superbatch.files import atomic_path
 
 MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
 FORMAT_VERSION = 1

@@ -18,10 +18,11 @@ import numpy as np
 from joblib import Parallel, delayed
 from PIL import Image
 
+from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.data.decode import DecodeError, decode
 from superbatch.data.manifest import DIGEST, Manifest
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory, read_json, write_json
+from superbatch.files import read_json
 from superbatch.progress import progress
 
 MAX_OPEN_SHARDS = 256

@@ -1,7 +1,7 @@
 """Scans of an ingestion under way, a file a shard: one that was killed goes on with the shards it had not finished.
 
-A file holds two Arrow streams, manifest and rejects. It is named by shard (path, size, time of change) and settings, so
-that a shard that changed is read again, and renamed into place, so that it is there whole or not at all.
+A file holds two Arrow streams, manifest and rejects. It is named by shard (path and content) and settings, so that a
+shard that changed is read again, and renamed into place, so that it is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -10,41 +10,49 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from superbatch.artifacts.atomic import atomic_path
+from superbatch.artifacts.contents import content_digests
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.shards import ScanSettings, ShardScan, scan_shard
-from superbatch.files import atomic_path, fingerprint
 
-FORMAT = 2  # raised when the same shard gives other rows or other rejects
+FORMAT = 3  # raised when the same shard gives other rows or other rejects
 
 
-def scan_once(shard: Path, settings: ScanSettings, folder: Path | None) -> ShardScan:
-    """Return what a shard holds, out of the folder if it was read before; else read it and keep the result there.
+def shard_digests(shards: list[Path], folder: Path, jobs: int = 1) -> list[str]:
+    """Return the SHA-256 of each shard; those read before are remembered beside the folder of scans, which they outlive.
+
+    Raises:
+        UserError: a shard that can't be read.
+    """
+    return content_digests(shards, folder.with_name(f"{folder.name}.json"), jobs)
+
+
+def scan_paths(shards: list[Path], settings: ScanSettings, folder: Path | None, jobs: int = 1) -> list[Path | None]:
+    """Return where the scan of each shard is kept; None where nothing is, for want of a folder or of the shard itself."""
+    if folder is None or not all(shard.is_file() for shard in shards):
+        return [None] * len(shards)
+    digests = zip(shards, shard_digests(shards, folder, jobs), strict=True)
+    return [folder / f"{fingerprint([FORMAT, shard.as_posix(), digest, settings])}.arrow" for shard, digest in digests]
+
+
+def scan_once(shard: Path, settings: ScanSettings, path: Path | None) -> ShardScan:
+    """Return what a shard holds, out of the file if it was read before; else read it and keep the result there.
 
     Args:
         shard: the tar.
         settings: how samples are read.
-        folder: where scans are kept; None keeps nothing.
+        path: where its scan is kept; None keeps nothing.
 
     Raises:
         UserError: as `scan_shard`; a full disk.
     """
-    if folder is None or not shard.is_file():
+    if path is None:
         return scan_shard(shard, settings)
-    path = _scan_path(shard, settings, folder)
     scan = _read(path, shard)
     if scan is None:
         scan = scan_shard(shard, settings)
         _write(path, scan)
     return scan
-
-
-def is_scanned(shard: Path, settings: ScanSettings, folder: Path) -> bool:
-    """Whether the scan of a shard, as it is now, is in the folder."""
-    return folder.is_dir() and shard.is_file() and _scan_path(shard, settings, folder).is_file()
-
-
-def _scan_path(shard: Path, settings: ScanSettings, folder: Path) -> Path:
-    stat = shard.stat()
-    return folder / f"{fingerprint([FORMAT, shard.as_posix(), stat.st_size, stat.st_mtime_ns, settings])}.arrow"
 
 
 def _write(path: Path, scan: ShardScan) -> None:

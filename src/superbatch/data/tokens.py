@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory, read_json, write_json
+from superbatch.files import read_json
 
 CHUNK = 8_192  # captions a call of the tokenizer
 ROWS_PER_SCAN = 65_536

@@ -7,13 +7,13 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from superbatch.stages import STAMP, Staged, publish
+from superbatch.artifacts.stamps import STAMP, Staged, publish
 
 
 class DirectoryDataset(AbstractDataset[Staged, Path]):
     """A directory that a stage built: a checkpoint, a manifest, an embedding cache, a run's records.
 
-    Saving renames a finished directory (`stages.Staged`) to its place, so that nothing half-written is ever seen there; saving one that
+    Saving renames a finished directory (`Staged`) to its place, so that nothing half-written is ever seen there; saving one that
     stands there already does nothing. Loading returns the path and reads nothing: what is inside is opened by those who need it, as
     far as they need it.
 
@@ -30,7 +30,7 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
         Using the Python API:
 
         >>> from superbatch.datasets import DirectoryDataset
-        >>> from superbatch.stages import build_once
+        >>> from superbatch.artifacts.stamps import build_once
         >>> staged = build_once("notes", "0123456789abcdef", tmp_path / "stages", lambda d: (d / "a.txt").write_text("hello") and None)
         >>> dataset = DirectoryDataset(filepath=str(tmp_path / "notes"), stage="learner")
         >>> dataset.save(staged)
@@ -69,7 +69,7 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
         """
         if not isinstance(data, Staged):
             raise DatasetError(
-                f"{self._shown()}: a node must return what `stages.build_once` returns, not {type(data).__name__}"
+                f"{self._shown()}: a node must return what `build_once` returns, not {type(data).__name__}"
             )
         publish(data, self._filepath)
 

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 import superbatch
+from superbatch.artifacts.atomic import write_json
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.errors import UserError
 from superbatch.evaluation.run import Evaluator, summarise
 from superbatch.evaluation.sets import EvaluationSet
-from superbatch.files import fingerprint, read_json, write_json
+from superbatch.files import read_json
 
 RESULT_FORMAT = 1  # raised when a metric or a file changes its meaning: older results are then computed again
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
-from superbatch.files import expand_shards, fingerprint
+from superbatch.files import expand_shards
 
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
 CLASSNAMES_FILE = "classnames.txt"
@@ -216,7 +217,9 @@ def _check_split(manifest: Manifest, directory: Path, folder: Path) -> None:
     """See that the manifest was made from all shards of this split: numbers on the wrong split are worse than none."""
     if not any(folder.glob("*.tar")):
         return
-    shards = {manifest.shard_path(shard).resolve() for shard in manifest.shard_sizes}
+    # A shard may itself be a link, into DVC's cache: what counts is the folder that has it.
+    paths = [manifest.shard_path(shard) for shard in manifest.shard_sizes]
+    shards = {path.parent.resolve() / path.name for path in paths}
     strange = sorted(shard for shard in shards if shard.parent != folder.resolve())
     if strange:
         what = f"was ingested from {strange[0]}, not from the split's folder {folder}"

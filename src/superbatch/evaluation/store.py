@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
 from superbatch.evaluation.sets import (
@@ -20,7 +21,7 @@ from superbatch.evaluation.sets import (
     load_evaluation_set,
     split_shards,
 )
-from superbatch.files import read_json, write_json
+from superbatch.files import read_json
 
 SETS_FILE = "sets.json"
 SPLITS = {"validation": "validation", "test": "test"}

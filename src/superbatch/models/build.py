@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from superbatch.artifacts.fingerprints import file_sha256, fingerprint
 from superbatch.errors import UserError
-from superbatch.files import file_sha256, fingerprint, read_json
+from superbatch.files import read_json
 from superbatch.options import ModelSettings
 
 CONFIG_FILE = "open_clip_config.json"

@@ -9,8 +9,10 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from superbatch.artifacts.atomic import write_json
+from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.errors import UserError
-from superbatch.files import file_sha256, read_json, write_json
+from superbatch.files import read_json
 from superbatch.models.build import (
     CONFIG_FILE,
     LOCAL,

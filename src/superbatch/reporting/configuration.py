@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from superbatch.files import fingerprint
+from superbatch.artifacts.fingerprints import fingerprint
 
 _SECTIONS = ("training", "selection", "pool", "model", "warm_start", "proxy")
 _NOT_IDENTITY = {

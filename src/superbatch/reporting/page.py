@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from superbatch.files import atomic_path
+from superbatch.artifacts.atomic import atomic_path
 from superbatch.reporting import html
 from superbatch.reporting.findings import cautions, gains
 from superbatch.reporting.pictures import pictures_of

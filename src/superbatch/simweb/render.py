@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.atomic import atomic_directory
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory
 from superbatch.options import SimwebSettings
 from superbatch.progress import progress
 from superbatch.simweb import words

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCacheWriter
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, Pixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
-from superbatch.files import write_json
 from superbatch.models import ClipModel, pick_device
 from superbatch.models.cost import count_forward
 from superbatch.models.towers import Towers

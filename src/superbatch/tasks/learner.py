@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.fields import Field, Source
 from superbatch.data.manifest import Manifest
 from superbatch.data.order import Order
 from superbatch.errors import UserError
-from superbatch.files import file_sha256
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import LearnerSettings, ModelSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.atomic import write_json
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.stamps import Staged, build_once
 from superbatch.data.fields import Source
 from superbatch.errors import UserError
-from superbatch.files import fingerprint, write_json
 from superbatch.models import load_checkpoint, pick_device, read_metadata, save_checkpoint
 from superbatch.models.cost import count_forward
 from superbatch.options import ReferenceSettings, SelectionSettings
-from superbatch.stages import Staged, build_once
 from superbatch.tasks.calibrate import calibrate
 from superbatch.tasks.contrastive import Contrastive
 from superbatch.tasks.learner import Evaluate, build

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import nn
 
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, PackedPixels, Pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
-from superbatch.files import fingerprint
 from superbatch.models import ClipModel, find_weights, read_config
 from superbatch.models.build import tokenizer_name
 from superbatch.options import ModelSettings

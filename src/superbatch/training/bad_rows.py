@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from superbatch.artifacts.atomic import atomic_path
 from superbatch.data.fields import Batch
-from superbatch.files import atomic_path
 from superbatch.models import evaluating
 from superbatch.training.job import Job
 

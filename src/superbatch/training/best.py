@@ -11,8 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from superbatch.artifacts.atomic import atomic_directory, write_json
+from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory, file_sha256, read_json, write_json
+from superbatch.files import read_json
 from superbatch.training.job import Job
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.fields import Source
-from superbatch.files import fingerprint
 from superbatch.models import pick_device
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.training.task import Task

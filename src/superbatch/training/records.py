@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from superbatch.files import atomic_path, file_sha256, told_if_full
+from superbatch.artifacts.atomic import atomic_path, told_if_full
+from superbatch.artifacts.fingerprints import file_sha256
 
 SCHEMAS: dict[str, pa.Schema] = {
     "ledger": pa.schema(

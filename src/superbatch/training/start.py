@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.data.order import Order
 from superbatch.errors import UserError
-from superbatch.files import write_json
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
 from superbatch.training.gradients import BatchGradients

@@ -20,8 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from superbatch.artifacts.atomic import atomic_directory, write_json
+from superbatch.artifacts.fingerprints import canonical, file_sha256, fingerprint
 from superbatch.errors import UserError
-from superbatch.files import atomic_directory, canonical, file_sha256, fingerprint, read_json, write_json
+from superbatch.files import read_json
 from superbatch.training.machine import machine
 from superbatch.training.task import LEARNER
 

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import torch
 
 from superbatch import __version__
-from superbatch.files import canonical, told_if_full, write_json
+from superbatch.artifacts.atomic import told_if_full, write_json
+from superbatch.artifacts.fingerprints import canonical
 from superbatch.training.best import publish_best
 from superbatch.training.flops import Account, Forwards
 from superbatch.training.job import TrainResult

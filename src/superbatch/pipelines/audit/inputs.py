@@ -6,9 +6,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from superbatch.artifacts.stamps import STAMP
 from superbatch.errors import UserError
 from superbatch.files import shown
-from superbatch.stages import STAMP
 
 if TYPE_CHECKING:
     import numpy as np

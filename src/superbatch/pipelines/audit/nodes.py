@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.stamps import Staged, build_once
 from superbatch.config import Storage, read
-from superbatch.files import fingerprint, read_json
+from superbatch.files import read_json
 from superbatch.options import AuditSettings
-from superbatch.stages import Staged, build_once
 
 if TYPE_CHECKING:
     import pandas as pd

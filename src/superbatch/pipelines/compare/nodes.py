@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.stamps import Staged
 from superbatch.config import ReportSettings, merge, read
 from superbatch.files import read_json
 from superbatch.pipelines.compare.grid import expand
 from superbatch.pipelines.evaluate.nodes import evaluate_model
 from superbatch.pipelines.learner.nodes import train_learner
-from superbatch.stages import Staged
 
 
 def run_compared(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.stamps import Staged, build_once
 from superbatch.config import Storage, read
-from superbatch.files import fingerprint
 from superbatch.options import EmbedSettings, LearnerSettings
-from superbatch.stages import Staged, build_once
 
 FORMAT = 2  # raised when the same inputs give other features
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.stamps import Staged, build_once, read_stamp
 from superbatch.config import EvaluateSettings, Storage, read
-from superbatch.files import fingerprint, read_json
-from superbatch.stages import STAMP, Staged, build_once
 
 
 def evaluate_model(
@@ -37,7 +37,7 @@ def evaluate_model(
         clip.model.to(evaluator.device)
         evaluate_to_files(evaluator, clip.model, evaluate.split, out, checkpoint=weights, model_name=run)
 
-    sets = read_json(evaluation_sets / STAMP)["fingerprint"]
+    sets = read_stamp(evaluation_sets)
     return build_once(
         f"{run} evaluation",
         fingerprint(["evaluation", RESULT_FORMAT, run, weights, sets, evaluate.split]),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.atomic import atomic_directory, write_json
+from superbatch.artifacts.stamps import read_stamp, write_stamp
 from superbatch.config import Thresholds
 from superbatch.errors import DiskFull, UserError
-from superbatch.files import atomic_directory, read_json, write_json
-from superbatch.stages import STAMP
 
 log = logging.getLogger(__name__)
 EXPECTATIONS = "expectations.json"  # what Great Expectations found, beside the manifest
@@ -119,12 +119,11 @@ def write_docs(target: Path, fingerprint: str, folder: Path, sets: list[Judged])
         for one in sets
         if (folder / one.place / SUMMARY_FILE).is_file()
     }
-    stamp = target / STAMP
-    if not found or (stamp.is_file() and read_json(stamp)["fingerprint"] == fingerprint):
+    if not found or read_stamp(target) == fingerprint:
         return
     from superbatch.curation.expectations import write_data_docs
 
     with atomic_directory(target) as directory:
         write_data_docs(directory, found)
-        write_json(directory / STAMP, {"fingerprint": fingerprint})
+        write_stamp(directory, fingerprint)
     log.info("Data Docs: %s", target / "index.html")

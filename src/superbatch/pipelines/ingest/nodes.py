@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.stamps import Staged, build_once
 from superbatch.config import IngestSettings, SetSettings, Storage, read
 from superbatch.errors import DiskFull, UserError
-from superbatch.files import expand_shards, fingerprint
+from superbatch.files import expand_shards
 from superbatch.pipelines.ingest.judging import Judged, check, kept_if_refused, plain, validate, write_docs
-from superbatch.stages import Staged, build_once
 
 FORMAT = 3  # raised when the same shards give another manifest
 EVALUATION_FORMAT = 2  # the same for evaluation sets; every model is evaluated again then
@@ -54,7 +55,8 @@ def ingest_evaluation(simweb: Path, settings: dict[str, Any], storage: dict[str,
         for name, one in ingest.evaluation.items()
         for split in one.splits
     ]
-    mark = ["evaluation", EVALUATION_FORMAT, sets, _evaluation_files(sets), thresholds, *_reading(ingest)]
+    files = signed(_evaluation_files(sets), "evaluation", ingest, places)
+    mark = ["evaluation", EVALUATION_FORMAT, sets, files, thresholds, *_reading(ingest)]
     return _build("evaluation", "evaluation sets", fingerprint(mark), write, judged, ingest, places)
 
 
@@ -68,7 +70,8 @@ def _ingest_set(name: str, settings: SetSettings, ingest: IngestSettings, places
         summary = ingest_shards(shards, out, jobs=ingest.jobs, max_pixels=ingest.max_pixels, scans=scans)
         validate(f"ingest.{name}", summary, settings.expect, out)
 
-    mark = fingerprint([name, FORMAT, signed(shards), plain(settings.expect), *_reading(ingest)])
+    files = signed(shards, name, ingest, places)
+    mark = fingerprint([name, FORMAT, files, plain(settings.expect), *_reading(ingest)])
     return _build(name, f"{name} set", mark, write, [Judged(f"ingest.{name}", settings.expect)], ingest, places)
 
 
@@ -93,7 +96,7 @@ def _build(
         ingest, places: settings.
     """
     stages = Path(places.stages)
-    refused, scans = stages / "refused" / name, stages / "scans" / name
+    refused, scans = stages / "refused" / name, scans_of(name, places)
 
     def document(folder: Path) -> None:
         if ingest.data_docs:
@@ -116,9 +119,17 @@ def _build(
     return staged
 
 
-def signed(files: list[Path]) -> list[list[Any]]:
-    """Name each file's content without reading it: path, size, time of change (pools are too large to hash at every run)."""
-    return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in ((file, file.stat()) for file in files)]
+def signed(files: list[Path], name: str, ingest: IngestSettings, places: Storage) -> list[list[str]]:
+    """Name each file and its content; a set's files are read for it once, and again where they seem to have changed."""
+    from superbatch.data.scans import shard_digests
+
+    digests = shard_digests(files, scans_of(name, places), ingest.jobs)
+    return [[str(file), digest] for file, digest in zip(files, digests, strict=True)]
+
+
+def scans_of(name: str, places: Storage) -> Path:
+    """Where the scans of a set's shards are kept until the set stands."""
+    return Path(places.stages) / "scans" / name
 
 
 def _reading(ingest: IngestSettings) -> list[int]:
@@ -127,11 +138,11 @@ def _reading(ingest: IngestSettings) -> list[int]:
     return [] if ingest.max_pixels == default else [ingest.max_pixels]
 
 
-def _evaluation_files(sets: dict[str, tuple[str, dict[str, str]]]) -> list[list[Any]]:
-    """Sign the shards of all splits, and the text files beside them: class names and templates decide a result too."""
+def _evaluation_files(sets: dict[str, tuple[str, dict[str, str]]]) -> list[Path]:
+    """List the shards of all splits, and the text files beside them: class names and templates decide a result too."""
     from superbatch.evaluation.sets import split_shards
 
     files = [
         file for root, splits in sets.values() for folder in splits.values() for file in split_shards(root, folder)
     ]
-    return signed(files + [file for root, _ in sets.values() for file in sorted(Path(root).glob("*.txt"))])
+    return files + [file for root, _ in sets.values() for file in sorted(Path(root).glob("*.txt"))]

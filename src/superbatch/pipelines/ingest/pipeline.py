@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from kedro.pipeline import Node, Pipeline, node, pipeline
 
+from superbatch.artifacts.stamps import Staged
 from superbatch.pipelines.ingest.nodes import ingest_curated, ingest_evaluation, ingest_pool
 from superbatch.pipelines.naming import named
-from superbatch.stages import Staged
 
 INPUTS = {"settings": "params:ingest", "storage": "params:storage"}
 SIMWEB = {"simweb": "simweb"}  # an edge, so that the embedded default is there before its shards are read

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.stamps import Staged
 from superbatch.config import Storage, learner_settings, read
 from superbatch.pipelines.learner.runs import Inputs, build_job, train_staged
-from superbatch.stages import Staged
 
 
 def check_learner(

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superbatch.artifacts.stamps import Staged, find_stage, write_stamp
 from superbatch.files import read_json
-from superbatch.stages import Staged, find_stage, stamp
 
 if TYPE_CHECKING:
     from superbatch.models import ClipModel
@@ -67,7 +67,7 @@ def train_staged(job: Job, stages_root: Path) -> tuple[Staged, Staged]:
     model, training = (Staged(path, f"{job.run_hash}-{name}", stages_root, elsewhere=not first) for name, path in names)
     if first:
         for staged in (model, training):
-            stamp(staged.path, staged.fingerprint, stages_root)
+            write_stamp(staged.path, staged.fingerprint)
         # The run is finished: its checkpoint and records are all that is needed.
         for state in [*job.state_dir.glob("step-*"), *job.state_dir.glob("best")]:
             shutil.rmtree(state)

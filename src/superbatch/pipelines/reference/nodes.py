@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.stamps import Staged
 from superbatch.config import Storage, read
 from superbatch.options import ReferenceSettings
 from superbatch.pipelines.learner.runs import build_reference, make_evaluate, train_staged
-from superbatch.stages import Staged
 
 
 def check_curated(curated: Path, settings: dict[str, Any]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.stamps import Staged, build_once, find_stage
 from superbatch.config import IngestSettings, Storage, read
-from superbatch.files import fingerprint
 from superbatch.options import SimwebSettings
-from superbatch.stages import Staged, build_once, find_stage
 
 FORMAT = 1  # raised when the same settings render other bytes
 UNUSED = "The shards settings of `ingest` point elsewhere, so nothing was rendered here.\n"

@@ -1,0 +1,83 @@
+"""Files by their content. What was read once is not read again while the file stays as it was, but this decides nothing:
+in a fresh clone, after `touch` or in a copied folder the files are read anew, and found to be the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from superbatch.artifacts.atomic import write_json
+from superbatch.artifacts.fingerprints import file_sha256
+from superbatch.errors import UserError
+from superbatch.progress import progress
+
+SETTLED = 2.0  # seconds: a file that changed later than that may change again within one tick of its clock
+
+
+def content_digests(files: list[Path], cache: Path, jobs: int = 1) -> list[str]:
+    """Return the SHA-256 of each file.
+
+    Args:
+        files: their paths; order and repeats are kept.
+        cache: a JSON file that keeps the digests with each file's size, times and inode. It may be deleted at any time.
+        jobs: files that are read at a time (joblib's `n_jobs`).
+
+    Raises:
+        UserError: a file that can't be read.
+    """
+    known = _read(cache)
+    found = {str(file): known.get(str(file), [None, None]) for file in files}
+    states = {name: _state(Path(name)) for name in found}
+    todo = [name for name, state in states.items() if found[name][0] != state]
+    for name, digest in zip(todo, _hash_all(todo, jobs), strict=True):
+        found[name] = [states[name], digest]
+    if todo:
+        _write(cache, known | found)
+    return [found[str(file)][1] for file in files]
+
+
+def _hash_all(names: list[str], jobs: int) -> list[str]:
+    from joblib import Parallel, delayed
+
+    if not names:
+        return []
+    jobs = min(jobs, len(names)) if jobs > 0 else jobs
+    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_hash)(name) for name in names)
+    return list(progress(work, total=len(names), description="checksums", unit="file"))
+
+
+def _hash(name: str) -> str:
+    try:
+        return file_sha256(Path(name))
+    except OSError as error:
+        what = f"can't be read ({error.strerror or error})"
+        raise UserError(name, what, "check the file and the shards setting") from None
+
+
+def _state(file: Path) -> list[int]:
+    stat = os.stat(file)
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def _read(cache: Path) -> dict[str, Any]:
+    """Read what is known; a cache that can't be read knows nothing."""
+    try:
+        return dict(json.loads(cache.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(cache: Path, found: dict[str, Any]) -> None:
+    """Keep what is known of files that are still as they were, and have been so for a while."""
+    recent = (time.time() - SETTLED) * 1e9
+    kept = {
+        name: entry
+        for name, entry in found.items()
+        if os.path.isfile(name) and entry[0] == _state(Path(name)) and max(entry[0][1:3]) < recent
+    }
+    if kept:
+        write_json(cache, kept)

@@ -1,0 +1,86 @@
+"""What was published where, and a second name for each of its files.
+
+DVC removes a stage's outputs before it runs the stage. The second names (hard links: they take no room while the first ones stand) let
+the stage put back what `kedro run` had made, instead of making it again. Both only help to find an artefact; whether it is the right
+one its own stamp says.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from superbatch.artifacts.atomic import atomic_directory, write_json
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.errors import DiskFull
+from superbatch.files import read_json
+
+
+def under_dvc() -> bool:
+    """Whether DVC runs this command, as a stage's: what is missing then, DVC may have removed."""
+    return "DVC_STAGE" in os.environ
+
+
+def shelve(place: Path, mark: str, root: Path) -> None:
+    """Note what stands at a place, and keep second names of its files until something else stands there.
+
+    Args:
+        place: where a directory is published; its links are resolved.
+        mark: its fingerprint.
+        root: the staging folder.
+    """
+    record = _record(place, root)
+    twin = record.with_suffix("")
+    if record.is_file() and read_json(record)["fingerprint"] == mark and _same_files(place, twin):
+        return
+    try:
+        with atomic_directory(twin) as directory:
+            shutil.copytree(place, directory, copy_function=os.link, dirs_exist_ok=True)
+    except (OSError, DiskFull):  # another disk, or one without hard links
+        shutil.rmtree(twin, ignore_errors=True)
+    write_json(record, {"place": _relative(place, root), "fingerprint": mark})
+
+
+def drop_names(place: Path, root: Path) -> None:
+    """Drop the second names of what stands at a place: DVC puts it into its cache now, and copies of its own into the place."""
+    shutil.rmtree(_record(place, root).with_suffix(""), ignore_errors=True)
+
+
+def shelved(mark: str, root: Path) -> list[Path]:
+    """List where an artefact may be found that was published from here: other places, and what DVC has removed."""
+    found: list[Path] = []
+    for record in sorted((root / "published").glob("*.json")):
+        noted = read_json(record)
+        if noted["fingerprint"] == mark:
+            found.append(root / noted["place"])
+            found += [record.with_suffix("")] if under_dvc() else []
+    return found
+
+
+def copy_linked(source: Path, target: Path) -> None:
+    """Copy a directory by second names of its files where that works, else by their content; it is whole or not there."""
+    with atomic_directory(target) as directory:
+        shutil.copytree(source, directory, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+
+def _record(place: Path, root: Path) -> Path:
+    return root / "published" / f"{fingerprint(_relative(place, root))}.json"
+
+
+def _relative(place: Path, root: Path) -> str:
+    """Name a place from the staging folder, so that a copied project does not look into the one it came from."""
+    return os.path.relpath(place.resolve(), root.resolve())
+
+
+def _same_files(place: Path, twin: Path) -> bool:
+    """Whether the second names still lead to the files of the place."""
+    files = [path.relative_to(place) for path in place.rglob("*") if path.is_file()]
+    return all((twin / file).is_file() and (twin / file).samefile(place / file) for file in files)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,114 @@
+"""Directories that are built once: each carries a stamp with the fingerprint of what went into it.
+
+A node builds into a staging folder and returns a `Staged`; the data set that saves it renames it into place. The next run reads the
+stamp there and finds out that nothing has to be done. The stamp alone decides, so it does not matter how the directory came to its place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from superbatch.artifacts.atomic import atomic_directory, replace_directory, write_json
+from superbatch.artifacts.places import places
+from superbatch.artifacts.shelf import copy_linked, shelve, shelved
+from superbatch.files import read_json
+
+log = logging.getLogger(__name__)
+STAMP = "stage.stamp"  # JSON inside every published directory: the fingerprint it was built under, its files and their sizes
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A finished directory: waiting in the staging folder, or already in place.
+
+    Attributes:
+        path: the directory.
+        fingerprint: of everything that went into it.
+        root: the staging folder.
+        elsewhere: another process publishes it: the one with rank 0 of a training in several.
+        stays: it stands in some place and is not to be moved from there.
+    """
+
+    path: Path
+    fingerprint: str
+    root: Path
+    elsewhere: bool = False
+    stays: bool = False
+
+
+def read_stamp(directory: Path) -> str | None:
+    """Return the fingerprint that a directory was built under; None where it has none, or where files of it are missing or cut."""
+    if not (directory / STAMP).is_file():
+        return None
+    stamp = read_json(directory / STAMP)
+    whole = all(_has(directory / name, size) for name, size in stamp.get("files", {}).items())
+    return str(stamp["fingerprint"]) if whole else None
+
+
+def write_stamp(directory: Path, fingerprint: str) -> None:
+    """Declare a directory finished: nothing in it changes from now on."""
+    files = {
+        file.relative_to(directory).as_posix(): file.stat().st_size
+        for file in sorted(directory.rglob("*"))
+        if file.is_file() and file != directory / STAMP
+    }
+    write_json(directory / STAMP, {"fingerprint": fingerprint, "files": files})
+
+
+def find_stage(fingerprint: str, root: Path, *waiting: Path) -> Staged | None:
+    """Return the directory built under this fingerprint, if there is one: in its place, waiting in staging, or in another place.
+
+    Args:
+        fingerprint: of inputs, settings and format.
+        root: the staging folder.
+        waiting: other folders where it may wait (a training's state folder).
+    """
+    moved = (root / fingerprint, *waiting)
+    for path in [*places(), *moved, *shelved(fingerprint, root)]:
+        if read_stamp(path) == fingerprint:
+            return Staged(path, fingerprint, root, stays=path not in moved)
+    return None
+
+
+def build_once(
+    what: str, fingerprint: str, root: Path, write: Callable[[Path], None], *, fresh: bool = False
+) -> Staged:
+    """Return the directory of a fingerprint, building it with `write(directory)` unless it is there already.
+
+    Args:
+        what: its name, for the log line.
+        fingerprint: of inputs, settings and format.
+        root: the staging folder.
+        write: fills an empty directory; what it leaves half-done on an error is removed.
+        fresh: build again even so.
+    """
+    found = None if fresh else find_stage(fingerprint, root)
+    if found is not None:
+        log.info("%s: up to date (%s)", what, fingerprint)
+        return found
+    with atomic_directory(root / fingerprint) as directory:
+        write(directory)
+        write_stamp(directory, fingerprint)
+    return Staged(root / fingerprint, fingerprint, root)
+
+
+def publish(staged: Staged, target: Path) -> None:
+    """Put a staged directory at its place; one that stands at another is copied.
+
+    Killed at any moment, `find_stage` finds it again: it is either where it was or, whole, in its place.
+    """
+    target, source = Path(target).resolve(), staged.path.resolve()
+    if staged.elsewhere:
+        return
+    if staged.stays and source != target:
+        copy_linked(source, target)
+    elif source != target:
+        replace_directory(source, target)
+    shelve(target, staged.fingerprint, staged.root)
+
+
+def _has(file: Path, size: int) -> bool:
+    return file.is_file() and file.stat().st_size == size

@@ -1,0 +1,148 @@
+"""What is published is found again, whenever the process dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from superbatch.artifacts import stamps
+from superbatch.artifacts.atomic import replace_directory
+from superbatch.artifacts.places import set_places
+from superbatch.artifacts.shelf import drop_names
+from superbatch.artifacts.stamps import STAMP, Staged, build_once, find_stage, publish, read_stamp
+
+
+class Killed(BaseException):
+    """Stands for a signal."""
+
+
+def built(root: Path, mark: str) -> Staged:
+    return build_once("set", mark, root, lambda folder: (folder / "content").write_text(mark) and None)
+
+
+@pytest.fixture(autouse=True)
+def nowhere() -> Iterator[None]:
+    """No place is known, before and after."""
+    set_places([])
+    yield
+    set_places([])
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_around_the_move_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    root, target = tmp_path / "stages", tmp_path / "pool"
+    publish(built(root, "old"), target)
+    staged = built(root, "new")
+
+    def dying(source: Path, place: Path) -> None:
+        if moment == "after":
+            replace_directory(source, place)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(stamps, "replace_directory", dying)
+        publish(staged, target)
+    set_places([target])
+    found = find_stage("new", root)
+    assert found is not None and (found.path / "content").read_text() == "new"
+    publish(found, target)
+    assert (target / "content").read_text() == "new"
+
+
+def test_what_stands_under_another_name_is_copied_and_a_fresh_build_replaces(tmp_path: Path) -> None:
+    root = tmp_path / "stages"
+    publish(built(root, "one"), tmp_path / "a")
+    found = find_stage("one", root)
+    assert found is not None
+    publish(found, tmp_path / "b")
+    assert (tmp_path / "a" / "content").is_file() and (tmp_path / "b" / "content").is_file()
+    fresh = build_once("set", "one", root, lambda folder: (folder / "content").write_text("anew") and None, fresh=True)
+    publish(fresh, tmp_path / "b")
+    assert (tmp_path / "b" / "content").read_text() == "anew"
+    assert not (root / "one").exists()
+
+
+def test_the_stamp_in_its_place_is_enough(tmp_path: Path) -> None:
+    """A copied folder, a checkout, a pull: nothing of the staging folder came along, and times are new."""
+    publish(built(tmp_path / "stages", "one"), tmp_path / "a" / "set")
+    shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
+    root = tmp_path / "b" / "stages"
+    assert find_stage("one", root) is None
+    set_places([tmp_path / "b" / "set"])
+    found = find_stage("one", root)
+    assert found is not None and found.path == tmp_path / "b" / "set" and find_stage("other", root) is None
+    before = (found.path / "content").stat().st_ino
+    publish(found, found.path)
+    assert (found.path / "content").stat().st_ino == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_directory_that_is_not_whole_is_not_done(tmp_path: Path, damage: str) -> None:
+    """As a checkout leaves it that was killed."""
+    publish(built(tmp_path / "stages", "one"), tmp_path / "set")
+    assert read_stamp(tmp_path / "set") == "one"
+    content = tmp_path / "set" / "content"
+    content.unlink()
+    if damage == "cut":
+        content.write_text("o")
+    assert read_stamp(tmp_path / "set") is None
+    set_places([tmp_path / "set"])
+    assert find_stage("one", tmp_path / "stages") is None
+
+
+def test_stamps_of_earlier_versions_hold(tmp_path: Path) -> None:
+    (tmp_path / STAMP).write_text('{"fingerprint": "one"}')
+    assert read_stamp(tmp_path) == "one"
+
+
+def test_what_dvc_removed_is_put_back_but_not_what_a_user_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, target = tmp_path / "stages", tmp_path / "set"
+    publish(built(root, "one"), target)
+    shutil.rmtree(target)
+    assert find_stage("one", root) is None
+    monkeypatch.setenv("DVC_STAGE", "ingest")
+    found = find_stage("one", root)
+    assert found is not None
+    publish(found, target)
+    assert read_stamp(target) == "one"
+    shutil.rmtree(target)
+    assert find_stage("one", root) is not None, "it is kept until something else stands there"
+    publish(built(root, "two"), target)
+    assert find_stage("one", root) is None
+
+
+def test_a_disk_without_hard_links_only_costs_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    root = tmp_path / "stages"
+    publish(built(root, "one"), tmp_path / "a")
+    found = find_stage("one", root)
+    assert found is not None and found.path.resolve() == tmp_path / "a"
+    publish(found, tmp_path / "b")
+    assert read_stamp(tmp_path / "a") == read_stamp(tmp_path / "b") == "one"
+
+
+def test_second_names_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where DVC, or a copy of the project, has put other files into the place, they are names of these at the next run."""
+    root, target = tmp_path / "stages", tmp_path / "set"
+    publish(built(root, "one"), target)
+    (target / "new").write_text((target / "content").read_text())
+    os.replace(target / "new", target / "content")
+    set_places([target])
+    found = find_stage("one", root)
+    assert found is not None
+    publish(found, target)
+    assert {path.stat().st_nlink for path in target.iterdir()} == {2}
+    drop_names(target, root)
+    assert {path.stat().st_nlink for path in target.iterdir()} == {1}
+    shutil.rmtree(target)
+    monkeypatch.setenv("DVC_STAGE", "ingest")
+    assert find_stage("one", root) is None

@@ -1,0 +1,75 @@
+"""A small project with DVC and git, as a user has it, for tests that run the commands of both."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from superbatch.config import merge
+from tests.forked_kedro import stand_in
+from tests.project import PROJECT, command, copy_project
+
+METHODS = "conf/base/parameters_methods.yml"
+
+TINY = """
+simweb: {pool_pairs: 1000, curated_pairs: 100, shard_size: 500, jobs: 1,
+  validation_images_per_class: 1, test_images_per_class: 1, validation_retrieval_images: 20, test_retrieval_images: 20}
+ingest: {jobs: 1}
+embed: {jobs: 1}
+reference: {training: {batch_size: 16, steps: 2, evaluate_every: 2, threads: 1}}
+learner: {training: {batch_size: 16, steps: 2, evaluate_every: 2, checkpoint_every: 2, threads: 1}}
+"""
+
+
+def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return command(folder, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", *arguments)
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    """Run a DVC command; returns what it printed."""
+    return dvc_done(folder, *arguments).stdout
+
+
+def dvc_done(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a DVC command. Its `kedro` is forked, which takes a fraction of the time.
+
+    Who commits experiments is told, since a fresh machine knows nobody.
+    """
+    known = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return command(folder, "dvc", *arguments, PATH=stand_in(), **known)
+
+
+def ran(said: str) -> list[str]:
+    """Names of the stages that DVC says it ran."""
+    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
+
+
+def change(file: Path, changes: dict) -> None:
+    file.write_text(yaml.safe_dump(merge(yaml.safe_load(file.read_text()), changes)))
+
+
+def dvc_project(folder: Path) -> Path:
+    """Make the project: all that git has of a real one but the package, with tiny settings; nothing has run."""
+    made = copy_project(folder)
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(PROJECT / name, made)
+    shutil.copytree(PROJECT / ".dvc" / "plots", made / ".dvc" / "plots")
+    for name in ("config", ".gitignore"):
+        shutil.copy(PROJECT / ".dvc" / name, made / ".dvc")
+    for empty in ("src", "conf/local"):
+        (made / empty / ".gitkeep").touch()
+    (made / "benchmarks").mkdir()  # the grid, which nobody has run
+    shutil.copy(PROJECT / "benchmarks" / "dvc.yaml", made / "benchmarks")
+    change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
+    git(made, "init", "--quiet")
+    (made / ".git" / "info" / "exclude").write_text(".stdout\n.stderr\n")  # forked_kedro's
+    return made
+
+
+def commit(project: Path) -> None:
+    """Put into git what DVC leaves for it."""
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message=all")

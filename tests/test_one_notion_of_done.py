@@ -1,0 +1,146 @@
+"""Kedro, DVC and the stamps agree on what is done: whichever made it, on whichever machine, whatever the times of change are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from superbatch.artifacts.fingerprints import file_sha256
+from tests.dvc_project import METHODS, change, commit, dvc, dvc_done, dvc_project, git, ran
+from tests.forked_kedro import forked_kedro
+
+PARAMETERS = "conf/base/parameters.yml"
+MADE_ANEW = ("08_reporting", ".stages", "06_models/.state")  # the report always is; working folders are no artefacts
+OTHER = "report.title=Other,audit.examples=3,ingest.pool.expect.rows.min=3,reference.training.fresh=true,learner.training.fresh=true"
+UNREPORTED = ["--tags=data,features,training,evaluation"]
+JEST = ("simweb", "pool set", "curated set", "evaluation sets", "reference", "pool features", "curated features")
+JEST += ("jest", "uniform", "reference evaluation", "jest evaluation", "uniform evaluation")
+
+
+def kedro(project: Path, *arguments: str) -> str:
+    done = forked_kedro(project, "run", *arguments, check=True)
+    return done.stdout + done.stderr
+
+
+def up_to_date(said: str) -> set[str]:
+    """Names of what the stages say they found done."""
+    words = re.sub(r"\s+", " ", said)
+    return {name for name in JEST if f"{name}: up to date" in words}
+
+
+def files(project: Path) -> dict[str, tuple[int, int]]:
+    """Each file of the artefacts, by inode and time of change: what was written again, even with the same bytes, differs."""
+    data = project / "data"
+    found = (path for path in data.rglob("*") if path.is_file() and path.name != ".gitignore")
+    named = {path.relative_to(data).as_posix(): path.stat() for path in found}
+    return {name: (s.st_ino, s.st_mtime_ns) for name, s in named.items() if not name.startswith(MADE_ANEW)}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def models(project: Path) -> dict[str, str]:
+    """What training, measuring and reading left, by content; the ledger has seconds, so another training differs."""
+    folders = ("01_raw", "02_intermediate", "04_feature", "06_models", "07_model_output")
+    found = {f"{folder}/{k}": v for folder in folders for k, v in contents(project / "data" / folder).items()}
+    return {name: digest for name, digest in found.items() if not (name.endswith(".gitignore") or "/.state/" in name)}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], str]:
+    """A project whose chain `kedro run` made, then `dvc repro` looked at; what was there between, and what DVC said."""
+    project = dvc_project(tmp_path_factory.mktemp("done") / "project")
+    change(project / METHODS, {"methods": ["jest", "uniform"]})
+    kedro(project, "--pipeline=jest")
+    before = models(project)
+    repro = dvc_done(project, "repro")
+    commit(project)
+    dvc(project, "push")
+    return project, before, repro.stdout + repro.stderr
+
+
+@pytest.fixture
+def project(first: tuple[Path, dict[str, str], str]) -> Path:
+    """The project as it was committed."""
+    git(first[0], "checkout", "--quiet", "conf", "dvc.lock")
+    dvc(first[0], "checkout", "--force")
+    return first[0]
+
+
+def assert_nothing_is_made(project: Path, *, report: bool = False) -> None:
+    """Run the chain, by default without its report, and see that no artefact is written."""
+    before = files(project)
+    assert up_to_date(kedro(project, "--pipeline=jest", *([] if report else UNREPORTED))) == set(JEST)
+    assert files(project) == before
+
+
+def test_repro_takes_what_kedro_made(first: tuple[Path, dict[str, str], str]) -> None:
+    project, before, said = first
+    assert len(ran(said)) > 8 and up_to_date(said) == set(JEST)
+    assert models(project) == before
+    assert not [path for path in (project / "data/.stages/published").iterdir() if path.is_dir()], (
+        "that would take room"
+    )
+
+
+def test_kedro_takes_what_dvc_has_and_dvc_sees_no_change(project: Path) -> None:
+    assert_nothing_is_made(project)
+    assert "up to date" in dvc(project, "status", "dvc.yaml")
+
+
+def test_nothing_is_made_after_a_pull_into_a_clone(project: Path, tmp_path: Path) -> None:
+    git(project, "clone", "--quiet", str(project), str(tmp_path / "clone"))
+    dvc(tmp_path / "clone", "remote", "modify", "beside", "url", str(project.parent / "superbatch-store"))
+    dvc(tmp_path / "clone", "pull")
+    assert_nothing_is_made(tmp_path / "clone", report=True)
+
+
+def test_nothing_is_made_in_a_copied_folder_or_after_touch(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / "data", tmp_path / "copy" / "data", copy_function=shutil.copyfile)
+    for name in ("conf", "src"):
+        shutil.copytree(project / name, tmp_path / "copy" / name)
+    shutil.copy(project / "pyproject.toml", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "data" / ".stages")
+    assert_nothing_is_made(tmp_path / "copy")
+    for path in (tmp_path / "copy" / "data").rglob("*"):
+        path.touch()
+    assert_nothing_is_made(tmp_path / "copy")
+
+
+def test_nothing_is_made_after_a_checkout_of_other_data_and_back(project: Path) -> None:
+    """And DVC takes what `kedro run` made of other settings: committed without running it."""
+    before = models(project)
+    change(project / PARAMETERS, {"simweb": {"pool_pairs": 900}})
+    kedro(project, "--pipelines=simweb,ingest")
+    assert models(project) != before
+    dvc(project, "commit", "--force", "simweb", "ingest")
+    assert "up to date" in dvc(project, "status", "simweb", "ingest")
+    other = models(project)
+    git(project, "stash")
+    dvc(project, "checkout", "--force")
+    assert models(project) == before
+    assert_nothing_is_made(project)
+    git(project, "stash", "pop")
+    dvc(project, "checkout", "--force", "simweb", "ingest")
+    assert models(project) == other
+    assert {"simweb", "pool set", "curated set"} <= up_to_date(kedro(project, "--pipelines=simweb,ingest"))
+    assert models(project) == other
+
+
+@pytest.mark.parametrize("kind", [pytest.param("hardlink", marks=pytest.mark.slow), "symlink"])
+def test_no_run_writes_into_a_linked_cache(project: Path, kind: str) -> None:
+    dvc(project, "config", "--local", "cache.type", kind)
+    dvc(project, "checkout", "--force", "--relink")
+    cache = project / ".dvc" / "cache" / "files"
+    page, before = project / "data" / "08_reporting" / "report.html", contents(cache)
+    assert page.is_symlink() if kind == "symlink" else os.stat(page).st_nlink > 1
+    kedro(project, "--pipelines=jest,audit", f"--params={OTHER}")
+    assert not page.is_symlink() and "Other" in page.read_text()
+    assert contents(cache) == before
+    dvc(project, "config", "--local", "--unset", "cache.type")
+    dvc(project, "checkout", "--force", "--relink")
