@@ -8,6 +8,7 @@ from typing import Any
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.stamps import Staged, build_once, read_stamp
 from superbatch.config import EvaluateSettings, Storage, read
+from superbatch.errors import UserError
 
 
 def evaluate_model(
@@ -21,6 +22,9 @@ def evaluate_model(
         evaluation_sets: the ingested sets (sets.json says which and where their roots are).
         settings: `params:evaluate` -> `config.EvaluateSettings`.
         storage: `params:storage`.
+
+    Raises:
+        UserError: evaluation sets that are not whole.
     """
     evaluate, places = read(EvaluateSettings, settings, "evaluate"), read(Storage, storage, "storage")
     from superbatch.evaluation.results import RESULT_FORMAT, evaluate_to_files
@@ -38,6 +42,8 @@ def evaluate_model(
         evaluate_to_files(evaluator, clip.model, evaluate.split, out, checkpoint=weights, model_name=run)
 
     sets = read_stamp(evaluation_sets)
+    if sets is None:
+        raise UserError(str(evaluation_sets), "files are missing or cut", "run `kedro run --pipelines=ingest` again")
     return build_once(
         f"{run} evaluation",
         fingerprint(["evaluation", RESULT_FORMAT, run, weights, sets, evaluate.split]),
