@@ -202,7 +202,7 @@ def test_ids_of_several_sets_are_those_of_a_tensor(tmp_path: Path, clip: ClipMod
     assert compact.tolist() == expected.to_compact(whole[rows]).tolist()
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["forkserver", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_start_as_the_system_starts_processes(monkeypatch, method: str) -> None:
     """Python 3.14 forks from a server; other systems spawn."""
     monkeypatch.setattr(reading.multiprocessing, "get_start_method", lambda: method)
