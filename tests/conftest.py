@@ -10,16 +10,10 @@ import pytest
 LONG = (
     "test_dvc_repro.py",
     "test_quick_chain.py",
-    "test_one_notion_of_done.py",
     "test_wrong_input.py",
-    "test_compare.py",
-    "test_resume.py",
     "test_scoring.py",
     "test_ranks.py",
     "test_kills.py",
-    "test_watch.py",
-    "test_caption_labels.py",
-    "test_chosen.py",
     "test_notebook.py",
     "test_page.py",
 )

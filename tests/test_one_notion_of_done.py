@@ -132,7 +132,8 @@ def test_nothing_is_made_after_a_checkout_of_other_data_and_back(project: Path) 
     assert models(project) == other
 
 
-@pytest.mark.parametrize("kind", [pytest.param("hardlink", marks=pytest.mark.slow), "symlink"])
+@pytest.mark.slow  # tests/datasets/test_aside.py has the same for each data set by itself
+@pytest.mark.parametrize("kind", ["hardlink", "symlink"])
 def test_no_run_writes_into_a_linked_cache(project: Path, kind: str) -> None:
     dvc(project, "config", "--local", "cache.type", kind)
     dvc(project, "checkout", "--force", "--relink")

@@ -60,6 +60,7 @@ def test_a_report_beside_a_grid_shows_its_new_runs(project: Path) -> None:
     assert "uniform-T5-s0" in (project / "data/quick/08_reporting/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_own_data_mds_grid_runs(project: Path) -> None:
     """With two schedules of a few steps and one seed; else as it stands there."""
     page = (PROJECT / "docs" / "own_data.md").read_text()
