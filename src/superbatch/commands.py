@@ -49,10 +49,11 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
     Raises:
         UserError: it names the commands that make all that is missing, also what those need in their turn.
     """
-    missing = _missing(pipeline, catalog)
+    makers = _makers()
+    missing = _missing(pipeline, catalog, makers)
     if not missing:
         return
-    stages = _stages_before(pipeline, catalog)
+    stages = _stages_before(missing, catalog, makers)
     place = {name: number for number, parts in enumerate(stages.values()) for name in parts.all_outputs()}
     first = min(missing, key=lambda name: (place[name], name))
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -61,10 +62,10 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
     raise UserError(where, f"not there yet, or not finished{more}", f"run {commands} first")
 
 
-def _missing(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
+def _missing(pipeline: Pipeline, catalog: CatalogProtocol, makers: Mapping[str, str]) -> list[str]:
     """List the directories that a pipeline reads and that are not there, as far as a stage makes them."""
     read = [name for name in pipeline.inputs() if "params:" not in name and name != "parameters"]
-    return [name for name in sorted(read) if name in _makers() and not catalog.exists(name)]
+    return [name for name in sorted(read) if name in makers and not catalog.exists(name)]
 
 
 def _makers() -> dict[str, str]:
@@ -76,12 +77,11 @@ def _makers() -> dict[str, str]:
     return {name: stage for name, stage in outputs.items() if name != "runs"}  # whatever lies there
 
 
-def _stages_before(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Pipeline]:
-    """Return what is to be run before a pipeline, by stage and in order; of stages with a part for each run, the parts needed."""
+def _stages_before(missing: list[str], catalog: CatalogProtocol, makers: Mapping[str, str]) -> dict[str, Pipeline]:
+    """Return what is to be run for what is missing, by stage and in order; of stages with a part for each run, the parts needed."""
     from superbatch.pipeline_registry import STAGES, register_pipelines
 
-    pipelines, makers, found = register_pipelines(), _makers(), dict[str, Any]()
-    waiting = _missing(pipeline, catalog)
+    pipelines, found, waiting = register_pipelines(), dict[str, Any](), list(missing)
     while waiting:
         name = waiting.pop()
         stage = makers[name]
@@ -90,7 +90,7 @@ def _stages_before(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Pi
             part = part.only_nodes_with_namespaces([name.rpartition(".")[0]])
         if stage not in found or name not in found[stage].all_outputs():
             found[stage] = found[stage] + part if stage in found else part
-            waiting += _missing(part, catalog)
+            waiting += _missing(part, catalog, makers)
     return {stage: found[stage] for stage in STAGES if stage in found}
 
 

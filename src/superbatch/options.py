@@ -101,6 +101,11 @@ class SelectionSettings:
         """Whether a model scores super-batches: easy reference has the cache, uniform needs nothing."""
         return self.method != "uniform" and self.criterion != "easy_reference"
 
+    @property
+    def uses_reference(self) -> bool:
+        """Whether the reference's losses count in a score."""
+        return self.method != "uniform" and self.criterion != "hard_learner"
+
     def _check_scoring(self, name: str) -> None:
         why = f"method: {self.method}" if self.method == "uniform" else f"criterion: {self.criterion}"
         _check(

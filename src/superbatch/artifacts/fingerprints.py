@@ -32,6 +32,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def file_digests(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that lies in a directory, by name."""
+    return {path.name: file_sha256(path) for path in sorted(directory.iterdir())}
+
+
 def directory_digest(path: Path) -> str:
     """Return one SHA-256 over names and bytes of every file below a directory."""
     files = sorted(p for p in path.rglob("*") if p.is_file())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from superbatch.artifacts.atomic import atomic_directory, write_json
@@ -47,15 +48,14 @@ def drop_names(place: Path, root: Path) -> None:
     shutil.rmtree(_record(place, root).with_suffix(""), ignore_errors=True)
 
 
-def shelved(mark: str, root: Path) -> list[Path]:
-    """List where an artefact may be found that was published from here: other places, and what DVC has removed."""
-    found: list[Path] = []
+def shelved(mark: str, root: Path) -> Iterator[Path]:
+    """Yield where an artefact may be found that was published from here: other places, and what DVC has removed."""
     for record in sorted((root / "published").glob("*.json")):
         noted = read_json(record)
         if noted["fingerprint"] == mark:
-            found.append(root / noted["place"])
-            found += [record.with_suffix("")] if under_dvc() else []
-    return found
+            yield root / noted["place"]
+            if under_dvc():
+                yield record.with_suffix("")
 
 
 def copy_linked(source: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from superbatch.artifacts.atomic import atomic_directory, replace_directory, write_json
@@ -67,7 +68,9 @@ def find_stage(fingerprint: str, root: Path, *waiting: Path) -> Staged | None:
         waiting: other folders where it may wait (a training's state folder).
     """
     moved = (root / fingerprint, *waiting)
-    for path in [*places(), *moved, *shelved(fingerprint, root)]:
+    for path in chain(
+        places(), moved, shelved(fingerprint, root)
+    ):  # the last are looked for only where the others are not it
         if read_stamp(path) == fingerprint:
             return Staged(path, fingerprint, root, stays=path not in moved)
     return None

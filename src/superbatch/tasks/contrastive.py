@@ -82,13 +82,9 @@ class Contrastive(Task):
         self._towers: dict[str, Towers] = {}
         self._bounds: dict[str, float | None] = {}
         self._checkpointed = False
-        if selection.method != "uniform" and self._uses_reference and reference is None:
+        if selection.uses_reference and reference is None:
             what = f"{selection.criterion} needs the reference's embeddings"
             raise UserError("selection.criterion", what, "run the embed stage first")
-
-    @property
-    def _uses_reference(self) -> bool:
-        return self.selection.criterion != "hard_learner"
 
     @property
     def _scorer(self) -> str:
@@ -96,7 +92,7 @@ class Contrastive(Task):
 
     def _reads(self) -> Reads:
         """Images and token ids; for scoring the reference's embeddings too, or these alone."""
-        cached = CACHED if self._uses_reference else ()
+        cached = CACHED if self.selection.uses_reference else ()
         if self.selection.method == "uniform":
             return Reads((IMAGE, TOKENS))
         if not self.selection.scores:
@@ -126,7 +122,7 @@ class Contrastive(Task):
         return Pairs(sides, *self.clips[scorer].scale_and_bias(), scorer)
 
     def _cached_pairs(self, batch: Batch) -> Pairs | None:
-        if self.reference is None or not self._uses_reference:
+        if self.reference is None or not self.selection.uses_reference:
             return None
         image, text = (batch[name] for name in CACHED)
         return Pairs((image, text), self.reference.scale, self.reference.bias, "reference")

@@ -172,8 +172,7 @@ def _reference_cache(
     if files[0].features is None:
         raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
     cache = open_cache(files[0].features, reference_dir, built.sets.manifests[0])
-    if settings.selection.method != "uniform":
-        check_loss(cache, settings)
+    check_loss(cache, settings)
     return cache
 
 
@@ -203,8 +202,7 @@ def check_loss(cache: EmbeddingCache, settings: LearnerSettings) -> None:
     Raises:
         UserError: just that.
     """
-    uses_reference = settings.selection.criterion != "hard_learner"
-    if uses_reference and (cache.loss, settings.training.loss) == ("softmax", "sigmoid"):
+    if settings.selection.uses_reference and (cache.loss, settings.training.loss) == ("softmax", "sigmoid"):
         raise UserError(
             "learner.training.loss",
             "sigmoid, and the reference was trained by softmax: their losses cannot be subtracted",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from superbatch.data.fields import Field, Mapped, Stored, joined
+from superbatch.data.fields import Field, Mapped, Stored, by_set, joined
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.data.tokens import Tokens
 from superbatch.models import ClipModel, Vocabulary
@@ -59,15 +59,12 @@ class OpenSets:
 
     def names(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
         """Return shard and key of each row, as the manifests have them."""
-        starts = np.cumsum([0, *map(len, self.manifests)])
-        which = np.searchsorted(starts, rows, side="right") - 1
-        shards, keys = (
-            [
-                str(self.manifests[one].column(name)[int(row - starts[one])])
-                for row, one in zip(rows, which, strict=True)
-            ]
-            for name in ("shard", "key")
-        )
+        found = np.empty((2, len(rows)), object)
+        for number, mask, own in by_set(rows, list(map(len, self.manifests))):
+            for place, name in enumerate(("shard", "key")):
+                column = self.manifests[number].column(name)
+                found[place, mask] = [str(column[int(row)]) for row in own]
+        shards, keys = found.tolist()
         return shards, keys
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from superbatch.artifacts.atomic import atomic_directory, write_json
-from superbatch.artifacts.fingerprints import file_sha256
+from superbatch.artifacts.fingerprints import file_digests, file_sha256
 from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.training.job import Job
@@ -39,8 +39,7 @@ def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
         found = {"run": job.name, "run_hash": job.run_hash, "steps": step, "metric": name, "value": metrics[name]}
         with atomic_directory(directory) as temporary:
             job.task.save(temporary, found)
-            files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
-            write_json(temporary / RECORD, {"value": metrics[name], "files": files})
+            write_json(temporary / RECORD, {"value": metrics[name], "files": file_digests(temporary)})
 
 
 def _record(directory: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from superbatch.data.fields import Batch
 from superbatch.selection import Selection
 from superbatch.training.choosing import agree, choose, score, score_slice
 from superbatch.training.dealing import deal, own_places
+from superbatch.training.distributed import Ranks
 from superbatch.training.job import Job
 from superbatch.training.pending import Pick
 from superbatch.training.random_state import seed_step
@@ -33,7 +34,7 @@ def picks(run: Run, first: int) -> Generator[Pick, None, None]:
     """
     settings, draw = run.job.training, _how(run)
     steps = range(first + len(run.pending), settings.steps)
-    with Reader(run.job.source, reading_phases(run.job, run.ranks.world), settings.workers, run.device) as reader:
+    with Reader(run.job.source, reading_phases(run.job, run.ranks), settings.workers, run.device) as reader:
         for pick in draw(run, reader, steps):
             run.pending.append(pick)
             if len(run.pending) > run.job.selection.stale_steps:
@@ -49,21 +50,18 @@ def _how(run: Run) -> Callable[[Run, Reader, range], Iterator[Pick]]:
     return _chosen_ahead if run.job.task.reads.ahead else _chosen_by_weights
 
 
-def reading_phases(job: Job, world: int) -> dict[str, Phase]:
+def reading_phases(job: Job, ranks: Ranks) -> dict[str, Phase]:
     """Return what a rank reads of each step, and how many samples."""
-    reads, b, big_b = job.task.reads, job.training.batch_size, job.super_batch_size
+    reads, big_b = job.task.reads, job.super_batch_size
+    share, slice_n = (max(ranks.counts(total)) for total in (job.training.batch_size, big_b))
     if job.selection.method == "uniform":
-        return {TRAINING: Phase(reads.training, _share(b, world))}
+        return {TRAINING: Phase(reads.training, share)}
     if reads.ahead:
-        return {SCORING: Phase(reads.scoring, big_b), TRAINING: Phase(reads.training, _share(b, world))}
-    phases = {SCORING: Phase(reads.scoring, _share(big_b, world))}
+        return {SCORING: Phase(reads.scoring, big_b), TRAINING: Phase(reads.training, share)}
+    phases = {SCORING: Phase(reads.scoring, slice_n)}
     if reads.later:
-        phases[TRAINING] = Phase(reads.later, _share(b, world), kept=job.selection.stale_steps)
+        phases[TRAINING] = Phase(reads.later, share, kept=job.selection.stale_steps)
     return phases
-
-
-def _share(total: int, world: int) -> int:
-    return -(-total // world)
 
 
 def _all(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:

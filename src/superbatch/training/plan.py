@@ -88,7 +88,7 @@ def _wait(device: torch.device) -> None:
 def _reading_bytes(run: Run, probe: Batch) -> int:
     """What batches take, those read ahead and the one in use; with workers it is shared memory."""
     one = probe.take(torch.zeros(1, dtype=torch.int64))
-    phases = reading_phases(run.job, run.ranks.world).values()
+    phases = reading_phases(run.job, run.ranks).values()
     return sum(slot_bytes(one.only(phase.fields), phase, run.job.training.workers) for phase in phases)
 
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from superbatch.artifacts.atomic import atomic_directory, write_json
-from superbatch.artifacts.fingerprints import canonical, file_sha256, fingerprint
+from superbatch.artifacts.fingerprints import canonical, file_digests, file_sha256, fingerprint
 from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.training.machine import machine
@@ -117,7 +117,7 @@ def save_state(
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "machine": machine(),
-            "files": {path.name: file_sha256(path) for path in sorted(directory.iterdir())},
+            "files": file_digests(directory),
             "parts": parts,
         }
         write_json(directory / STATE_FILE, content | {"check": fingerprint(content)})
