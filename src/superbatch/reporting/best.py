@@ -35,14 +35,14 @@ def best_of_all(frame: pd.DataFrame) -> Best | None:
     Args:
         frame: `tuned`.
     """
-    selecting = _best(frame[frame["role"] == "selecting"])
-    plain = _best(frame[frame["role"].isin(["uniform", "simple"])])
+    selecting = best_cell(frame[frame["role"] == "selecting"])
+    plain = best_cell(frame[frame["role"].isin(["uniform", "simple"])])
     if selecting is None or plain is None:
         return None
     return Best(selecting, plain, difference(selecting, plain))
 
 
-def _best(frame: pd.DataFrame) -> pd.DataFrame | None:
+def best_cell(frame: pd.DataFrame) -> pd.DataFrame | None:
     """The runs of the (method, f, length) with the highest mean validation value (test, where there is none)."""
     if frame.empty:
         return None

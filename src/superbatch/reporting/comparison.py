@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from superbatch.reporting.best import best_cell
 from superbatch.reporting.chance import near_chance
 from superbatch.reporting.horizon import horizon_of
 from superbatch.reporting.targets import COSTS, ToTarget, to_target
@@ -67,11 +68,8 @@ def compare(finals: pd.DataFrame, *, steps: int | None = None) -> Comparison:
 
 def best_simple(frame: pd.DataFrame, up_to: int) -> str | None:
     """Name the simple alternative (filter, warm start, ...) with the best validation value within `up_to` steps."""
-    simple = frame[(frame["role"] == "simple") & (frame["steps"] <= up_to)]
-    if simple.empty:
-        return None
-    judged = simple.assign(judge=simple["validation"].fillna(simple["value"]))
-    return str(judged.groupby(["method", "steps"])["judge"].mean().idxmax()[0])
+    best = best_cell(frame[(frame["role"] == "simple") & (frame["steps"] <= up_to)])
+    return None if best is None else str(best["method"].iloc[0])
 
 
 def _against_simple(frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame]) -> tuple[list[ToTarget], str]:
