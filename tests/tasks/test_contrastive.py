@@ -14,6 +14,7 @@ from superbatch.models import ClipModel, build_model
 from superbatch.options import ModelSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks import Contrastive, Reference
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
+from tests.tiny_model import tiny_model_cfg
 
 CPU = torch.device("cpu")
 
@@ -21,14 +22,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def make_clip(tmp_path: Path):
     """Return a function that builds a tiny model for a loss, its temperature starting somewhere."""
-    config = {
-        "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
-            "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
-        }
-    }
-    (tmp_path / "model.json").write_text(json.dumps(config))
+    (tmp_path / "model.json").write_text(json.dumps({"model_cfg": tiny_model_cfg(vocab_size=64)}))
 
     def make(loss: str = "sigmoid", scale: float = 10.0) -> ClipModel:
         model = ModelSettings(config=str(tmp_path / "model.json"), init_logit_scale=scale)

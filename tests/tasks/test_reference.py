@@ -34,6 +34,7 @@ from superbatch.simweb.shards import Sample, write_shard
 from superbatch.tasks import SetFiles, import_reference, learner_job
 from superbatch.tasks.embed import write_features
 from superbatch.training import train
+from tests.tiny_model import tiny_model_cfg
 
 ROWS = 40
 THEIRS = {
@@ -89,14 +90,7 @@ def imported(folder: Path, theirs: Path, pool: Path, loss: str = "sigmoid") -> P
 
 
 def learner_settings(folder: Path, loss: str) -> LearnerSettings:
-    config = {
-        "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
-            "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-        }
-    }
-    (folder / "learner.json").write_text(json.dumps(config))
+    (folder / "learner.json").write_text(json.dumps({"model_cfg": tiny_model_cfg()}))
     return LearnerSettings(
         ModelSettings(config=str(folder / "learner.json")),
         selection=SelectionSettings("joint", filter_ratio=0.75, num_chunks=2),
@@ -107,11 +101,23 @@ def learner_settings(folder: Path, loss: str) -> LearnerSettings:
 def train_with(folder: Path, reference: Path, pool: Path, loss: str):
     """Embed the pool with the reference and train a learner of three steps on joint picks."""
     settings = learner_settings(folder, loss)
-    view = build_model(settings.model, loss=loss, batch_size=8, seed=0)
+    embed_pool(folder, reference, pool, settings)
+    return train(learner_of(folder, reference, pool, settings))
+
+
+def embed_pool(folder: Path, reference: Path, pool: Path, settings: LearnerSettings) -> None:
+    view = build_model(settings.model, loss=settings.training.loss, batch_size=8, seed=0)
     weights = read_metadata(reference)["weights_sha256"]
     embed = EmbedSettings(device="cpu", jobs=1)
     write_features("pool", read_manifest(pool), load_checkpoint(reference), weights, view, folder / "features", embed)
-    return train(learner_of(folder, reference, pool, settings))
+
+
+def reconfigure(checkpoint: Path, block: str, key: str, value: object) -> None:
+    """Change one entry of a checkpoint's configuration; its weights stay."""
+    file = checkpoint / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    config[block][key] = value
+    file.write_text(json.dumps(config))
 
 
 def learner_of(folder: Path, reference: Path, pool: Path, settings: LearnerSettings):
@@ -205,38 +211,32 @@ def test_a_tokenizers_id_tells_its_options(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "c").tokenizer_id == ours.tokenizer_id
 
 
-@pytest.mark.parametrize("change", ["mean", "quick_gelu"])
-def test_a_cache_of_other_pixels_is_refused(tmp_path: Path, pool: Path, change: str) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [("preprocess_cfg", "mean", [0.1, 0.5, 0.6]), ("model_cfg", "quick_gelu", True)],
+    ids=["mean", "quick_gelu"],
+)
+def test_a_cache_of_other_pixels_is_refused(tmp_path: Path, pool: Path, change: tuple[str, str, object]) -> None:
     """The same weights with another mean, or another activation, make other embeddings: by the cache's name, and by the run's hash."""
     theirs = write_theirs(tmp_path / "theirs")
     reference = imported(tmp_path, theirs, pool, "softmax")
     train_with(tmp_path, reference, pool, "softmax")
     settings = learner_settings(tmp_path, "softmax")
     usual = learner_of(tmp_path, reference, pool, settings).run_hash
-    config = json.loads((reference / "open_clip_config.json").read_text())
-    if change == "mean":
-        config["preprocess_cfg"]["mean"] = [0.1, 0.5, 0.6]
-    else:
-        config["model_cfg"]["quick_gelu"] = True
-    (reference / "open_clip_config.json").write_text(json.dumps(config))
+    reconfigure(reference, *change)
     with pytest.raises(
         UserError,
         match=r"features: embeddings that the reference made with another configuration .*; run `kedro run --pipelines embed` again",
     ):
         learner_of(tmp_path, reference, pool, settings)
-    view = build_model(settings.model, loss="softmax", batch_size=8, seed=0)
-    sha256 = read_metadata(reference)["weights_sha256"]
-    embed = EmbedSettings(device="cpu", jobs=1)
-    write_features("pool", read_manifest(pool), load_checkpoint(reference), sha256, view, tmp_path / "features", embed)
+    embed_pool(tmp_path, reference, pool, settings)
     assert learner_of(tmp_path, reference, pool, settings).run_hash != usual
 
 
 def test_an_import_of_the_same_weights_with_another_configuration_is_another(tmp_path: Path, pool: Path) -> None:
     theirs = write_theirs(tmp_path / "theirs")
     first = imported(tmp_path, theirs, pool, "softmax")
-    config = json.loads((theirs / "open_clip_config.json").read_text())
-    config["preprocess_cfg"]["mean"] = [0.1, 0.5, 0.6]
-    (theirs / "open_clip_config.json").write_text(json.dumps(config))
+    reconfigure(theirs, "preprocess_cfg", "mean", [0.1, 0.5, 0.6])
     second = imported(tmp_path, theirs, pool, "softmax")
     assert first != second and load_checkpoint(second).mean_std[0] == (0.1, 0.5, 0.6)
 

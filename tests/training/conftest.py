@@ -17,6 +17,7 @@ from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.tasks.learner import model_identity
 from superbatch.tasks.proxy import build_proxy, share_vocabulary
 from superbatch.training import Job
+from tests.tiny_model import tiny_model_cfg
 
 ROWS = 60
 
@@ -37,11 +38,7 @@ def random_embeddings(rows: int, width: int = 16) -> dict[str, Field]:
 
 def write_model(path: Path, width: int) -> Path:
     config = {
-        "model_cfg": {
-            "embed_dim": width // 2,
-            "vision_cfg": {"image_size": 16, "patch_size": 8, "width": width, "layers": 1, "head_width": 16},
-            "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": width, "heads": 2, "layers": 1},
-        },
+        "model_cfg": tiny_model_cfg(width),
         "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     }
     path.write_text(json.dumps(config))
