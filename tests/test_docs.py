@@ -14,6 +14,7 @@ import yaml
 
 from superbatch import config, options
 from superbatch.errors import UserError
+from superbatch.nested import from_dotted, merge
 from superbatch.pipeline_registry import STAGES
 
 PROJECT = Path(__file__).parents[1]
@@ -211,14 +212,8 @@ def check_params(value: str) -> None:
     changed = base()
     for item in value.split(","):
         key, _, text = item.partition("=")
-        changed = config.merge(changed, nested(key, yaml.safe_load(text)))
+        changed = merge(changed, from_dotted({key: yaml.safe_load(text)}))
     config.check_parameters(changed)
-
-
-def nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
 
 
 def test_every_wish_changes_something() -> None:
@@ -229,7 +224,7 @@ def test_every_wish_changes_something() -> None:
                 key, _, text = item.partition("=")
                 method, _, rest = key.partition(".learner.")
                 given = base().get(method, {}) if rest else {}
-                value: Any = config.merge(base()["learner"], given.get("learner", {})) if rest else base()
+                value: Any = merge(base()["learner"], given.get("learner", {})) if rest else base()
                 for part in (rest or key).split("."):
                     value = value.get(part) if isinstance(value, dict) else None
                 assert value != yaml.safe_load(text), f"{item} is so already"
@@ -296,7 +291,7 @@ def test_parameter_keys_exist(page: Path) -> None:
 def is_known(key: str) -> bool:
     """Whether the settings know a key, whatever its value."""
     try:
-        config.check_parameters(config.merge(base(), nested(key, "some value")))
+        config.check_parameters(merge(base(), from_dotted({key: "some value"})))
     except UserError as error:
         return "unknown parameter" not in error.what
     return True
@@ -305,7 +300,7 @@ def is_known(key: str) -> bool:
 @every_page
 def test_yaml_blocks_are_parameters(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        config.check_parameters(config.merge(base(), yaml.safe_load(block)))
+        config.check_parameters(merge(base(), yaml.safe_load(block)))
 
 
 PARAMETER_TABLES: dict[str, list[type]] = {

@@ -8,7 +8,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 
 from superbatch import pipeline_registry
-from superbatch.pipelines.compare.grid import expand
+from superbatch.pipelines.compare.grid import expand, override_of
 
 PROJECT = Path(__file__).parents[2]
 
@@ -89,7 +89,9 @@ def test_settings_of_the_whole_grid_lie_below_an_entry_s_own() -> None:
     entry = {"method": "mine", "steps": 4, "set": {"training.optimizer.learning_rate": 0.1}}
     common = {"training.threads": 1, "training.optimizer.learning_rate": 0.2}
     (spec,) = expand({"set": common, "runs": [entry]})
-    assert spec.overrides == {"training": {"threads": 1, "steps": 4, "seed": 0, "optimizer": {"learning_rate": 0.1}}}
+    assert override_of(spec, None) == {
+        "training": {"threads": 1, "steps": 4, "seed": 0, "optimizer": {"learning_rate": 0.1}}
+    }
 
 
 def test_layers_of_kedro_viz_follow_the_data() -> None:
