@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from superbatch import config, options
+from superbatch.bounds import described
+from superbatch.declared import kinds
 from superbatch.errors import UserError
 from superbatch.nested import from_dotted, merge
 from superbatch.pipeline_registry import STAGES
@@ -348,15 +350,17 @@ def defaults(kind: type) -> dict[str, Any]:
     return {name: "needed" if f.is_required() else f.default for name, f in kind.model_fields.items()}  # type: ignore[attr-defined]
 
 
-def test_parameters_md_has_every_key_with_its_default() -> None:
+def test_parameters_md_has_every_key_with_its_default_and_its_bounds() -> None:
     found = tables(PROJECT / "docs" / "parameters.md")
-    for name, kinds in PARAMETER_TABLES.items():
-        expected = {key: value for kind in kinds for key, value in defaults(kind).items()}
-        rows = {row[0].strip("| `"): row[1] for row in found[name]}
+    for name, blocks in PARAMETER_TABLES.items():
+        expected = {key: value for block in blocks for key, value in defaults(block).items()}
+        declared = {key: kind for block in blocks for key, kind in kinds(block).items()}
+        rows = {row[0].strip("| `"): row[1:] for row in found[name]}
         assert list(rows) == list(expected), name
         for key, value in expected.items():
-            if value is not dataclasses.MISSING:
-                assert rows[key].strip("`") == str(value), f"{name}.{key}"
+            default, takes, _ = rows[key]
+            assert value is dataclasses.MISSING or default.strip("`") == str(value), f"{name}.{key}"
+            assert takes == described(declared[key]), f"{name}.{key}"
 
 
 # Contracts

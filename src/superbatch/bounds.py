@@ -109,6 +109,9 @@ def accepted(kind: Any) -> str:
         return " or ".join(filter(None, (accepted(option) for option in options_of(inner))))
     if typing.get_origin(inner) is Literal:
         return _either(map(str, typing.get_args(inner)))
+    if typing.get_origin(inner) in _HOLDERS:
+        inside = accepted(typing.get_args(inner)[-1 if typing.get_origin(inner) is dict else 0])
+        return f"{_HOLDERS[typing.get_origin(inner)]} of {inside}" if inside else ""
     low = next((mark for mark in marks if isinstance(mark, (Ge, Gt))), None)
     high = next((mark for mark in marks if isinstance(mark, (Le, Lt))), None)
     if isinstance(low, Gt) and isinstance(high, Lt):
@@ -142,6 +145,8 @@ _TYPES: dict[Any, tuple[Any, str]] = {
     tuple: ((list, tuple), "a list"),  # YAML knows no tuples
     dict: (Mapping, "a block of keys and values"),
 }
+
+_HOLDERS: dict[Any, str] = {list: "a list", tuple: "a list", dict: "keys with values"}
 
 
 def _missed(kind: Any, value: Any) -> str:

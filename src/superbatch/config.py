@@ -86,9 +86,7 @@ class EvaluationSetSettings(_Strict):
     expect: Thresholds = {}
 
 
-EvaluationSets = Annotated[
-    dict[str, EvaluationSetSettings], MinLen(1), Because("no set is left", "at least one; see conf/README.md")
-]
+EvaluationSets = Annotated[dict[str, EvaluationSetSettings], MinLen(1), Because("no set is left", "one set or more")]
 
 
 class IngestSettings(_Strict):
