@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from superbatch import options
-from superbatch.bounds import Because, Settings, accepted, described, problem, taken_apart
+from superbatch.bounds import Because, Settings, accepted, described, problem
 from superbatch.config import read
-from superbatch.declared import bare, is_block, kinds
+from superbatch.declared import bare, is_block, kinds, taken_apart
 from superbatch.errors import UserError
 
 BLOCKS: list[Any] = [kind for kind in map(vars(options).get, options.__all__) if isinstance(kind, type)]
@@ -101,6 +101,39 @@ ANY = (
     | st.lists(st.integers(0, 2) | st.just("learned"), max_size=2)
     | st.dictionaries(st.sampled_from(["clean", "garbled"]), st.floats(-1, 2) | st.text("a", max_size=1), max_size=2)
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class ManySettings(Settings, section="many"):
+    """Kinds of settings that none of the project's blocks has yet, beside those that they have."""
+
+    names: Annotated[tuple[str, ...], MinLen(1)] = ("a",)
+    sizes: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (1,)
+    words: str | int | tuple[str, ...] | None = None
+    limit: Annotated[int, Interval(ge=1, lt=9)] | None = None
+    block: options.PoolSettings | None = dataclasses.field(default_factory=options.PoolSettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("names", [], "many.names: [] has too few entries; use a list of 1 or more"),
+        ("names", "a", "many.names: 'a' is not a list; use a list of 1 or more"),
+        ("names", ["a", 3], "many.names: 3 is not text"),
+        ("sizes", [1, 0], "many.sizes: 0 is too small; use 1 or more"),
+        ("words", {}, "many.words: {} is not text, a whole number or a list"),
+        ("words", [[]], "many.words: [] is not text"),
+        ("limit", 9, "many.limit: 9 is too large; use 1 or more and less than 9, or leave it out"),
+        ("block", 3, "many.block: 3 is not a block of settings; its keys: keep_share, add_curated"),
+    ],
+)
+def test_kinds_of_every_shape(name: str, value: Any, line: str) -> None:
+    assert made(ManySettings, name, value) == taken(ManySettings, name, value) == line
+
+
+@pytest.mark.parametrize(("name", "value"), [("words", ["a"]), ("words", 3), ("limit", None), ("block", None)])
+def test_kinds_of_every_shape_are_taken(name: str, value: Any) -> None:
+    assert equal(getattr(made(ManySettings, name, value), name), getattr(taken(ManySettings, name, value), name))
 
 
 @given(st.sampled_from(FIELDS), ANY)
@@ -211,6 +244,8 @@ def test_a_copy_is_checked_too_and_holds_what_it_was_given() -> None:
         (Literal["a", "b", "c"], "a, b or c"),
         (dict[str, Annotated[float, Ge(0)]], "keys with values of 0 or more"),
         (tuple[Literal["a", "b"], ...], "a list of a or b"),
+        (Annotated[tuple[str, ...], MinLen(1)], "a list of 1 or more"),
+        (Annotated[list[Annotated[int, Ge(1)]], MinLen(2)], "a list of 2 or more, each 1 or more"),
         (dict[str, options.ModelSettings], "a block of keys and values"),
         (bool, "true or false"),
         (str | None, "text"),

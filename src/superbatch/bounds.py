@@ -8,14 +8,14 @@ Remedies are made of the bounds themselves (`Ge(2)` says "use 2 or more"), so th
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MinLen, Predicate
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen, Predicate
 
-from superbatch.declared import bare, is_block, kinds, options_of
+from superbatch.declared import bare, is_block, kinds, options_of, taken_apart
 from superbatch.errors import UserError, did_you_mean
 
 
@@ -91,12 +91,13 @@ def problem(kind: Any, value: Any) -> Problem | None:
     inner, marks = taken_apart(kind)
     if len(options_of(inner)) > 1:
         return _of_union(options_of(inner), value)
-    found = _of_kind(inner, value)
-    if found is None and not (_is_choice(inner, value) and all(_holds(mark, value) for mark in marks)):
+    found = _of_type(inner, value)
+    if found is None:
+        inside = _first(_items(inner, value))
+        if inside is not None or (_is_choice(inner, value) and all(_holds(mark, value) for mark in marks)):
+            return inside
         found = Problem(_reason(marks, value))
-    if found is None or found.place or found.remedy:
-        return found
-    return replace(found, remedy=_remedy(kind, value))
+    return found if found.remedy else replace(found, remedy=_remedy(kind, value))
 
 
 def accepted(kind: Any) -> str:
@@ -109,9 +110,8 @@ def accepted(kind: Any) -> str:
         return " or ".join(filter(None, (accepted(option) for option in options_of(inner))))
     if typing.get_origin(inner) is Literal:
         return _either(map(str, typing.get_args(inner)))
-    if typing.get_origin(inner) in _HOLDERS:
-        inside = accepted(typing.get_args(inner)[-1 if typing.get_origin(inner) is dict else 0])
-        return f"{_HOLDERS[typing.get_origin(inner)]} of {inside}" if inside else ""
+    if typing.get_origin(inner) in (list, tuple, dict):
+        return _accepted_inside(inner, marks)
     low = next((mark for mark in marks if isinstance(mark, (Ge, Gt))), None)
     high = next((mark for mark in marks if isinstance(mark, (Le, Lt))), None)
     if isinstance(low, Gt) and isinstance(high, Lt):
@@ -121,19 +121,23 @@ def accepted(kind: Any) -> str:
     return " and ".join(words)
 
 
+def _accepted_inside(kind: Any, marks: list[Any]) -> str:
+    is_dict = typing.get_origin(kind) is dict
+    inside = accepted(typing.get_args(kind)[1 if is_dict else 0])
+    least = next((f"{mark.min_length} or more" for mark in marks if isinstance(mark, MinLen)), "")
+    words = f"{least}, each {inside}" if least and inside else least or inside
+    return (
+        f"{'keys with values' if is_dict and inside else _TYPES[typing.get_origin(kind)][1]} of {words}"
+        if words
+        else ""
+    )
+
+
 def described(kind: Any) -> str:
     """Say in words what a kind takes: its bounds, or else its type; for tables of settings."""
     inner, _ = taken_apart(kind)
     options = [option for option in options_of(inner) if option is not type(None)]
     return accepted(kind) or _either(_missed(bare(option), None) for option in options)
-
-
-def taken_apart(kind: Any) -> tuple[Any, list[Any]]:
-    """Return a kind without its annotations, and these, groups of bounds as single ones."""
-    if typing.get_origin(kind) is not Annotated:
-        return kind, []
-    inner, *marks = typing.get_args(kind)
-    return inner, [one for mark in marks for one in (mark if isinstance(mark, GroupedMetadata) else [mark])]
 
 
 _TYPES: dict[Any, tuple[Any, str]] = {
@@ -146,8 +150,6 @@ _TYPES: dict[Any, tuple[Any, str]] = {
     dict: (Mapping, "a block of keys and values"),
 }
 
-_HOLDERS: dict[Any, str] = {list: "a list", tuple: "a list", dict: "keys with values"}
-
 
 def _missed(kind: Any, value: Any) -> str:
     """Say what a value is not, by its outermost type alone; nothing if it is of the kind."""
@@ -158,21 +160,24 @@ def _missed(kind: Any, value: Any) -> str:
     return words if is_flag or not isinstance(value, known) else ""
 
 
-def _of_kind(kind: Any, value: Any) -> Problem | None:
-    """Find what is wrong with a value whatever its bounds: its type, or something inside it."""
-    missed = _missed(kind, value)
+def _of_type(kind: Any, value: Any) -> Problem | None:
+    """Find what is wrong with a value's outermost type."""
     if is_block(kind) and isinstance(value, Mapping):
         return Problem("is a dictionary", f"make it {kind.__name__}(...)")
-    if is_block(kind) and missed:
-        return Problem(f"{_shown(value)} is not {missed}", f"its keys: {', '.join(kinds(kind))}")
-    if missed:
-        return Problem(f"{_shown(value)} is not {missed}")
+    missed = _missed(kind, value)
+    keys = f"its keys: {', '.join(kinds(kind))}" if is_block(kind) else ""
+    return Problem(f"{_shown(value)} is not {missed}", keys) if missed else None
+
+
+def _items(kind: Any, value: Any) -> Iterator[Problem | None]:
+    """Look at what is inside a list or dictionary."""
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if origin in (list, tuple):
-        return _first(problem(inside[0], item) for item in value)
-    if origin is dict:
-        return _first(_inside(key, problem(inside[1], item)) for key, item in value.items())
-    return None
+        yield from (problem(inside[0], item) for item in value)
+    elif origin is dict:
+        for key, item in value.items():
+            found = problem(inside[1], item)
+            yield found and replace(found, place=(str(key), *found.place))
 
 
 def _of_union(options: tuple[Any, ...], value: Any) -> Problem | None:
@@ -193,10 +198,6 @@ def _of_union(options: tuple[Any, ...], value: Any) -> Problem | None:
 
 def _first(found: Iterable[Problem | None]) -> Problem | None:
     return next(filter(None, found), None)
-
-
-def _inside(key: Any, found: Problem | None) -> Problem | None:
-    return found and replace(found, place=(str(key), *found.place))
 
 
 def _is_choice(kind: Any, value: Any) -> bool:
@@ -230,7 +231,7 @@ def _reason(marks: list[Any], value: Any) -> str:
     if not bounds:
         return f"{_shown(value)} is unknown"
     if isinstance(bounds[0], MinLen):
-        return "has too few entries"
+        return f"{_shown(value)} has too few entries"
     return f"{_shown(value)} is too {'small' if isinstance(bounds[0], (Ge, Gt)) else 'large'}"
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any
 
+from annotated_types import GroupedMetadata
+
 
 @functools.cache
 def kinds(block: Any) -> dict[str, Any]:
@@ -39,6 +41,14 @@ def bare(kind: Any) -> Any:
         kind = typing.get_args(kind)[0]
     given = [option for option in options_of(kind) if option is not type(None)]
     return bare(given[0]) if len(given) == 1 and given[0] is not kind else kind
+
+
+def taken_apart(kind: Any) -> tuple[Any, list[Any]]:
+    """Return a kind without its annotations, and these, groups of bounds as single ones."""
+    if typing.get_origin(kind) is not Annotated:
+        return kind, []
+    inner, *marks = typing.get_args(kind)
+    return inner, [one for mark in marks for one in (mark if isinstance(mark, GroupedMetadata) else [mark])]
 
 
 def kind_at(kind: Any, location: Iterable[str | int]) -> Any:
