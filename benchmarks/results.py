@@ -71,7 +71,7 @@ def outcome(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
     print(to_text(readable(final_table(frame, comparison))), end="\n\n")
     print(to_text(target_table(comparison)), end="\n\n")
     print(*comparison.notes, choices(tuned(frame)), sep="\n")
-    return comparison.figures()
+    return comparison.numbers()
 
 
 def finals(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -16,7 +16,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from superbatch.errors import UserError
-from superbatch.options import AuditSettings, EmbedSettings, LearnerSettings, ReferenceSettings, SimwebSettings
+from superbatch.options import (
+    MAX_PIXELS,
+    AuditSettings,
+    EmbedSettings,
+    LearnerSettings,
+    ReferenceSettings,
+    SimwebSettings,
+)
 
 T = TypeVar("T")
 
@@ -40,7 +47,7 @@ class Storage(_Strict):
 
 
 class Threshold(_Strict):
-    """What one figure of a set, or one measure of its samples, must be.
+    """What one statistic of a set, or one measure of its samples, must be.
 
     Attributes:
         min, max: bounds, both included; without either, those of the default stay.
@@ -62,7 +69,7 @@ class SetSettings(_Strict):
 
     Attributes:
         shards: WebDataset shards: a glob, a brace pattern, or a list of both; relative to the project.
-        expect: what the set must be like, on top of `curation.figures.DEFAULT_THRESHOLDS`: figure or measure -> {min, max, mostly, severity}; null drops
+        expect: what the set must be like, on top of `curation.statistics.DEFAULT_THRESHOLDS`: statistic or measure -> {min, max, mostly, severity}; null drops
             a default.
     """
 
@@ -100,7 +107,7 @@ class IngestSettings(_Strict):
     curated: SetSettings
     evaluation: dict[str, EvaluationSetSettings] = Field(min_length=1)
     jobs: int = Field(2, ge=1)
-    max_pixels: int = Field(89_478_485, ge=1, le=178_956_970)
+    max_pixels: int = Field(MAX_PIXELS, ge=1, le=2 * MAX_PIXELS)
     data_docs: bool = False
 
     @field_validator("evaluation", mode="before")

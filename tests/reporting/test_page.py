@@ -207,7 +207,7 @@ def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
 
 def test_how_the_pool_was_judged_with_a_link_to_its_data_docs(report: Report) -> None:
     judged = {
-        "results": {"samples": {"results": [{}, {}]}, "figures": {"results": [{}]}},
+        "results": {"samples": {"results": [{}, {}]}, "statistics": {"results": [{}]}},
         "failures": {},
         "warnings": {},
     }
