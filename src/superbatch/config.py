@@ -17,7 +17,14 @@ from superbatch.bounds import Because, Count, Natural, problem
 from superbatch.declared import keys_at, kind_at, kinds, nearest
 from superbatch.errors import UserError
 from superbatch.nested import merge
-from superbatch.options import AuditSettings, EmbedSettings, LearnerSettings, ReferenceSettings, SimwebSettings
+from superbatch.options import (
+    MAX_PIXELS,
+    AuditSettings,
+    EmbedSettings,
+    LearnerSettings,
+    ReferenceSettings,
+    SimwebSettings,
+)
 
 T = TypeVar("T")
 
@@ -41,7 +48,7 @@ class Storage(_Strict):
 
 
 class Threshold(_Strict):
-    """What one figure of a set, or one measure of its samples, must be.
+    """What one statistic of a set, or one measure of its samples, must be.
 
     Attributes:
         min, max: bounds, both included; without either, those of the default stay.
@@ -63,7 +70,7 @@ class SetSettings(_Strict):
 
     Attributes:
         shards: WebDataset shards: a glob, a brace pattern, or a list of both; relative to the project.
-        expect: what the set must be like, on top of `curation.figures.DEFAULT_THRESHOLDS`: figure or measure -> {min, max, mostly, severity}; null drops
+        expect: what the set must be like, on top of `curation.statistics.DEFAULT_THRESHOLDS`: statistic or measure -> {min, max, mostly, severity}; null drops
             a default.
     """
 
@@ -104,7 +111,7 @@ class IngestSettings(_Strict):
     curated: SetSettings
     evaluation: EvaluationSets
     jobs: Count = 2
-    max_pixels: Annotated[int, Interval(ge=1, le=178_956_970)] = 89_478_485
+    max_pixels: Annotated[int, Interval(ge=1, le=2 * MAX_PIXELS)] = MAX_PIXELS
     data_docs: bool = False
 
     @field_validator("evaluation", mode="before")

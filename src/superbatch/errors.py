@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+TRACEBACK = "SUPERBATCH_TRACEBACK"  # in the environment: show where an error came from
 
 
 class UserError(ValueError):
@@ -62,3 +65,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = get_close_matches(name, names, 1)
     return f"{f'did you mean {close[0]}? ' if close else ''}known: {', '.join(names)}"
+
+
+def wants_traceback() -> bool:
+    """Tell whether the environment asks for whole tracebacks; processes that a training starts inherit the wish."""
+    return os.environ.get(TRACEBACK, "") not in ("", "0")

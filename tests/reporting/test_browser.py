@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from superbatch.reporting.style import CSS
+from superbatch.reporting.templating import inline
 from tests.browser import Page, chromium, executable
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium on the path (apt-get install chromium)")
@@ -36,7 +36,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def ground(scheme: str) -> str:
     """The ground's colour as the style has it, in the browser's words."""
-    found = re.findall(r"--ground:#(\w{6})", CSS)[scheme == "dark"]
+    found = re.findall(r"--ground: #(\w{6})", inline("page.css"))[scheme == "dark"]
     return f"rgb({', '.join(str(int(found[at : at + 2], 16)) for at in (0, 2, 4))})"
 
 
@@ -52,7 +52,7 @@ def test_it_loads_whole_in_light_and_dark(page: Page, address: str, scheme: str,
     assert set(page.value(SHOWN)) == {scheme} and page.value(GROUND) == ground(scheme)
 
 
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("width", [1280, 800, 390])
 def test_nothing_scrolls_sideways(page: Page, address: str, width: int) -> None:
     page.look(width=width)
     page.open(address)

@@ -5,12 +5,13 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 """
 
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
-from superbatch.options.data import EmbedSettings, SimwebSettings
+from superbatch.options.data import MAX_PIXELS, EmbedSettings, SimwebSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
 __all__ = [
+    "MAX_PIXELS",
     "VERDICTS",
     "AuditSettings",
     "EmbedSettings",

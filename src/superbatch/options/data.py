@@ -9,6 +9,9 @@ from annotated_types import Ge
 
 from superbatch.bounds import Because, Count, Natural, Settings, require
 
+# Of an image: Pillow calls more a possible decompression bomb, and refuses more than twice as many.
+MAX_PIXELS = 89_478_485
+
 
 @dataclass(frozen=True)
 class SimwebSettings(Settings, section="simweb"):
