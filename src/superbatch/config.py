@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -183,9 +184,15 @@ def read(kind: type[T], values: Mapping[str, Any] | None, section: str) -> T:
         UserError: an unknown key (with the nearest known one), a wrong type, a value out of range; the first one found.
     """
     try:
-        return TypeAdapter(kind).validate_python(dict(values or {}))
+        settings: T = _adapter(kind).validate_python(dict(values or {}))  # type: ignore[arg-type]  # classes are hashable
     except ValidationError as error:
         raise _told(kind, error, section) from None
+    return settings
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)  # takes longer to build than to use
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any] | None) -> dict[str, Any]:
