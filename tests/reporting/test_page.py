@@ -13,7 +13,6 @@ import pytest
 import synthetic
 
 from superbatch.reporting import Report, Sources, find_runs
-from superbatch.reporting import page as page_module
 from superbatch.reporting.page import render
 from superbatch.reporting.templating import inline
 
@@ -119,12 +118,12 @@ def test_the_first_screen_is_the_answer_with_its_cautions(page: str) -> None:
 
 
 @pytest.fixture
-def words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages without figures: drawing takes long."""
-    monkeypatch.setattr(page_module, "pictures_of", lambda report: {})
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which words alone count: all figures are made, and none is drawn, which takes long."""
+    monkeypatch.setattr("superbatch.reporting.pictures.svg_uri", lambda figure: "data:")
 
 
-@pytest.mark.usefixtures("words_alone")
+@pytest.mark.usefixtures("undrawn")
 def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path) -> None:
     for method in ("jest", "uniform"):
         synthetic.write_run(tmp_path, method, 20)
@@ -195,6 +194,7 @@ def test_a_run_with_a_record_alone_degrades_to_sentences(tmp_path: Path) -> None
         assert expected in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unknown_truth_and_missing_images_degrade(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path, "jest", 20)
     shutil.copytree(path, tmp_path / "other")
@@ -207,14 +207,14 @@ def test_unknown_truth_and_missing_images_degrade(tmp_path: Path) -> None:
     assert "truth about this pool" in blind and "no image" in blind and "(no caption)" in blind
 
 
-@pytest.mark.usefixtures("words_alone")
+@pytest.mark.usefixtures("undrawn")
 def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path, "uniform", 20, name="evil<script>alert(1)<&script>")
     page = render(Report(Sources(find_runs(path.parent))))
     assert "<script>" not in page and "evil&lt;script&gt;" in page
 
 
-@pytest.mark.usefixtures("words_alone")
+@pytest.mark.usefixtures("undrawn")
 def test_how_the_pool_was_judged_with_a_link_to_its_data_docs(report: Report) -> None:
     judged = {
         "results": {"samples": {"results": [{}, {}]}, "statistics": {"results": [{}]}},
