@@ -16,7 +16,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from superbatch.errors import UserError
-from superbatch.options import AuditSettings, EmbedSettings, LearnerSettings, ReferenceSettings, SimwebSettings
+from superbatch.options import (
+    AuditSettings,
+    EmbedSettings,
+    LearnerSettings,
+    ReferenceSettings,
+    SearchSettings,
+    SimwebSettings,
+)
 
 T = TypeVar("T")
 
@@ -130,11 +137,14 @@ class ReportSettings(_Strict):
         metric: what is shown and compared, `<set>/<metric>` of an evaluation set, or `headline`, the mean over their main ones.
         title: of the page.
         examples: samples on each shelf of the gallery.
+        queries: classes whose nearest test images are shown, of the evaluation set of `metric` (captions of a retrieval set); empty:
+            some, drawn at random.
     """
 
     metric: str = "classification/top1"
     title: str = "Superbatch"
     examples: int = Field(24, ge=0)
+    queries: tuple[str, ...] = ()
 
 
 class CompareSettings(_Strict):
@@ -154,6 +164,7 @@ SECTIONS: dict[str, Any] = {
     "evaluate": EvaluateSettings,
     "report": ReportSettings,
     "audit": AuditSettings,
+    "search": SearchSettings,
     "compare": CompareSettings,
 }
 METHODS = "methods"  # the key that lists the methods DVC makes; every other key is a method's own block

@@ -346,3 +346,36 @@ class AuditSettings:
             value = getattr(self, name)
             _check(0 < value < 1, f"audit.{name}", f"{value:g} is out of range", "use a value between 0 and 1")
         _check(self.examples >= 0, "audit.examples", f"{self.examples} is negative", "use 0 or more")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What is searched, for which words, and with which runs' models."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    query: str | int | float | tuple[str, ...] | None = None  # words, or a list; None: some of the evaluation set's classes
+    runs: tuple[str, ...] = ("jest", "uniform")  # whose models search, shown beside each other in this order
+    sets: tuple[str, ...] = ("pool",)  # pool, curated, and evaluation sets by name (their test split)
+    limit: int | None = None  # search a random sample of so many pictures; None: all
+    top: int = 12
+    words: int = 3_000  # that the page knows
+    page_pictures: int = 12_000  # a random sample of so many pictures is on the page
+    batch: int = 512
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("runs", "sets"):
+            values = getattr(self, name)
+            _check(bool(values), f"search.{name}", "the list is empty", "name at least one")
+            _check(len(set(values)) == len(values), f"search.{name}", f"{', '.join(values)}: one is named twice")
+        for name in ("top", "words", "page_pictures", "batch"):
+            _check(getattr(self, name) >= 1, f"search.{name}", f"{getattr(self, name)} is not positive", "use 1 or more")
+        _check(
+            self.limit is None or self.limit >= 1, "search.limit", f"{self.limit} pictures are none", "use 1 or more"
+        )
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """What is searched for, each once; empty where nothing was said."""
+        given = () if self.query is None else self.query if isinstance(self.query, tuple) else (str(self.query),)
+        return tuple(dict.fromkeys(" ".join(query.split()) for query in given))
