@@ -49,7 +49,7 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
     Raises:
         UserError: it names the commands that make all that is missing, also what those need in their turn.
     """
-    makers = _makers()
+    makers = stage_makers()
     missing = _missing(pipeline, catalog, makers)
     if not missing:
         return
@@ -68,7 +68,7 @@ def _missing(pipeline: Pipeline, catalog: CatalogProtocol, makers: Mapping[str, 
     return [name for name in sorted(read) if name in makers and not catalog.exists(name)]
 
 
-def _makers() -> dict[str, str]:
+def stage_makers() -> dict[str, str]:
     """Return the stage that makes each directory."""
     from superbatch.pipeline_registry import STAGES, register_pipelines
 

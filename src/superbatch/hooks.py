@@ -72,12 +72,13 @@ class ProjectHooks:
 
         made = pipeline.all_outputs()
         leave_to_dvc(made, catalog)
-        if "report.summary" in made:
-            print(f"\n{catalog.load('report.summary')}", flush=True)
-        elif "compare.results" in made:
+        summaries = [name for name in ("report.summary", "search.summary") if name in made]
+        for summary in summaries:
+            print(f"\n{catalog.load(summary)}", flush=True)
+        if "compare.results" in made and not summaries:
             env = f" --env={run_params['env']}" if run_params.get("env") else ""
             print(f"\n{grid_table(catalog)}\n\nFor the report: kedro run --pipelines=report{env}", flush=True)
-        for name in ("report", "audit"):
+        for name in ("report", "audit", "search"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
 
@@ -122,6 +123,22 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         from superbatch.pipelines.reference.nodes import check_rendered
 
         check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
+    if "search.page" in pipeline.all_outputs():
+        check_searching_runs(pipeline, catalog)
+
+
+def check_searching_runs(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check that the runs whose models search are there, or are made by some pipeline.
+
+    Raises:
+        UserError: no such run.
+    """
+    from superbatch.commands import stage_makers
+    from superbatch.pipeline_registry import searching_runs
+    from superbatch.pipelines.search.inputs import check_runs
+
+    made = {name.removesuffix(".checkpoint") for name in stage_makers() if name.endswith(".checkpoint")}
+    check_runs(searching_runs(), made, Path(catalog["reference.checkpoint"]._filepath).parent)
 
 
 def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:

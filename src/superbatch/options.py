@@ -353,7 +353,9 @@ class SearchSettings:
     """What is searched, for which words, and with which runs' models."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
-    query: str | int | float | tuple[str, ...] | None = None  # words, or a list; None: some of the evaluation set's classes
+    query: str | int | float | tuple[str, ...] | None = (
+        None  # words, or a list; None: some of the evaluation set's classes
+    )
     runs: tuple[str, ...] = ("jest", "uniform")  # whose models search, shown beside each other in this order
     sets: tuple[str, ...] = ("pool",)  # pool, curated, and evaluation sets by name (their test split)
     limit: int | None = None  # search a random sample of so many pictures; None: all
@@ -369,7 +371,9 @@ class SearchSettings:
             _check(bool(values), f"search.{name}", "the list is empty", "name at least one")
             _check(len(set(values)) == len(values), f"search.{name}", f"{', '.join(values)}: one is named twice")
         for name in ("top", "words", "page_pictures", "batch"):
-            _check(getattr(self, name) >= 1, f"search.{name}", f"{getattr(self, name)} is not positive", "use 1 or more")
+            _check(
+                getattr(self, name) >= 1, f"search.{name}", f"{getattr(self, name)} is not positive", "use 1 or more"
+            )
         _check(
             self.limit is None or self.limit >= 1, "search.limit", f"{self.limit} pictures are none", "use 1 or more"
         )

@@ -16,7 +16,9 @@ from superbatch.evaluation.ranks import GRID, exact_unit
 from superbatch.evaluation.sets import EvaluationSet
 
 SHOWN = 8  # images of each text that a result keeps
-ASKED = 64  # captions of a retrieval set that are asked for, spread over the set; of a classification set all classes are
+ASKED = (
+    64  # captions of a retrieval set that are asked for, spread over the set; of a classification set all classes are
+)
 
 
 def nearest(blocks: Iterable[Tensor], text_QD: Tensor, top: int) -> tuple[np.ndarray, np.ndarray]:

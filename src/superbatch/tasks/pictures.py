@@ -77,7 +77,9 @@ class Pictures:
         return list(read_json(self.directory / WORDS))
 
 
-def write_pictures(sets: Sequence[SearchedSet], names: Sequence[str], out: Path, *, limit: int | None, words: int) -> None:
+def write_pictures(
+    sets: Sequence[SearchedSet], names: Sequence[str], out: Path, *, limit: int | None, words: int
+) -> None:
     """Write the distinct pictures of some sets and the words of their captions into a directory.
 
     Pictures are the same if their bytes are (the first 64 bits of their SHA-256); the first one in the order of sets and
@@ -109,9 +111,14 @@ def _digests(manifest: Manifest) -> np.ndarray:
     return np.asarray(found).view(np.uint64)
 
 
+def shuffled(count: int, size: int) -> np.ndarray:
+    """Draw `size` of `count` numbers at random, all where there are no more; always the same ones in the same order."""
+    return np.random.default_rng(SEED).permutation(count)[:size]
+
+
 def sample(count: int, size: int) -> np.ndarray:
-    """Draw `size` of `count` numbers at random, all where there are no more; ascending, and always the same ones."""
-    return np.sort(np.random.default_rng(SEED).permutation(count)[:size])
+    """Draw as `shuffled` does, in ascending order."""
+    return np.sort(shuffled(count, size))
 
 
 class PicturePixels:

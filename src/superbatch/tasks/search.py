@@ -69,7 +69,9 @@ class SearchIndex:
 
 
 @torch.inference_mode()
-def write_index(clip: ClipModel, pixels: Pixels, count: int, words: Sequence[str], out: Path, *, name: str, batch: int, device: str) -> None:
+def write_index(
+    clip: ClipModel, pixels: Pixels, count: int, words: Sequence[str], out: Path, *, name: str, batch: int, device: str
+) -> None:
     """Embed all pictures, and the words that the page knows, into a directory.
 
     Args:

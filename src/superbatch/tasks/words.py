@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 # What stands between two words; the page's script cuts a query in the same places.
 SEPARATORS = r"""\s!"#$%&()*+,./:;<=>?@\[\\\]^_`{|}~-"""
 WORD = re.compile(f"[^{SEPARATORS}]+")
 STOP_WORDS = frozenset(
-    "a an and are as at be by for from in into is it its of on or that the their this to was were with".split()
+    ("a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "in", "into", "is", "it", "its")
+    + ("of", "on", "or", "that", "the", "their", "this", "to", "was", "were", "with")
 )
 COUNTED = 200_000  # captions, spread over all of them: enough to know which words are frequent
 PHRASES = 1 / 3  # of the words asked for
@@ -36,7 +38,7 @@ def frequent_words(captions: Sequence[str], names: Iterable[str], count: int) ->
     for caption in captions[:: -(-len(captions) // COUNTED) or 1]:
         found = words_of(caption)
         words.update(set(found) - STOP_WORDS)
-        pairs = zip(found, found[1:], strict=False)
+        pairs = pairwise(found)
         phrases.update({f"{one} {other}" for one, other in pairs if not {one, other} & STOP_WORDS})
     wanted = [" ".join(words_of(name)) for name in names]
     repeated = [phrase for phrase, times in _by_frequency(phrases) if times > 1][: int(count * PHRASES)]
