@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from superbatch.reporting.style import CSS
+from superbatch.reporting.templating import inline
 from tests.browser import Page, chromium, executable
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium on the path (apt-get install chromium)")
@@ -36,7 +36,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def ground(scheme: str) -> str:
     """The ground's colour as the style has it, in the browser's words."""
-    found = re.findall(r"--ground:#(\w{6})", CSS)[scheme == "dark"]
+    found = re.findall(r"--ground: #(\w{6})", inline("page.css"))[scheme == "dark"]
     return f"rgb({', '.join(str(int(found[at : at + 2], 16)) for at in (0, 2, 4))})"
 
 

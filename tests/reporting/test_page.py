@@ -14,7 +14,7 @@ import synthetic
 
 from superbatch.reporting import Report, Sources, find_runs, pictures
 from superbatch.reporting.page import render
-from superbatch.reporting.style import CSS
+from superbatch.reporting.templating import inline
 
 STARTS = {"png": b"\x89PNG", "webp": b"RIFF", "svg+xml": b"<?xml"}
 VOID = {"meta", "link", "img", "source", "br"}
@@ -153,8 +153,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("part", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground(part: int) -> None:
     """WCAG AA: 4.5 to 1."""
-    block = CSS.split(":root{")[part + 1]
-    colors = {name: f"#{h * 2}" if len(h) == 3 else f"#{h}" for name, h in re.findall(r"--(\w+):#(\w+)", block)}
+    colors = dict(re.findall(r"--(\w+): (#\w{6});", inline("page.css").split(":root {")[part + 1]))
     for text in ("text", "muted", "accent", "good", "bad"):
         assert min(contrast(colors[text], colors[ground]) for ground in ("ground", "card")) >= 4.5, text
     assert contrast(colors["text"], colors["warn"]) >= 4.5

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from superbatch.options import VERDICTS, AuditSettings
-from superbatch.reporting import html
+from superbatch.reporting import templating
 from superbatch.reporting.audit import Draw
 from superbatch.reporting.audit_truth import badness, by_kind, truth_metrics
 from superbatch.reporting.figures import audit_figure, svg_uri
 from superbatch.reporting.gallery import CaptionReader, Item, PixelReader, Shelf, data_uri
 from superbatch.reporting.names import words
-from superbatch.reporting.shelves import shelf
+from superbatch.reporting.numbers import NONE
+from superbatch.reporting.parts import Picture, Table
 from superbatch.reporting.theme import DARK, LIGHT
 
 SEED = 0  # of the examples, which are drawn at random
-EXACT = (
-    "Exact: how often a row was seen, which follows from the order of the super-batches, and how often it was chosen. "
-    "Estimated: mean scores. Of the rows passed over at a step, the run records the scores of a random sample alone; "
-    "a recorded one stands for all of its row. Rows without any record have no mean score."
-)
-NOT_GOODNESS = (
-    "A verdict says what this run did with a pair, not whether the pair is bad: a clean pair that the learner already "
-    "knows is not worth a step. The column beside precision has as many rows by the reference's score alone."
-)
-CAPTION = "Left of the base rate: chosen less often than chance would. Scores are means over the records of a row."
-ALT = "Rows of the pool by share chosen and by mean score, stacked by verdict"
 
 
 @dataclass(frozen=True)
@@ -88,20 +77,25 @@ def definitions(audit: Audit) -> dict[str, str]:
 
 def render(audit: Audit) -> str:
     """Render an audit to HTML: self-contained, without any script."""
-    sections = [
-        html.section("verdicts", "Verdicts", "", _verdicts(audit)),
-        html.section("spread", "How often, and at which score", "", _spread(audit)),
-        html.section("examples", "Examples", "", "".join(map(shelf, shelves(audit))) or _no_examples()),
-        html.section("truth", "Against the truth", "", _truth(audit)),
-        html.section("export", "What was exported", "", _export(audit)),
-    ]
-    order = audit.draw.order
-    lede = (
-        f"{len(audit.rows):,} rows, {audit.draw.steps:,} steps, b = {audit.draw.batch_size:,} of B = "
-        f"{order.batch_size:,}: {audit.draw.steps * order.batch_size / order.num_rows:.3g} epochs"
+    return templating.render(
+        "audit.html.j2",
+        run=audit.run,
+        plan=_plan(audit),
+        tiles=_tiles(audit),
+        verdicts=Table.of(_verdicts(audit)),
+        definitions=definitions(audit),
+        pictures=_pictures(audit),
+        shelves=shelves(audit),
+        truth=None if audit.kinds is None else _truth(audit.rows, audit.kinds),
+        subset=Table.of(_subset(audit)),
     )
-    head = f'<p class="eyebrow">Audit of the pool</p><h1>{escape(audit.run)}</h1><p class="lede">{escape(lede)}</p>'
-    return html.document(f"{audit.run} · audit of the pool", head + html.tiles(_tiles(audit)), sections)
+
+
+def _plan(audit: Audit) -> str:
+    draw, order = audit.draw, audit.draw.order
+    epochs = draw.steps * order.batch_size / order.num_rows
+    batches = f"b = {draw.batch_size:,} of B = {order.batch_size:,}"
+    return f"{len(audit.rows):,} rows, {draw.steps:,} steps, {batches}: {epochs:.3g} epochs"
 
 
 def _tiles(audit: Audit) -> list[tuple[str, str]]:
@@ -111,10 +105,10 @@ def _tiles(audit: Audit) -> list[tuple[str, str]]:
     ]
 
 
-def _verdicts(audit: Audit) -> str:
+def _verdicts(audit: Audit) -> pd.DataFrame:
     meaning, counts = definitions(audit), audit.counts()
     mean = audit.rows.groupby("verdict")[["seen", "chosen", "mean_score", "reference_score"]].mean().reindex(meaning)
-    cells = pd.DataFrame(
+    return pd.DataFrame(
         {
             "verdict": [words(name) for name in meaning],
             "rows": [f"{counts[name]:,}" for name in meaning],
@@ -124,20 +118,18 @@ def _verdicts(audit: Audit) -> str:
             "reference score": mean["reference_score"].map(_number),
         }
     )
-    said = "".join(f"<li><b>{words(name)}</b>: {escape(text)}</li>" for name, text in meaning.items())
-    notes = f'<p class="note">The first that holds counts. Columns from seen on are means over rows. {EXACT}</p>'
-    return f'{html.table(cells, "")}<ul class="findings">{said}</ul>{notes}'
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if np.isfinite(value) else "–"
+    return f"{value:.3g}" if np.isfinite(value) else NONE
 
 
-def _spread(audit: Audit) -> str:
+def _pictures(audit: Audit) -> dict[str, Picture]:
+    """Draw the histograms; nothing where no row was seen."""
     if not (audit.rows["seen"] > 0).any():
-        return html.missing("No row was seen.")
+        return {}
     light, dark = (svg_uri(audit_figure(audit.rows, audit.draw.base_rate, theme)) for theme in (LIGHT, DARK))
-    return html.picture({"audit": (light, dark)}, "audit", ALT, CAPTION)
+    return {"audit": Picture(light, dark)}
 
 
 def shelves(audit: Audit) -> list[Shelf]:
@@ -175,24 +167,20 @@ def _items(audit: Audit, found: pd.DataFrame) -> list[Item]:
     ]
 
 
-def _no_examples() -> str:
-    return html.missing("No examples were asked for (audit.examples).")
+def _truth(rows: pd.DataFrame, kinds: np.ndarray) -> dict[str, Table]:
+    """How the verdicts stand to the truth: `found` bad and clean pairs, then verdicts by kind, `precision` and `recall`."""
+    tidy = by_kind(rows["verdict"].to_numpy(), kinds)
+    crossed = {name: Table.of(_crossed(tidy, name)) for name in ("precision", "recall")}
+    return {"found": Table.of(_found(badness(rows, kinds))), **crossed}
 
 
-def _truth(audit: Audit) -> str:
-    if audit.kinds is None:
-        return html.missing("The truth about this pool's pairs is not known, so the verdicts can't be checked.")
-    found = badness(audit.rows, audit.kinds)
+def _found(found: pd.DataFrame) -> pd.DataFrame:
     cells = pd.DataFrame({"verdict": found["found"].map(words), "sought": found["sought"] + " pairs"})
     cells["rows"] = found["rows"].map("{:,}".format)
     titles = {"precision": "precision", "by_reference": "by reference score", "recall": "recall", "pool": "in the pool"}
     for name, title in titles.items():
         cells[f"{title} %"] = found[name].map(_percent)
-    tidy = by_kind(audit.rows["verdict"].to_numpy(), audit.kinds)
-    tables = [_crossed(tidy, name) for name in ("precision", "recall")]
-    heads = ("Kinds within each verdict, % (precision)", "Verdicts within each kind, % (recall)")
-    parts = "".join(f"<h3>{head}</h3>{html.table(one, '')}" for head, one in zip(heads, tables, strict=True))
-    return f'<p class="note">{NOT_GOODNESS}</p>{html.table(cells, "")}{parts}'
+    return cells
 
 
 def _crossed(tidy: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -203,11 +191,8 @@ def _crossed(tidy: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}" if np.isfinite(share) else "–"
+    return f"{100 * share:.1f}" if np.isfinite(share) else NONE
 
 
-def _export(audit: Audit) -> str:
-    if not audit.subset:
-        return html.missing("Nothing was exported.")
-    cells = pd.DataFrame({"of the subset": list(audit.subset), "value": [str(v) for v in audit.subset.values()]})
-    return html.table(cells, "")
+def _subset(audit: Audit) -> pd.DataFrame:
+    return pd.DataFrame({"of the subset": list(audit.subset), "value": [str(v) for v in audit.subset.values()]})

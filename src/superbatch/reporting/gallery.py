@@ -31,6 +31,11 @@ class Item:
     kind: str | None = None
     note: str | None = None
 
+    @property
+    def numbers(self) -> str:
+        """What stands below the caption."""
+        return self.note or f"score {_score(self.score)} · step {self.step:,}"
+
 
 @dataclass(frozen=True)
 class Shelf:
@@ -150,3 +155,7 @@ def first_captions(manifest: Path) -> CaptionReader:
         return [str(texts[0]) if len(texts) else "" for texts in column.iloc[rows]]
 
     return read
+
+
+def _score(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if np.isfinite(value) else "–"

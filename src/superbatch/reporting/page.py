@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
 from superbatch.artifacts.atomic import atomic_path
-from superbatch.reporting import html
+from superbatch.reporting import templating
 from superbatch.reporting.findings import cautions, gains
 from superbatch.reporting.pictures import pictures_of
 from superbatch.reporting.report import Report
 from superbatch.reporting.runs import Run
 from superbatch.reporting.sections.changed import changed
-from superbatch.reporting.sections.chosen import chosen, gallery_lead
+from superbatch.reporting.sections.chosen import chosen
 from superbatch.reporting.sections.cost import cost
 from superbatch.reporting.sections.gained import gained
 from superbatch.reporting.sections.health import health
 from superbatch.reporting.sections.reproduce import reproduce
 from superbatch.reporting.tiles import tiles
-
-QUESTIONS = {
-    "gained": "What was gained",
-    "cost": "At which cost",
-    "chosen": "What was chosen",
-    "changed": "How the picks changed",
-    "health": "How healthy the run was",
-    "reproduce": "How to reproduce it",
-}
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -36,41 +26,24 @@ def write_page(report: Report, path: Path) -> None:
 
 
 def render(report: Report) -> str:
-    """Render a report to HTML, in the order of the questions a reader has."""
-    pictures = pictures_of(report)
-    sections = [
-        _section("gained", "", gained(report, pictures)),
-        _section(
-            "cost",
-            "Every number is of complete runs; what selection itself took is in the time.",
-            cost(report, pictures),
-        ),
-        _section("chosen", gallery_lead(report), chosen(report)),
-        _section("changed", "", changed(report, pictures)),
-        _section("health", "", health(report, pictures)),
-        _section("reproduce", "", reproduce(report)),
-    ]
-    title = f"{report.main.name} · {report.sources.title}"
-    return html.document(title, _header(report), sections)
-
-
-def _section(name: str, lead: str, content: str) -> str:
-    return html.section(name, QUESTIONS[name], lead, content)
-
-
-def _header(report: Report) -> str:
-    first, *_ = [*gains(report), ""]
-    parts = [
-        f'<p class="eyebrow">{escape(report.sources.title)} report</p><h1>{escape(report.main.name)}</h1>',
-        f'<p class="lede">{escape(", ".join(_plan(report.main)))}</p>',
-        f'<p class="verdict">{escape(first)}</p>' if first else "",
-        html.tiles(tiles(report)),
-        _cautions(report),
-        '<nav aria-label="Questions">',
-        *(f'<a href="#{name}">{escape(title)}</a>' for name, title in QUESTIONS.items()),
-        "</nav>",
-    ]
-    return "".join(parts)
+    """Render a report to HTML; `templates/report.html.j2` has the order of the questions and their words."""
+    said = gains(report)
+    return templating.render(
+        "report.html.j2",
+        title=report.sources.title,
+        run=report.main.name,
+        plan=_plan(report.main),
+        verdict=said[0] if said else "",
+        tiles=tiles(report),
+        cautions=cautions(report),
+        pictures=pictures_of(report),
+        gained=gained(report, said[1:]),
+        cost=cost(report),
+        chosen=chosen(report),
+        changed=changed(report),
+        health=health(report.main),
+        reproduce=reproduce(report),
+    )
 
 
 def _plan(run: Run) -> list[str]:
@@ -80,10 +53,3 @@ def _plan(run: Run) -> list[str]:
     if run.plan.get("rows"):
         facts.append(f"pool of {run.plan['rows']:,} rows")
     return [*facts, f"seed {run.seed}"]
-
-
-def _cautions(report: Report) -> str:
-    lines = cautions(report)
-    return (
-        f'<div class="cautions" role="note"><strong>Bear in mind</strong>{html.bullets(lines)}</div>' if lines else ""
-    )

@@ -8,6 +8,8 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from superbatch.reporting.names import words
+
 # What HTML has no place for: control characters but tab and line ends, and halves of surrogate pairs, which UTF-8 refuses.
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -32,6 +34,13 @@ def cleaned(value: object) -> object:
     return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
+def inline(name: str) -> Markup:
+    """Return a stylesheet or script of `templates/` as it is, to stand inside the page."""
+    environment = _environment()
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])  # ours, and no user's text
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -42,12 +51,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["inline"] = _inline
+    environment.globals["inline"] = inline
+    environment.filters["words"] = words
     return environment
-
-
-def _inline(name: str) -> Markup:
-    """Return a stylesheet or script of `templates/` as it is, to stand inside the page."""
-    environment = _environment()
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, name)[0])  # ours, and no user's text

@@ -1,1 +1,1 @@
-"""The sections of the page, one a question: each gives its content as HTML."""
+"""The sections of the page, one a question: what each shows, for its template of the same name in `templates/report/`."""

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import dataclass
 
 import pandas as pd
 
-from superbatch.reporting import html
-from superbatch.reporting.html import Pictures
-from superbatch.reporting.numbers import percent
-from superbatch.reporting.pictures import plot
+from superbatch.reporting.names import words
+from superbatch.reporting.numbers import NONE, percent
+from superbatch.reporting.parts import Table
 from superbatch.reporting.report import Report
 
 
-def changed(report: Report, pictures: Pictures) -> str:
-    """Purity, scores and standing over time, or why one of them can't be shown."""
+@dataclass(frozen=True)
+class Changed:
+    """What the section shows, beside its figures.
+
+    Attributes:
+        kinds: of pairs, over the whole run; None where the truth is not known.
+        ledger: whether the run kept one.
+        standing: a sentence on the picks and the reference's favourites; empty where it is not known.
+    """
+
+    kinds: Table | None
+    ledger: bool
+    standing: str
+
+
+def changed(report: Report) -> Changed | None:
+    """Purity, scores and standing over time; None where nothing was selected."""
     if report.main.picks is None or report.main.role == "uniform":
-        return html.missing("Nothing was selected in this run, so no picks could change.")
-    if report.kind_totals is None:
-        kinds = html.missing(
-            "The truth about this pool's pairs is not known, so the purity of the picks can't be shown."
-        )
-    else:
-        kinds = plot(pictures, "purity") + html.table(
-            _kind_cells(report.kind_totals), "Kinds of pairs over the whole run"
-        )
-    scores = "The run kept no ledger: no scores over time." if report.main.ledger is None else ""
-    beside = "The pool's embeddings by this run's reference are not at hand: how the picks stand to it can't be shown."
-    return kinds + plot(pictures, "scores", scores) + _standing(report) + plot(pictures, "standing", beside)
+        return None
+    kinds = None if report.kind_totals is None else Table.of(_kind_cells(report.kind_totals))
+    return Changed(kinds, report.main.ledger is not None, _standing(report))
 
 
 def _standing(report: Report) -> str:
@@ -35,16 +40,15 @@ def _standing(report: Report) -> str:
     if found is None:
         return ""
     of_pool = f"{100 * found.share:.3g} % of the pool that the reference scores highest"
-    line = f"{100 * found.favourites:.0f} % of all picks are among the {of_pool}; chance would give {100 * found.share:.3g} %."
-    return f"<p>{escape(line)}</p>"
+    return f"{100 * found.favourites:.0f} % of all picks are among the {of_pool}; chance would give {100 * found.share:.3g} %."
 
 
 def _kind_cells(kinds: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "kind of pair": kinds["kind"].str.replace("_", " "),
+            "kind of pair": kinds["kind"].map(words),
             "in the pool %": kinds["pool"].map(percent),
             "among the picks %": kinds["picked"].map(percent),
-            "times its share": kinds["lift"].map(lambda v: f"{v:.2f}×" if pd.notna(v) else "–"),
+            "times its share": kinds["lift"].map(lambda v: f"{v:.2f}×" if pd.notna(v) else NONE),
         }
     )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from superbatch.reporting import html
+from dataclasses import dataclass
+
+from superbatch.reporting.gallery import Shelf
 from superbatch.reporting.report import Report
 from superbatch.reporting.runs import Run
-from superbatch.reporting.shelves import shelf
 
 
-def gallery_lead(report: Report) -> str:
-    """The sentence above the gallery: what stands below each image; empty without a gallery."""
-    if not report.shelves:
-        return ""
-    known = " The last word says what the simulated pair really is." if report.kinds is not None else ""
-    return f"Image, caption, the score it was judged by ({_criterion(report.main)}), and the step.{known}"
+@dataclass(frozen=True)
+class Chosen:
+    """What the section shows: the shelves (none where nothing was selected), what scores mean, whether kinds stand below."""
+
+    shelves: list[Shelf]
+    criterion: str
+    kinds: bool
 
 
-def chosen(report: Report) -> str:
+def chosen(report: Report) -> Chosen:
     """The shelves of the gallery."""
-    if not report.shelves:
-        return html.missing(
-            f"{report.main.name} trains on all it draws, or kept no picks: there is nothing to show here."
-        )
-    return "".join(map(shelf, report.shelves))
+    return Chosen(report.shelves, _criterion(report.main), report.kinds is not None)
 
 
 def _criterion(run: Run) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from superbatch.reporting import html
-from superbatch.reporting.findings import gains
-from superbatch.reporting.html import Pictures
-from superbatch.reporting.pictures import plot
+import numpy as np
+import pandas as pd
+
+from superbatch.reporting.parts import Table
 from superbatch.reporting.report import Report
 
 COST_COLUMNS = {
@@ -20,36 +20,25 @@ COST_COLUMNS = {
 }
 
 
-def gained(report: Report, pictures: Pictures) -> str:
-    """Sentences, curves and the table of results."""
-    one_length = "Each method was run at one length only: accuracy against length takes several complete schedules."
-    no_curve = "No run was evaluated while it trained: there is no curve to draw."
-    brackets = (
-        "Brackets after a value: 95 % interval over seeds (Student's t); over images: 95 % interval of one seed's value over "
-        "the test images. Points against uniform after as many steps, by pairs of equal seeds; with one seed, over the test "
-        "images. Of several configurations of a method, the one that validation prefers is shown."
-    )
-    parts = [
-        html.bullets(gains(report)[1:]),
-        plot(pictures, "accuracy", no_curve),
-        plot(pictures, "schedules", one_length),
-        _results(report),
-        html.note(brackets),
-    ]
-    return "".join(parts)
+@dataclass(frozen=True)
+class Gained:
+    """What the section shows, beside its figures: sentences, the table of results, and of a long one the rows that matter."""
+
+    lines: list[str]
+    results: Table
+    telling: Table
 
 
-def _results(report: Report) -> str:
-    """The table of results: whole if it is short, else the rows that matter with the rest folded away."""
+def gained(report: Report, lines: list[str]) -> Gained:
+    """The table of results below sentences on it (`lines`)."""
     cells = report.cells
     if cells.empty:
-        return html.missing("No finished runs to put in a table.")
+        return Gained(lines, Table.of(cells), Table.of(cells))
     cells = cells[[name for name in cells if name not in COST_COLUMNS]]
-    own = set(np.flatnonzero((cells["method"] == report.label).to_numpy()).tolist())
-    caption = "Final values of complete runs"
-    if len(cells) <= html.SHORT_TABLE:
-        return html.table(cells, caption, strong=own)
     telling = cells[report.telling_rows().to_numpy()]
-    bold = set(np.flatnonzero((telling["method"] == report.label).to_numpy()).tolist())
-    rest = html.folded(f"All {len(cells)} rows", html.table(cells, caption, strong=own))
-    return html.table(telling, caption, strong=bold) + rest
+    return Gained(lines, _results(cells, report.label), _results(telling, report.label))
+
+
+def _results(cells: pd.DataFrame, label: str) -> Table:
+    """Make the rows of the main run's method stand out."""
+    return Table.of(cells, strong=np.flatnonzero((cells["method"] == label).to_numpy()).tolist())

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from superbatch.reporting import html
 from superbatch.reporting.accounts import TIME_PARTS, time_split
-from superbatch.reporting.html import Pictures
-from superbatch.reporting.pictures import plot
-from superbatch.reporting.report import Report
 from superbatch.reporting.runs import Run
 
 
-def health(report: Report, pictures: Pictures) -> str:
-    """Time of a step, loss, gradient norm and learning rate."""
-    if report.main.ledger is None:
-        return html.missing("The run kept no ledger: loss, gradient norm and time can't be shown.")
-    lines = [_time_line(report.main), *_steady(report.main)]
-    return html.bullets(lines) + plot(pictures, "health") + plot(pictures, "time")
+def health(run: Run) -> list[str]:
+    """Sentences on the time of a step, loss and gradient norm; none without a ledger."""
+    return [] if run.ledger is None else [_time_line(run), *_steady(run)]
 
 
 def _time_line(run: Run) -> str:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import json
-from html import escape
+from dataclasses import dataclass
 
-from superbatch.reporting import html, provenance
+from superbatch.reporting import provenance
+from superbatch.reporting.parts import Table
 from superbatch.reporting.report import Report
 
 
-def reproduce(report: Report) -> str:
+@dataclass(frozen=True)
+class Reproduce:
+    """What the section shows.
+
+    Attributes:
+        command: makes the report again; empty where it is not known.
+        facts: where the main run's numbers come from, by name.
+        judgement: how the pool was judged, in a sentence, or empty. data_docs: address of the pages on it, or None.
+        runs: all that are shown.
+        settings: the main run's settings and plan, as JSON.
+    """
+
+    command: str
+    facts: dict[str, str]
+    judgement: str
+    data_docs: str | None
+    runs: Table
+    settings: str
+
+
+def reproduce(report: Report) -> Reproduce:
     """The command, where the main run's numbers come from, how the pool was judged, all runs shown, settings and plan."""
-    run = report.main
-    command = f"<pre>{escape(report.sources.command)}</pre>" if report.sources.command else ""
-    same = html.note(
-        "What conf/local sets is not in the command; it is in the settings below. On the same machine type, with as many threads and the same versions, a run is bit-identical: compare the digests."
+    run, known = report.main, provenance.facts(report).items()
+    return Reproduce(
+        command=report.sources.command or "",
+        facts={name: str(value) for name, value in known if value not in (None, "")},
+        judgement=provenance.judgement(report),
+        data_docs=report.sources.data_docs,
+        runs=Table.of(provenance.runs_table(report)),
+        settings=json.dumps({"settings": run.settings, "plan": run.plan}, indent=2, default=str),
     )
-    made = html.table(provenance.runs_table(report), "All runs shown, digests shortened")
-    many = len(report.sources.runs) > html.SHORT_TABLE
-    made = html.folded(f"All {len(report.sources.runs)} runs shown", made) if many else made
-    settings = escape(json.dumps({"settings": run.settings, "plan": run.plan}, indent=2, default=str))
-    return (
-        command
-        + html.facts(provenance.facts(report))
-        + same
-        + _judgement(report)
-        + made
-        + html.folded("Settings and plan", f"<pre>{settings}</pre>")
-    )
-
-
-def _judgement(report: Report) -> str:
-    said, docs = provenance.judgement(report), report.sources.data_docs
-    return (html.note(said) if said else "") + (html.link("Its Data Docs, by Great Expectations", docs) if docs else "")
