@@ -63,18 +63,11 @@ def open_sets(
             captions = manifest.first_captions()
             found.append(SearchedSet(name, manifest, captions, features if name == POOL else None))
         elif name in by_name:
-            found.append(SearchedSet(name, by_name[name].manifest, captions_of(by_name[name])))
+            found.append(SearchedSet(name, by_name[name].manifest, by_name[name].image_captions))
         else:
             known = ", ".join([POOL, CURATED, *by_name])
             raise UserError("search.sets", f"no set is called {name!r}", f"there are {known}")
     return found
-
-
-def captions_of(evaluation_set: EvaluationSet) -> list[str]:
-    """Return what stands below each image of an evaluation set: its class, or its first caption."""
-    if evaluation_set.labels is not None:
-        return [evaluation_set.classnames[label] for label in evaluation_set.labels]
-    return evaluation_set.manifest.first_captions()
 
 
 def class_names(evaluation: Sequence[EvaluationSet]) -> list[str]:
