@@ -13,17 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superbatch.artifacts.atomic import write_json
 from superbatch.data.reader import Pixels
 from superbatch.errors import UserError
 from superbatch.evaluation.nearest import nearest
-from superbatch.files import read_json
 from superbatch.models import ClipModel, pick_device
 from superbatch.models.towers import Towers
 from superbatch.progress import progress
 from superbatch.tasks.inference import embed_texts
+from superbatch.tasks.words import STOP_WORDS, words_of
 
-IMAGES, WORDS, ABOUT = "images.npy", "words.npy", "search.json"
+IMAGES, WORDS = "images.npy", "words.npy"
 BLOCK = 16_384  # pictures ranked at a time
 
 
@@ -56,17 +55,6 @@ class SearchIndex:
         """Return the numbers of the nearest pictures, int64 (Q, k), and their cosines, float64 (Q, k)."""
         return nearest(self.blocks(), text_QD, top)
 
-    def require(self, count: int) -> None:
-        """Refuse an index of other pictures.
-
-        Raises:
-            UserError: it has not so many.
-        """
-        known = read_json(self.directory / ABOUT)["pictures"]
-        if known != count:
-            what = f"is of {known:,} pictures, there are {count:,}"
-            raise UserError(str(self.directory), what, "delete it and search again")
-
 
 @torch.inference_mode()
 def write_index(
@@ -95,7 +83,6 @@ def write_index(
         images_ND[numbers] = embedded.cpu().numpy()
     images_ND.flush()
     np.save(out / WORDS, embed_texts(clip, words, batch).numpy().astype(np.float16))
-    write_json(out / ABOUT, {"run": name, "pictures": count, "words": len(words), "width": width})
 
 
 def embed_queries(clip: ClipModel, queries: Sequence[str]) -> Tensor:
@@ -114,7 +101,5 @@ def embed_queries(clip: ClipModel, queries: Sequence[str]) -> Tensor:
 
 def unknown_words(query: str, captions: Sequence[str]) -> list[str]:
     """List the words of a query that are in none of the captions searched: a model may never have learned them."""
-    from superbatch.tasks.words import STOP_WORDS, words_of
-
     left = [word for word in words_of(query) if word not in STOP_WORDS]
     return [word for word in left if not any(word in caption.lower() for caption in captions)]

@@ -40,11 +40,13 @@ def frequent_words(captions: Sequence[str], names: Iterable[str], count: int) ->
         words.update(set(found) - STOP_WORDS)
         pairs = pairwise(found)
         phrases.update({f"{one} {other}" for one, other in pairs if not {one, other} & STOP_WORDS})
-    wanted = [" ".join(words_of(name)) for name in names]
-    repeated = [phrase for phrase, times in _by_frequency(phrases) if times > 1][: int(count * PHRASES)]
-    single = [word for word, _ in _by_frequency(words)]
-    room = max(0, count - len(set(wanted)) - len(repeated))
-    return [word for word in dict.fromkeys(wanted + single[:room] + repeated) if word][:count]
+    wanted = list(dict.fromkeys(filter(None, (" ".join(words_of(name)) for name in names))))
+    named = set(wanted)
+    single = [word for word, _ in _by_frequency(words) if word not in named]
+    repeated = [phrase for phrase, times in _by_frequency(phrases) if times > 1 and phrase not in named]
+    repeated = repeated[: int(count * PHRASES)]
+    room = max(0, count - len(wanted) - len(repeated))
+    return (wanted + single[:room] + repeated)[:count]
 
 
 def _by_frequency(counted: Counter[str]) -> list[tuple[str, int]]:

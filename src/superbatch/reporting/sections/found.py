@@ -71,7 +71,7 @@ def _beside(report: Report, name: str) -> list[Run]:
     ]
     if main.role in ("uniform", "reference") or not others:
         return []
-    return [main, min(others, key=lambda run: (run.steps != main.steps, run.seed != main.seed, -run.steps, run.name))]
+    return [main, min(others, key=lambda run: (run.steps != main.steps, -run.steps, run.seed != main.seed, run.name))]
 
 
 def _comparable(result: dict[str, Any] | None, own: dict[str, Any]) -> bool:
