@@ -127,6 +127,6 @@ def test_a_query_of_which_the_tokenizer_leaves_nothing_is_one_line(clip: ClipMod
 
 
 def test_words_that_no_caption_has_are_named() -> None:
-    captions = ["A Red fox", "blue box"]
+    captions = ["A Red fox", "blue box", "zebras"]
     assert unknown_words("the red zebra and a Blue quokka", captions) == ["zebra", "quokka"]
     assert unknown_words("red box", captions) == []

@@ -102,4 +102,8 @@ def embed_queries(clip: ClipModel, queries: Sequence[str]) -> Tensor:
 def unknown_words(query: str, captions: Sequence[str]) -> list[str]:
     """List the words of a query that are in none of the captions searched: a model may never have learned them."""
     left = [word for word in words_of(query) if word not in STOP_WORDS]
-    return [word for word in left if not any(word in caption.lower() for caption in captions)]
+    return [word for word in left if not any(_has(caption.lower(), word) for caption in captions)]
+
+
+def _has(caption: str, word: str) -> bool:
+    return word in caption and word in words_of(caption)  # the first look is quick, the second exact

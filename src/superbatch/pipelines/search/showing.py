@@ -108,7 +108,8 @@ class Search:
             title: of the project. command: what makes this run again.
         """
         sheets = Sheets.read(self.pictures.directory).first(self._room)
-        new = [q for q, words in enumerate(self._asked) if words not in set(self.pictures.words)]
+        known = set(self.pictures.words)
+        new = [q for q, words in enumerate(self._asked) if words and words not in known]
         return SearchPage(
             title,
             self.answers,
