@@ -106,7 +106,7 @@ def measure(pool: SetFiles, threads: int) -> dict[str, float]:
         _model()  # what is imported on first use is not the pool's
         before = _megabytes("RssAnon")
         start = time.perf_counter()
-        job = learner_job("pool", settings, pool, pool, Path(folder), Path(folder), None)
+        job = learner_job("pool", settings, pool, Path(folder))
         loop.train(job)
     return {**found, "before_mb": before}
 

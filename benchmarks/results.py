@@ -1,11 +1,14 @@
-"""What selection is worth: the recorded runs of `compare`, steps and FLOPs to target, and how to make any run again.
+"""What selection is worth: the recorded runs of `compare` on both pools, steps and FLOPs to target, and how to make any run again.
 
-    python benchmarks/results.py                       the table, from benchmarks/results/compare.json
-    python benchmarks/results.py --record              take over the last `kedro run --pipelines=compare`
-    python benchmarks/results.py --run --only RUN      make one run anew and compare its digests with the recorded ones
+    python benchmarks/results.py                                    the tables, from benchmarks/results/compare_<pool>.json
+    python benchmarks/results.py --pool icons --record              take over the last `kedro run --pipelines=compare --env=icons`
+    python benchmarks/results.py --pool simweb --run --only RUN     make one run anew and compare its digests with the recorded ones
 
-The last line is one line of JSON: `steps_to_target.<method>` (against uniform), `steps_to_target_best_simple.<method>`,
-`flops_to_target.<method>` (the paper's accounting), `flops_to_target_charged.<method>`; 0 means not reached.
+The last line is one line of JSON with a block for each pool: `steps_to_target` (against uniform), `steps_to_target_best_simple`,
+`flops_to_target` (the paper's accounting), `flops_to_target_charged`; 0 means not reached. `retrieval_to_uniform` is the mean R@1 of both
+directions over uniform's best, each at the schedule that validation chose. Each is given by method; a method that was run at several
+filtering ratios by `<method>-f<f>` too, and its own name stands for the one that validation chose. `recommended` is the preset that README
+recommends.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,61 +26,125 @@ import pandas as pd
 
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.reporting.best import best_cell
 from superbatch.reporting.cells import readable, target_table, to_text
-from superbatch.reporting.comparison import compare
+from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.tables import final_table
+from superbatch.reporting.targets import ToTarget
 from superbatch.reporting.tuning import choices, tuned
 
-RECORDED = common.ROOT / "benchmarks" / "results" / "compare.json"
-LATEST = common.ROOT / "data" / "08_reporting" / "compare.json"
+RECOMMENDED = "easy_reference"  # tests/test_docs.py holds README against it
+POOLS = {"simweb": "data", "icons": "data/icons"}  # where each pool's runs lie; the second is an environment too
+R1 = ("image_to_text_r1", "text_to_image_r1")
+
+
+def recorded(pool: str) -> Path:
+    """Where the outcomes of a pool's grid are kept."""
+    return common.ROOT / "benchmarks" / "results" / f"compare_{pool}.json"
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     made = common.parser(__doc__.splitlines()[0])
-    made.add_argument(
-        "--record", action="store_true", help="copy the outcome of the last compare to benchmarks/results"
-    )
+    made.add_argument("--pool", choices=POOLS, action="append", help="this pool alone; may be repeated")
+    made.add_argument("--record", action="store_true", help="keep the outcome of the pool's last compare")
     made.add_argument("--run", action="store_true", help="make the runs named by --only anew")
     made.add_argument("--only", metavar="RUN", action="append", default=[], help="a run's name; may be repeated")
-    made.add_argument("--file", type=Path, default=RECORDED, help="another record than benchmarks/results/compare.json")
-    made.add_argument("--plot", type=Path, metavar="PNG", help="draw accuracy against schedule length there")
-    return made.parse_args()
+    made.add_argument("--plot", type=Path, metavar="PNG", help="draw accuracy against schedule length there (one pool)")
+    options = made.parse_args()
+    options.pool = options.pool or list(POOLS)
+    if (options.record or options.run or options.plot) and len(options.pool) > 1:
+        made.error(f"name one pool for that: --pool {' or '.join(POOLS)}")
+    return options
 
 
 def main() -> None:
-    """Print the recorded outcome, or make runs again."""
-    options = arguments()
-    if options.record:
-        shutil.copy(LATEST, options.file)
-    rows = read_json(options.file)
-    if options.plot:
-        draw(rows, options.plot)
-    figures = again(rows, options.only) if options.run else outcome(rows, options.only)
-    options.seed = sorted({row["seed"] for row in rows})
+    """Print the recorded outcomes, or make runs again."""
+    options, figures, seeds = arguments(), dict[str, Any](), set[int]()
+    for pool in options.pool:
+        if options.record:
+            shutil.copy(common.ROOT / POOLS[pool] / "08_reporting" / "compare.json", recorded(pool))
+        rows = read_json(recorded(pool))
+        seeds |= {row["seed"] for row in rows}
+        if options.plot:
+            draw(rows, options.plot)
+        figures[pool] = again(pool, rows, options.only) if options.run else outcome(pool, rows, options.only)
+    options.seed = sorted(seeds)
     common.report("results", figures, options)
 
 
-def outcome(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
+def outcome(pool: str, rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
     """Print each run, then steps to target; returns the figures."""
     shown = [row for row in rows if not only or row["run"] in only]
     cells = [
-        [row["run"], f"{100 * row['outcome']['value']:.2f}", row["commit"], row["run_hash"]]
-        + [row["digests"]["picks"][:12], row["digests"]["weights"][:12]]
+        [row["run"], f"{100 * row['outcome']['value']:.2f}", f"{100 * recall(row['test']):.2f}", row["commit"]]
+        + [row["run_hash"], row["digests"]["picks"][:12], row["digests"]["weights"][:12]]
         for row in shown
     ]
-    print(common.table(["run", "test top-1 %", "commit", "run hash", "picks", "weights"], cells), end="\n\n")
+    header = [pool, "test top-1 %", "mean R@1 %", "commit", "run hash", "picks", "weights"]
+    print(common.table(header, cells), end="\n\n")
     frame = finals(rows)
     comparison = compare(frame)
     print(to_text(readable(final_table(frame, comparison))), end="\n\n")
     print(to_text(target_table(comparison)), end="\n\n")
-    print(*comparison.notes, choices(tuned(frame)), sep="\n")
-    return comparison.figures()
+    print(*comparison.notes, choices(tuned(frame)), sep="\n", end="\n\n")
+    found = figures_of(comparison, tuned(frame)) | {"retrieval_to_uniform": retrieval_to_uniform(frame)}
+    for by_method in found.values():
+        if RECOMMENDED in by_method:
+            by_method["recommended"] = by_method[RECOMMENDED]
+    return found
 
 
 def finals(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the outcomes under their methods' names: labelled runs are candidates of their method."""
-    return pd.DataFrame([row["outcome"] | {"method": row["method"]} for row in rows])
+    """Return the outcomes under their methods' names, with both splits' mean R@1: labelled runs are candidates of their method."""
+    recalls = ({f"{split} r1": recall(row[split]) for split in ("validation", "test")} for row in rows)
+    return pd.DataFrame(
+        [row["outcome"] | {"method": row["method"]} | r1 for row, r1 in zip(rows, recalls, strict=True)]
+    )
+
+
+def recall(metrics: dict[str, float]) -> float:
+    """Return the mean R@1 of both directions over the retrieval sets; NaN where there is none."""
+    values = [value for name, value in metrics.items() if name.endswith(R1)]
+    return sum(values) / len(values) if values else float("nan")
+
+
+def figures_of(comparison: Comparison, frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return steps and FLOPs to target by method."""
+    simple, uniform = (list(_named(found, frame)) for found in (comparison.simple, comparison.uniform))
+    return {
+        "steps_to_target": {name: one.ratio for name, one in uniform},
+        "steps_to_target_best_simple": {name: one.ratio for name, one in simple},
+        "flops_to_target": {name: one.ratios.get("flops_paper", 0.0) for name, one in uniform},
+        "flops_to_target_charged": {name: one.ratios.get("flops_charged", 0.0) for name, one in uniform},
+    }
+
+
+def _named(outcomes: list[ToTarget], frame: pd.DataFrame) -> Iterator[tuple[str, ToTarget]]:
+    """Name outcomes by method: the ratio that validation chose by the bare name, each of several by `<method>-f<f>`."""
+    for one in outcomes:
+        best = best_cell(frame[frame["method"] == one.method])
+        if best is not None and best["f"].iloc[0] == one.f:
+            yield one.method, one
+        if frame.loc[frame["method"] == one.method, "f"].nunique() > 1:
+            yield f"{one.method}-f{one.f:g}", one
+
+
+def retrieval_to_uniform(frame: pd.DataFrame) -> dict[str, float]:
+    """Return mean R@1 on test over uniform's best: each method at the schedule that validation chose for the headline.
+
+    uniform's best is its schedule with the best R@1 on validation, whichever that is.
+    """
+    frame = tuned(frame)
+    uniform = frame[frame["role"] == "uniform"]
+    if uniform.empty or frame["test r1"].isna().all():
+        return {}
+    target = (
+        uniform.groupby("steps")[["validation r1", "test r1"]].mean().nlargest(1, "validation r1")["test r1"].item()
+    )
+    rivals = frame[frame["role"].isin(["simple", "selecting"])]
+    best = {str(method): best_cell(own) for method, own in rivals.groupby("method")}
+    return {method: float(cell["test r1"].mean() / target) for method, cell in best.items() if cell is not None}
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -88,7 +156,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     path.write_bytes(png(schedule_figure(tuned(frame), compare(frame)), transparent=False))
 
 
-def again(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
+def again(pool: str, rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
     """Make runs anew with `kedro run` and say whether picks and weights are the recorded ones, bit for bit."""
     known = {row["run"]: row for row in rows}
     unknown = [name for name in only if name not in known]
@@ -96,11 +164,17 @@ def again(rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
         raise UserError(
             "--only", f"{unknown[0]!r} is not recorded" if unknown else "names no run", f"known: {', '.join(known)}"
         )
-    same = {}
+    same, environment = {}, [] if pool == "simweb" else [f"--env={pool}"]
     for name in only:
-        kedro = [str(Path(sys.executable).with_name("kedro")), "run", "--pipelines=compare", f"--namespaces={name}"]
+        kedro = [
+            str(Path(sys.executable).with_name("kedro")),
+            "run",
+            "--pipelines=compare",
+            f"--namespaces={name}",
+            *environment,
+        ]
         subprocess.run([*kedro, "--params=learner.training.fresh=true"], cwd=common.ROOT, check=True)
-        made = read_json(common.ROOT / "data" / "07_model_output" / name / "training" / "run.json")
+        made = read_json(common.ROOT / POOLS[pool] / "07_model_output" / name / "training" / "run.json")
         same[name] = made["digests"] == known[name]["digests"]
         print(
             f"{name}: {'bit-identical' if same[name] else 'differs'} (recorded on {known[name]['machine']}, now on {made['machine']})"

@@ -117,7 +117,7 @@ def our_job(
     )
     model = ModelSettings(config=str(write_config(case, folder / "model")), compact_vocabulary=compact)
     settings = LearnerSettings(model=model, training=training)
-    job = learner_job(case.name, settings, pool, pool, folder, folder / "state", None)
+    job = learner_job(case.name, settings, pool, folder / "state")
     return job if selection.method == "uniform" else _choosing(job, settings, selection, case)
 
 

@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {
     "docs/library.md": "tests/pipelines/test_quick_chain.py",
+    "docs/without_kedro.md": "tests/tasks/test_without_kedro.py",
     "docs/selection.md": "tests/selection/test_docs.py",
 }
 
@@ -314,7 +315,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "ingest": [config.IngestSettings],
     "ingest.pool": [config.SetSettings],
     "ingest.evaluation.<set>": [config.EvaluationSetSettings],
-    "ingest.pool.expect.<figure>": [config.Threshold],
+    "ingest.pool.expect.<statistic>": [config.Threshold],
     "reference": [options.ReferenceSettings, options.LearnerSettings],
     "reference.model": [options.ModelSettings],
     "reference.training": [options.TrainingSettings],
@@ -398,7 +399,7 @@ def test_architecture_md_names_every_module_of_the_engine() -> None:
 
 
 def test_ingestion_md_has_every_reason_note_and_default() -> None:
-    from superbatch.curation.figures import DEFAULT_THRESHOLDS
+    from superbatch.curation.statistics import DEFAULT_THRESHOLDS
     from superbatch.data.decode import NOTES
     from superbatch.data.reasons import REASONS, REMEDIES
     from superbatch.data.texts import NOTES as NOTES_ON_TEXTS

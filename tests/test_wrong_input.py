@@ -238,7 +238,7 @@ def test_a_set_that_falls_short_of_its_expectations(project: Path) -> None:
     )
     assert (project / kept).is_file() and (project / kept).with_name("expectations.json").is_file()
     line = refused(project, *INGEST, params="ingest.pool.expect.rowz.min=1")
-    assert line.startswith("ingest.pool.expect.rowz: the set has no such figure; there are ")
+    assert line.startswith("ingest.pool.expect.rowz: the set has no such statistic; there are ")
 
 
 @pytest.fixture

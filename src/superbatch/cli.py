@@ -14,9 +14,8 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as upstream
 
-from superbatch.errors import Interrupted, UserError
+from superbatch.errors import TRACEBACK, Interrupted, UserError, wants_traceback
 
-TRACEBACK = "SUPERBATCH_TRACEBACK"
 RESUME_HINT = (
     "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
 )
@@ -54,7 +53,9 @@ def run(pipeline: str | None, pipelines: list[str], traceback: bool, **options: 
         raise click.UsageError("--pipeline and --pipelines mean the same: give one of them")
     names = [pipeline] if pipeline else pipelines
     use_project_logging()
-    with one_line_errors(traceback or os.environ.get(TRACEBACK, "") not in ("", "0")):
+    if traceback:
+        os.environ[TRACEBACK] = "1"  # so that ranks in processes of their own know it too
+    with one_line_errors(wants_traceback()):
         assert upstream.callback is not None
         return upstream.callback(pipeline=None, pipelines=names, **options)
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from superbatch.errors import UserError
 from superbatch.options import (
+    MAX_PIXELS,
     AuditSettings,
     EmbedSettings,
     LearnerSettings,
@@ -47,7 +48,7 @@ class Storage(_Strict):
 
 
 class Threshold(_Strict):
-    """What one figure of a set, or one measure of its samples, must be.
+    """What one statistic of a set, or one measure of its samples, must be.
 
     Attributes:
         min, max: bounds, both included; without either, those of the default stay.
@@ -69,7 +70,7 @@ class SetSettings(_Strict):
 
     Attributes:
         shards: WebDataset shards: a glob, a brace pattern, or a list of both; relative to the project.
-        expect: what the set must be like, on top of `curation.figures.DEFAULT_THRESHOLDS`: figure or measure -> {min, max, mostly, severity}; null drops
+        expect: what the set must be like, on top of `curation.statistics.DEFAULT_THRESHOLDS`: statistic or measure -> {min, max, mostly, severity}; null drops
             a default.
     """
 
@@ -107,7 +108,7 @@ class IngestSettings(_Strict):
     curated: SetSettings
     evaluation: dict[str, EvaluationSetSettings] = Field(min_length=1)
     jobs: int = Field(2, ge=1)
-    max_pixels: int = Field(89_478_485, ge=1, le=178_956_970)
+    max_pixels: int = Field(MAX_PIXELS, ge=1, le=2 * MAX_PIXELS)
     data_docs: bool = False
 
     @field_validator("evaluation", mode="before")

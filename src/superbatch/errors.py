@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+TRACEBACK = "SUPERBATCH_TRACEBACK"  # in the environment: show where an error came from
 
 
 class UserError(ValueError):
@@ -53,3 +56,8 @@ class Interrupted(KeyboardInterrupt):
     def exit_code(self) -> int:
         """What a shell reports of a process that died of the signal: 128 + its number."""
         return 128 + self.signum
+
+
+def wants_traceback() -> bool:
+    """Tell whether the environment asks for whole tracebacks; processes that a training starts inherit the wish."""
+    return os.environ.get(TRACEBACK, "") not in ("", "0")

@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Literal
 
 from superbatch.errors import UserError
 
+MAX_PIXELS = (
+    89_478_485  # of an image: Pillow calls more a possible decompression bomb, and refuses more than twice as many
+)
 STRICT: dict[str, Any] = {"extra": "forbid"}
 VERDICTS = ("worth_it", "learned", "unlearnable", "never_worth", "undecided", "unseen")
 

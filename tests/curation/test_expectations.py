@@ -12,16 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from superbatch.curation import figures as figures_module
+from superbatch.curation import statistics as statistics_module
 from superbatch.curation.columns import entry_table
 from superbatch.curation.expectations import require_valid, validate_set, write_data_docs
-from superbatch.curation.figures import (
+from superbatch.curation.statistics import (
     DEFAULT_THRESHOLDS,
     DISTRIBUTIONS,
     UNREAD_SHARES,
     check_thresholds,
-    known_figures,
-    summary_figures,
+    known_statistics,
+    summary_statistics,
     with_defaults,
 )
 from superbatch.data.ingest import ingest
@@ -108,7 +108,7 @@ def test_a_good_set_passes(good: Path) -> None:
     assert validation["success"]
     assert validation["failures"] == validation["warnings"] == validation["examples"] == {}
     results = validation["results"]
-    assert set(results) == {"samples", "shards", "figures"}
+    assert set(results) == {"samples", "shards", "statistics"}
     assert sum(len(result["results"]) for result in results.values()) == len(DEFAULT_THRESHOLDS)
     json.dumps(validation)
     require_valid("pool", validation)
@@ -124,7 +124,7 @@ def test_each_expectation_has_a_set_that_trips_it(name: str, tmp_path: Path) -> 
         require_valid("pool", validation)
 
 
-def test_every_default_and_every_kind_of_figure_is_tripped() -> None:
+def test_every_default_and_every_kind_of_statistic_is_tripped() -> None:
     assert TRIPS.keys() | {*UNREAD_SHARES} >= DEFAULT_THRESHOLDS.keys()  # those have shards of their own below
     kinds = {name.partition(".")[0] for name in TRIPS}
     assert kinds >= {"rejected_share", "script_share", *DISTRIBUTIONS}
@@ -241,19 +241,19 @@ def test_thresholds_lie_over_the_defaults() -> None:
     assert "rows" not in with_defaults({"rows": None})
 
 
-def test_figures(good: Path) -> None:
-    figures = summary_figures(read_json(good / "summary.json"))
-    assert figures["rejected_share.image_corrupt"] == 0.1 and figures["rejected_share.duplicate_key"] == 0
-    assert figures["caption_characters.p95"] == 9 and figures["script_share.latin"] == 1
-    assert figures["note_share.control"] == figures["unread_byte_share"] == 0
-    assert [name for name in figures if not name.startswith("script_share.")] == list(known_figures())
+def test_statistics(good: Path) -> None:
+    statistics = summary_statistics(read_json(good / "summary.json"))
+    assert statistics["rejected_share.image_corrupt"] == 0.1 and statistics["rejected_share.duplicate_key"] == 0
+    assert statistics["caption_characters.p95"] == 9 and statistics["script_share.latin"] == 1
+    assert statistics["note_share.control"] == statistics["unread_byte_share"] == 0
+    assert [name for name in statistics if not name.startswith("script_share.")] == list(known_statistics())
 
 
 def test_a_set_without_captions_passes(tmp_path: Path) -> None:
     images = [(f"{i}.png", encode(noise(i, 16, 16))) for i in range(3)]
     (tmp_path / "x.tar").write_bytes(tar_bytes([*images, ("0.cls", b"1")]))
     summary = ingest([tmp_path / "x.tar"], tmp_path, require_caption=False)
-    assert math.isnan(summary_figures(summary)["caption_characters.median"])
+    assert math.isnan(summary_statistics(summary)["caption_characters.median"])
     assert validate_set(tmp_path, with_defaults({"script_share.latin": {"min": 0.9}}))["success"]
 
 
@@ -275,8 +275,11 @@ def test_a_set_of_which_nothing_can_be_used_has_a_table_too(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("thresholds", "words"),
     [
-        ({"row": {"min": 1}}, r"^here\.row: the set has no such figure; there are caption_characters, .*<reason code>"),
-        ({"rejected_share.image_corupt": {"max": 1}}, "the set has no such figure"),
+        (
+            {"row": {"min": 1}},
+            r"^here\.row: the set has no such statistic; there are caption_characters, .*<reason code>",
+        ),
+        ({"rejected_share.image_corupt": {"max": 1}}, "the set has no such statistic"),
         ({"script_share.latn": {"min": 1}}, r"^here\.script_share\.latn: no letter has a Unicode name that begins"),
         ({"rows": {"at_least": 1}}, "at_least"),
         ({"rows": {}}, "give min, max or both"),
@@ -284,7 +287,7 @@ def test_a_set_of_which_nothing_can_be_used_has_a_table_too(tmp_path: Path) -> N
         ({"rows": {"min": 3, "max": 2}}, r"^here\.rows: min 3 is over max 2"),
         (
             {"rows": {"min": 1, "mostly": 0.5}},
-            r"^here\.rows\.mostly: a figure of the whole set is met or not; mostly is for",
+            r"^here\.rows\.mostly: a statistic of the whole set is met or not; mostly is for",
         ),
         ({"shorter_side": {"min": 1, "mostly": 0}}, r"^here\.shorter_side: mostly is 0; give the share"),
         ({"shorter_side": {"mostly": 0.5}}, "give min, max or both"),
@@ -297,10 +300,10 @@ def test_misspelt_thresholds(good: Path, thresholds: dict[str, Any], words: str)
             use()
 
 
-def test_scripts_are_looked_up_only_where_they_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures_module, "known_scripts", lambda: pytest.fail("a walk over Unicode for nothing"))
-    check_thresholds({name: {"max": 1} for name in known_figures()}, "here")
-    assert len(REASONS) < len(list(known_figures()))
+def test_scripts_are_looked_up_only_where_they_are_constatisticd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics_module, "known_scripts", lambda: pytest.fail("a walk over Unicode for nothing"))
+    check_thresholds({name: {"max": 1} for name in known_statistics()}, "here")
+    assert len(REASONS) < len(list(known_statistics()))
 
 
 def test_data_docs(good: Path, tmp_path: Path) -> None:
@@ -312,8 +315,10 @@ def test_data_docs(good: Path, tmp_path: Path) -> None:
     for page in sorted(tmp_path.glob("validations/**/*.html")):
         name = ".".join(page.relative_to(tmp_path).parts[2:4])
         pages[name] = page.read_text()
-    assert set(pages) == {f"{name}.{part}" for name in ("pool", "curated") for part in ("samples", "shards", "figures")}
-    assert "shorter_side" in pages["pool.samples"] and "rows" in pages["pool.figures"]
+    assert set(pages) == {
+        f"{name}.{part}" for name in ("pool", "curated") for part in ("samples", "shards", "statistics")
+    }
+    assert "shorter_side" in pages["pool.samples"] and "rows" in pages["pool.statistics"]
     failed = {name for name, page in pages.items() if "</i> Failed" in page}
-    assert failed == {"curated.samples", "curated.figures"}
+    assert failed == {"curated.samples", "curated.statistics"}
     assert "image_corrupt" in pages["curated.samples"] and ">x<" in pages["curated.samples"]  # the value and its key

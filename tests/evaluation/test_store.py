@@ -9,7 +9,6 @@ import pytest
 
 from superbatch.errors import UserError
 from superbatch.evaluation import Evaluator, ingest_evaluation_sets, load_evaluation_sets
-from superbatch.evaluation.run import flat_metrics
 from superbatch.evaluation.store import SPLITS
 from superbatch.models import ClipModel
 
@@ -48,7 +47,7 @@ def test_splits_may_be_a_list(folder: Path) -> None:
 
 
 def test_an_evaluator_opens_the_folder(folder: Path, tiny: ClipModel) -> None:
-    metrics = flat_metrics(Evaluator.for_model(folder, tiny, "cpu", split="test").evaluate(tiny.model, "test"))
+    metrics = Evaluator.for_model(folder, tiny, "cpu", split="test").evaluate(tiny.model, "test")["metrics"]
     assert {"classification/top1", "retrieval/text_to_image_r1", "headline"} <= set(metrics)
 
 

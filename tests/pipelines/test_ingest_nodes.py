@@ -128,7 +128,7 @@ def test_a_default_can_be_dropped(pool: Run, place: Path) -> None:
 
 
 def test_thresholds_are_checked_before_anything_is_read(pool: Run, read: list[str]) -> None:
-    with pytest.raises(UserError, match=r"^ingest\.pool\.expect\.rowz: the set has no such figure"):
+    with pytest.raises(UserError, match=r"^ingest\.pool\.expect\.rowz: the set has no such statistic"):
         pool({"rowz": {"min": 1}})
     for expect, words in [
         ({"rows": {"mni": 1}}, r"^ingest\.pool\.expect\.rows\.mni: unknown parameter; did you mean min\?"),
@@ -174,7 +174,7 @@ def test_data_docs_of_a_set_that_is_refused(pool: Run, place: Path) -> None:
     with pytest.raises(UserError, match="expected rows to be at least 100"):
         pool({"rows": {"min": 100}}, data_docs=True)
     pages = (place / "docs/pool/validations").rglob("*.html")
-    assert [page.parts[-4] for page in pages if FAILED in page.read_text()] == ["figures"]
+    assert [page.parts[-4] for page in pages if FAILED in page.read_text()] == ["statistics"]
 
 
 def test_curated_and_evaluation_sets_the_same_way(place: Path, caplog: pytest.LogCaptureFixture) -> None:

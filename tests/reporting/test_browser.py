@@ -52,7 +52,7 @@ def test_it_loads_whole_in_light_and_dark(page: Page, address: str, scheme: str,
     assert set(page.value(SHOWN)) == {scheme} and page.value(GROUND) == ground(scheme)
 
 
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("width", [1280, 800, 390])
 def test_nothing_scrolls_sideways(page: Page, address: str, width: int) -> None:
     page.look(width=width)
     page.open(address)

@@ -32,12 +32,12 @@ def test_parts_that_are_missing_are_noted() -> None:
     assert any("evaluate all runs alike" in note for note in compare(mixed).notes)
 
 
-def test_figures_carry_the_benchmark_names() -> None:
+def test_numbers_carry_the_benchmark_names() -> None:
     frame = finals({"uniform": UNIFORM, "filtered": {400: [0.41], 800: [0.415]}, "jest": {50: [0.3], 100: [0.45]}})
-    figures = compare(frame).figures()
-    assert figures["steps_to_target.jest"] == 8 and figures["steps_to_target_best_simple.jest"] == 4
-    assert figures["flops_to_target.jest"] == 4 and figures["flops_to_target_charged.jest"] == pytest.approx(800 / 300)
-    both = compare(pd.concat([frame, finals({"jest": {100: [0.3]}}, f=0.9)])).figures()
+    numbers = compare(frame).numbers()
+    assert numbers["steps_to_target.jest"] == 8 and numbers["steps_to_target_best_simple.jest"] == 4
+    assert numbers["flops_to_target.jest"] == 4 and numbers["flops_to_target_charged.jest"] == pytest.approx(800 / 300)
+    both = compare(pd.concat([frame, finals({"jest": {100: [0.3]}}, f=0.9)])).numbers()
     assert (
         both["steps_to_target.jest-f0.9"] == 0
         and both["steps_to_target.jest-f0.8"] == 8

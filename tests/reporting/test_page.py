@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from superbatch.reporting import Report, Sources, find_runs, pictures
+from superbatch.reporting import Report, Sources, find_runs
+from superbatch.reporting import page as page_module
 from superbatch.reporting.page import render
 from superbatch.reporting.templating import inline
 
@@ -28,10 +29,12 @@ class Checker(HTMLParser):
         self.open: list[str] = []
         self.references: list[str] = []
         self.tags: list[str] = []
+        self.attributes: list[str] = []
         self.text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
         if tag not in VOID:
             self.open.append(tag)
         self.references += [v or "" for k, v in attrs if k in {"src", "srcset", "href", "data", "action", "poster"}]
@@ -115,8 +118,14 @@ def test_the_first_screen_is_the_answer_with_its_cautions(page: str) -> None:
         assert mended not in text
 
 
-def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "svg_uri", lambda figure: "data:")  # words alone count; drawing takes long
+@pytest.fixture
+def words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures: drawing takes long."""
+    monkeypatch.setattr(page_module, "pictures_of", lambda report: {})
+
+
+@pytest.mark.usefixtures("words_alone")
+def test_uncomfortable_truths_stand_at_the_head(tmp_path: Path) -> None:
     for method in ("jest", "uniform"):
         synthetic.write_run(tmp_path, method, 20)
     synthetic.write_reference(tmp_path, 0.9)
@@ -198,15 +207,17 @@ def test_unknown_truth_and_missing_images_degrade(tmp_path: Path) -> None:
     assert "truth about this pool" in blind and "no image" in blind and "(no caption)" in blind
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path, "uniform", 20, name="evil<script>alert(1)<&script>")
     page = render(Report(Sources(find_runs(path.parent))))
     assert "<script>" not in page and "evil&lt;script&gt;" in page
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_how_the_pool_was_judged_with_a_link_to_its_data_docs(report: Report) -> None:
     judged = {
-        "results": {"samples": {"results": [{}, {}]}, "figures": {"results": [{}]}},
+        "results": {"samples": {"results": [{}, {}]}, "statistics": {"results": [{}]}},
         "failures": {},
         "warnings": {},
     }

@@ -31,8 +31,7 @@ from superbatch.options import (
     TrainingSettings,
 )
 from superbatch.simweb.shards import Sample, write_shard
-from superbatch.tasks import SetFiles, import_reference, learner_job
-from superbatch.tasks.embed import write_features
+from superbatch.tasks import SetFiles, embed, import_reference, learner_job
 from superbatch.training import train
 from tests.tiny_model import tiny_model_cfg
 
@@ -107,9 +106,7 @@ def train_with(folder: Path, reference: Path, pool: Path, loss: str):
 
 def embed_pool(folder: Path, reference: Path, pool: Path, settings: LearnerSettings) -> None:
     view = build_model(settings.model, loss=settings.training.loss, batch_size=8, seed=0)
-    weights = read_metadata(reference)["weights_sha256"]
-    embed = EmbedSettings(device="cpu", jobs=1)
-    write_features("pool", read_manifest(pool), load_checkpoint(reference), weights, view, folder / "features", embed)
+    embed(SetFiles(pool, folder / "features"), reference, learner=view, settings=EmbedSettings(device="cpu", jobs=1))
 
 
 def reconfigure(checkpoint: Path, block: str, key: str, value: object) -> None:
@@ -121,8 +118,7 @@ def reconfigure(checkpoint: Path, block: str, key: str, value: object) -> None:
 
 
 def learner_of(folder: Path, reference: Path, pool: Path, settings: LearnerSettings):
-    sets = SetFiles(pool, folder / "features"), SetFiles(pool)
-    return learner_job("jest", settings, *sets, reference, folder / "state", None)
+    return learner_job("jest", settings, SetFiles(pool, folder / "features"), folder / "state", reference_dir=reference)
 
 
 def expected_embeddings(theirs: Path, pool: Path) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,15 +16,15 @@ from typing import Any
 import pyarrow as pa
 
 from superbatch.curation import columns
-from superbatch.curation.figures import (
+from superbatch.curation.statistics import (
     DEFAULT_THRESHOLDS,
     NOTE,
     REJECTED,
     UNREAD_SHARES,
     Threshold,
     check_thresholds,
-    figure_of,
-    summary_figures,
+    statistic_of,
+    summary_statistics,
 )
 from superbatch.data.manifest import MANIFEST_FILE, SUMMARY_FILE
 from superbatch.data.reasons import REMEDIES
@@ -32,7 +32,7 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 
 SEVERITY = {"stop": "critical", "warn": "warning"}  # what Great Expectations calls them
-SAMPLES, SHARDS, FIGURES = "samples", "shards", "figures"  # the tables
+SAMPLES, SHARDS, STATISTICS = "samples", "shards", "statistics"  # the tables
 EXAMPLES = 3  # values that failed in a line, with their keys
 SHOWN = 20  # the same in Great Expectations' results
 KEYS_IN_DOCS = 100_000  # entries up to which Data Docs show keys: Great Expectations looks at all of those that fail
@@ -45,7 +45,7 @@ class Rule:
     """How Great Expectations is to judge one threshold.
 
     Attributes:
-        table: SAMPLES, SHARDS or FIGURES. column: of it.
+        table: SAMPLES, SHARDS or STATISTICS. column: of it.
         kind: the expectation's class. arguments: its arguments beside column and severity.
     """
 
@@ -56,14 +56,14 @@ class Rule:
 
 
 def rule_of(name: str, threshold: Threshold) -> Rule:
-    """Return how a threshold is judged: row by row where it is about rows, else by the figure of the whole set."""
+    """Return how a threshold is judged: row by row where it is about rows, else by the statistic of the whole set."""
     bounds = {"min_value": threshold.get("min"), "max_value": threshold.get("max")}
     if name in columns.MEASURES:
         mostly = 1.0 if threshold.get("mostly") is None else threshold["mostly"]
         return Rule(SAMPLES, name, "ExpectColumnValuesToBeBetween", {**bounds, "mostly": mostly})
     found = None if threshold.get("max") is None or threshold.get("min") is not None else _row_rule(name)
     if found is None:
-        return Rule(FIGURES, name, "ExpectColumnValuesToBeBetween", bounds)
+        return Rule(STATISTICS, name, "ExpectColumnValuesToBeBetween", bounds)
     mostly = round(min(max(1 - threshold["max"], 0), 1), 12)  # 1 - 0.9 is not 0.1
     return Rule(found.table, found.column, found.kind, {**found.arguments, "mostly": mostly})
 
@@ -92,31 +92,31 @@ def validate_set(
 
     Args:
         folder: what `data.ingest.ingest` wrote.
-        thresholds: figure or measure -> {min, max, mostly, severity}, either bound or both; DEFAULT_THRESHOLDS if None. Figures are
-            those of `figures.summary_figures`, measures those of `columns.MEASURES`. The severity is `stop` (if none is given) or
+        thresholds: statistic or measure -> {min, max, mostly, severity}, either bound or both; DEFAULT_THRESHOLDS if None. Statistics are
+            those of `statistics.summary_statistics`, measures those of `columns.MEASURES`. The severity is `stop` (if none is given) or
             `warn`.
         setting: where the thresholds stand in the parameters, for messages.
 
     Returns:
         `success`: no expectation that stops failed; `failures` and `warnings`, name -> a line, for those expectations of
-        either severity that are not met; `examples`, name -> values that failed with their keys; `figures`; `results`, Great
+        either severity that are not met; `examples`, name -> values that failed with their keys; `statistics`; `results`, Great
         Expectations' own JSON by table.
 
     Raises:
-        UserError: what `figures.check_thresholds` refuses.
+        UserError: what `statistics.check_thresholds` refuses.
     """
     thresholds = DEFAULT_THRESHOLDS if thresholds is None else thresholds
     check_thresholds(thresholds, setting)
     tables = _tables(folder, thresholds)
     results = _validate(_context(), setting, tables, thresholds)
     summary = read_json(folder / SUMMARY_FILE)
-    figures = _figures(summary, thresholds)
+    statistics = _statistics(summary, thresholds)
     missed = {
         name: found for table, result in results.items() for name, found in _missed(result, tables[table]).items()
     }
     lines = {
         severity: {
-            name: _failure(name, threshold, *missed[name], figures, summary)
+            name: _failure(name, threshold, *missed[name], statistics, summary)
             for name, threshold in thresholds.items()
             if name in missed and threshold.get("severity", "stop") == severity
         }
@@ -127,7 +127,7 @@ def validate_set(
         "failures": lines["stop"],
         "warnings": lines["warn"],
         "examples": {name: examples for name, (_, examples) in missed.items() if examples},
-        "figures": figures,
+        "statistics": statistics,
         "results": results,
     }
 
@@ -171,19 +171,19 @@ def write_data_docs(target: Path, sets: Mapping[str, tuple[Path, Mapping[str, Th
 def _tables(folder: Path, thresholds: Mapping[str, Threshold]) -> dict[str, pa.Table]:
     """Make the tables that the thresholds are about, with the columns that they are about."""
     rules = [rule_of(name, threshold) for name, threshold in thresholds.items()]
-    wanted = {table: {rule.column for rule in rules if rule.table == table} for table in (SAMPLES, SHARDS, FIGURES)}
-    figures = _figures(read_json(folder / SUMMARY_FILE), thresholds)
+    wanted = {table: {rule.column for rule in rules if rule.table == table} for table in (SAMPLES, SHARDS, STATISTICS)}
+    statistics = _statistics(read_json(folder / SUMMARY_FILE), thresholds)
     made = {
         SAMPLES: lambda: columns.entry_table(folder, sorted(wanted[SAMPLES])),
         SHARDS: lambda: columns.shard_table(folder),
-        FIGURES: lambda: pa.table({name: [value] for name, value in figures.items()}),
+        STATISTICS: lambda: pa.table({name: [value] for name, value in statistics.items()}),
     }
     return {table: made[table]() for table in made if wanted[table]}
 
 
-def _figures(summary: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> dict[str, float]:
-    figures = summary_figures(summary)
-    return figures | {name: figure_of(figures, name) for name in thresholds if name not in columns.MEASURES}
+def _statistics(summary: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> dict[str, float]:
+    statistics = summary_statistics(summary)
+    return statistics | {name: statistic_of(statistics, name) for name in thresholds if name not in columns.MEASURES}
 
 
 def _context() -> Any:
@@ -220,7 +220,7 @@ def _validate(
         shown: dict[str, Any] = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
         if with_keys:
             shown |= {"result_format": "COMPLETE", "unexpected_index_column_names": ["key"]}
-        frame = table if with_keys or part == FIGURES else table.drop_columns(["key"])
+        frame = table if with_keys or part == STATISTICS else table.drop_columns(["key"])
         result: Any = definition.run(batch_parameters={"dataframe": frame.to_pandas()}, result_format=shown)
         found[part] = dict(result.to_json_dict())
     return found
@@ -251,7 +251,7 @@ def _missed(result: Mapping[str, Any], table: pa.Table) -> dict[str, tuple[float
 
 
 def _examples(entry: Mapping[str, Any], table: pa.Table) -> list[dict[str, Any]]:
-    """List values that failed, with their keys; none for a figure of the whole set."""
+    """List values that failed, with their keys; none for a statistic of the whole set."""
     result = entry["result"]
     rows = result.get("partial_unexpected_index_list") or []
     if "key" not in table.column_names or not rows:
@@ -265,7 +265,7 @@ def _failure(
     threshold: Threshold,
     met: float,
     examples: list[dict[str, Any]],
-    figures: Mapping[str, float],
+    statistics: Mapping[str, float],
     summary: Mapping[str, Any],
 ) -> str:
     """Say in one line which expectation is not met, and what fails it; of rejects also what to do about the commonest."""
@@ -275,7 +275,7 @@ def _failure(
         wanted += f" in {threshold.get('mostly') or 1:.4g} of the samples"
         found = f"{met:.6g}"
     else:
-        found = f"{figures[name]:.6g}"
+        found = f"{statistics[name]:.6g}"
     details = [*_reasons(name, summary), *_told(examples[:EXAMPLES])]
     line = f"expected {name} to be {wanted}, found {found}"
     return f"{line} ({'; '.join(details)})" if details else line

@@ -15,7 +15,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
-MAX_PIXELS = 89_478_485  # Pillow's own limit for what may be a decompression bomb
+from superbatch.options import MAX_PIXELS
+
 EXIF_ORIENTATION = 0x0112
 EXIF_WITHIN = 65_536  # bytes of a file that may hold its EXIF
 APP1, START_OF_SCAN = 0xE1, 0xDA  # JPEG markers

@@ -139,7 +139,7 @@ def _too_few(summary: dict[str, Any], sizes: dict[str, int], min_rows: int) -> s
 
 
 def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> dict[str, Any]:
-    """Return the figures that a set is judged by.
+    """Return the statistics that a set is judged by.
 
     Shares: `rejected_share` is rejects over rows and rejects together, `unread_shard_share` the shards that were not read
     whole, `unread_byte_share` the bytes in which members may be lost over all bytes, `duplicate_image_share` the rows whose image

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from superbatch.data.decode import MAX_PIXELS, DecodeError, ImageFacts, check_image
+from superbatch.data.decode import DecodeError, ImageFacts, check_image
 from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
 from superbatch.data.tar import Member, compression, walk
 from superbatch.data.texts import (
@@ -28,6 +28,7 @@ from superbatch.data.texts import (
     source_of,
 )
 from superbatch.errors import UserError
+from superbatch.options import MAX_PIXELS
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "avif")
 _UNREAD = ("bmp", "tif", "tiff", "heic", "heif", "jxl", "jp2", "psd", "ico", "pdf")

@@ -194,11 +194,6 @@ class Evaluator:
             return encode(batch, normalize=True).float()
 
 
-def flat_metrics(result: dict[str, Any]) -> dict[str, float]:
-    """Return the flat metrics of what `Evaluator.evaluate` returned, as a training records them."""
-    return dict(result["metrics"])
-
-
 def _check_names(sets: Sequence[EvaluationSet]) -> None:
     names = [f"{s.name} ({s.split})" for s in sets]
     if not names:

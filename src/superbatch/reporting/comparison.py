@@ -26,7 +26,7 @@ class Comparison:
         rows = [_target_row("uniform", t) for t in self.uniform] + [_target_row("best simple", t) for t in self.simple]
         return pd.DataFrame(rows)
 
-    def figures(self) -> dict[str, float]:
+    def numbers(self) -> dict[str, float]:
         """The numbers under the names that `benchmarks/results.py` prints; 0 where a target is not reached.
 
         A method that was run at one filtering ratio goes by its name, one with several by `<method>-f<f>` for each.

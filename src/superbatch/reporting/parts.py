@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-SHORT = 12  # rows; tables that are longer are folded
-
 
 @dataclass(frozen=True)
 class Table:
@@ -17,11 +15,6 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     strong: frozenset[int] = frozenset()
-
-    @property
-    def long(self) -> bool:
-        """Whether a page folds it away."""
-        return len(self.rows) > SHORT
 
     @classmethod
     def of(cls, cells: pd.DataFrame, strong: Iterable[int] = ()) -> Table:

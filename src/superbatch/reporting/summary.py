@@ -47,7 +47,7 @@ def _table(cells: pd.DataFrame) -> str:
 
 def metrics(report: Report) -> dict[str, float]:
     """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks."""
-    found = dict(report.comparison.figures())
+    found = dict(report.comparison.numbers())
     own = report.finals.loc[report.finals["run"] == report.main.name, "value"].iloc[0]
     found["final"] = float(own)
     for role, (final, gain) in RIVALS.items():

@@ -1,6 +1,7 @@
 """What the engine can train: one file a family, and how its jobs are made from files and settings."""
 
 from superbatch.tasks.contrastive import Contrastive, Reference
+from superbatch.tasks.embed import embed
 from superbatch.tasks.inference import embed_images, embed_texts
 from superbatch.tasks.learner import learner_job
 from superbatch.tasks.reference import import_reference, reference_job
@@ -10,6 +11,7 @@ __all__ = [
     "Contrastive",
     "Reference",
     "SetFiles",
+    "embed",
     "embed_images",
     "embed_texts",
     "import_reference",

@@ -12,11 +12,12 @@ from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCacheWriter
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, Pixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
-from superbatch.models import ClipModel, pick_device
+from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
 from superbatch.models.cost import count_forward
 from superbatch.models.towers import Towers
 from superbatch.options import EmbedSettings
 from superbatch.progress import progress
+from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import View, embedding_fingerprint, open_pixels
 
 
@@ -36,7 +37,7 @@ def reference_loss(clip: ClipModel) -> str:
 
 
 @torch.inference_mode()
-def embed_set(
+def write_embeddings(
     clip: ClipModel,
     pixels: Pixels,
     tokens: Tokens,
@@ -62,25 +63,28 @@ def embed_set(
             writer.append(image_nd.cpu().numpy(), text_nd.cpu().numpy())
 
 
-def write_features(
-    name: str,
-    manifest: Manifest,
-    reference: ClipModel,
-    reference_sha256: str,
-    learner: ClipModel | None,
-    out: Path,
-    settings: EmbedSettings,
+def embed(
+    files: SetFiles,
+    reference_dir: Path,
+    *,
+    learner: ClipModel | None = None,
+    settings: EmbedSettings | None = None,
+    name: str = "set",
 ) -> None:
     """Fill a set's feature directory: views of reference and learner, the reference's embeddings, what they cost.
 
     Args:
+        files: the ingested set, and the directory to fill.
+        reference_dir: the reference's checkpoint.
+        learner: a model of the learner's configuration (its weights are not used); None where it is the reference's.
+        settings: batch, device, limit of packed pixels, processes; None: their defaults.
         name: of the set, for the progress bar.
-        manifest: of the set.
-        reference, reference_sha256: the frozen reference and the hash of its weights.
-        learner: a model of the learner's configuration (its weights are not used); None where no learner's view is wanted.
-        out: the directory.
-        settings: batch, device, limit of packed pixels, processes.
     """
+    assert files.features is not None, "the directory to fill"
+    settings = settings or EmbedSettings()
+    out, manifest, reference = files.features, files.manifest(), load_checkpoint(reference_dir)
+    reference_sha256 = read_metadata(reference_dir)["weights_sha256"]
+    out.mkdir(parents=True, exist_ok=True)
     for clip in [reference] if learner is None else [learner, reference]:
         write_view(clip, manifest, out, pack_limit_bytes=settings.pack_limit_mb * 1_000_000, jobs=settings.jobs)
     view = View.of(reference)
@@ -92,7 +96,7 @@ def write_features(
         "manifest": manifest.fingerprint,
     }
     pixels, tokens = open_pixels(view, manifest, out), Tokens(out / view.tokens_dir)
-    embed_set(
+    write_embeddings(
         reference,
         pixels,
         tokens,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell, s
 from superbatch.training.job import Job
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 Evaluate = Callable[[ClipModel], dict[str, float]]
 
 
@@ -96,10 +97,11 @@ def learner_job(
     name: str,
     settings: LearnerSettings,
     pool: SetFiles,
-    curated: SetFiles,
-    reference_dir: Path,
     state_root: Path,
-    evaluate: Evaluate | None,
+    *,
+    reference_dir: Path | None = None,
+    curated: SetFiles | None = None,
+    evaluate: Evaluate | None = None,
     charges: dict[str, float] | None = None,
     recipe: Callable[[], Job] | None = None,
 ) -> Job:
@@ -108,9 +110,10 @@ def learner_job(
     Args:
         name: of the run.
         settings: of the method.
-        pool, curated: the ingested sets, with features where reference scores are needed.
-        reference_dir: the reference's checkpoint; a cache of another one is refused.
+        pool: the ingested set, with features where reference scores are needed.
         state_root: folder of the runs' states.
+        reference_dir: the reference's checkpoint, for whoever needs one; a cache of another one is refused.
+        curated: the ingested curated set, for `pool.add_curated`.
         evaluate: called at intervals.
         charges: FLOPs that a full account adds.
         recipe: makes the job anew in another process.
@@ -119,14 +122,16 @@ def learner_job(
         UserError: what does not fit: sets, features, reference, proxy.
     """
     training, selection = settings.training, settings.selection
-    model = replace(settings.model, pretrained=str(reference_dir)) if settings.warm_start else settings.model
-    files = [pool, curated] if settings.pool.add_curated else [pool]
+    model = settings.model
+    if settings.warm_start:
+        model = replace(model, pretrained=str(_given(reference_dir, "reference_dir", "learner.warm_start")))
+    files = [pool, _given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(model, training, selection, files, state_root)
     identity = built.identity | {"pool": settings.pool, "warm_start": settings.warm_start}
     cache = _reference_cache(settings, built, files, reference_dir)
     fields, rows, reference = built.fields, None, None
     if cache is not None:
-        identity |= _reference_identity(reference_dir)
+        identity |= _reference_identity(_given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
         rows = _kept(name, cache, settings)
         reference = Reference(cache.scale, cache.bias)
@@ -146,6 +151,12 @@ def learner_job(
     )
 
 
+def _given(path: T | None, argument: str, setting: str) -> T:
+    if path is None:
+        raise UserError(setting, f"needs `{argument}`, which was not given", f"pass {argument} to learner_job")
+    return path
+
+
 def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, float]) -> dict[str, float]:
     """What an honest account adds to a run: all of the reference's cost, its training alone, or nothing."""
     if uses_cache:
@@ -154,7 +165,7 @@ def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, flo
 
 
 def _reference_cache(
-    settings: LearnerSettings, built: Built, files: list[SetFiles], reference_dir: Path
+    settings: LearnerSettings, built: Built, files: list[SetFiles], reference_dir: Path | None
 ) -> EmbeddingCache | None:
     """Open the reference's cached embeddings where a run scores or filters by them.
 
@@ -171,6 +182,7 @@ def _reference_cache(
         )
     if files[0].features is None:
         raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
+    reference_dir = _given(reference_dir, "reference_dir", "selection")
     cache = open_cache(files[0].features, reference_dir, built.sets.manifests[0])
     check_loss(cache, settings)
     return cache

@@ -28,7 +28,8 @@ def reference_job(
     settings: ReferenceSettings,
     curated: SetFiles,
     state_root: Path,
-    evaluate: Evaluate | None,
+    *,
+    evaluate: Evaluate | None = None,
     recipe: Callable[[], Job] | None = None,
 ) -> Job:
     """Make the job that trains the reference on the curated set, uniformly."""

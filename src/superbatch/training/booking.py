@@ -17,9 +17,9 @@ from superbatch.files import shown
 from superbatch.selection import Selection
 from superbatch.training.bad_rows import save_bad_rows
 from superbatch.training.dealing import collect
+from superbatch.training.live import LiveRun
 from superbatch.training.pending import Pick
 from superbatch.training.records import ABSENT
-from superbatch.training.run import Run
 from superbatch.training.step import Measured
 from superbatch.training.watch import MOST_SKIPPED, memory
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 PASSED_OVER = 32  # how many of the samples that were not chosen are recorded at each step
 
 
-def book(run: Run, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
+def book(run: LiveRun, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
     """Count and record a step, and see to it where it was bad; returns its row of the ledger.
 
     Args:
@@ -50,7 +50,7 @@ def book(run: Run, pick: Pick, learning_rate: float, found: Sequence[Measured]) 
     return row
 
 
-def _count(run: Run) -> None:
+def _count(run: LiveRun) -> None:
     """Add a step's samples and operations, with what was scored since the last one."""
     b, totals, scored = run.job.training.batch_size, run.totals, run.scored
     totals.samples_scored += scored
@@ -61,7 +61,7 @@ def _count(run: Run) -> None:
 
 
 @torch.no_grad()
-def _ledger_row(run: Run, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
+def _ledger_row(run: LiveRun, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
     seconds, totals, selection = run.clock.row(), run.totals, pick.selection
     totals.seconds += sum(seconds.values())
     row: dict[str, Any] = {
@@ -107,7 +107,7 @@ def picked(step: int, rows: np.ndarray, selection: Selection | None, seed: int) 
     }
 
 
-def _bad_step(run: Run, pick: Pick, model: str, reason: str) -> None:
+def _bad_step(run: LiveRun, pick: Pick, model: str, reason: str) -> None:
     """Keep the rows of a step that was not taken, as the model that it was bad for sees them; then go on or stop, as the settings say."""
     job, settings = run.job, run.job.training
     chosen, found = collect(run.ranks, pick.batch, settings.batch_size), ""

@@ -28,13 +28,12 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from tqdm import tqdm
 
-from superbatch.errors import Interrupted, UserError
+from superbatch.errors import TRACEBACK, Interrupted, UserError, wants_traceback
 from superbatch.training.distributed import ranks_here
 
 LINGER = 3.0  # seconds that a rank with an error of torch's stays, most likely because another died: so that the other is seen first
 STOPPING = "300"  # seconds that ranks have for the step under way and its state, after a signal
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what the launch takes over
-TRACEBACK = "SUPERBATCH_TRACEBACK"
 REMEDY = "give the same command again: it continues from the last checkpoint, with any number of processes"
 
 
@@ -105,7 +104,7 @@ def _rank(work: Callable[[], None], folder: Path) -> None:
         _note(folder, "asked", str(asked), asked.signum)
     except Exception as error:
         _note(folder, "bug", f"{type(error).__name__}: {' '.join(str(error).split())}")
-        if os.environ.get(TRACEBACK):
+        if wants_traceback():
             traceback.print_exc()
         time.sleep(LINGER)
     else:

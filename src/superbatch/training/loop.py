@@ -16,13 +16,13 @@ from superbatch.training.best import keep_best
 from superbatch.training.booking import book
 from superbatch.training.distributed import Ranks, joined
 from superbatch.training.job import Job, TrainResult
+from superbatch.training.live import LiveRun
 from superbatch.training.machine import repeatable, threads
 from superbatch.training.optimizer import learning_rate, set_learning_rate
 from superbatch.training.pending import Pick, pending_tensors
 from superbatch.training.picks import picks
 from superbatch.training.plan import Plan, describe, sentence
 from superbatch.training.random_state import keeping_random_state, seed_step
-from superbatch.training.run import Run
 from superbatch.training.signals import Stop, noting_signals
 from superbatch.training.start import start
 from superbatch.training.state import last_step, save_state
@@ -74,7 +74,7 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
     return result
 
 
-def _take_steps(run: Run, first: int, stop: Stop, plan: Plan) -> None:
+def _take_steps(run: LiveRun, first: int, stop: Stop, plan: Plan) -> None:
     """Train from step `first` to the end, or to the step in which somebody asked to stop."""
     job, live = run.job, LiveLine()
     pace = Pace(plan["expected_seconds"] / job.training.steps, job.training.steps)
@@ -105,7 +105,7 @@ def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
     return Interrupted(f"{job.name}: stopped by {name}, {kept}; to continue, give the same command again{way}", signum)
 
 
-def _step(run: Run, pick: Pick) -> dict[str, float]:
+def _step(run: LiveRun, pick: Pick) -> dict[str, float]:
     """Train on a pick and record its step; returns its row of the ledger."""
     settings = run.job.training
     rate = learning_rate(pick.step, settings.steps, settings.optimizer)
@@ -116,7 +116,7 @@ def _step(run: Run, pick: Pick) -> dict[str, float]:
     return book(run, pick, rate, found)
 
 
-def _after_step(run: Run, done: int, stopping: bool) -> None:
+def _after_step(run: LiveRun, done: int, stopping: bool) -> None:
     """Evaluate and checkpoint where it is time; the last step does both, and one after which the run stops saves its state."""
     settings = run.job.training
     last = done == settings.steps
@@ -130,7 +130,7 @@ def _after_step(run: Run, done: int, stopping: bool) -> None:
         run.clock.lap("checkpoint")
 
 
-def _evaluate(run: Run, step: int) -> None:
+def _evaluate(run: LiveRun, step: int) -> None:
     if run.job.evaluate is None or not run.ranks.is_first:
         return
     learner = run.job.task.models[LEARNER].module

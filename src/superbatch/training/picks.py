@@ -20,13 +20,13 @@ from superbatch.training.choosing import agree, choose, score, score_slice
 from superbatch.training.dealing import deal, own_places
 from superbatch.training.distributed import Ranks
 from superbatch.training.job import Job
+from superbatch.training.live import LiveRun
 from superbatch.training.pending import Pick
 from superbatch.training.random_state import seed_step
 from superbatch.training.reading import SCORING, TRAINING, Phase, Reader, read_ahead
-from superbatch.training.run import Run
 
 
-def picks(run: Run, first: int) -> Generator[Pick, None, None]:
+def picks(run: LiveRun, first: int) -> Generator[Pick, None, None]:
     """Yield the picks of the steps from `first`, each k = `stale_steps` steps after it was chosen.
 
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
@@ -43,7 +43,7 @@ def picks(run: Run, first: int) -> Generator[Pick, None, None]:
             yield _complete(run, reader, run.pending.popleft())
 
 
-def _how(run: Run) -> Callable[[Run, Reader, range], Iterator[Pick]]:
+def _how(run: LiveRun) -> Callable[[LiveRun, Reader, range], Iterator[Pick]]:
     """The way in which batches come about."""
     if run.job.selection.method == "uniform":
         return _all
@@ -64,29 +64,29 @@ def reading_phases(job: Job, ranks: Ranks) -> dict[str, Phase]:
     return phases
 
 
-def _all(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
+def _all(run: LiveRun, reader: Reader, steps: range) -> Iterator[Pick]:
     for step, batch in zip(steps, read_ahead(reader, TRAINING, _own(run, steps)), strict=True):
         run.clock.lap("data")
         yield Pick(step, batch, _whole_rows(run, step, batch), None)
 
 
-def _own(run: Run, steps: range) -> Iterator[tuple[int, np.ndarray]]:
+def _own(run: LiveRun, steps: range) -> Iterator[tuple[int, np.ndarray]]:
     """Steps, and this rank's slice of the super-batch of each."""
     return ((step, run.own_positions(step)) for step in steps)
 
 
-def _whole_rows(run: Run, step: int, slice_n: Batch) -> np.ndarray:
+def _whole_rows(run: LiveRun, step: int, slice_n: Batch) -> np.ndarray:
     """Row numbers of a step's whole super-batch, of which this is the rank's slice."""
     return slice_n.rows if run.ranks.world == 1 else run.rows(run.order.rows(step))
 
 
-def _chosen_by_weights(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
+def _chosen_by_weights(run: LiveRun, reader: Reader, steps: range) -> Iterator[Pick]:
     super_batches = read_ahead(reader, SCORING, _own(run, steps))
     for step in steps:
         yield _choose(run, reader, step, super_batches)
 
 
-def _choose(run: Run, reader: Reader, step: int, super_batches: Iterator[Batch]) -> Pick:
+def _choose(run: LiveRun, reader: Reader, step: int, super_batches: Iterator[Batch]) -> Pick:
     """Score the next super-batch with the present weights, choose the batch of its step, and have the rest of it read.
 
     The super-batch is let go here: while a step trains, only what was chosen of it stays on the device.
@@ -109,7 +109,7 @@ def _choose(run: Run, reader: Reader, step: int, super_batches: Iterator[Batch])
     return Pick(step, share, rows, selection)
 
 
-def _complete(run: Run, reader: Reader, pick: Pick) -> Pick:
+def _complete(run: LiveRun, reader: Reader, pick: Pick) -> Pick:
     """Add what is read of the chosen alone, where it is not there yet."""
     if set(run.job.task.reads.training) <= set(pick.batch.fields):
         return pick
@@ -119,7 +119,7 @@ def _complete(run: Run, reader: Reader, pick: Pick) -> Pick:
     return replace(pick, batch=batch)
 
 
-def _chosen_ahead(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
+def _chosen_ahead(run: LiveRun, reader: Reader, steps: range) -> Iterator[Pick]:
     """Every rank chooses for itself, out of the whole super-batch: what scores is read, nothing is sent but a digest."""
     drawn: dict[int, np.ndarray] = {}
     chosen: dict[int, Pick] = {}
@@ -140,7 +140,7 @@ def _chosen_ahead(run: Run, reader: Reader, steps: range) -> Iterator[Pick]:
         yield replace(chosen.pop(step), batch=batch)
 
 
-def _choose_ahead(run: Run, step: int, batch: Batch) -> Selection:
+def _choose_ahead(run: LiveRun, step: int, batch: Batch) -> Selection:
     job, settings = run.job, run.job.training
     run.clock.lap("data")
     scores = score(job.task, batch, len(batch))

@@ -13,10 +13,10 @@ from torch import Tensor
 from superbatch.data.fields import Batch
 from superbatch.models import evaluating
 from superbatch.training.choosing import score_slice
+from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
 from superbatch.training.picks import reading_phases
 from superbatch.training.reading import slot_bytes
-from superbatch.training.run import Run
 from superbatch.training.task import LEARNER
 
 PROBE = 32  # samples whose forward pass is timed to tell a run's length: not a super-batch, which may be hundreds of thousands
@@ -25,7 +25,7 @@ ENOUGH = 1.0  # seconds after which it is not repeated
 Plan = dict[str, Any]
 
 
-def describe(run: Run) -> Plan:
+def describe(run: LiveRun) -> Plan:
     """Return rows, B, b, steps, epochs, operations, expected seconds, memory and disk of a run; with a proxy, what it saves."""
     job, order, account = run.job, run.order, run.account
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
@@ -54,11 +54,11 @@ def describe(run: Run) -> Plan:
     }
 
 
-def _scorer_beside(run: Run) -> bool:
+def _scorer_beside(run: LiveRun) -> bool:
     return run.account.forwards.scorer != LEARNER
 
 
-def _probe(run: Run) -> Batch:
+def _probe(run: LiveRun) -> Batch:
     """Read a few samples of the first super-batch, all fields of theirs."""
     reads = run.job.task.reads
     names = dict.fromkeys((*reads.training, *(() if run.job.selection.method == "uniform" else reads.scoring)))
@@ -66,7 +66,7 @@ def _probe(run: Run) -> Batch:
 
 
 @torch.no_grad()
-def _forward(run: Run, probe: Batch) -> tuple[float, Mapping[str, Tensor]]:
+def _forward(run: LiveRun, probe: Batch) -> tuple[float, Mapping[str, Tensor]]:
     """Time a small forward pass of the learner, after one that warms up."""
     task, seconds = run.job.task, list[float]()
     with evaluating(task.models[LEARNER].module):
@@ -85,14 +85,14 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _reading_bytes(run: Run, probe: Batch) -> int:
+def _reading_bytes(run: LiveRun, probe: Batch) -> int:
     """What batches take, those read ahead and the one in use; with workers it is shared memory."""
     one = probe.take(torch.zeros(1, dtype=torch.int64))
     phases = reading_phases(run.job, run.ranks).values()
     return sum(slot_bytes(one.only(phase.fields), phase, run.job.training.workers) for phase in phases)
 
 
-def _working_bytes(run: Run, probe: Batch, outputs: Mapping[str, Tensor], parameters: int) -> float:
+def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], parameters: int) -> float:
     """Weights, gradients and two moments; a slice of images as floats; outputs of the super-batch; picks that wait."""
     job = run.job
     b, big_b = job.training.batch_size, job.super_batch_size
@@ -103,7 +103,7 @@ def _working_bytes(run: Run, probe: Batch, outputs: Mapping[str, Tensor], parame
     return 16 * parameters + 4 * at_once * sample + 2 * output * (big_b if run.job.scores else b) + waiting
 
 
-def sentence(run: Run, plan: Plan) -> str:
+def sentence(run: LiveRun, plan: Plan) -> str:
     """Say the plan in one line."""
     job = run.job
     how = "trains on every sample it reads"
@@ -120,7 +120,7 @@ def sentence(run: Run, plan: Plan) -> str:
     )
 
 
-def _who_scores(run: Run, plan: Plan) -> str:
+def _who_scores(run: LiveRun, plan: Plan) -> str:
     """Say whose weights score, where it is not the learner's present ones, and what that saves."""
     k = run.job.selection.stale_steps
     ago = f"of {k} steps ago" if k > 1 else "of the step before"

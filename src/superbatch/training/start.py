@@ -16,11 +16,11 @@ from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
 from superbatch.training.gradients import BatchGradients
 from superbatch.training.job import Job
+from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
 from superbatch.training.optimizer import make_optimizer
 from superbatch.training.pending import restore
 from superbatch.training.records import NoRecords, Records, schemas
-from superbatch.training.run import Run
 from superbatch.training.state import RECORDS, Kept, Resumed, load_state, resume, state_of, take_state_from
 from superbatch.training.step import Trained
 from superbatch.training.task import LEARNER
@@ -29,7 +29,7 @@ from superbatch.training.watch import BadSteps, Clock
 log = logging.getLogger(__name__)
 
 
-def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[Run, int]:
+def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[LiveRun, int]:
     """Put the models on the device, continue from the last state if there is one, and return the run with its first step.
 
     Raises:
@@ -49,7 +49,7 @@ def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[R
     waiting = (job.source, task.reads.training, order, ranks, device, job.selection.gain)
     pending = deque(restore(resumed.pending, *waiting))
     clock = Clock(device, account.beside())
-    return Run(job, device, trained, account, records, resumed.totals, clock, ranks, order, pending), resumed.step
+    return LiveRun(job, device, trained, account, records, resumed.totals, clock, ranks, order, pending), resumed.step
 
 
 def _check(job: Job, ranks: Ranks) -> None:

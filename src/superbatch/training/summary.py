@@ -18,8 +18,8 @@ from superbatch.artifacts.fingerprints import canonical
 from superbatch.training.best import publish_best
 from superbatch.training.flops import Account, Forwards
 from superbatch.training.job import TrainResult
+from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
-from superbatch.training.run import Run
 from superbatch.training.state import Totals
 
 MEMORY = {"process": "memory_mb", "device": "device_memory_mb"}  # peaks, by their columns of the ledger
@@ -48,13 +48,13 @@ def picks_digest(picks: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def finish(run: Run, plan: dict[str, Any], made_from: str) -> TrainResult:
+def finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
     """Stage checkpoint and records of a finished run under its state directory, and return them with the summary."""
     with told_if_full(run.job.state_dir):
         return _finish(run, plan, made_from)
 
 
-def _finish(run: Run, plan: dict[str, Any], made_from: str) -> TrainResult:
+def _finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
     job, records = run.job, run.records
     model_dir, training_dir = job.state_dir / "final", job.state_dir / "training"
     records.finish(training_dir)

@@ -31,18 +31,18 @@ def embed_set(
         learner: `params:learner`, for the learner's view (`model`).
         storage: `params:storage`.
     """
-    embed, places = read(EmbedSettings, settings, "embed"), read(Storage, storage, "storage")
+    how, places = read(EmbedSettings, settings, "embed"), read(Storage, storage, "storage")
     model = read(LearnerSettings, learner, "learner").model
     from superbatch.data.manifest import read_manifest
-    from superbatch.models import build_model, load_checkpoint, read_metadata
-    from superbatch.tasks.embed import write_features
+    from superbatch.models import build_model, read_metadata
+    from superbatch.tasks import SetFiles, embed
     from superbatch.tasks.view import preprocessing, shell
 
     manifest, weights = read_manifest(directory), read_metadata(reference_model)["weights_sha256"]
     view = build_model(model, loss="sigmoid", batch_size=2, seed=0)
 
     def write(out: Path) -> None:
-        write_features(name, manifest, load_checkpoint(reference_model), weights, view, out, embed)
+        embed(SetFiles(directory, out), reference_model, learner=view, settings=how, name=name)
 
     decides = [
         "features",
@@ -53,7 +53,7 @@ def embed_set(
         preprocessing(shell(reference_model)),
         view.config,
         view.tokenizer_id,
-        embed.batch,
-        embed.pack_limit_mb,
+        how.batch,
+        how.pack_limit_mb,
     ]
     return build_once(f"{name} features", fingerprint(decides), Path(places.stages), write)

@@ -31,8 +31,8 @@ class Judged:
 def plain(expect: Thresholds) -> dict[str, dict[str, Any] | None]:
     """Return thresholds as they were given: what counts for a stage's fingerprint, and what the core takes."""
     return {
-        figure: None if threshold is None else threshold.model_dump(exclude_unset=True)
-        for figure, threshold in expect.items()
+        statistic: None if threshold is None else threshold.model_dump(exclude_unset=True)
+        for statistic, threshold in expect.items()
     }
 
 
@@ -40,9 +40,9 @@ def check(sets: list[Judged]) -> None:
     """Check the thresholds of sets before hours are spent on reading them.
 
     Raises:
-        UserError: a figure that there isn't, or bounds that make no sense.
+        UserError: a statistic that there isn't, or bounds that make no sense.
     """
-    from superbatch.curation.figures import check_thresholds, with_defaults
+    from superbatch.curation.statistics import check_thresholds, with_defaults
 
     for one in sets:
         check_thresholds(with_defaults(plain(one.expect)), f"{one.setting}.expect")
@@ -55,14 +55,14 @@ def validate(name: str, summary: Mapping[str, Any], expect: Thresholds, out: Pat
         UserError: an expectation of severity `stop` that is not met.
     """
     from superbatch.curation.expectations import require_valid, validate_set
-    from superbatch.curation.figures import with_defaults
+    from superbatch.curation.statistics import with_defaults
     from superbatch.data.manifest import REJECTS_FILE
 
     log.info("%s: %s", name, told(summary))
     found = validate_set(out, with_defaults(plain(expect)), f"{name}.expect")
     write_json(out / EXPECTATIONS, found)
-    for figure, line in found["warnings"].items():
-        log.warning("%s: %s; the run goes on (%s.expect.%s.severity)", name, line, name, figure)
+    for statistic, line in found["warnings"].items():
+        log.warning("%s: %s; the run goes on (%s.expect.%s.severity)", name, line, name, statistic)
     require_valid(name, found, out / REJECTS_FILE)
 
 
@@ -108,7 +108,7 @@ def write_docs(target: Path, fingerprint: str, folder: Path, sets: list[Judged])
         folder: where the sets lie, each with its `summary.json`; one without (reading stopped before it) is left out.
         sets: what they must be like.
     """
-    from superbatch.curation.figures import with_defaults
+    from superbatch.curation.statistics import with_defaults
     from superbatch.data.manifest import SUMMARY_FILE
 
     found = {

@@ -7,7 +7,6 @@ from typing import Any
 
 from superbatch.artifacts.stamps import Staged
 from superbatch.config import Storage, learner_settings, read
-from superbatch.pipelines.learner.runs import Inputs, build_job, train_staged
 
 
 def check_learner(
@@ -52,8 +51,11 @@ def train_learner(
     Returns:
         The checkpoint and the run's records.
     """
+    from superbatch.tasks.jobs import Directories, build_learner
+    from superbatch.training import train_once
+
     places = read(Storage, storage, "storage")
-    inputs = Inputs(
+    given = Directories(
         pool,
         pool_features,
         curated,
@@ -62,6 +64,11 @@ def train_learner(
         reference_training,
         evaluation_sets,
         Path(places.state),
-        Path(places.stages),
     )
-    return train_staged(build_job(method, learner_settings(template, override, method), inputs), inputs.stages_root)
+    job = build_learner(method, learner_settings(template, override, method), given)
+    return train_once(job, Path(places.stages), prepare=use_project_logging)
+
+
+def use_project_logging() -> None:
+    """Apply conf/logging.yml, in a rank that Kedro did not start."""
+    from kedro.framework.project import LOGGING  # noqa: F401  # importing it is what applies it

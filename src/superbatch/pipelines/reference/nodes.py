@@ -8,7 +8,7 @@ from typing import Any
 from superbatch.artifacts.stamps import Staged
 from superbatch.config import Storage, read
 from superbatch.options import ReferenceSettings
-from superbatch.pipelines.learner.runs import build_reference, make_evaluate, train_staged
+from superbatch.pipelines.learner.nodes import use_project_logging
 
 
 def check_curated(curated: Path, settings: dict[str, Any]) -> None:
@@ -54,11 +54,13 @@ def train_reference(
     Returns:
         The checkpoint and the records of its training (run.json; of an import: what was imported, no steps).
     """
+    from superbatch.tasks import SetFiles, import_reference
+    from superbatch.tasks.jobs import build_reference, make_evaluate
+    from superbatch.training import train_once
+
     reference, places = read(ReferenceSettings, settings, "reference"), read(Storage, storage, "storage")
     if reference.import_from:
-        from superbatch.tasks import SetFiles, import_reference
-
         evaluate = make_evaluate(evaluation_sets, "validation", reference.training.device)
         return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate)
     job = build_reference(reference, curated, evaluation_sets, Path(places.state))
-    return train_staged(job, Path(places.stages))
+    return train_once(job, Path(places.stages), prepare=use_project_logging)

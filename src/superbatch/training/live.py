@@ -1,4 +1,4 @@
-"""A job under way: what its steps share and change."""
+"""A job under way: what its steps share and change. What it leaves on disk is a run of `reporting`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from superbatch.training.watch import Clock
 
 
 @dataclass
-class Run:
+class LiveRun:
     """A job under way.
 
     Attributes:

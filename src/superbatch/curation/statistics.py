@@ -1,4 +1,4 @@
-"""What a set is judged by, and the thresholds on it: figures of the whole set, measures of each sample. No framework."""
+"""What a set is judged by, and the thresholds on it: statistics of the whole set, measures of each sample. No framework."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ DEFAULT_THRESHOLDS: dict[str, Threshold] = {
 }
 
 
-def summary_figures(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Flatten a summary into the figures that thresholds name: `rows`, `rejected_share.image_corrupt`,
+def summary_statistics(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Flatten a summary into the statistics that thresholds name: `rows`, `rejected_share.image_corrupt`,
     `shorter_side.p05`, `script_share.latin`, ...
 
     What a set has none of (captions of a classification set without .txt) is NaN, and an expectation on it counts as
     met.
     """
-    figures = {name: float(summary[name]) for name in COUNTS + SHARES}
+    statistics = {name: float(summary[name]) for name in COUNTS + SHARES}
     for name in DISTRIBUTIONS:
         values = summary[name] or [math.nan] * len(QUANTILE_NAMES)
-        figures |= {f"{name}.{part}": float(value) for part, value in zip(QUANTILE_NAMES, values, strict=True)}
+        statistics |= {f"{name}.{part}": float(value) for part, value in zip(QUANTILE_NAMES, values, strict=True)}
     if not summary["captions"]:
-        figures |= {"distinct_captions": math.nan, "distinct_caption_share": math.nan}
+        statistics |= {"distinct_captions": math.nan, "distinct_caption_share": math.nan}
     entries = max(summary["rows"] + summary["rejected"], 1)
-    figures |= {f"{REJECTED}{code}": summary["rejected_by_reason"].get(code, 0) / entries for code in REASONS}
-    figures |= {f"{NOTE}{note}": summary["notes"].get(note, 0) / max(summary["rows"], 1) for note in NOTES}
-    return figures | {f"{SCRIPT}{script}": share for script, share in summary["scripts"].items()}
+    statistics |= {f"{REJECTED}{code}": summary["rejected_by_reason"].get(code, 0) / entries for code in REASONS}
+    statistics |= {f"{NOTE}{note}": summary["notes"].get(note, 0) / max(summary["rows"], 1) for note in NOTES}
+    return statistics | {f"{SCRIPT}{script}": share for script, share in summary["scripts"].items()}
 
 
-def figure_of(figures: Mapping[str, float], name: str) -> float:
-    """Return a figure; a script that doesn't occur has the share 0, or NaN where there are no letters at all."""
-    if name in figures:
-        return figures[name]
-    return 0.0 if any(other.startswith(SCRIPT) for other in figures) else math.nan
+def statistic_of(statistics: Mapping[str, float], name: str) -> float:
+    """Return a statistic; a script that doesn't occur has the share 0, or NaN where there are no letters at all."""
+    if name in statistics:
+        return statistics[name]
+    return 0.0 if any(other.startswith(SCRIPT) for other in statistics) else math.nan
 
 
-def known_figures() -> Iterator[str]:
-    """Name all figures but the shares of scripts."""
+def known_statistics() -> Iterator[str]:
+    """Name all statistics but the shares of scripts."""
     yield from COUNTS + SHARES
     yield from (f"{name}.{part}" for name in DISTRIBUTIONS for part in QUANTILE_NAMES)
     yield from (f"{REJECTED}{code}" for code in REASONS)
@@ -84,11 +84,11 @@ def check_thresholds(thresholds: Mapping[str, Threshold], setting: str) -> None:
     """Check thresholds before anything is read.
 
     Args:
-        thresholds: by figure or measure.
+        thresholds: by statistic or measure.
         setting: where they stand in the parameters, for messages.
 
     Raises:
-        UserError: a figure or measure that there isn't; `mostly` on a figure, or out of range; bounds other than min, max or both, or that contradict each other; another severity
+        UserError: a statistic or measure that there isn't; `mostly` on a statistic, or out of range; bounds other than min, max or both, or that contradict each other; another severity
             than stop and warn.
     """
     for name, threshold in thresholds.items():
@@ -96,16 +96,16 @@ def check_thresholds(thresholds: Mapping[str, Threshold], setting: str) -> None:
         _check_bounds(f"{setting}.{name}", threshold)
         if name not in MEASURES and threshold.get("mostly") is not None:
             remedy = f"mostly is for what each sample has: {', '.join(MEASURES)}"
-            raise UserError(f"{setting}.{name}.mostly", "a figure of the whole set is met or not", remedy)
+            raise UserError(f"{setting}.{name}.mostly", "a statistic of the whole set is met or not", remedy)
 
 
 def _check_name(where: str, name: str) -> None:
-    if name in {*MEASURES, *known_figures()}:
+    if name in {*MEASURES, *known_statistics()}:
         return
     if not name.startswith(SCRIPT):
-        names = ", ".join([*MEASURES, *(one for one in known_figures() if not one.startswith((REJECTED, NOTE)))])
+        names = ", ".join([*MEASURES, *(one for one in known_statistics() if not one.startswith((REJECTED, NOTE)))])
         remedy = f"there are {names}, {REJECTED}<reason code>, {NOTE}<note> and {SCRIPT}<script>"
-        raise UserError(where, "the set has no such figure", remedy)
+        raise UserError(where, "the set has no such statistic", remedy)
     if name.removeprefix(SCRIPT) not in known_scripts():
         what = "no letter has a Unicode name that begins with it"
         raise UserError(where, what, "write latin, cyrillic, greek, arabic, cjk, hangul, ...")

@@ -1,0 +1,87 @@
+"""Jobs made from directories alone: what the pipelines, the benchmarks and a library user have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from superbatch.evaluation.run import Evaluator
+from superbatch.files import read_json
+from superbatch.models import ClipModel
+from superbatch.options import LearnerSettings, ReferenceSettings
+from superbatch.tasks.learner import Evaluate, learner_job
+from superbatch.tasks.reference import reference_job
+from superbatch.tasks.sets import SetFiles
+from superbatch.training.job import Job
+
+
+@dataclass(frozen=True)
+class Directories:
+    """The directories that a learner run reads.
+
+    Attributes:
+        pool, curated: ingested sets; `pool_features`, `curated_features`: their features.
+        reference_model, reference_training: the reference's checkpoint and records.
+        evaluation_sets: ingested evaluation sets.
+        state_root: folder of training states.
+    """
+
+    pool: Path
+    pool_features: Path
+    curated: Path
+    curated_features: Path
+    reference_model: Path
+    reference_training: Path
+    evaluation_sets: Path
+    state_root: Path
+
+
+def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
+    """Make the job of a learner run; its charges are those of the reference and of embedding the pool."""
+    return learner_job(
+        name,
+        settings,
+        SetFiles(given.pool, given.pool_features),
+        given.state_root,
+        curated=SetFiles(given.curated, given.curated_features),
+        reference_dir=given.reference_model,
+        evaluate=make_evaluate(given.evaluation_sets, "validation", settings.training.device),
+        charges=charges(given.reference_training, given.pool_features),
+        recipe=partial(build_learner, name, settings, given),
+    )
+
+
+def build_reference(settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path) -> Job:
+    """Make the job that trains the reference."""
+    return reference_job(
+        settings,
+        SetFiles(curated),
+        state_root,
+        evaluate=make_evaluate(evaluation_sets, "validation", settings.training.device),
+        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root),
+    )
+
+
+def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Evaluate:
+    """Return the callback that the loop calls: metrics by name of a split; sets are read once, on first use."""
+    cache: list[Evaluator] = []
+
+    def evaluate(clip: ClipModel) -> dict[str, float]:
+        if not cache:
+            cache.append(Evaluator.for_model(evaluation_sets, clip, device, split=split))
+        return dict(cache[0].evaluate(clip.model, split)["metrics"])
+
+    return evaluate
+
+
+def charges(reference_training: Path, pool_features: Path) -> dict[str, float]:
+    """FLOPs that an honest account adds to a run that uses the reference: training it, embedding the pool with it."""
+    spent = {}
+    summary = reference_training / "run.json"
+    if summary.is_file():
+        spent["reference_training"] = float(read_json(summary)["flops"]["as_executed_total"])
+    embedded = pool_features / "features.json"
+    if embedded.is_file():
+        spent["embedding"] = float(read_json(embedded)["flops"])
+    return spent
