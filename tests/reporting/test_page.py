@@ -81,6 +81,7 @@ def test_captions_are_escaped(page: str) -> None:
 def test_questions_come_in_order(page: str) -> None:
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
         "What was gained",
+        "What it finds",
         "At which cost",
         "What was chosen",
         "How the picks changed",
