@@ -103,7 +103,7 @@ def grid_table(catalog: CatalogProtocol) -> str:
 
 
 def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check what a later stage would refuse: the report's metric, the run that is to be audited, the reference's batch.
+    """Check what a later stage would refuse: the report's metric, the runs that are to be audited or search, the reference's batch.
 
     Raises:
         UserError: no such metric or run; a batch larger than the curated set.
@@ -124,10 +124,10 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 
         check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
     if "search.page" in pipeline.all_outputs():
-        check_searching_runs(pipeline, catalog)
+        check_searching_runs(catalog)
 
 
-def check_searching_runs(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+def check_searching_runs(catalog: CatalogProtocol) -> None:
     """Check that the runs whose models search are there, or are made by some pipeline.
 
     Raises:
