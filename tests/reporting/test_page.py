@@ -95,6 +95,7 @@ def test_questions_come_in_order(page: str) -> None:
         "abc123def456",
         "fingerprint of pool",
         "of the picks are clean",
+        "2 of these 2 are of this class; the set has 3",
         "Chosen early",
         "Never chosen",
         "All runs shown",
