@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from superbatch.config import merge
+from superbatch.nested import merge
 from tests.forked_kedro import stand_in
 from tests.project import PROJECT, command, copy_project
 

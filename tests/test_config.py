@@ -8,8 +8,9 @@ import yaml
 from kedro.config import OmegaConfigLoader
 
 from superbatch import config
-from superbatch.config import IngestSettings, check_parameters, learner_settings, merge, method_names, read
+from superbatch.config import IngestSettings, check_parameters, learner_settings, method_names, read
 from superbatch.errors import UserError
+from superbatch.nested import from_dotted, merge
 from superbatch.options import AuditSettings, LearnerSettings, ReferenceSettings, SimwebSettings
 from superbatch.pipelines.simweb.nodes import is_used
 
@@ -35,13 +36,6 @@ def test_a_method_is_the_template_with_its_own_on_top() -> None:
     assert uniform.selection.method == "uniform"
     assert jest.training == uniform.training
     assert jest.model == uniform.model
-
-
-def test_merge_leaves_both_sides_alone() -> None:
-    base, override = {"a": {"b": 1, "c": [1, 2]}, "d": 4}, {"a": {"c": [3]}, "e": 5}
-    assert merge(base, override) == {"a": {"b": 1, "c": [3]}, "d": 4, "e": 5}
-    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 4}
-    assert merge(base, None) == base
 
 
 @pytest.mark.parametrize(
@@ -88,7 +82,7 @@ def test_merge_leaves_both_sides_alone() -> None:
             LearnerSettings,
             "learner",
             {"selection": {"method": "jont"}},
-            "learner.selection.method: 'jont': input should be",
+            "learner.selection.method: 'jont' is unknown; did you mean joint? known: uniform, independent, joint",
         ),
         (
             LearnerSettings,
@@ -100,7 +94,7 @@ def test_merge_leaves_both_sides_alone() -> None:
             LearnerSettings,
             "learner",
             {"training": {"steps": "many"}},
-            "learner.training.steps: 'many': input should be a valid integer",
+            "learner.training.steps: 'many' is not a whole number; use 1 or more",
         ),
         (ReferenceSettings, "reference", {"training": {"steps": 0}}, "reference.training.steps: 0 steps train nothing"),
         (SimwebSettings, "simweb", {"shares": {"clean": 2.0}}, "simweb.shares: sum to 2"),
@@ -120,7 +114,7 @@ def test_merge_leaves_both_sides_alone() -> None:
             IngestSettings,
             "ingest",
             {"pool": {"shards": 3}, "curated": {"shards": "x"}, "evaluation": {}},
-            "ingest.pool.shards: 3: input should be",
+            "ingest.pool.shards: 3 is not text or a list",
         ),
         (
             IngestSettings,
@@ -128,13 +122,31 @@ def test_merge_leaves_both_sides_alone() -> None:
             {"pool": {"shards": "x"}, "curated": {"shards": "x"}, "evaluation": {"a": {"root": "r", "splitt": {}}}},
             "ingest.evaluation.a.splitt: unknown parameter; did you mean splits?",
         ),
+        (
+            IngestSettings,
+            "ingest",
+            {"pool": {"shards": ["x", 3]}, "curated": {"shards": "x"}, "evaluation": {3: {"root": "r"}}},
+            "ingest.pool.shards: 3 is not text",
+        ),
+        (
+            IngestSettings,
+            "ingest",
+            {"pool": {"shards": "x"}, "curated": {"shards": "x"}, "evaluation": {3: {"root": "r"}}},
+            "ingest.evaluation: 3 is not text",
+        ),
+        (LearnerSettings, "learner", {"training": {3: 1}}, "learner.training.3: unknown parameter; known here: batch_"),
         (AuditSettings, "audit", {"rum": "jest"}, "audit.rum: unknown parameter; did you mean run?"),
-        (AuditSettings, "audit", {"rarely_chance": 1.5}, "audit.rarely_chance: 1.5 is out of range; use a value"),
+        (
+            AuditSettings,
+            "audit",
+            {"rarely_chance": 1.5},
+            "audit.rarely_chance: 1.5 is too large; use a value between 0 and 1",
+        ),
         (
             AuditSettings,
             "audit",
             {"export": {"verdicts": ["worthit"]}},
-            "audit.export.verdicts: 'worthit' is not a verdict; did you mean worth_it? verdicts: worth_it, learned,",
+            "audit.export.verdicts: 'worthit' is not a verdict; did you mean worth_it? known: worth_it, learned,",
         ),
         (
             AuditSettings,
@@ -152,10 +164,7 @@ def test_a_mistake_is_one_line_that_names_the_key(kind: type, section: str, valu
 
 
 def change(given: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    branch: Any = value
-    for part in reversed(key.split(".")):
-        branch = {part: branch}
-    return merge(given, branch)
+    return merge(given, from_dotted({key: value}))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +202,31 @@ def change(given: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ),
         ("methods", ["jest", "unifrom"], "methods: 'unifrom' is not a method; did you mean uniform?"),
         ("jest.learner", 3, "jest.learner: 3 is not a block of settings"),
+        (
+            "jest.learner.training",
+            [3],
+            "jest.learner.training: a list and a block of keys cannot be laid over each other",
+        ),
+        ("ingest", 3, "ingest: 3 is not a block of settings; its keys: pool, curated, evaluation,"),
+        (
+            "learner.training.optimizer",
+            "x",
+            "learner.training.optimizer: 'x' is not a block of settings; its keys: lea",
+        ),
+        (
+            "learner.training.max_scale",
+            0.5,
+            "learner.training.max_scale: 0.5 lies below the smallest scale, 1; use 1 or",
+        ),
+        ("simweb.shares.clean", -0.3, "simweb.shares.clean: -0.3 is too small; use 0 or more"),
+        ("simweb.shares.clean", "x", "simweb.shares.clean: 'x' is not a number; use 0 or more"),
+        ("ingest.jobs", 0, "ingest.jobs: 0 is too small; use 1 or more"),
+        ("ingest.max_pixels", 10**9, "ingest.max_pixels: 1000000000 is too large; use 1 or more and at most 178956970"),
+        (
+            "ingest.pool.expect",
+            {"rows": {"mostly": 2}},
+            "ingest.pool.expect.rows.mostly: 2 is too large; use more than",
+        ),
         ("storage.stats", "x", "storage.stats: unknown parameter; did you mean state?"),
     ],
 )
@@ -213,7 +247,7 @@ def test_an_environment_drops_an_evaluation_set_by_null() -> None:
     changed = change(parameters(), "ingest.evaluation", {"retrieval": None, "birds": {"root": "eval/birds"}})
     assert set(read(IngestSettings, changed["ingest"], "ingest").evaluation) == {"classification", "birds"}
     nothing = change(parameters(), "ingest.evaluation", {"retrieval": None, "classification": None})
-    with pytest.raises(UserError, match=r"^ingest.evaluation: \{\}: dictionary should have at least 1 item"):
+    with pytest.raises(UserError, match=r"^ingest.evaluation: no set is left; use one set or more$"):
         read(IngestSettings, nothing["ingest"], "ingest")
 
 

@@ -13,7 +13,10 @@ import pytest
 import yaml
 
 from superbatch import config, options
+from superbatch.bounds import described
+from superbatch.declared import kinds
 from superbatch.errors import UserError
+from superbatch.nested import from_dotted, merge
 from superbatch.pipeline_registry import STAGES
 
 PROJECT = Path(__file__).parents[1]
@@ -212,14 +215,8 @@ def check_params(value: str) -> None:
     changed = base()
     for item in value.split(","):
         key, _, text = item.partition("=")
-        changed = config.merge(changed, nested(key, yaml.safe_load(text)))
+        changed = merge(changed, from_dotted({key: yaml.safe_load(text)}))
     config.check_parameters(changed)
-
-
-def nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
 
 
 def test_every_wish_changes_something() -> None:
@@ -230,7 +227,7 @@ def test_every_wish_changes_something() -> None:
                 key, _, text = item.partition("=")
                 method, _, rest = key.partition(".learner.")
                 given = base().get(method, {}) if rest else {}
-                value: Any = config.merge(base()["learner"], given.get("learner", {})) if rest else base()
+                value: Any = merge(base()["learner"], given.get("learner", {})) if rest else base()
                 for part in (rest or key).split("."):
                     value = value.get(part) if isinstance(value, dict) else None
                 assert value != yaml.safe_load(text), f"{item} is so already"
@@ -297,7 +294,7 @@ def test_parameter_keys_exist(page: Path) -> None:
 def is_known(key: str) -> bool:
     """Whether the settings know a key, whatever its value."""
     try:
-        config.check_parameters(config.merge(base(), nested(key, "some value")))
+        config.check_parameters(merge(base(), from_dotted({key: "some value"})))
     except UserError as error:
         return "unknown parameter" not in error.what
     return True
@@ -306,7 +303,7 @@ def is_known(key: str) -> bool:
 @every_page
 def test_yaml_blocks_are_parameters(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        config.check_parameters(config.merge(base(), yaml.safe_load(block)))
+        config.check_parameters(merge(base(), yaml.safe_load(block)))
 
 
 PARAMETER_TABLES: dict[str, list[type]] = {
@@ -355,15 +352,17 @@ def defaults(kind: type) -> dict[str, Any]:
     return {name: "needed" if f.is_required() else f.default for name, f in kind.model_fields.items()}  # type: ignore[attr-defined]
 
 
-def test_parameters_md_has_every_key_with_its_default() -> None:
+def test_parameters_md_has_every_key_with_its_default_and_its_bounds() -> None:
     found = tables(PROJECT / "docs" / "parameters.md")
-    for name, kinds in PARAMETER_TABLES.items():
-        expected = {key: value for kind in kinds for key, value in defaults(kind).items()}
-        rows = {row[0].strip("| `"): row[1] for row in found[name]}
+    for name, blocks in PARAMETER_TABLES.items():
+        expected = {key: value for block in blocks for key, value in defaults(block).items()}
+        declared = {key: kind for block in blocks for key, kind in kinds(block).items()}
+        rows = {row[0].strip("| `"): row[1:] for row in found[name]}
         assert list(rows) == list(expected), name
         for key, value in expected.items():
-            if value is not dataclasses.MISSING:
-                assert rows[key].strip("`") == str(value), f"{name}.{key}"
+            default, takes, _ = rows[key]
+            assert value is dataclasses.MISSING or default.strip("`") == str(value), f"{name}.{key}"
+            assert takes == described(declared[key]), f"{name}.{key}"
 
 
 # Contracts

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "superbatch"
-GROUND = {"__init__", "errors", "files", "progress", "options", "artifacts", "config"}
+GROUND = {"__init__", "errors", "files", "progress", "declared", "bounds", "nested", "options", "artifacts", "config"}
 FLOORS = [
     GROUND,
     {"selection", "losses", "models", "data"},

@@ -78,7 +78,7 @@ def test_a_metric_of_no_evaluation_set_is_refused_before_anything_runs(project: 
         ),
         ("lerner.training.steps=3", "lerner: unknown parameter; did you mean learner?"),
         ("simweb.shares.clean=0.5", "simweb.shares: sum to 0.5; make them sum to 1"),
-        ("learner.training.steps=many", "learner.training.steps: 'many': input should be a valid integer"),
+        ("learner.training.steps=many", "learner.training.steps: 'many' is not a whole number; use 1 or more"),
     ],
 )
 def test_a_parameter_that_makes_no_sense(project: Path, params: str, line: str) -> None:

@@ -7,14 +7,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as upstream
 
-from superbatch.errors import TRACEBACK, Interrupted, UserError, wants_traceback
+from superbatch.errors import TRACEBACK, Interrupted, UserError, did_you_mean, wants_traceback
 
 RESUME_HINT = (
     "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
@@ -135,9 +134,7 @@ def _unknown_pipeline(name: str) -> str:
     from superbatch.pipeline_registry import pipeline_names
 
     known = [known for known in pipeline_names() if not known.startswith("_")]
-    close = get_close_matches(name, known, 1)
-    guess = f"did you mean {close[0]}? " if close else ""
-    return f"--pipelines={name}: no such pipeline; {guess}known: {', '.join(known)}"
+    return f"--pipelines={name}: no such pipeline; {did_you_mean(name, known)}"
 
 
 def _parser_errors() -> tuple[type[BaseException], ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superbatch.errors import UserError
 from superbatch.files import shown
+from superbatch.nested import dotted
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
@@ -34,7 +35,7 @@ def run_command(run: RunParams) -> str:
     """Return the command that makes a run again: stages, environment and parameters as they were given."""
     words = [f"--{option}={','.join(run[key])}" for key, option in LISTS.items() if run.get(key)]
     words += [f"--env={run['env']}"] if run.get("env") else []
-    given = ",".join(f"{key}={value}" for key, value in _dotted(run.get("runtime_params") or {}))
+    given = ",".join(f"{key}={_as_given(value)}" for key, value in dotted(run.get("runtime_params") or {}))
     words += [f"--params={given}"] if given else []
     runner = re.search(
         r"\w+Runner\b", str(run.get("runner")).rpartition(".")[2]
@@ -105,10 +106,6 @@ def _commands(run: RunParams, stages: Mapping[str, Pipeline]) -> Iterator[str]:
         yield run_command(same | {"pipeline_names": [stage], "namespaces": runs})
 
 
-def _dotted(values: Mapping[str, Any], place: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """List nested parameters by dotted name, values as --params takes them."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, (*place, key))
-        else:
-            yield ".".join((*place, key)), value if isinstance(value, str) else json.dumps(value)
+def _as_given(value: Any) -> str:
+    """Write a value as --params takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -6,16 +6,17 @@ below (what only the pipelines take); a learner's settings are its template (`le
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import types
-import typing
+import functools
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from annotated_types import Interval, MinLen
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
+from superbatch.bounds import Because, Count, Natural, problem
+from superbatch.declared import keys_at, kind_at, kinds, nearest
 from superbatch.errors import UserError
+from superbatch.nested import merge
 from superbatch.options import (
     MAX_PIXELS,
     AuditSettings,
@@ -58,7 +59,7 @@ class Threshold(_Strict):
 
     min: float | None = None
     max: float | None = None
-    mostly: float | None = Field(None, gt=0, le=1)
+    mostly: Annotated[float, Interval(gt=0, le=1)] | None = None
     severity: Literal["stop", "warn"] = "stop"
 
 
@@ -93,6 +94,9 @@ class EvaluationSetSettings(_Strict):
     expect: Thresholds = {}
 
 
+EvaluationSets = Annotated[dict[str, EvaluationSetSettings], MinLen(1), Because("no set is left", "one set or more")]
+
+
 class IngestSettings(_Strict):
     """Where the data is: pool, curated set and evaluation sets by name.
 
@@ -106,9 +110,9 @@ class IngestSettings(_Strict):
 
     pool: SetSettings
     curated: SetSettings
-    evaluation: dict[str, EvaluationSetSettings] = Field(min_length=1)
-    jobs: int = Field(2, ge=1)
-    max_pixels: int = Field(MAX_PIXELS, ge=1, le=2 * MAX_PIXELS)
+    evaluation: EvaluationSets
+    jobs: Count = 2
+    max_pixels: Annotated[int, Interval(ge=1, le=2 * MAX_PIXELS)] = MAX_PIXELS
     data_docs: bool = False
 
     @field_validator("evaluation", mode="before")
@@ -127,7 +131,7 @@ class EvaluateSettings(_Strict):
     """
 
     split: str = "test"
-    batch: int = Field(256, ge=1)
+    batch: Count = 256
     device: str = "auto"
 
 
@@ -144,7 +148,7 @@ class ReportSettings(_Strict):
 
     metric: str = "classification/top1"
     title: str = "Superbatch"
-    examples: int = Field(24, ge=0)
+    examples: Natural = 24
     queries: tuple[str, ...] = ()
 
 
@@ -170,10 +174,8 @@ SECTIONS: dict[str, Any] = {
 }
 METHODS = "methods"  # the key that lists the methods DVC makes; every other key is a method's own block
 METHOD_KEYS = ("learner",)
-UNKNOWN_KEY = (
-    "unexpected_keyword_argument",
-    "extra_forbidden",
-)  # pydantic's names for it, in dataclasses and in models
+# Pydantic's names for it: in dataclasses, in models, and where it is a number.
+UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
 
 
 def read(kind: type[T], values: Mapping[str, Any] | None, section: str) -> T:
@@ -187,19 +189,19 @@ def read(kind: type[T], values: Mapping[str, Any] | None, section: str) -> T:
     Raises:
         UserError: an unknown key (with the nearest known one), a wrong type, a value out of range; the first one found.
     """
+    if not isinstance(values, Mapping | None):
+        raise UserError(section, f"{values!r} is not a block of settings", f"its keys: {', '.join(kinds(kind))}")
+    block: Any = kind
     try:
-        return TypeAdapter(kind).validate_python(dict(values or {}))
+        settings: T = _reader(block).validate_python(dict(values or {}))
     except ValidationError as error:
         raise _told(kind, error, section) from None
+    return settings
 
 
-def merge(base: Mapping[str, Any], override: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return nested settings with others on top; lists and values of the override replace those of the base."""
-    merged = dict(base)
-    for key, value in (override or {}).items():
-        inner = merged.get(key)
-        merged[key] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return merged
+@functools.cache  # made once a kind: that takes longer than reading
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def learner_settings(template: Mapping[str, Any], override: Mapping[str, Any] | None, method: str) -> LearnerSettings:
@@ -211,7 +213,8 @@ def learner_settings(template: Mapping[str, Any], override: Mapping[str, Any] | 
     if override is not None and not isinstance(override, Mapping):
         raise UserError(f"{method}.learner", f"{override!r} is not a block of settings", "see parameters_methods.yml")
     read(LearnerSettings, template, "learner")  # first, so that a mistake in the template is named there
-    return read(LearnerSettings, merge(template, override), f"{method}.learner")
+    place = f"{method}.learner"
+    return read(LearnerSettings, merge(template, override, place), place)
 
 
 def method_names(parameters: Mapping[str, Any]) -> list[str]:
@@ -234,7 +237,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         learner_settings(parameters.get("learner") or {}, parameters[method].get("learner"), method)
     for method in parameters.get(METHODS) or []:
         if method not in methods:
-            raise UserError(METHODS, f"{method!r} is not a method", _nearest(method, methods))
+            raise UserError(METHODS, f"{method!r} is not a method", nearest(method, methods))
 
 
 def _check_method_block(name: str, block: Any, methods: list[str]) -> None:
@@ -242,75 +245,39 @@ def _check_method_block(name: str, block: Any, methods: list[str]) -> None:
     others = [*SECTIONS, METHODS]
     if not isinstance(block, Mapping) or not set(block) & set(METHOD_KEYS):
         known = others + [m for m in methods if m != name]
-        raise UserError(name, "unknown parameter", _nearest(name, known, {"learner": LearnerSettings}))
+        raise UserError(name, "unknown parameter", nearest(name, known, {"learner": LearnerSettings}))
     for key in block:
         if key not in METHOD_KEYS:
-            remedy = _nearest(key, METHOD_KEYS, {f"{name}.learner": LearnerSettings})
+            remedy = nearest(key, METHOD_KEYS, {f"{name}.learner": LearnerSettings})
             raise UserError(f"{name}.{key}", "unknown parameter", remedy)
 
 
 def _told(kind: Any, error: ValidationError, section: str) -> UserError:
-    """Make one UserError of pydantic's first finding."""
-    first = min(
-        error.errors(), key=lambda found: found["type"] not in UNKNOWN_KEY
-    )  # a misspelt key explains a missing one
-    location = [str(part) for part in first["loc"] if not _is_branch(part)]
-    where = ".".join([section, *location])
+    """Make one UserError of pydantic's first finding, in the words of the core's own check where it has some."""
+    first = min(error.errors(), key=lambda found: found["type"] not in UNKNOWN_KEY)  # it explains a missing one
+    location = [part for part in first["loc"] if not _is_branch(part)]
+    unknown = first["type"] in UNKNOWN_KEY
+    keys = [str(part) for part in location if unknown or isinstance(part, str)]  # numbers of items are left out
+    where = ".".join([section, *keys])
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, UserError):
-        return UserError(_join([section, *location], cause.where), cause.what, cause.remedy)
-    if first["type"] in UNKNOWN_KEY:
-        remedy = _nearest(location[-1], _keys_at(kind, location[:-1]), {section: kind})
-        return UserError(where, "unknown parameter", remedy)
+        return UserError(_join(where, cause.where), cause.what, cause.remedy)
+    if unknown:
+        return UserError(where, "unknown parameter", nearest(keys[-1], keys_at(kind, location[:-1]), {section: kind}))
     if first["type"] in ("missing", "missing_argument"):
         return UserError(where, "missing", "every project needs it; see conf/README.md")
+    found = problem(str if first["loc"][-1] == "[key]" else kind_at(kind, location), first["input"])
+    if found is not None:
+        return UserError(".".join([where, *found.place]), found.what, found.remedy)
     return UserError(where, f"{first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}")
 
 
 def _is_branch(part: Any) -> bool:
-    """Pydantic names the branch of a union inside the location (`str`, `list[str]`): not a key of ours."""
+    """Pydantic names the branch of a union inside the location (`str`, `list[str]`), and `[key]`: no keys of ours."""
     return isinstance(part, str) and (part in ("str", "int", "float", "bool") or "[" in part)
 
 
-def _join(place: list[str], where: str) -> str:
+def _join(place: str, where: str) -> str:
     """Put a message's own key (`optimizer.warmup`) behind the place of its block (`learner.training.optimizer`)."""
-    return ".".join((place[:-1] if place[-1] == where.split(".")[0] else place) + [where])
-
-
-def _nearest(key: str, known: typing.Iterable[str], sections: Mapping[str, Any] | None = None) -> str:
-    """Say what was meant: the same key in another place of the sections, one of nearly that name here, or else what there is."""
-    names = list(known)
-    paths = (path for name, kind in (sections or {}).items() for path in _paths(kind, name))
-    same = next((path for path in paths if path.split(".")[-1] == key), None)
-    close = [same] if same else difflib.get_close_matches(key, names, 1, 0.6)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
-
-
-def _paths(kind: Any, place: str) -> typing.Iterator[str]:
-    """List the dotted names of all settings of a class, blocks before what is in them."""
-    for key in _keys_at(kind, []):
-        inner = _without_none(typing.get_type_hints(kind)[key])
-        yield f"{place}.{key}"
-        yield from _paths(inner, f"{place}.{key}")
-
-
-def _keys_at(kind: Any, location: list[str]) -> list[str]:
-    """List the keys that are known at a place inside a class of settings."""
-    for part in location:
-        if typing.get_origin(kind) is dict:
-            kind = _without_none(typing.get_args(kind)[1])
-        else:
-            kind = _without_none(typing.get_type_hints(kind).get(part) if _is_block(kind) else None)
-    if not _is_block(kind):
-        return []
-    return list(kind.model_fields) if hasattr(kind, "model_fields") else [f.name for f in dataclasses.fields(kind)]
-
-
-def _is_block(kind: Any) -> bool:
-    return dataclasses.is_dataclass(kind) or hasattr(kind, "model_fields")
-
-
-def _without_none(kind: Any) -> Any:
-    """Unwrap `X | None` to X."""
-    arguments = [a for a in typing.get_args(kind) if a is not type(None)]
-    return arguments[0] if typing.get_origin(kind) in (typing.Union, types.UnionType) and arguments else kind
+    outer, _, block = place.rpartition(".")
+    return ".".join(filter(None, [outer if block == where.split(".")[0] else place, where]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 TRACEBACK = "SUPERBATCH_TRACEBACK"  # in the environment: show where an error came from
 
@@ -56,6 +58,13 @@ class Interrupted(KeyboardInterrupt):
     def exit_code(self) -> int:
         """What a shell reports of a process that died of the signal: 128 + its number."""
         return 128 + self.signum
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Name what there is, what was most likely meant first."""
+    names = list(known)
+    close = get_close_matches(name, names, 1)
+    return f"{f'did you mean {close[0]}? ' if close else ''}known: {', '.join(names)}"
 
 
 def wants_traceback() -> bool:

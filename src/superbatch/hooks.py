@@ -50,6 +50,8 @@ class ProjectHooks:
         check_ranks(pipeline)
         check_runner(str(run_params.get("runner")), pipeline)
         check_later_stages(pipeline, catalog)
+        if "params:compare" in pipeline.inputs():
+            check_grid(catalog)
         if "compare.results" in pipeline.all_outputs():
             warn_of_simwebs_grid(catalog.load("params:compare"))
         require_inputs(run_params, pipeline, catalog)
@@ -139,6 +141,19 @@ def check_searching_runs(catalog: CatalogProtocol) -> None:
 
     made = {name.removesuffix(".checkpoint") for name in stage_makers() if name.endswith(".checkpoint")}
     check_runs(searching_runs(), made, Path(catalog["reference.checkpoint"]._filepath).parent)
+
+
+def check_grid(catalog: CatalogProtocol) -> None:
+    """Check the settings of all runs of the grid, which lie in no block of their own.
+
+    Raises:
+        UserError: the first mistake found, named by its run.
+    """
+    from superbatch.pipelines.compare.grid import check_runs, expand
+
+    specs = expand(catalog.load("params:compare"))
+    methods = {name: catalog.load(f"params:{name}.learner") for name in {spec.method for spec in specs}}
+    check_runs(specs, catalog.load("params:learner"), methods)
 
 
 def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:

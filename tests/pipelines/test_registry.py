@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from kedro.config import OmegaConfigLoader
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 
 from superbatch import pipeline_registry
-from superbatch.pipelines.compare.grid import expand
+from superbatch.errors import UserError
+from superbatch.hooks import check_grid
+from superbatch.pipelines.compare.grid import expand, override_of
 
 PROJECT = Path(__file__).parents[2]
 
@@ -89,7 +91,29 @@ def test_settings_of_the_whole_grid_lie_below_an_entry_s_own() -> None:
     entry = {"method": "mine", "steps": 4, "set": {"training.optimizer.learning_rate": 0.1}}
     common = {"training.threads": 1, "training.optimizer.learning_rate": 0.2}
     (spec,) = expand({"set": common, "runs": [entry]})
-    assert spec.overrides == {"training": {"threads": 1, "steps": 4, "seed": 0, "optimizer": {"learning_rate": 0.1}}}
+    assert override_of(spec, None) == {
+        "training": {"threads": 1, "steps": 4, "seed": 0, "optimizer": {"learning_rate": 0.1}}
+    }
+
+
+def test_a_mistake_in_the_grid_is_told_before_a_run_is_trained() -> None:
+    entries = [{"method": "mine", "steps": 4}, {"method": "mine", "steps": 2, "set": {"training.stepps": 3}}]
+    given = {
+        "params:compare": {"runs": entries},
+        "params:learner": {},
+        "params:mine.learner": {"pool": {"keep_share": 0.5}},
+    }
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in given.items()})
+    with pytest.raises(UserError) as caught:
+        check_grid(catalog)
+    assert str(caught.value) == "mine-T2-s0.learner.training.stepps: unknown parameter; did you mean steps?"
+    entries[1]["set"] = {"pool": {"keep_share": 2}}
+    catalog["params:compare"] = MemoryDataset({"runs": entries})
+    with pytest.raises(UserError, match=r"^mine-T2-s0.learner.pool.keep_share: 2 is not a share; use more than 0 and"):
+        check_grid(catalog)
+    entries[1]["set"] = {"pool.keep_share": 0.25}
+    catalog["params:compare"] = MemoryDataset({"runs": entries})
+    check_grid(catalog)
 
 
 def test_layers_of_kedro_viz_follow_the_data() -> None:

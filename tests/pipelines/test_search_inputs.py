@@ -40,10 +40,10 @@ def test_queries_are_words_or_a_list_of_them(given: Any, queries: tuple[str, ...
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"runs": []}, "search.runs: the list is empty; name at least one"),
-        ({"runs": ["jest", "jest"]}, "search.runs: jest, jest: one is named twice"),
-        ({"limit": 0}, "search.limit: 0 pictures are none; use 1 or more"),
-        ({"top": 0}, "search.top: 0 is not positive; use 1 or more"),
+        ({"runs": []}, "search.runs: [] has too few entries; use a list of 1 or more"),
+        ({"runs": ["jest", "jest"]}, "search.runs: jest is named twice; name each once"),
+        ({"limit": 0}, "search.limit: 0 is too small; use 1 or more, or leave it out"),
+        ({"top": 0}, "search.top: 0 is too small; use 1 or more"),
         ({"quary": "x"}, "search.quary: unknown parameter; did you mean query?"),
     ],
 )

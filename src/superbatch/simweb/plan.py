@@ -68,13 +68,11 @@ def exact_counts(shares: dict[str, float], total: int) -> dict[str, int]:
     """Split a total by shares to whole numbers that add up to it (largest remainders; ties go to the first named).
 
     Raises:
-        UserError: an unknown kind of damage or a negative share.
+        UserError: an unknown kind of damage.
     """
-    for name, share in shares.items():
+    for name in shares:
         if name not in DAMAGE_KINDS:
             raise UserError("simweb.shares", f"there is no kind of pair {name!r}", f"use {', '.join(DAMAGE_KINDS)}")
-        if share < 0:
-            raise UserError(f"simweb.shares.{name}", f"{share:g} is negative", "use 0 or more")
     exact = np.array([shares.get(name, 0.0) for name in DAMAGE_KINDS]) * total
     counts = np.floor(exact + 1e-9).astype(int)
     by_remainder = np.argsort(-(exact - counts), kind="stable")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.artifacts.atomic import atomic_directory
-from superbatch.errors import UserError
 from superbatch.options import SimwebSettings
 from superbatch.progress import progress
 from superbatch.simweb import words
@@ -29,9 +28,8 @@ def render(settings: SimwebSettings, out: Path) -> dict[str, Any]:
         Counts: pairs in the pool, by kind and distinct captions, in the curated set, and by evaluation set and split.
 
     Raises:
-        UserError: sizes below one, or shares that cannot be dealt out.
+        UserError: shares that cannot be dealt out.
     """
-    _check(settings)
     plan = plan_pool(settings)
     with atomic_directory(Path(out)) as root:
         truth = _render_pool(settings, plan, root / "pool")
@@ -50,22 +48,6 @@ def render(settings: SimwebSettings, out: Path) -> dict[str, Any]:
         "curated": curated,
         "evaluation": evaluation,
     }
-
-
-def _check(settings: SimwebSettings) -> None:
-    least = {"pool_pairs": 2, "curated_pairs": 1, "shard_size": 1, "jobs": 1}
-    least |= {
-        f"{split}_{what}": 1 for split in ("validation", "test") for what in ("images_per_class", "retrieval_images")
-    }
-    for name, smallest in least.items():
-        if getattr(settings, name) < smallest:
-            raise UserError(f"simweb.{name}", f"{getattr(settings, name)} is too few", f"use {smallest} or more")
-    if not settings.zipf_exponent >= 0:
-        raise UserError(
-            "simweb.zipf_exponent",
-            f"{settings.zipf_exponent:g} is negative",
-            "use 0 (even) or more; the web has about 1.2",
-        )
 
 
 def _render_pool(settings: SimwebSettings, plan: PoolPlan, folder: Path) -> Truth:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from superbatch.config import learner_settings
 from superbatch.errors import UserError
+from superbatch.nested import dotted, from_dotted, merge
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class RunSpec:
     Attributes:
         name: `<label>-f<f>-T<steps>-s<seed>`; the label is the method unless an entry names another.
         method: a preset of parameters_methods.yml.
-        overrides: nested settings, merged over the preset's.
+        overrides: settings by dotted name, laid over the preset's.
     """
 
     name: str
@@ -45,6 +48,8 @@ def expand(compare: dict[str, Any] | None) -> list[RunSpec]:
         if unknown or "method" not in entry or "steps" not in entry:
             what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "needs `method` and `steps`"
             raise UserError(where, what, f"keys: {', '.join(sorted(ENTRY_KEYS))}")
+        if not isinstance(entry.get("set") or {}, Mapping):
+            raise UserError(f"{where}.set", f"{entry['set']!r} is not a block of settings", "give names and values")
         for spec in _entry(entry, block.get("set") or {}):
             if spec.name in specs:
                 raise UserError(where, f"names {spec.name} a second time", "give one of the entries a `label`")
@@ -55,14 +60,13 @@ def expand(compare: dict[str, Any] | None) -> list[RunSpec]:
 def _entry(entry: dict[str, Any], common: dict[str, Any]) -> list[RunSpec]:
     label = entry.get("label", entry["method"])
     grid = product(_list(entry.get("filter_ratio", [None])), _list(entry["steps"]), _list(entry.get("seeds", [0])))
+    shared = dict(dotted(common)) | dict(dotted(entry.get("set") or {}))
     runs = []
     for ratio, steps, seed in grid:
-        overrides = merge_into(nested(common), nested(entry.get("set", {})))
-        merge_into(overrides, {"training": {"steps": steps, "seed": seed}})
-        if ratio is not None:
-            merge_into(overrides, {"selection": {"filter_ratio": ratio}})
+        own = {"training.steps": steps, "training.seed": seed}
+        own |= {} if ratio is None else {"selection.filter_ratio": ratio}
         name = "-".join([label, *([f"f{ratio:g}"] if ratio is not None else []), f"T{steps}", f"s{seed}"])
-        runs.append(RunSpec(name, label, entry["method"], overrides))
+        runs.append(RunSpec(name, label, entry["method"], shared | own))
     return runs
 
 
@@ -70,22 +74,20 @@ def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def nested(dotted: dict[str, Any]) -> dict[str, Any]:
-    """Turn `{"pool.keep_share": 0.3}` into `{"pool": {"keep_share": 0.3}}`; nested input stays as it is."""
-    result: dict[str, Any] = {}
-    for key, value in dotted.items():
-        branch: Any = nested(value) if isinstance(value, dict) else value
-        for part in reversed(str(key).split(".")):
-            branch = {part: branch}
-        merge_into(result, branch)
-    return result
+def override_of(spec: RunSpec, method: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a run changes in the template `learner`: its method's settings with its own on top, nested."""
+    return merge(method, from_dotted(spec.overrides), f"{spec.name}.learner")
 
 
-def merge_into(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested settings into `base` in place, the override winning; returns `base`."""
-    for key, value in override.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            merge_into(base[key], value)
-        else:
-            base[key] = value
-    return base
+def check_runs(specs: Iterable[RunSpec], template: Mapping[str, Any], methods: Mapping[str, Any]) -> None:
+    """Check the settings of runs, one for all seeds, before the first of them is trained.
+
+    Args:
+        template: `params:learner`; methods: `params:<method>.learner` by method.
+
+    Raises:
+        UserError: the first mistake, named by its run.
+    """
+    without_seeds = {f"{spec.method} {spec.overrides | {'training.seed': 0}}": spec for spec in specs}
+    for spec in without_seeds.values():
+        learner_settings(template, override_of(spec, methods[spec.method]), spec.name)

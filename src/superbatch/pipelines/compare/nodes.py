@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.artifacts.stamps import Staged
-from superbatch.config import ReportSettings, merge, read
+from superbatch.config import ReportSettings, read
 from superbatch.files import read_json
-from superbatch.pipelines.compare.grid import expand
+from superbatch.pipelines.compare.grid import expand, override_of
 from superbatch.pipelines.evaluate.nodes import evaluate_model
 from superbatch.pipelines.learner.nodes import train_learner
 
@@ -39,8 +39,7 @@ def run_compared(
         The checkpoint, the run's records, its test results.
     """
     spec = next(spec for spec in expand(compare) if spec.name == name)
-    own = merge(override or {}, spec.overrides)
-    train = partial(train_learner, name, template=template, override=own, storage=storage)
+    train = partial(train_learner, name, template=template, override=override_of(spec, override), storage=storage)
     model, training = train(evaluation_sets=evaluation_sets, **directories)
     return model, training, evaluate_model(name, model.path, evaluation_sets, evaluate, storage)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from superbatch.artifacts.stamps import STAMP
+from superbatch.datasets.reading import listed
 from superbatch.errors import UserError
 from superbatch.options import SearchSettings
 
@@ -39,7 +40,7 @@ def check_runs(wanted: Iterable[str], known: Iterable[str], checkpoints: Path) -
     for run in wanted:
         if run not in names:
             close = get_close_matches(run, names, 1)
-            remedy = f"did you mean {close[0]}?" if close else f"runs: {', '.join(names)}"
+            remedy = f"did you mean {close[0]}?" if close else f"runs: {listed(names)}"
             raise UserError("search.runs", f"no run is called {run!r}", remedy)
 
 

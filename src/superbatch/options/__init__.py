@@ -1,0 +1,29 @@
+"""Every setting as a plain, frozen dataclass: what the core rooms take.
+
+`config.py` reads them from Kedro's parameters; a library user makes them directly. Both get the same errors: bounds are declared once,
+in the annotations (`bounds`). A new block: a dataclass in the file of its family (`class XSettings(Settings, section="x")`), a line here.
+"""
+
+from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
+from superbatch.options.data import MAX_PIXELS, EmbedSettings, SimwebSettings
+from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
+from superbatch.options.search import SearchSettings
+from superbatch.options.selection import SelectionSettings
+from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
+
+__all__ = [
+    "MAX_PIXELS",
+    "VERDICTS",
+    "AuditSettings",
+    "EmbedSettings",
+    "ExportSettings",
+    "LearnerSettings",
+    "ModelSettings",
+    "OptimizerSettings",
+    "PoolSettings",
+    "ReferenceSettings",
+    "SearchSettings",
+    "SelectionSettings",
+    "SimwebSettings",
+    "TrainingSettings",
+]

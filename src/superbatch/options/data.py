@@ -1,0 +1,58 @@
+"""Settings of the embedded default data, and of what is computed once a set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Ge
+
+from superbatch.bounds import Because, Count, Natural, Settings, require
+
+# Of an image: Pillow calls more a possible decompression bomb, and refuses more than twice as many.
+MAX_PIXELS = 89_478_485
+
+
+@dataclass(frozen=True)
+class SimwebSettings(Settings, section="simweb"):
+    """The simulated web crawl: sizes, damage and tail of the embedded default data."""
+
+    pool_pairs: Annotated[int, Ge(2)] = 40_000
+    curated_pairs: Count = 768
+    validation_images_per_class: Count = 5
+    test_images_per_class: Count = 10
+    validation_retrieval_images: Count = 500
+    test_retrieval_images: Count = 1_000
+    image_size: Annotated[int, Ge(16), Because("{value} is too small to draw on")] = 32
+    zipf_exponent: Annotated[
+        float, Ge(0), Because("{value} is negative", "0 (even) or more; the web has about 1.2")
+    ] = 1.2
+    shard_size: Count = 1_000
+    seed: int = 0
+    jobs: Count = 2
+    shares: dict[str, Annotated[float, Ge(0)]] = field(
+        default_factory=lambda: {
+            "clean": 0.30,
+            "mismatched": 0.35,
+            "boilerplate": 0.15,
+            "garbled": 0.08,
+            "off_topic": 0.07,
+            "near_duplicate": 0.04,
+            "corrupt": 0.01,
+        }
+    )
+
+    def check(self) -> None:
+        """Refuse shares that do not sum to 1."""
+        total = sum(self.shares.values())
+        require(abs(total - 1) < 1e-9, "simweb.shares", f"sum to {total:g}", "make them sum to 1")
+
+
+@dataclass(frozen=True)
+class EmbedSettings(Settings, section="embed"):
+    """What is computed once a set: the reference's embeddings, token ids, packed pixels."""
+
+    batch: Count = 512
+    device: str = "auto"
+    pack_limit_mb: Natural = 2_000  # pixels are packed as uint8 where the whole set stays under this
+    jobs: Count = 2

@@ -1,0 +1,71 @@
+"""Settings of whole runs: a learner's and the reference's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Interval
+
+from superbatch.bounds import Because, Settings, require
+from superbatch.options.selection import SelectionSettings
+from superbatch.options.training import ModelSettings, TrainingSettings
+
+
+@dataclass(frozen=True)
+class PoolSettings(Settings, section="pool"):
+    """Which rows a learner draws from."""
+
+    # best share of the pool by the cached reference score; 1 keeps all (`filtered` tunes it)
+    keep_share: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share")] = 1.0
+    add_curated: bool = False
+
+
+@dataclass(frozen=True)
+class LearnerSettings(Settings, section="learner"):
+    """A learner run: model, data, selection and training."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    warm_start: bool = False  # start from the reference's weights
+
+    def check(self) -> None:
+        """Refuse a selection that does not fit the training, and a proxy that reads other token ids than the learner."""
+        b, n = self.training.batch_size, self.selection.num_chunks
+        require(
+            self.selection.method != "joint" or n <= b,
+            "selection.num_chunks",
+            f"N = {n} chunks of a batch of b = {b} pairs",
+            "use N <= b",
+        )
+        k, steps = self.selection.stale_steps, self.training.steps
+        require(
+            k < steps,
+            "selection.stale_steps",
+            f"k = {k} of {steps} steps: the starting weights would choose every batch",
+            "use fewer than training.steps",
+        )
+        proxy = self.selection.proxy
+        require(
+            proxy is None or proxy.compact_vocabulary == self.model.compact_vocabulary,
+            "selection.proxy.compact_vocabulary",
+            "is not the learner's, and both read the same token ids",
+            "set it as model.compact_vocabulary is",
+        )
+
+    @property
+    def super_batch_size(self) -> int:
+        """B = round(b / (1 - f)); b itself where nothing is selected."""
+        b = self.training.batch_size
+        return b if self.selection.method == "uniform" else max(b, round(b / (1 - self.selection.filter_ratio)))
+
+
+@dataclass(frozen=True)
+class ReferenceSettings(Settings, section="reference"):
+    """The reference: trained on the curated set, or imported from an open_clip checkpoint."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    import_from: str | None = None  # a local open_clip checkpoint directory; nothing is trained then

@@ -1,0 +1,97 @@
+"""Settings of models, their optimiser and one training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval, Predicate
+
+from superbatch.bounds import Because, Count, Natural, Positive, Settings, require
+
+
+@dataclass(frozen=True)
+class ModelSettings(Settings, section="model"):
+    """Which open_clip model: a configuration file, and optionally weights to start from."""
+
+    config: str = "conf/models/tiny.json"
+    pretrained: str | None = None  # a checkpoint directory (open_clip format) or weight file to start from
+    compact_vocabulary: bool = True
+    init_logit_scale: Positive = 10.0  # SigLIP's start; the model stores its logarithm
+    init_logit_bias: float | None = None  # None: -log(b - 1), the prior of a batch of b (papers.md 5.1)
+
+
+@dataclass(frozen=True)
+class OptimizerSettings(Settings, section="optimizer"):
+    """AdamW with linear warm-up and a cosine to zero (JEST App. A.1)."""
+
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    beta1: Annotated[float, Interval(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Interval(ge=0, lt=1)] = 0.95  # 0.999 gives loss spikes at f = 0.8 (JEST fig. 6)
+    epsilon: Annotated[float, Ge(0)] = 1e-8
+    warmup: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the steps")] = 0.05
+    gradient_clip: Positive = 1.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+
+def _is_factor_or_off(value: float) -> bool:
+    return value == 0 or value > 1
+
+
+SpikeFactor = Annotated[
+    float,
+    Predicate(_is_factor_or_off),
+    Because("{value} would call ordinary losses spikes", "more than 1, or 0 for off"),
+]
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Settings, section="training"):
+    """One training from start to end; reference and learner share it."""
+
+    batch_size: Annotated[int, Ge(2), Because("{value} pairs have no negatives")] = 128
+    steps: Annotated[int, Ge(1), Because("{value} steps train nothing")] = 1_000
+    loss: Literal["sigmoid", "softmax"] = "sigmoid"
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: Natural = 0  # 0: what torch chooses
+    workers: Natural = 0
+    processes: Count = 1  # ranks on each machine
+    machines: Count = 1
+    rendezvous: str | None = None  # `host:port`, where the machines meet
+    accumulate: Count = 1  # micro-batches a step; all negatives count whatever their number
+    checkpoint_activations: bool = False  # compute them again in the backward pass: less memory, more time
+    compile: bool = False  # torch.compile of both towers
+    deterministic: bool = True  # on a GPU: equal bits each time, or an error that names what cannot give them
+    # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
+    max_scale: Annotated[float, Ge(1), Because("{value} lies below the smallest scale, 1")] | None = None
+    shuffle_window: Natural = 0
+    checkpoint_every: Count = 200
+    keep_checkpoints: Count = 2
+    keep_best: str | None = None  # a validation metric, `<set>/<metric>`: its best checkpoint is kept too
+    evaluate_every: Count = 200
+    score_batch: Natural = 0  # samples a forward pass of the scoring step; 0: 128 on a CPU, 1,024 elsewhere
+    on_bad_step: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite, or a spike
+    spike_factor: SpikeFactor = 0.0  # a loss above this times the running median is a spike; 0 looks for none
+    spike_window: Count = 50  # good steps that the median is taken over
+    fresh: bool = False
+    resume_from: str | None = None
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+
+    def check(self) -> None:
+        """Refuse a batch that cannot be cut as asked, and machines that would not find each other."""
+        cuts = self.processes * self.machines * self.accumulate
+        require(
+            self.batch_size >= cuts,
+            "training.batch_size",
+            f"{self.batch_size} samples cannot be dealt to {cuts} micro-batches",
+            "use fewer processes, machines or accumulate",
+        )
+        require(
+            self.machines == 1 or self.rendezvous is not None,
+            "training.rendezvous",
+            f"{self.machines} machines do not know where to meet",
+            "name a host and port of one of them, such as node0:29400",
+        )
