@@ -324,6 +324,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "report": [config.ReportSettings],
     "audit": [options.AuditSettings],
     "audit.export": [options.ExportSettings],
+    "search": [options.SearchSettings],
     "compare": [config.CompareSettings],
 }
 

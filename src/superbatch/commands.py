@@ -51,7 +51,7 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
         UserError: it names the commands that make all that is missing, also what those need in their turn.
     """
     absent = _absent(pipeline, catalog)
-    makers = _makers() if absent else {}  # all stages' pipelines, which take a while to build
+    makers = stage_makers() if absent else {}  # all stages' pipelines, which take a while to build
     missing = [name for name in absent if name in makers]
     if not missing:
         return
@@ -70,7 +70,7 @@ def _absent(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
     return [name for name in sorted(read) if not catalog.exists(name)]
 
 
-def _makers() -> dict[str, str]:
+def stage_makers() -> dict[str, str]:
     """Return the stage that makes each directory."""
     from superbatch.pipeline_registry import STAGES, register_pipelines
 

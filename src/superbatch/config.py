@@ -23,6 +23,7 @@ from superbatch.options import (
     EmbedSettings,
     LearnerSettings,
     ReferenceSettings,
+    SearchSettings,
     SimwebSettings,
 )
 
@@ -141,11 +142,14 @@ class ReportSettings(_Strict):
         metric: what is shown and compared, `<set>/<metric>` of an evaluation set, or `headline`, the mean over their main ones.
         title: of the page.
         examples: samples on each shelf of the gallery.
+        queries: classes whose nearest test images are shown, of the evaluation set of `metric` (captions of a retrieval set); empty:
+            some, drawn at random.
     """
 
     metric: str = "classification/top1"
     title: str = "Superbatch"
     examples: Natural = 24
+    queries: tuple[str, ...] = ()
 
 
 class CompareSettings(_Strict):
@@ -165,6 +169,7 @@ SECTIONS: dict[str, Any] = {
     "evaluate": EvaluateSettings,
     "report": ReportSettings,
     "audit": AuditSettings,
+    "search": SearchSettings,
     "compare": CompareSettings,
 }
 METHODS = "methods"  # the key that lists the methods DVC makes; every other key is a method's own block

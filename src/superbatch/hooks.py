@@ -75,12 +75,13 @@ class ProjectHooks:
 
         made = pipeline.all_outputs()
         leave_to_dvc(made, catalog)
-        if "report.summary" in made:
-            print(f"\n{catalog.load('report.summary')}", flush=True)
-        elif "compare.results" in made:
+        summaries = [name for name in ("report.summary", "search.summary") if name in made]
+        for summary in summaries:
+            print(f"\n{catalog.load(summary)}", flush=True)
+        if "compare.results" in made and not summaries:
             env = f" --env={run_params['env']}" if run_params.get("env") else ""
             print(f"\n{grid_table(catalog)}\n\nFor the report: kedro run --pipelines=report{env}", flush=True)
-        for name in ("report", "audit"):
+        for name in ("report", "audit", "search"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
 
@@ -105,7 +106,7 @@ def grid_table(catalog: CatalogProtocol) -> str:
 
 
 def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check what a later stage would refuse: the report's metric, the run that is to be audited, the reference's batch.
+    """Check what a later stage would refuse: the report's metric, the runs that are to be audited or search, the reference's batch.
 
     Raises:
         UserError: no such metric or run; a batch larger than the curated set.
@@ -125,6 +126,22 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         from superbatch.pipelines.reference.nodes import check_rendered
 
         check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
+    if "search.page" in pipeline.all_outputs():
+        check_searching_runs(catalog)
+
+
+def check_searching_runs(catalog: CatalogProtocol) -> None:
+    """Check that the runs whose models search are there, or are made by some pipeline.
+
+    Raises:
+        UserError: no such run.
+    """
+    from superbatch.commands import stage_makers
+    from superbatch.pipeline_registry import searching_runs
+    from superbatch.pipelines.search.inputs import check_runs
+
+    made = {name.removesuffix(".checkpoint") for name in stage_makers() if name.endswith(".checkpoint")}
+    check_runs(searching_runs(), made, Path(catalog["reference.checkpoint"]._filepath).parent)
 
 
 def check_grid(catalog: CatalogProtocol) -> None:

@@ -13,7 +13,19 @@ from kedro.pipeline import Pipeline
 # A node that reads another namespace's output (the report reads `jest.training`) names it with a dot; Kedro warns about any such name.
 warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
 
-STAGES = ("simweb", "ingest", "verify", "reference", "embed", "learner", "evaluate", "report", "audit", "compare")
+STAGES = (
+    "simweb",
+    "ingest",
+    "verify",
+    "reference",
+    "embed",
+    "learner",
+    "evaluate",
+    "report",
+    "audit",
+    "search",
+    "compare",
+)
 BESIDE = {"jest": ("uniform",)}  # methods whose chain has others beside it, so that its table compares
 DEFAULT = "jest"
 
@@ -53,6 +65,14 @@ def compared_runs() -> list[Any]:
 def audited_run() -> str:
     """Return the run that `audit` is about."""
     return str((_known_parameters().get("audit") or {}).get("run", DEFAULT))
+
+
+def searching_runs() -> tuple[str, ...]:
+    """Return the runs whose models `search` takes."""
+    from superbatch.config import read
+    from superbatch.options import SearchSettings
+
+    return read(SearchSettings, _known_parameters().get("search"), "search").runs
 
 
 def embedded() -> bool:
@@ -104,6 +124,7 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
         "evaluate": lambda: (("reference", *method_names()),),
         "report": lambda: ((), embedded()),
         "audit": lambda: (audited_run(), embedded()),
+        "search": lambda: (searching_runs(),),
         "compare": lambda: (compared_runs(),),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())

@@ -20,6 +20,9 @@ from PIL import Image
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.order import Order
+from superbatch.data.reader import ImageReader
+from superbatch.models import load_checkpoint
+from superbatch.tasks import embed_images, embed_texts
 from tests.forked_kedro import Done, forked_kedro
 from tests.project import ONE_THREAD, PROJECT, command, copy_project
 
@@ -89,6 +92,7 @@ def test_the_report_compares(data: Path) -> None:
     assert {row["method"] for row in rows} >= {"jest", "uniform"}
     page = (reporting / "report.html").read_text()
     assert not re.search(r"""(src|href)=["']?https?:""", page), "the page must open offline"
+    assert len(re.findall(r"\d of these 8 are of this class; the set has 2", page)) == 4 * 2  # classes, runs
     for figure in ("accuracy_by_steps", "accuracy_by_samples", "accuracy_by_flops", "accuracy_by_seconds", "purity"):
         assert (reporting / f"{figure}.png").stat().st_size > 1_000
 
@@ -208,6 +212,53 @@ def test_a_run_that_can_not_be_audited_is_one_line(project: Path, data: Path, ru
     said = [text for text in (done.stdout + done.stderr).splitlines() if text.startswith("Error: ")]
     assert len(said) == 1 and said[0].startswith(line), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def search(project: Path, data: Path) -> Done:
+    """A search of the chain's pool by its own two runs."""
+    return run_again(project, "--pipeline=search", params="search.query=red circle")
+
+
+def test_a_search_ends_with_a_table_and_the_pages_place(search: Done, data: Path) -> None:
+    lines = search.stdout.strip().splitlines()
+    assert lines[-1] == "Search: data/quick/08_reporting/search.html"
+    assert lines[0] == "Searched: 1,980 different pictures of pool, by jest beside uniform."
+    assert lines[2] == "red circle" and lines[3].split() == ["rank", "jest", "uniform"]
+    assert Image.open(data / "08_reporting" / "search.png").width > 800
+    page = (data / "08_reporting" / "search.html").read_text()
+    assert not re.search(r"""(src|href)=["']?https?:""", page), "the page must open offline"
+    assert 500_000 < len(page) < 4_000_000
+
+
+def test_a_search_finds_what_the_models_find(search: Done, data: Path) -> None:
+    manifest = read_manifest(data / "02_intermediate" / "pool")
+    first = np.unique([image.as_py() for image in manifest.column("sha256")], return_index=True)[1]
+    rows = np.sort(first)
+    pixels = ImageReader(manifest, 32).read(rows).transpose(0, 2, 3, 1)
+    table = pd.read_csv(data / "08_reporting" / "search.csv")
+    for run in ("jest", "uniform"):
+        clip = load_checkpoint(data / "06_models" / run)
+        images = embed_images(clip, [Image.fromarray(image) for image in pixels]).double().numpy()
+        cosines = images @ embed_texts(clip, ["red circle"]).double().numpy()[0]
+        mine = table[table["run"] == run]
+        assert len(mine) == 12 and mine["row"].isin(rows).all() and list(mine["rank"]) == list(range(1, 13))
+        theirs = cosines[np.searchsorted(rows, mine["row"])]
+        assert np.allclose(mine["cosine"], theirs, atol=2e-3)
+        assert np.allclose(theirs, -np.sort(-cosines)[:12], atol=2e-3), "none that is nearer was left out"
+
+
+def test_a_second_search_embeds_nothing(project: Path, search: Done, data: Path) -> None:
+    again = run_again(project, "--pipelines=search", params="search.query=zebra")
+    for what in ("search pictures", "jest images", "uniform images"):
+        assert re.search(rf"\b{what}: up to date", again.stderr), what
+    assert "No caption searched has “zebra”" in again.stdout
+
+
+def test_a_search_without_its_run_names_the_command_that_makes_it(project: Path, data: Path) -> None:
+    done = run_again(project, "--pipeline=search", params="search.runs=[filtered]", check=False)
+    assert "Error: data/quick/06_models/filtered: not there yet, or not finished; run `kedro run" in done.stderr
+    assert "--pipelines=learner --namespaces=filtered --env=quick" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_changed_parameter_trains_anew_and_only_that(project: Path, data: Path) -> None:

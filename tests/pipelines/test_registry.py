@@ -59,7 +59,7 @@ def test_stages_side_by_side_are_the_chain() -> None:
     assert chain <= stages
 
 
-@pytest.mark.parametrize("name", ["jest", "compare", "learner", "report", "audit"])
+@pytest.mark.parametrize("name", ["jest", "compare", "learner", "report", "audit", "search"])
 def test_every_data_set_is_in_the_catalog(name: str) -> None:
     loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
     catalog = DataCatalog.from_config(loader["catalog"])
@@ -125,7 +125,7 @@ def test_layers_of_kedro_viz_follow_the_data() -> None:
     def layer(name: str) -> int:
         return order.index(catalog.get(name).metadata["kedro-viz"]["layer"])
 
-    for pipeline in (pipeline_registry.register_pipelines()[name] for name in ("jest", "compare", "audit")):
+    for pipeline in (pipeline_registry.register_pipelines()[name] for name in ("jest", "compare", "audit", "search")):
         for node in pipeline.nodes:
             before = [layer(name) for name in node.inputs if not name.startswith("params:")]
             assert all(max(before, default=0) <= layer(name) for name in node.outputs), node.name

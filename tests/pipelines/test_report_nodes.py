@@ -6,7 +6,7 @@ import numpy as np
 
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
-from superbatch.pipelines.report.nodes import find_truth, link_to_docs
+from superbatch.pipelines.report.nodes import find_truth, link_to_docs, link_to_search
 from superbatch.simweb.shards import Sample, encode_image, write_shard
 
 
@@ -21,6 +21,13 @@ def test_the_truth_is_the_one_beside_the_pools_own_shards(tmp_path: Path) -> Non
     truth.parent.mkdir()
     truth.touch()
     assert find_truth(read_manifest(tmp_path / "set")) == truth
+
+
+def test_the_search_page_is_linked_to_where_there_is_one(tmp_path: Path) -> None:
+    docs = tmp_path / "data_docs"
+    assert link_to_search(docs) is None
+    (tmp_path / "search.html").touch()
+    assert link_to_search(docs) == "search.html"
 
 
 def test_data_docs_are_linked_to_where_there_are_any(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def report(world: World) -> Report:
         truth=world.truth,
         features=world.features,
         pixels=synthetic.pixels,
+        images=synthetic.shown_images(),
         command="kedro run --pipeline=jest",
         fingerprints={"pool": "0" * 16},
     )

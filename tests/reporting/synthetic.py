@@ -11,6 +11,7 @@ import pandas as pd
 
 from superbatch.data.embeddings import EmbeddingCacheWriter
 from superbatch.evaluation.intervals import wilson
+from superbatch.reporting.sources import SetImages
 
 KINDS = ["clean", "mismatched", "boilerplate", "garbled", "off_topic", "near_duplicate", "corrupt"]
 SHARES = [0.30, 0.35, 0.15, 0.08, 0.07, 0.04, 0.01]
@@ -92,9 +93,15 @@ def write_test(run: Path, top1: float, images: int = 500, **more: Any) -> None:
     """Write a run's result on a test set of 200 classes."""
     metrics = {"top1": top1, "top5": min(1, top1 + 0.3)}
     about = {"split": "test", "main": top1, "num_images": images, "num_classes": 200, "data": "same", "per_class": []}
+    about["nearest"] = [{"text": f"class {c}", "rows": [c, c + 200], "cosines": [0.3, 0.2]} for c in range(6)]
     confidence = {name: wilson(value, images) for name, value in metrics.items()}
     result = {**about, "metrics": metrics, "confidence": confidence, **more}
     _write_json(run / "evaluation" / "classification.json", result)
+
+
+def shown_images(images: int = 500) -> dict[str, SetImages]:
+    """The images of that test set: two or three of each class."""
+    return {"classification": SetImages(pixels, [f"class {n % 200}" for n in range(images)], True)}
 
 
 def write_reference(root: Path, top1: float = 0.2) -> Path:

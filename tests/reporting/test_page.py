@@ -80,6 +80,7 @@ def test_captions_are_escaped(page: str) -> None:
 def test_questions_come_in_order(page: str) -> None:
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
         "What was gained",
+        "What it finds",
         "At which cost",
         "What was chosen",
         "How the picks changed",
@@ -93,6 +94,7 @@ def test_questions_come_in_order(page: str) -> None:
         "abc123def456",
         "fingerprint of pool",
         "of the picks are clean",
+        "2 of these 2 are of this class; the set has 3",
         "Chosen early",
         "Never chosen",
         "All runs shown",

@@ -18,7 +18,7 @@ from superbatch.evaluation.run import Evaluator, summarise
 from superbatch.evaluation.sets import EvaluationSet
 from superbatch.files import read_json
 
-RESULT_FORMAT = 1  # raised when a metric or a file changes its meaning: older results are then computed again
+RESULT_FORMAT = 2  # raised when a metric or a file changes its meaning: older results are then computed again
 
 
 def evaluate_to_files(
@@ -52,7 +52,8 @@ def evaluate_to_files(
         path = Path(out) / f"{evaluation_set.name}.json"
         found = None if fresh else find_result(path, about["identity"])
         if found is None:
-            found = {**about, **evaluator.evaluate_set(model, evaluation_set), "versions": versions(evaluator.device)}
+            measured = evaluator.evaluate_set(model, evaluation_set, pictures=True)
+            found = {**about, **measured, "versions": versions(evaluator.device)}
             write_json(path, found)
         else:
             skipped.append(evaluation_set.name)

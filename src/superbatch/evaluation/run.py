@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from superbatch.data.reader import ImageReader
 from superbatch.errors import UserError
+from superbatch.evaluation.nearest import nearest_of_set
 from superbatch.evaluation.retrieval import retrieval
 from superbatch.evaluation.sets import CLASSIFICATION, EvaluationSet
 from superbatch.evaluation.store import load_evaluation_sets
@@ -114,14 +115,26 @@ class Evaluator:
             raise UserError("evaluation split", f"no set has a split {split!r}", f"there are {splits}")
         return found
 
-    def evaluate_set(self, model: nn.Module, evaluation_set: EvaluationSet) -> dict[str, Any]:
-        """Measure a model on one set; returns the details of its kind of metric, `main` and `seconds`."""
+    def evaluate_set(
+        self, model: nn.Module, evaluation_set: EvaluationSet, *, pictures: bool = False
+    ) -> dict[str, Any]:
+        """Measure a model on one set.
+
+        Args:
+            model, evaluation_set: as in `evaluate`.
+            pictures: tell also which images are nearest to its texts.
+
+        Returns:
+            The details of its kind of metric, `main`, `seconds`, and `nearest` if asked for (`nearest.nearest_of_set`).
+        """
         start = time.perf_counter()
         with _undisturbed(model):
             text_MD = self._embed_texts(model, evaluation_set)
             image_ND = self._embed_images(model, evaluation_set)
         about = {"set": evaluation_set.name, "kind": evaluation_set.kind, "split": evaluation_set.split}
         details = _measure(evaluation_set, image_ND, text_MD)
+        if pictures:
+            details["nearest"] = nearest_of_set(evaluation_set, image_ND, text_MD)
         return {**about, "main": main_metric(details["metrics"]), **details, "seconds": time.perf_counter() - start}
 
     def _embed_texts(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:

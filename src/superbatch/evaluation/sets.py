@@ -56,6 +56,13 @@ class EvaluationSet:
     image_of_text: np.ndarray | None = None
 
     @property
+    def image_captions(self) -> list[str]:
+        """What an image of the set shows: the name of its class, or its first caption."""
+        if self.labels is None:
+            return self.manifest.first_captions()
+        return [self.classnames[label] for label in self.labels]
+
+    @property
     def num_images(self) -> int:
         """N, the rows of the manifest."""
         return len(self.manifest)

@@ -42,13 +42,21 @@ class Towers:
 
     def embed(self, pixels: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised image and text embeddings, float32 (n, d) each, of uint8 (n, 3, S, S) and int64 (n, L)."""
-        model = self.clip.model
-        encode_image, encode_text = self.compiled or (model.encode_image, model.encode_text)
+        return self.images(pixels), self.texts(token_ids)
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """Return normalised embeddings, float32 (n, d), of uint8 images (n, 3, S, S)."""
+        encode = self.compiled[0] if self.compiled else self.clip.model.encode_image
         with self.precision():
-            images = (pixels.float() - self.mean) * self.inverse_std
-            image_nd = encode_image(images, normalize=True)
-            text_nd = encode_text(token_ids, normalize=True)
-        return image_nd.float(), text_nd.float()
+            embedded: Tensor = encode((pixels.float() - self.mean) * self.inverse_std, normalize=True)
+        return embedded.float()
+
+    def texts(self, token_ids: Tensor) -> Tensor:
+        """Return normalised embeddings, float32 (n, d), of token ids, int64 (n, L)."""
+        encode = self.compiled[1] if self.compiled else self.clip.model.encode_text
+        with self.precision():
+            embedded: Tensor = encode(token_ids, normalize=True)
+        return embedded.float()
 
     def scale_and_bias(self) -> tuple[Tensor, Tensor | None]:
         """Return exp(logit_scale) and logit_bias as tensors that carry gradients; None where the model has no bias."""

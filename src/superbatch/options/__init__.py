@@ -7,6 +7,7 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, SimwebSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
+from superbatch.options.search import SearchSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
@@ -21,6 +22,7 @@ __all__ = [
     "OptimizerSettings",
     "PoolSettings",
     "ReferenceSettings",
+    "SearchSettings",
     "SelectionSettings",
     "SimwebSettings",
     "TrainingSettings",

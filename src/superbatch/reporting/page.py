@@ -13,6 +13,7 @@ from superbatch.reporting.runs import Run
 from superbatch.reporting.sections.changed import changed
 from superbatch.reporting.sections.chosen import chosen
 from superbatch.reporting.sections.cost import cost
+from superbatch.reporting.sections.found import found
 from superbatch.reporting.sections.gained import gained
 from superbatch.reporting.sections.health import health
 from superbatch.reporting.sections.reproduce import reproduce
@@ -38,6 +39,7 @@ def render(report: Report) -> str:
         cautions=cautions(report),
         pictures=pictures_of(report),
         gained=gained(report, said[1:]),
+        found=found(report),
         cost=cost(report),
         chosen=chosen(report),
         changed=changed(report),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,21 @@ from superbatch.errors import UserError
 from superbatch.reporting.gallery import CaptionReader, PixelReader
 from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
+
+
+@dataclass(frozen=True)
+class SetImages:
+    """The images of an evaluation set's test split.
+
+    Attributes:
+        pixels: rows -> uint8 [n, 3, S, S].
+        captions: what stands below each: its class, or its first caption.
+        classes: whether these are classes.
+    """
+
+    pixels: PixelReader
+    captions: Sequence[str]
+    classes: bool
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,8 @@ class Sources:
         command: what makes this report again. fingerprints: of the data, by name.
         metric: what is shown, one that a run has. target_steps: an imposed T.
         title: of the page. examples: rows on each shelf of the gallery.
+        images: of the evaluation sets, by name. queries: classes whose nearest images are shown; some at random where none are named.
+        search: address of the page that searches, from where the report lies.
     """
 
     runs: list[Run]
@@ -44,6 +62,9 @@ class Sources:
     metric: str = HEADLINE
     title: str = "Superbatch"
     examples: int = 12
+    images: Mapping[str, SetImages] = field(default_factory=dict)
+    queries: tuple[str, ...] = ()
+    search: str | None = None
     target_steps: int | None = None
 
 

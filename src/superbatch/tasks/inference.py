@@ -43,9 +43,7 @@ def embed_images(clip: ClipModel, images: Sequence[str | Path | Image.Image], ba
     for start in range(0, len(images), batch):
         views = [_view(image, clip.image_size) for image in images[start : start + batch]]
         pixels_n3SS = torch.from_numpy(np.stack(views)).to(device).permute(0, 3, 1, 2)
-        with towers.precision():
-            inputs = (pixels_n3SS.float() - towers.mean) * towers.inverse_std
-            found.append(clip.model.encode_image(inputs, normalize=True).float().cpu())
+        found.append(towers.images(pixels_n3SS).cpu())
     return torch.cat(found)
 
 
@@ -66,8 +64,7 @@ def embed_texts(clip: ClipModel, texts: Sequence[str], batch: int = BATCH) -> Te
     found = [torch.empty(0, _width(clip))]
     for start in range(0, len(texts), batch):
         ids = tokenizer(list(texts[start : start + batch])).to(device)
-        with towers.precision():
-            found.append(clip.model.encode_text(ids, normalize=True).float().cpu())
+        found.append(towers.texts(ids).cpu())
     return torch.cat(found)
 
 

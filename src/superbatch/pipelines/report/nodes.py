@@ -12,8 +12,10 @@ from superbatch.files import read_json
 if TYPE_CHECKING:
     from superbatch.data.manifest import Manifest
     from superbatch.reporting import Report
+    from superbatch.reporting.sources import SetImages
 
 EXPECTATIONS = "expectations.json"  # what Great Expectations found, beside the manifest
+SEARCH = "search.html"  # what the stage `search` writes beside the report
 THUMBNAIL = 128  # pixels a side of the gallery's images
 
 
@@ -22,6 +24,7 @@ def report(
     simweb: Path | None,
     pool: Path,
     features: Path,
+    evaluation_sets: Path,
     runs: dict[str, Callable[[], Path]],
     settings: dict[str, Any],
     storage: dict[str, Any],
@@ -35,6 +38,7 @@ def report(
         simweb: the embedded default data; an edge only, None with shards of one's own.
         pool: the ingested pool; truth/pool.parquet beside the folder of its shards, where there is one, gives the purity of the picks.
         features: the pool's embeddings by the reference, which say how the picks stand to it.
+        evaluation_sets: the ingested evaluation sets, whose images are shown.
         runs: every run directory found, by name (a PartitionedDataset: each value returns a path when called).
         settings: `params:report` -> `config.ReportSettings`.
         storage: `params:storage` -> `config.Storage`: the pool's Data Docs, if there are any, are linked to.
@@ -51,7 +55,8 @@ def report(
     from superbatch.reporting.summary import console_text, metrics
 
     wanted = read(ReportSettings, settings, "report")
-    made = gather(main, pool, features, runs, wanted, Path(read(Storage, storage, "storage").data_docs), command)
+    docs = Path(read(Storage, storage, "storage").data_docs)
+    made = gather(main, pool, features, evaluation_sets, runs, wanted, docs, command)
     written = {
         "summary": console_text(made) + "\n",
         "table": made.table,
@@ -65,6 +70,7 @@ def gather(
     main: str | None,
     pool: Path,
     features: Path,
+    evaluation_sets: Path,
     runs: dict[str, Callable[[], Path]],
     settings: ReportSettings,
     data_docs: Path,
@@ -94,6 +100,9 @@ def gather(
             metric=settings.metric,
             title=settings.title,
             examples=settings.examples,
+            images=images_of_sets(evaluation_sets),
+            queries=settings.queries,
+            search=link_to_search(data_docs),
         )
     )
 
@@ -103,6 +112,24 @@ def find_truth(pool: Manifest) -> Path | None:
     folders = {pool.shard_path(shard).parent.parent for shard in pool.shard_sizes}
     found = [folder / "truth" / "pool.parquet" for folder in sorted(folders)]
     return next((file for file in found if file.is_file()), None)
+
+
+def images_of_sets(evaluation_sets: Path) -> dict[str, SetImages]:
+    """Return what the report shows of each evaluation set's test split."""
+    from superbatch.data.reader import ImageReader
+    from superbatch.evaluation import load_evaluation_sets
+    from superbatch.reporting.sources import SetImages
+
+    return {
+        one.name: SetImages(ImageReader(one.manifest, THUMBNAIL).read, one.image_captions, one.labels is not None)
+        for one in load_evaluation_sets(evaluation_sets)
+        if one.split == "test"
+    }
+
+
+def link_to_search(data_docs: Path) -> str | None:
+    """Return the address of the search page from the report beside it; None where it wasn't written."""
+    return SEARCH if (data_docs.parent / SEARCH).is_file() else None
 
 
 def link_to_docs(data_docs: Path) -> str | None:

@@ -37,7 +37,8 @@ def create_pipeline(methods: Iterable[str] = (), embedded: bool = True) -> Pipel
     runs = ("reference", *methods) if methods else ()
     edges = [f"{run}.{part}" for run in runs for part in ("training", "evaluation")]
     simweb = ["simweb"] if embedded else []
-    inputs = [*simweb, "pool.set", "pool.features", "runs", "params:report", "params:storage", COMMAND, *edges]
+    files = [*simweb, "pool.set", "pool.features", "evaluation.sets", "runs"]
+    inputs = [*files, "params:report", "params:storage", COMMAND, *edges]
     outputs = {name: f"report.{name}" for name in OUTPUTS}
     made = named(report, methods[0] if methods else None)
     written = node(
