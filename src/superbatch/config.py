@@ -16,7 +16,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from superbatch.errors import UserError
-from superbatch.options import AuditSettings, EmbedSettings, LearnerSettings, ReferenceSettings, SimwebSettings
+from superbatch.options import (
+    AuditSettings,
+    EmbedSettings,
+    EvaluateSettings,
+    LearnerSettings,
+    ReferenceSettings,
+    SimwebSettings,
+)
 
 T = TypeVar("T")
 
@@ -107,20 +114,6 @@ class IngestSettings(_Strict):
     @classmethod
     def _without_dropped_sets(cls, sets: Any) -> Any:
         return {name: one for name, one in sets.items() if one is not None} if isinstance(sets, dict) else sets
-
-
-class EvaluateSettings(_Strict):
-    """How finished models are measured.
-
-    Attributes:
-        split: which split.
-        batch: images or texts a forward pass.
-        device: auto, cpu, cuda, mps.
-    """
-
-    split: str = "test"
-    batch: int = Field(256, ge=1)
-    device: str = "auto"
 
 
 class ReportSettings(_Strict):

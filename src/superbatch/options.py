@@ -311,6 +311,82 @@ class EmbedSettings:
 
 
 @dataclass(frozen=True)
+class FewShotSettings:
+    """Few-shot classification by ridge regression over frozen image embeddings (big_vision's `fewshot_lsr`)."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    shots: tuple[int, ...] = (1, 5, 10)  # labelled images a class
+    seeds: int = 5  # draws of these images
+    l2: float = 1024.0  # big_vision's 2 ** 10
+
+    def __post_init__(self) -> None:
+        _check(
+            bool(self.shots) and min(self.shots) >= 1 and len(set(self.shots)) == len(self.shots),
+            "few_shot.shots",
+            f"{list(self.shots)} is no list of different numbers of images",
+            "use such as [1, 5, 10], or few_shot: null",
+        )
+        _check(self.seeds >= 1, "few_shot.seeds", f"{self.seeds} draws measure nothing", "use 1 or more")
+        _check(self.l2 > 0, "few_shot.l2", f"{self.l2:g} is not positive", "use a positive strength")
+
+
+@dataclass(frozen=True)
+class LinearProbeSettings:
+    """A linear classifier over frozen image embeddings, its L2 strength chosen on images that it was not fitted to (CLIP, A.3)."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    iterations: int = 1_000  # at most, of L-BFGS
+    held_out: float = 0.2  # share of each class that chooses the strength, where no split does
+    max_images: int = 20_000  # labelled images at most, of more a seeded draw: a fit takes minutes from here on
+
+    def __post_init__(self) -> None:
+        _check(
+            self.iterations >= 1,
+            "linear_probe.iterations",
+            f"{self.iterations} iterations fit nothing",
+            "use 1 or more",
+        )
+        share = f"{self.held_out:g} is not a share of the images"
+        _check(0 < self.held_out < 1, "linear_probe.held_out", share, "use a value between 0 and 1")
+        few = f"{self.max_images} images teach nothing"
+        _check(self.max_images >= 2, "linear_probe.max_images", few, "use more, or linear_probe: null")
+
+
+@dataclass(frozen=True)
+class KnnSettings:
+    """Classification by the nearest labelled images, their votes weighted by exp(cosine / temperature) (DINO)."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    k: int = 20
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        _check(self.k >= 1, "knn.k", f"{self.k} neighbours have no vote", "use 1 or more")
+        _check(self.temperature > 0, "knn.temperature", f"{self.temperature:g} is not positive", "use a positive value")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How finished models are measured: zero-shot always, and what labelled images teach; null leaves one of these out."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    split: str = "test"
+    batch: int = 256  # images or texts a forward pass
+    device: str = "auto"  # auto, cpu, cuda, mps
+    few_shot: FewShotSettings | None = field(default_factory=FewShotSettings)
+    linear_probe: LinearProbeSettings | None = field(default_factory=LinearProbeSettings)
+    knn: KnnSettings | None = field(default_factory=KnnSettings)
+
+    def __post_init__(self) -> None:
+        _check(self.batch >= 1, "evaluate.batch", f"{self.batch} is not positive", "use 1 or more")
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything learns from labelled images."""
+        return any(one is not None for one in (self.few_shot, self.linear_probe, self.knn))
+
+
+@dataclass(frozen=True)
 class ExportSettings:
     """Which rows an audit writes out, as a list of uids and as new shards."""
 

@@ -15,12 +15,19 @@ Results = dict[str, dict[str, Any]]  # by set
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric's test set: the value by guessing, images, the data's fingerprint, hits by image (packed); None if not known."""
+    """One metric's test set; None if not known.
+
+    Attributes:
+        chance: the value by guessing. images: how many. test_set: the data's fingerprint.
+        hits: which queries hit (packed), one text or one a draw of few-shot.
+        queries: of each image, where texts are the queries: one number where all have as many.
+    """
 
     chance: float = np.nan
     images: int | None = None
     test_set: str | None = None
-    hits: str | None = None
+    hits: str | list[str] | None = None
+    queries: int | list[int] | None = None
 
 
 def measured(metric: str, tested: Results) -> Measured:
@@ -33,7 +40,8 @@ def measured(metric: str, tested: Results) -> Measured:
     if result is None:
         return Measured()
     hits = (result.get("hits") or {}).get(name)
-    return Measured(chance_of(name, result), result.get("num_images"), result.get("data"), hits)
+    queries = result.get("texts_an_image") if name.startswith("text_to_image") else None
+    return Measured(chance_of(name, result), result.get("num_images"), result.get("data"), hits, queries)
 
 
 def test_intervals(tested: Results) -> dict[str, tuple[float, float]]:

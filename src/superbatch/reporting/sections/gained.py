@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from superbatch.reporting import html
+from superbatch.reporting.by_metric import by_metric, metric_cells, metric_note
 from superbatch.reporting.findings import gains
 from superbatch.reporting.html import Pictures
 from superbatch.reporting.pictures import plot
@@ -35,8 +36,19 @@ def gained(report: Report, pictures: Pictures) -> str:
         plot(pictures, "schedules", one_length),
         _results(report),
         html.note(brackets),
+        _by_metric(report),
     ]
     return "".join(parts)
+
+
+def _by_metric(report: Report) -> str:
+    """The main method against uniform in every metric; nothing without a rival."""
+    rivalries = by_metric(report)
+    if not rivalries:
+        return ""
+    return html.table(metric_cells(rivalries), "Against uniform after as many steps") + html.note(
+        metric_note(rivalries)
+    )
 
 
 def _results(report: Report) -> str:
