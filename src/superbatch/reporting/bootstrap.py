@@ -56,7 +56,9 @@ def paired_bootstrap(
     """
     if len(gain_N) < 2:
         return np.nan, np.nan
-    kind_K, count_K = np.unique(np.round(gain_N, 9) + 1j * possible_N, return_counts=True)  # complex: pairs, sorted fast
+    kind_K, count_K = np.unique(
+        np.round(gain_N, 9) + 1j * possible_N, return_counts=True
+    )  # complex: pairs, sorted fast
     gain_K, possible_K = kind_K.real, kind_K.imag
     value = float(gain_K @ count_K / (possible_K @ count_K))
     if len(gain_K) == 1:
