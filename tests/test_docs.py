@@ -109,6 +109,7 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/08_reporting",
             "data/quick",
             "data/emoji",
+            "data/fashion",
         )
     if "/" in word:
         return any(list(folder.glob(word.rstrip("/"))) for folder in (PROJECT, page.parent))
