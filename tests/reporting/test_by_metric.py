@@ -13,7 +13,7 @@ from superbatch.evaluation.intervals import packed
 from superbatch.reporting import Report, Sources, find_runs
 from superbatch.reporting.by_metric import Rivalry, by_metric, metric_cells, metric_text
 from superbatch.reporting.intervals import Difference
-from superbatch.reporting.page import render
+from superbatch.reporting.sections.gained import gained
 from superbatch.reporting.summary import console_text
 
 IMAGES = 400
@@ -65,7 +65,7 @@ def test_the_paired_interval_is_narrower_than_the_shares_own(compared: Report) -
 
 def test_on_the_console_and_on_the_page(compared: Report) -> None:
     sentences = [one.sentence() for one in by_metric(compared)]
-    text, page = console_text(compared), render(compared)
+    text, page = console_text(compared), gained(compared, {})
     for sentence in sentences:
         assert sentence in text and sentence in page
     assert "5-shot" in text and "k-NN" in text and "image to text R@1 on pairs" in text

@@ -106,10 +106,10 @@ def _welch(a: np.ndarray, b: np.ndarray) -> Difference:
 def _over_images(own: pd.Series, other: pd.Series) -> Difference:
     """One run against another: by paired bootstrap over the same images, else by Newcombe's interval of two shares (1998, method 10)."""
     value = float(own["value"] - other["value"])
-    found = [outcomes(run) for run in (own, other)]  # type: ignore[arg-type]
+    found = [outcomes(run) for run in (own.to_dict(), other.to_dict())]
     if found[0] is not None and found[1] is not None and own.get("test_set") == other.get("test_set"):
-        (won, possible), (lost, _) = found[0], found[1]
-        return Difference(value, *paired_bootstrap(won - lost, possible), 1, "images")
+        gained = [(won - lost, possible) for (won, possible), (lost, _) in zip(*found, strict=True)]
+        return Difference(value, *paired_bootstrap(gained), 1, "images")
     low = [float(run["value"] - run.get("value_low", np.nan)) for run in (own, other)]
     high = [float(run.get("value_high", np.nan) - run["value"]) for run in (own, other)]
     reach = np.hypot(low[0], high[1]), np.hypot(high[0], low[1])
