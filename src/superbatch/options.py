@@ -323,7 +323,7 @@ class FewShotSettings:
         _check(
             bool(self.shots) and min(self.shots) >= 1 and len(set(self.shots)) == len(self.shots),
             "few_shot.shots",
-            f"{list(self.shots)} is no list of different numbers of images",
+            f"{list(self.shots)} is no list of different positive numbers",
             "use such as [1, 5, 10], or few_shot: null",
         )
         _check(self.seeds >= 1, "few_shot.seeds", f"{self.seeds} draws measure nothing", "use 1 or more")

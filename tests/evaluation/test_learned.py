@@ -206,7 +206,7 @@ def test_a_diverged_model_is_refused() -> None:
     ("make", "message"),
     [
         (lambda: FewShotSettings(shots=()), "few_shot.shots: .*or few_shot: null"),
-        (lambda: FewShotSettings(shots=(5, 5)), "no list of different numbers"),
+        (lambda: FewShotSettings(shots=(5, 5)), "no list of different positive numbers"),
         (lambda: FewShotSettings(l2=0), "few_shot.l2"),
         (lambda: LinearProbeSettings(held_out=1.0), "linear_probe.held_out: 1 is not a share"),
         (lambda: KnnSettings(k=0), "knn.k: 0 neighbours"),

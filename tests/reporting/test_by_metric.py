@@ -69,13 +69,24 @@ def test_on_the_console_and_on_the_page(compared: Report) -> None:
     for sentence in sentences:
         assert sentence in text and sentence in page
     assert "5-shot" in text and "k-NN" in text and "image to text R@1 on pairs" in text
-    assert "paired bootstrap over the test images (n = 1 seed" in text
+    assert "intervals: paired bootstrap over the test images; one seed." in text
 
 
 def test_several_seeds_are_paired_by_seed(report: Report) -> None:
     found = by_metric(report)
     assert {one.difference.over for one in found} == {"seeds"} and "top-1" in metric_cells(found).iloc[0, 0]
-    assert any("Student's t over pairs of equal seeds (n = 2 seeds)" in line for line in metric_text(report))
+    assert any("Student's t over seeds (n = 2)" in line for line in metric_text(report))
+
+
+def test_results_that_do_not_say_which_images_were_right(compared: Report) -> None:
+    for run in compared.sources.runs:
+        del run.tested["classification"]["hits"]
+    found = by_metric(compared)
+    assert "not paired where" in metric_text(compared)[-1]
+    assert {one.metric for one in found if one.difference.paired} == {
+        "pairs/image_to_text_r1",
+        "pairs/text_to_image_r1",
+    }
 
 
 def test_nothing_to_compare(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from superbatch.reporting.cells import to_text
 from superbatch.reporting.finals import runs_frame
 from superbatch.reporting.findings import cells_at_equal_steps
-from superbatch.reporting.intervals import Difference, basis, difference
+from superbatch.reporting.intervals import Difference, difference
 from superbatch.reporting.metrics import metric_title
 from superbatch.reporting.names import label_of
 from superbatch.reporting.numbers import bounds, percent, points
@@ -89,9 +89,12 @@ def metric_cells(rivalries: list[Rivalry]) -> pd.DataFrame:
 
 def metric_note(rivalries: list[Rivalry]) -> str:
     """What the intervals are."""
-    found = rivalries[0].difference
-    how = {"seeds": "Student's t over pairs of equal seeds", "images": "paired bootstrap over the test images"}
-    return f"95 % intervals: {how.get(found.over, 'none')} ({basis(found.n, found.over)})."
+    found = [one.difference for one in rivalries]
+    if found[0].over == "seeds":
+        return f"95 % intervals: Student's t over seeds (n = {found[0].n}), by pairs of equal ones where there are two."
+    if all(one.paired for one in found):
+        return "95 % intervals: paired bootstrap over the test images; one seed."
+    return "95 % intervals: over the test images, not paired where a result does not say which were right; one seed."
 
 
 def metric_text(report: Report) -> list[str]:

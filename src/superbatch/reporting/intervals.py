@@ -26,6 +26,7 @@ class Difference:
     Attributes:
         value, low, high: shares; the bounds are NaN where no interval can be given.
         n: seeds that it rests on. over: "seeds", "images" (the test's, with one seed) or "" (no interval).
+        paired: image by image, by bootstrap.
     """
 
     value: float
@@ -33,6 +34,7 @@ class Difference:
     high: float
     n: int
     over: str
+    paired: bool = False
 
     @property
     def above(self) -> bool:
@@ -109,7 +111,7 @@ def _over_images(own: pd.Series, other: pd.Series) -> Difference:
     found = [outcomes(run) for run in (own.to_dict(), other.to_dict())]
     if found[0] is not None and found[1] is not None and own.get("test_set") == other.get("test_set"):
         gained = [(won - lost, possible) for (won, possible), (lost, _) in zip(*found, strict=True)]
-        return Difference(value, *paired_bootstrap(gained), 1, "images")
+        return Difference(value, *paired_bootstrap(gained), 1, "images", paired=True)
     low = [float(run["value"] - run.get("value_low", np.nan)) for run in (own, other)]
     high = [float(run.get("value_high", np.nan) - run["value"]) for run in (own, other)]
     reach = np.hypot(low[0], high[1]), np.hypot(high[0], low[1])

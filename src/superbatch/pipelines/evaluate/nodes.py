@@ -30,14 +30,17 @@ def evaluate_model(
     evaluate, places = read(EvaluateSettings, settings, "evaluate"), read(Storage, storage, "storage")
     from superbatch.evaluation.results import RESULT_FORMAT, evaluate_to_files, taught
     from superbatch.evaluation.run import Evaluator
+    from superbatch.evaluation.store import load_evaluation_sets
     from superbatch.models import load_checkpoint, read_metadata
 
     weights = read_metadata(model)["weights_sha256"]
 
     def write(out: Path) -> None:
         clip = load_checkpoint(model)
-        splits = None if evaluate.learns else evaluate.split  # labelled images of other splits teach
-        evaluator = Evaluator.for_model(evaluation_sets, clip, evaluate.device, split=splits, batch_size=evaluate.batch)
+        measured = load_evaluation_sets(evaluation_sets, evaluate.split)
+        # Labelled images of other splits teach.
+        opened = load_evaluation_sets(evaluation_sets) if evaluate.learns else measured
+        evaluator = Evaluator.for_model(opened, clip, evaluate.device, batch_size=evaluate.batch)
         clip.model.to(evaluator.device)
         about = {"checkpoint": weights, "model_name": run, "settings": evaluate}
         evaluate_to_files(evaluator, clip.model, evaluate.split, out, **about)
