@@ -24,7 +24,7 @@ def parameters(env: str = "base") -> dict[str, Any]:
     )["parameters"]
 
 
-@pytest.mark.parametrize("env", ["base", "quick", "emoji"])
+@pytest.mark.parametrize("env", ["base", "quick", "emoji", "fashion"])
 def test_the_projects_own_parameters_are_valid(env: str) -> None:
     check_parameters(parameters(env))
 

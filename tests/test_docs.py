@@ -113,6 +113,7 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/08_reporting",
             "data/quick",
             "data/emoji",
+            "data/fashion",
         )
     if "/" in word:
         return any(list(folder.glob(word.rstrip("/"))) for folder in (PROJECT, page.parent))
@@ -320,7 +321,10 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "learner.pool": [options.PoolSettings],
     "learner.selection": [options.SelectionSettings],
     "embed": [options.EmbedSettings],
-    "evaluate": [config.EvaluateSettings],
+    "evaluate": [options.EvaluateSettings],
+    "evaluate.few_shot": [options.FewShotSettings],
+    "evaluate.linear_probe": [options.LinearProbeSettings],
+    "evaluate.knn": [options.KnnSettings],
     "report": [config.ReportSettings],
     "audit": [options.AuditSettings],
     "audit.export": [options.ExportSettings],

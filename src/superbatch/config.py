@@ -21,6 +21,7 @@ from superbatch.options import (
     MAX_PIXELS,
     AuditSettings,
     EmbedSettings,
+    EvaluateSettings,
     LearnerSettings,
     ReferenceSettings,
     SearchSettings,
@@ -119,20 +120,6 @@ class IngestSettings(_Strict):
     @classmethod
     def _without_dropped_sets(cls, sets: Any) -> Any:
         return {name: one for name, one in sets.items() if one is not None} if isinstance(sets, dict) else sets
-
-
-class EvaluateSettings(_Strict):
-    """How finished models are measured.
-
-    Attributes:
-        split: which split.
-        batch: images or texts a forward pass.
-        device: auto, cpu, cuda, mps.
-    """
-
-    split: str = "test"
-    batch: Count = 256
-    device: str = "auto"
 
 
 class ReportSettings(_Strict):

@@ -114,7 +114,7 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     if REPORTED & pipeline.all_outputs() and any(node.tags & {"training", "evaluation"} for node in pipeline.nodes):
         from superbatch.pipelines.report.checks import check_metric
 
-        check_metric(catalog.load("params:report"), catalog.load("params:ingest"))
+        check_metric(*(catalog.load(f"params:{section}") for section in ("report", "ingest", "evaluate")))
     from superbatch.pipeline_registry import audited_run
 
     training = f"{audited_run()}.training"

@@ -76,7 +76,7 @@ def test_pixels_and_tokens_are_kept(
     evaluator = Evaluator(both_sets, tokenizer, tiny.image_size, *tiny.mean_std, "cpu")
     first = evaluator.evaluate(tiny.model, "test")["metrics"]
     texts = tokenizer.texts
-    monkeypatch.setattr("superbatch.evaluation.run.ImageReader", None)
+    monkeypatch.setattr("superbatch.evaluation.encoder.ImageReader", None)
     assert evaluator.evaluate(tiny.model, "test")["metrics"] == first
     assert tokenizer.texts == texts == 12 + 30
 
@@ -88,7 +88,7 @@ def test_a_small_cache_changes_nothing(both_sets: list[EvaluationSet], tiny: Cli
     expected = kept.evaluate(tiny.model, "test")["metrics"]
     for evaluator in (none, one, none, one):
         assert evaluator.evaluate(tiny.model, "test")["metrics"] == expected
-    assert [len(e._pixels) for e in (kept, none, one)] == [2, 0, 1]
+    assert [len(e.encoder._pixels) for e in (kept, none, one)] == [2, 0, 1]
 
 
 def test_distinct_texts_are_encoded_once(

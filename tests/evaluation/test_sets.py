@@ -12,7 +12,7 @@ import pytest
 from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
 from superbatch.evaluation import load_evaluation_set, split_shards
-from superbatch.evaluation.sets import DEFAULT_TEMPLATES
+from superbatch.evaluation.prompts import DEFAULT_TEMPLATES
 from superbatch.evaluation.store import ingest_evaluation_sets, load_evaluation_sets
 
 from .handmade import CLASSNAMES, TEMPLATES, classification_samples, retrieval_samples, write_split

@@ -11,7 +11,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 
 from superbatch.errors import UserError
 from superbatch.evaluation.intervals import wilson
-from superbatch.evaluation.zero_shot import class_weights, expand_prompts, fill_template, zero_shot_classification
+from superbatch.evaluation.prompts import expand_prompts, fill_template
+from superbatch.evaluation.zero_shot import class_weights, zero_shot_classification
 
 
 def problem(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from superbatch.evaluation.sets import CLASSIFICATION, CLASSNAMES_FILE, RETRIEVAL, TYPE_FILE
+from superbatch.evaluation.prompts import classnames_file
+from superbatch.evaluation.sets import CLASSIFICATION, RETRIEVAL, TYPE_FILE
 
 HEADLINE = "headline"  # the mean over the sets' main metrics
 METRICS = {
@@ -14,14 +15,16 @@ METRICS = {
 }
 
 
-def metrics_of(roots: Mapping[str, Path]) -> list[str]:
+def metrics_of(roots: Mapping[str, Path], learned: Sequence[str] = ()) -> list[str]:
     """Return the metrics that sets can have, as `<set>/<metric>`, and the headline.
 
     Args:
         roots: folder of each set by name; of one that is not there yet, or does not say what kind it is, those of all kinds.
+        learned: what classification sets have besides (`learned.learned_metrics`).
     """
     kinds = {name: _kind(root) for name, root in roots.items()}
-    found = [f"{name}/{metric}" for name, kind in kinds.items() for one in kind for metric in METRICS[one]]
+    metrics = METRICS | {CLASSIFICATION: (*METRICS[CLASSIFICATION], *learned)}
+    found = [f"{name}/{metric}" for name, kind in kinds.items() for one in kind for metric in metrics[one]]
     return [*found, HEADLINE]
 
 
@@ -31,4 +34,4 @@ def _kind(root: Path) -> list[str]:
     kind = written.read_text(encoding="utf-8").strip().lower() if written.is_file() else ""
     if kind in METRICS:
         return [kind]
-    return [CLASSIFICATION] if (root / CLASSNAMES_FILE).is_file() else list(METRICS)
+    return [CLASSIFICATION] if classnames_file(root) else list(METRICS)

@@ -33,10 +33,19 @@ def exact_unit(rows_ND: Tensor) -> Tensor:
     """
     if rows_ND.device.type == "mps":  # has no float64
         rows_ND = rows_ND.cpu()
-    rows_ND = rows_ND.detach().to(torch.float64)
+    rows_ND = finite(rows_ND.detach().to(torch.float64))
+    return torch.nn.functional.normalize(rows_ND, dim=-1).mul_(GRID).round_()
+
+
+def finite(rows_ND: Tensor) -> Tensor:
+    """Return embeddings as they are.
+
+    Raises:
+        UserError: a value that is not finite.
+    """
     if not bool(torch.isfinite(rows_ND).all()):
         raise UserError("model", "its embeddings are not finite: the training diverged", "lower the learning rate")
-    return torch.nn.functional.normalize(rows_ND, dim=-1).mul_(GRID).round_()
+    return rows_ND
 
 
 def whole_numbers(values: Tensor | np.ndarray) -> Tensor:

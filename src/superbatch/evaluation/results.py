@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.errors import UserError
 from superbatch.evaluation.run import Evaluator, summarise
 from superbatch.evaluation.sets import EvaluationSet
+from superbatch.evaluation.teaching import Teaching, teaching_of
 from superbatch.files import read_json
+from superbatch.options import EvaluateSettings
 
 RESULT_FORMAT = 2  # raised when a metric or a file changes its meaning: older results are then computed again
 
@@ -29,6 +32,7 @@ def evaluate_to_files(
     *,
     checkpoint: str,
     model_name: str,
+    settings: EvaluateSettings | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """Measure a checkpoint on all sets of a split and write `<out>/<set>.json`, skipping results that are there
@@ -41,6 +45,8 @@ def evaluate_to_files(
         out: folder of the results; made if need be. Other files in it are left alone.
         checkpoint: the checkpoint's fingerprint (`weights_sha256` of its metadata).
         model_name: what the model is called, for people.
+        settings: what labelled images teach is measured too, as far as these ask for it and the evaluator has the splits
+            (`teaching`).
         fresh: measure again even so.
 
     Returns:
@@ -48,11 +54,13 @@ def evaluate_to_files(
     """
     details, skipped = {}, []
     for evaluation_set in evaluator.of_split(split):
-        about = provenance(evaluator, evaluation_set, checkpoint, model_name)
+        learns = settings is not None and settings.learns
+        teaching = teaching_of(evaluation_set, evaluator.sets) if learns else None
+        about = provenance(evaluator, evaluation_set, checkpoint, model_name, settings, teaching)
         path = Path(out) / f"{evaluation_set.name}.json"
         found = None if fresh else find_result(path, about["identity"])
         if found is None:
-            measured = evaluator.evaluate_set(model, evaluation_set, pictures=True)
+            measured = evaluator.evaluate_set(model, evaluation_set, settings, teaching, pictures=True)
             found = {**about, **measured, "versions": versions(evaluator.device)}
             write_json(path, found)
         else:
@@ -61,8 +69,16 @@ def evaluate_to_files(
     return {**summarise(split, details), "skipped": skipped}
 
 
-def provenance(evaluator: Evaluator, evaluation_set: EvaluationSet, checkpoint: str, model_name: str) -> dict[str, Any]:
+def provenance(
+    evaluator: Evaluator,
+    evaluation_set: EvaluationSet,
+    checkpoint: str,
+    model_name: str,
+    settings: EvaluateSettings | None = None,
+    teaching: Teaching | None = None,
+) -> dict[str, Any]:
     """Say what is measured; `identity` is the fingerprint of all that decides the outcome."""
+    prompts = sum(map(len, evaluation_set.prompts))
     decides = {
         "format": RESULT_FORMAT,
         "set": evaluation_set.name,
@@ -70,14 +86,21 @@ def provenance(evaluator: Evaluator, evaluation_set: EvaluationSet, checkpoint: 
         "split": evaluation_set.split,
         "data": evaluation_set.fingerprint,
         "num_images": evaluation_set.num_images,
-        "num_texts": len(evaluation_set.captions) or len(evaluation_set.classnames) * len(evaluation_set.templates),
+        "num_texts": len(evaluation_set.captions) or prompts,
         "checkpoint": checkpoint,
         "image_size": evaluator.image_size,
         "mean": evaluator.mean,
         "std": evaluator.std,
         "precision": "bf16" if evaluator.autocast else "fp32",
     }
+    if settings is not None and teaching is not None:
+        decides |= {"taught_by": teaching.fingerprint, "taught": taught(settings)}
     return {"identity": fingerprint(decides), "model": model_name, **decides}
+
+
+def taught(settings: EvaluateSettings) -> dict[str, Any]:
+    """Return the settings of what labelled images teach."""
+    return {name: value for name, value in asdict(settings).items() if name in ("few_shot", "linear_probe", "knn")}
 
 
 def find_result(path: Path, identity: str) -> dict[str, Any] | None:

@@ -45,8 +45,8 @@ def retrieval(
 
     Returns:
         `metrics`: {"image_to_text_r1": ..., "text_to_image_r10": ...}; `confidence`: the 95 % interval of each (Wilson;
-            texts of one
-        image count as a group); `hits`: image to text R@1 image by image (`intervals.packed`); `num_images`, `num_texts`.
+            texts of one image count as a group); `hits`: which queries hit (`intervals.packed`), texts image by image;
+            `num_images`, `num_texts`; `texts_an_image`: one number where all have as many.
 
     Raises:
         UserError: an image without a text, a text of no image, no images, embeddings that are not finite.
@@ -59,12 +59,16 @@ def retrieval(
     }
     metrics: dict[str, float] = {}
     confidence: dict[str, tuple[float, float]] = {}
+    hits: dict[str, str] = {}
+    order = np.argsort(owner_M.numpy(), kind="stable")  # texts image by image
     for way, (rank, group) in ways.items():
         for k in RECALL_AT:
             metrics[f"{way}_r{k}"] = float((rank < k).mean())
             confidence[f"{way}_r{k}"] = clustered_wilson(rank < k, group)
-    hits = {"image_to_text_r1": packed(ways["image_to_text"][0] < 1)}
-    sizes = {"num_images": len(image_ND), "num_texts": len(text_MD)}
+            hits[f"{way}_r{k}"] = packed(rank < k if way == "image_to_text" else rank[order] < k)
+    counts = torch.bincount(owner_M).tolist()
+    texts = counts[0] if len(set(counts)) == 1 else counts
+    sizes = {"num_images": len(image_ND), "num_texts": len(text_MD), "texts_an_image": texts}
     return {"metrics": metrics, "confidence": confidence, "hits": hits, **sizes}
 
 

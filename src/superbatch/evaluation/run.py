@@ -1,28 +1,27 @@
-"""The evaluator: embeds evaluation sets with a model and measures it, during training and at its end."""
+"""The evaluator: measures a model on evaluation sets, during training and at its end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superbatch.data.reader import ImageReader
 from superbatch.errors import UserError
+from superbatch.evaluation.encoder import SetEncoder, Tokenizer
+from superbatch.evaluation.features import Features
+from superbatch.evaluation.learned import learn
 from superbatch.evaluation.nearest import nearest_of_set
 from superbatch.evaluation.retrieval import retrieval
-from superbatch.evaluation.sets import CLASSIFICATION, EvaluationSet
+from superbatch.evaluation.sets import EvaluationSet
 from superbatch.evaluation.store import load_evaluation_sets
-from superbatch.evaluation.zero_shot import distinct, ensemble, expand_prompts, zero_shot_classification
+from superbatch.evaluation.teaching import Teaching, unseen
+from superbatch.evaluation.zero_shot import zero_shot_classification
 from superbatch.models import ClipModel, pick_device
-from superbatch.progress import progress
-
-Tokenizer = Callable[[list[str]], Tensor]
+from superbatch.options import EvaluateSettings
 
 
 class Evaluator:
@@ -61,13 +60,13 @@ class Evaluator:
         verbose: bool = False,
     ) -> None:
         _check_names(sets)
-        self.sets, self.tokenizer, self.image_size = list(sets), tokenizer, image_size
+        self.sets, self.image_size = list(sets), image_size
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
-        self.device = pick_device(device)
-        self.batch_size, self.autocast, self.verbose = batch_size, precision == "bf16", verbose
-        self._free_bytes = cache_bytes
-        self._pixels: dict[tuple[str, str], Tensor] = {}
-        self._ids: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+        self.device, self.autocast = pick_device(device), precision == "bf16"
+        self.encoder = SetEncoder(
+            tokenizer, image_size, self.mean, self.std, self.device,
+            batch_size=batch_size, autocast=self.autocast, cache_bytes=cache_bytes, verbose=verbose,
+        )  # fmt: skip
 
     @classmethod
     def for_model(
@@ -116,82 +115,59 @@ class Evaluator:
         return found
 
     def evaluate_set(
-        self, model: nn.Module, evaluation_set: EvaluationSet, *, pictures: bool = False
+        self,
+        model: nn.Module,
+        evaluation_set: EvaluationSet,
+        settings: EvaluateSettings | None = None,
+        teaching: Teaching | None = None,
+        *,
+        pictures: bool = False,
     ) -> dict[str, Any]:
-        """Measure a model on one set.
+        """Measure a model on one set, everything over the same embeddings.
 
         Args:
-            model, evaluation_set: as in `evaluate`.
+            model: as of `evaluate`.
+            evaluation_set: the set.
+            settings: what labelled images teach is measured too, as far as these ask for it.
+            teaching: the labelled images (`teaching.teaching_of`).
             pictures: tell also which images are nearest to its texts.
 
         Returns:
-            The details of its kind of metric, `main`, `seconds`, and `nearest` if asked for (`nearest.nearest_of_set`).
+            The details of its kind of metric, `main` and `seconds`; `nearest` if asked for (`nearest.nearest_of_set`);
+            `learned` where labelled images taught something.
         """
         start = time.perf_counter()
-        with _undisturbed(model):
-            text_MD = self._embed_texts(model, evaluation_set)
-            image_ND = self._embed_images(model, evaluation_set)
+        text_MD = self.encoder.texts(model, evaluation_set)
+        image_ND = self.encoder.images(model, evaluation_set)
         about = {"set": evaluation_set.name, "kind": evaluation_set.kind, "split": evaluation_set.split}
         details = _measure(evaluation_set, image_ND, text_MD)
         if pictures:
             details["nearest"] = nearest_of_set(evaluation_set, image_ND, text_MD)
+        if settings is not None and teaching is not None:
+            details = _merged(details, self._learn(model, evaluation_set, image_ND, settings, teaching))
         return {**about, "main": main_metric(details["metrics"]), **details, "seconds": time.perf_counter() - start}
 
-    def _embed_texts(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
-        """Return class weights (C, D) or caption embeddings (M, D); each distinct row of token ids is encoded once."""
-        ids, which = self._distinct_ids(evaluation_set)
-        batches = self._watch(ids.split(self.batch_size), len(ids), f"{evaluation_set.name} texts")
-        embeddings = torch.cat([self._encode(model.encode_text, part.to(self.device, torch.int64)) for part in batches])
-        if evaluation_set.kind == CLASSIFICATION:
-            return ensemble(embeddings, which.view(len(evaluation_set.classnames), -1))
-        return embeddings[which.to(self.device)]
+    def _learn(
+        self,
+        model: nn.Module,
+        measured: EvaluationSet,
+        image_ND: Tensor,
+        settings: EvaluateSettings,
+        teaching: Teaching,
+    ) -> dict[str, Any]:
+        """Measure what labelled images teach; those that are measured too are left out."""
+        assert measured.labels is not None
+        train, seen = self._unseen(model, teaching.train, measured)
+        choose, seen_too = (None, 0) if teaching.choose is None else self._unseen(model, teaching.choose, measured)
+        found = learn(Features(image_ND, measured.labels), train, choose, len(measured.classnames), settings)
+        found["learned"] |= {"split": teaching.train.split, "also_measured": seen + seen_too}
+        return found
 
-    def _distinct_ids(self, evaluation_set: EvaluationSet) -> tuple[Tensor, Tensor]:
-        """Tokenise a set's texts on first use: distinct ids (int32), and the number of each text's; kept."""
-        key = (evaluation_set.split, evaluation_set.name)
-        if key not in self._ids:
-            prompts = expand_prompts(evaluation_set.classnames, evaluation_set.templates)
-            unique, which_text = distinct(prompts or evaluation_set.captions)
-            ids, which_ids = torch.unique(self.tokenizer(unique), dim=0, return_inverse=True)
-            self._ids[key] = ids.to(torch.int32), which_ids[which_text]
-        return self._ids[key]
-
-    def _embed_images(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
-        """Return image embeddings (N, D), float32."""
-        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in (self.mean, self.std))
-        batches = self._pixel_batches(evaluation_set)
-        pixels = self._watch(batches, evaluation_set.num_images, f"{evaluation_set.name} images")
-        inputs = ((part.to(self.device).float() - mean) / std for part in pixels)
-        return torch.cat([self._encode(model.encode_image, part) for part in inputs])
-
-    def _watch(self, batches: Iterable[Tensor], num_items: int, description: str) -> Iterable[Tensor]:
-        """Show a bar over batches, if wanted."""
-        if not self.verbose:
-            return batches
-        return progress(batches, total=-(-num_items // self.batch_size), description=description, unit="batch")
-
-    def _pixel_batches(self, evaluation_set: EvaluationSet) -> Iterator[Tensor]:
-        """Yield uint8 images (n, 3, S, S): decoded on first use, kept if they fit into what is left of the cache."""
-        key = (evaluation_set.split, evaluation_set.name)
-        if key in self._pixels:
-            yield from self._pixels[key].split(self.batch_size)
-            return
-        reader = ImageReader(evaluation_set.manifest, self.image_size)
-        size = evaluation_set.num_images * 3 * self.image_size**2
-        kept: list[Tensor] | None = [] if size <= self._free_bytes else None
-        for start in range(0, evaluation_set.num_images, self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, evaluation_set.num_images))
-            pixels = torch.as_tensor(reader.read(rows))
-            if kept is not None:
-                kept.append(pixels)
-            yield pixels
-        if kept is not None:
-            self._pixels[key] = torch.cat(kept)
-            self._free_bytes -= size
-
-    def _encode(self, encode: Any, batch: Tensor) -> Tensor:
-        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            return encode(batch, normalize=True).float()
+    def _unseen(self, model: nn.Module, labelled: EvaluationSet, measured: EvaluationSet) -> tuple[Features, int]:
+        """Embed labelled images; returns those that are not measured, and how many are."""
+        assert labelled.labels is not None
+        rows = unseen(labelled, measured)
+        return Features(self.encoder.images(model, labelled), labelled.labels).of(rows), int((~rows).sum())
 
 
 def _check_names(sets: Sequence[EvaluationSet]) -> None:
@@ -211,6 +187,12 @@ def _measure(evaluation_set: EvaluationSet, image_ND: Tensor, text_MD: Tensor) -
     return retrieval(image_ND, text_MD, evaluation_set.image_of_text)
 
 
+def _merged(details: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Add metrics to those of a set, with their intervals and hits."""
+    shared = {name: {**details[name], **more[name]} for name in ("metrics", "confidence", "hits")}
+    return {**details, **shared, "learned": more["learned"]}
+
+
 def main_metric(metrics: dict[str, float]) -> float:
     """Return the one number of a set: top1 for classification, the mean of both R@1 for retrieval."""
     if "top1" in metrics:
@@ -228,15 +210,3 @@ def summarise(split: str, details: dict[str, dict[str, Any]]) -> dict[str, Any]:
     metrics = {f"{name}/{metric}": value for name, d in details.items() for metric, value in d["metrics"].items()}
     metrics["headline"] = headline([d["main"] for d in details.values()])
     return {"split": split, "metrics": metrics, "sets": details, "seconds": sum(d["seconds"] for d in details.values())}
-
-
-@contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Switch every module to evaluation and each back to the mode it was in (a frozen tower stays frozen)."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

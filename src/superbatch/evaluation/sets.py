@@ -2,7 +2,7 @@
 
 root/dataset_type.txt                            "classification" or "retrieval"
 root/classnames.txt                              one name a line; line i is class i of the samples' .cls
-root/zeroshot_classification_templates.txt       one prompt a line, {c} where the class name goes
+root/zeroshot_classification_templates.txt       one prompt a line, {c} where the class name goes (other forms: `prompts`)
 root/<split>/nshards.txt                         how many shards: 0.tar, 1.tar, ...
 root/<split>/0.tar                               key.png|jpg|webp with key.cls, or with key.txt (several captions, one a
 line)
@@ -20,14 +20,20 @@ import numpy as np
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
+from superbatch.evaluation.prompts import (
+    CLASSNAMES_FILE,
+    Prompts,
+    Templates,
+    classnames_file,
+    fill_template,
+    read_classnames,
+    read_templates,
+)
 from superbatch.files import expand_shards
 
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
-CLASSNAMES_FILE = "classnames.txt"
-TEMPLATES_FILE = "zeroshot_classification_templates.txt"
 TYPE_FILE = "dataset_type.txt"
 SHARD_ENDING = ".tar"
-DEFAULT_TEMPLATES = ("a photo of a {c}.",)  # CLIP's own single prompt; used where a set brings none
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class EvaluationSet:
         manifest: the ingested samples.
         labels: (N,) int64 class numbers; None for retrieval.
         classnames, templates: the prompts' parts; empty for retrieval.
+        own_prompts: whole prompts, class by class, in the place of templates; mostly empty.
         captions: all captions, image by image; empty for classification.
         image_of_text: (M,) int64, the row of each caption; None for classification.
     """
@@ -51,7 +58,8 @@ class EvaluationSet:
     manifest: Manifest
     labels: np.ndarray | None = None
     classnames: tuple[str, ...] = ()
-    templates: tuple[str, ...] = ()
+    templates: Templates = ()
+    own_prompts: Prompts = ()
     captions: tuple[str, ...] = ()
     image_of_text: np.ndarray | None = None
 
@@ -68,9 +76,17 @@ class EvaluationSet:
         return len(self.manifest)
 
     @property
+    def prompts(self) -> list[list[str]]:
+        """The prompts of each class; empty for retrieval."""
+        if self.own_prompts:
+            return [list(prompts) for prompts in self.own_prompts]
+        return [[fill_template(template, name) for template in self.templates] for name in self.classnames]
+
+    @property
     def fingerprint(self) -> str:
-        """Name everything in the set that decides a result: samples, labels, captions, class names, templates."""
-        return fingerprint([self.kind, self.split, self.manifest.fingerprint, self.classnames, self.templates])
+        """Name everything in the set that decides a result: samples, labels, captions, class names, prompts."""
+        parts = [self.kind, self.split, self.manifest.fingerprint, self.classnames, self.templates]
+        return fingerprint([*parts, self.own_prompts] if self.own_prompts else parts)
 
 
 def load_evaluation_set(
@@ -109,10 +125,10 @@ def load_evaluation_set(
     kind = _kind(kind, root, manifest)
     name = name or (root or directory).name
     if kind == CLASSIFICATION:
-        classnames = read_classnames(root, directory)
+        classnames = read_classnames(root, directory, name)
         labels = _labels(manifest, place, root, len(classnames))
-        templates = read_templates(root)
-        return EvaluationSet(name, kind, split, manifest, labels=labels, classnames=classnames, templates=templates)
+        templates, prompts = read_templates(root, classnames, name)
+        return EvaluationSet(name, kind, split, manifest, labels, classnames, templates, prompts)
     captions, image_of_text = _captions(manifest, place)
     return EvaluationSet(name, kind, split, manifest, captions=captions, image_of_text=image_of_text)
 
@@ -148,38 +164,6 @@ def split_shards(root: str | Path, split: str) -> list[Path]:
     return found
 
 
-def read_classnames(root: Path | None, directory: Path) -> tuple[str, ...]:
-    """Read `classnames.txt`: the name of class i on line i."""
-    if root is None:
-        remedy = f"name the root folder that holds {CLASSNAMES_FILE}"
-        raise UserError(str(directory), "a classification set needs its class names", remedy)
-    path = root / CLASSNAMES_FILE
-    remedy = "write one class name a line, in the order of the labels"
-    if not path.is_file():
-        raise UserError(str(path), "missing: no class names for this evaluation set", remedy)
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines())
-    if not names or not all(names):
-        where = f"{path}:{names.index('') + 1}" if names else str(path)
-        raise UserError(where, "is empty where a class name belongs", remedy)
-    return names
-
-
-def read_templates(root: Path | None) -> tuple[str, ...]:
-    """Read the prompt templates; a set without the file gets `DEFAULT_TEMPLATES`."""
-    path = (root or Path()) / TEMPLATES_FILE
-    if not path.is_file():
-        return DEFAULT_TEMPLATES
-    templates = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip() and not ("{c}" in line or "{}" in line):
-            what = f"the template {line.strip()!r} has no place for the class name"
-            raise UserError(f"{path}:{number}", what, "write {c} where it goes")
-        templates += [line.strip()] if line.strip() else []
-    if not templates:
-        raise UserError(str(path), "holds no template", "write one prompt a line with {c} in it, or delete the file")
-    return tuple(templates)
-
-
 def _kind(kind: str, root: Path | None, manifest: Manifest) -> str:
     """Settle what the set measures."""
     where, path = "kind", (root or Path()) / TYPE_FILE
@@ -203,7 +187,8 @@ def _labels(manifest: Manifest, place: Path, root: Path | None, num_classes: int
         raise UserError(
             where, f"one of {(labels < 0).sum()} samples without a label", "add their .cls and ingest again"
         )
-    what = f"label {label}, but {(root or Path()) / CLASSNAMES_FILE} names classes 0..{num_classes - 1}"
+    names = root and classnames_file(root)
+    what = f"label {label}, but {names or CLASSNAMES_FILE} names classes 0..{num_classes - 1}"
     raise UserError(where, what, "add the missing names or correct the .cls")
 
 

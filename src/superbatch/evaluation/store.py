@@ -13,9 +13,9 @@ from typing import Any
 from superbatch.artifacts.atomic import write_json
 from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
+from superbatch.evaluation.prompts import classnames_file
 from superbatch.evaluation.sets import (
     CLASSIFICATION,
-    CLASSNAMES_FILE,
     TYPE_FILE,
     EvaluationSet,
     load_evaluation_set,
@@ -101,4 +101,4 @@ def _is_classification(root: Path) -> bool:
     path = root / TYPE_FILE
     if path.is_file():
         return path.read_text(encoding="utf-8").strip().lower() == CLASSIFICATION
-    return (root / CLASSNAMES_FILE).is_file()
+    return classnames_file(root) is not None

@@ -15,17 +15,8 @@ from torch.nn.functional import normalize
 
 from superbatch.errors import UserError
 from superbatch.evaluation.intervals import packed, wilson
+from superbatch.evaluation.prompts import expand_prompts
 from superbatch.evaluation.ranks import exact_unit, ranks_of_labels, whole_numbers
-
-
-def fill_template(template: str, classname: str) -> str:
-    """Put a class name in the place of `{c}` (CLIP_benchmark, DataComp) or, without one, of `{}`."""
-    return template.replace("{c}" if "{c}" in template else "{}", classname)
-
-
-def expand_prompts(classnames: Sequence[str], templates: Sequence[str]) -> list[str]:
-    """List all C x T prompts, the templates of the first class first."""
-    return [fill_template(template, name) for name in classnames for template in templates]
 
 
 def distinct(texts: Sequence[str]) -> tuple[list[str], Tensor]:
@@ -35,18 +26,18 @@ def distinct(texts: Sequence[str]) -> tuple[list[str], Tensor]:
     return list(number), torch.tensor(which, dtype=torch.int64)
 
 
-def ensemble(prompt_PD: Tensor, which_CT: Tensor) -> Tensor:
+def ensemble(prompt_PD: Tensor, which: Sequence[Tensor] | Tensor) -> Tensor:
     """Average each class's prompts: normalise, take the mean, normalise again (CLIP, section 3.1.4).
 
     Args:
         prompt_PD: embeddings of the distinct prompts.
-        which_CT: int64, the distinct prompt of each class and template.
+        which: for each class, int64 numbers of its prompts among the distinct ones: as many for each, (C, T), or not.
 
     Returns:
         Class weights (C, D), float32, of norm 1.
     """
     unit_PD = normalize(prompt_PD.float(), dim=-1)
-    return normalize(torch.stack([unit_PD[which_T].mean(0) for which_T in which_CT.to(unit_PD.device)]), dim=-1)
+    return normalize(torch.stack([unit_PD[own.to(unit_PD.device)].mean(0) for own in which]), dim=-1)
 
 
 def class_weights(
@@ -120,7 +111,7 @@ def zero_shot_classification(
     return {
         "metrics": {"top1": top1, "top5": top5, "mean_per_class": mean_per_class},
         "confidence": {"top1": wilson(top1, num_images), "top5": wilson(top5, num_images)},
-        "hits": {"top1": packed(ranks < 1)},
+        "hits": {"top1": packed(ranks < 1), "top5": packed(ranks < 5)},
         "per_class": per_class,
         "num_images": num_images,
         "num_classes": num_classes,

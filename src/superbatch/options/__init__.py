@@ -6,6 +6,7 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, SimwebSettings
+from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
 from superbatch.options.selection import SelectionSettings
@@ -16,8 +17,12 @@ __all__ = [
     "VERDICTS",
     "AuditSettings",
     "EmbedSettings",
+    "EvaluateSettings",
     "ExportSettings",
+    "FewShotSettings",
+    "KnnSettings",
     "LearnerSettings",
+    "LinearProbeSettings",
     "ModelSettings",
     "OptimizerSettings",
     "PoolSettings",

@@ -11,6 +11,7 @@ import pandas as pd
 from superbatch.reporting.numbers import percent
 
 RANKED = re.compile(r"(?:top|_r)(\d+)$")  # within how many first answers the right one must be
+ONE_ANSWER = re.compile(r"mean_per_class|few_shot_\d+|linear_probe|knn")
 
 
 def chance_of(metric: str, result: dict[str, Any]) -> float:
@@ -21,7 +22,7 @@ def chance_of(metric: str, result: dict[str, Any]) -> float:
     """
     candidates = result.get("num_classes") or (result.get("num_images") if "_to_" in metric else None)
     found = RANKED.search(metric)
-    if not candidates or not (found or metric == "mean_per_class"):
+    if not candidates or not (found or ONE_ANSWER.fullmatch(metric)):
         return np.nan
     return min(1.0, (int(found[1]) if found else 1) / candidates)
 

@@ -18,6 +18,8 @@ from superbatch.reporting.tuning import choices
 from superbatch.reporting.weak_reference import reference_is_weaker, reference_sentence
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from superbatch.reporting.report import Report
     from superbatch.reporting.targets import ToTarget
 
@@ -43,6 +45,16 @@ def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
 
     Both after as many steps as the main run; among several simple alternatives validation decides. None without any.
     """
+    cells = cells_at_equal_steps(report, role)
+    if cells is None:
+        return None
+    own, other = cells
+    values = float(own["value"].mean()), float(other["value"].mean())
+    return EqualSteps(*values, str(other["method"].iloc[0]), str(own["split"].iloc[0]), difference(own, other))
+
+
+def cells_at_equal_steps(report: Report, role: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """The runs that `at_equal_steps` compares, the main method's and the rival's; rows of `Report.tuned`."""
     frame = report.tuned[report.tuned["steps"] == report.main.steps]
     own = frame[(frame["method"] == report.method) & (frame["f"] == report.main.filter_ratio)]
     others = frame[(frame["role"] == role) & (frame["method"] != report.method)]
@@ -50,9 +62,7 @@ def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
         return None
     judged = others.assign(judge=others["validation"].fillna(others["value"]))
     rival = str(judged.groupby("method")["judge"].mean().idxmax())
-    other = others[others["method"] == rival]
-    values = float(own["value"].mean()), float(other["value"].mean())
-    return EqualSteps(*values, rival, str(own["split"].iloc[0]), difference(own, other))
+    return own, others[others["method"] == rival]
 
 
 def sentences(report: Report) -> list[str]:

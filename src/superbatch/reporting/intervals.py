@@ -1,4 +1,4 @@
-"""95 % intervals that cover what they say: Student's t over seeds; over test images where there is one seed.
+"""95 % intervals that cover what they say: Student's t over seeds; over test images, by bootstrap, where there is one seed.
 
 Three seeds are too few for a bootstrap, whose interval is then little more than their range (it covers 76 %).
 Differences between runs are taken seed by seed, which cancels what equal seeds share.
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from superbatch.reporting.bootstrap import outcomes, paired_bootstrap
 from superbatch.reporting.numbers import bounds, points
 
 TAIL = 0.975  # on each side: 95 % in between
@@ -25,6 +26,7 @@ class Difference:
     Attributes:
         value, low, high: shares; the bounds are NaN where no interval can be given.
         n: seeds that it rests on. over: "seeds", "images" (the test's, with one seed) or "" (no interval).
+        paired: image by image, by bootstrap.
     """
 
     value: float
@@ -32,6 +34,7 @@ class Difference:
     high: float
     n: int
     over: str
+    paired: bool = False
 
     @property
     def above(self) -> bool:
@@ -77,7 +80,7 @@ def difference(own: pd.DataFrame, other: pd.DataFrame) -> Difference:
     of each, of the same seed if possible, over the test images: paired where it is known which images were hit.
 
     Args:
-        own, other: columns seed, value; value_low and value_high (over images) and hits where known.
+        own, other: columns seed, value; value_low and value_high (over images) and hits (`bootstrap.outcomes`) where known.
     """
     a, b = (frame.groupby("seed")["value"].mean() for frame in (own, other))
     common = a.index.intersection(b.index)
@@ -103,20 +106,14 @@ def _welch(a: np.ndarray, b: np.ndarray) -> Difference:
 
 
 def _over_images(own: pd.Series, other: pd.Series) -> Difference:
-    """One run against another: paired over the same images, else by Newcombe's interval of two shares (1998, method 10)."""
+    """One run against another: by paired bootstrap over the same images, else by Newcombe's interval of two shares (1998, method 10)."""
     value = float(own["value"] - other["value"])
-    hits = [_unpacked(run.get("hits"), run.get("images")) for run in (own, other)]
-    if hits[0] is not None and hits[1] is not None and own.get("test_set") == other.get("test_set"):
-        return Difference(value, *t_interval(hits[0] - hits[1]), 1, "images")
+    found = [outcomes(run) for run in (own.to_dict(), other.to_dict())]
+    if found[0] is not None and found[1] is not None and own.get("test_set") == other.get("test_set"):
+        gained = [(won - lost, possible) for (won, possible), (lost, _) in zip(*found, strict=True)]
+        return Difference(value, *paired_bootstrap(gained), 1, "images", paired=True)
     low = [float(run["value"] - run.get("value_low", np.nan)) for run in (own, other)]
     high = [float(run.get("value_high", np.nan) - run["value"]) for run in (own, other)]
     reach = np.hypot(low[0], high[1]), np.hypot(high[0], low[1])
     over = "images" if np.isfinite(reach).all() else ""
     return Difference(value, value - float(reach[0]), value + float(reach[1]), 1, over)
-
-
-def _unpacked(hits: object, images: object) -> np.ndarray | None:
-    """Hits by image, float (images,), from what an evaluation wrote (`evaluation.intervals.packed`)."""
-    if not isinstance(hits, str) or not isinstance(images, (int, float, np.integer)):
-        return None
-    return np.unpackbits(np.frombuffer(bytes.fromhex(hits), np.uint8), count=int(images)).astype(float)

@@ -9,6 +9,8 @@ from typing import Any
 HEADLINE = "classification/top1"
 MEAN = "headline"  # the name of the mean over the sets' main metrics, as `evaluation` computes it
 
+_SHOWN = {r"_r(\d+)$": r" R@\1", r"^top(\d+)$": r"top-\1", r"^few_shot_(\d+)$": r"\1-shot", r"^knn$": "k-NN"}
+
 
 def flat_metrics(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """Flatten nested results into `<set>/<metric>`, numbers only; of a level with `metrics` these alone are taken."""
@@ -31,7 +33,9 @@ def metric_title(metric: str) -> str:
     if metric == MEAN:
         return "mean over the sets"
     where, _, name = metric.rpartition("/")
-    words = re.sub(r"_r(\d+)$", r" R@\1", re.sub(r"^top(\d+)$", r"top-\1", name)).replace("_", " ")
+    for pattern, shown in _SHOWN.items():
+        name = re.sub(pattern, shown, name)
+    words = name.replace("_", " ")
     return words if where in ("", "classification") else f"{words} on {where}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from superbatch.reporting.by_metric import metric_text
 from superbatch.reporting.cells import NOT_ON_CONSOLE, readable, to_text
 from superbatch.reporting.chance import near_chance
 from superbatch.reporting.comparison import Comparison, compare
@@ -25,8 +26,8 @@ RIVALS = {  # by role: the names of its final value and of the gain over it
 
 
 def console_text(report: Report) -> str:
-    """The table of results, as far as a console is wide, then what it means."""
-    return "\n".join([_table(report.cells), "", *sentences(report)])
+    """The table of results, as far as a console is wide, the main run against uniform in every metric, what it means."""
+    return "\n".join([_table(report.cells), *metric_text(report), "", *sentences(report)])
 
 
 def grid_text(rows: list[dict[str, Any]], metric: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.stamps import Staged, build_once, read_stamp
-from superbatch.config import EvaluateSettings, Storage, read
+from superbatch.config import Storage, read
 from superbatch.errors import UserError
+from superbatch.options import EvaluateSettings
 
 
 def evaluate_model(
@@ -20,33 +21,36 @@ def evaluate_model(
         run: its name, bound by the pipeline.
         model: the checkpoint.
         evaluation_sets: the ingested sets (sets.json says which and where their roots are).
-        settings: `params:evaluate` -> `config.EvaluateSettings`.
+        settings: `params:evaluate` -> `options.EvaluateSettings`.
         storage: `params:storage`.
 
     Raises:
         UserError: evaluation sets that are not whole.
     """
     evaluate, places = read(EvaluateSettings, settings, "evaluate"), read(Storage, storage, "storage")
-    from superbatch.evaluation.results import RESULT_FORMAT, evaluate_to_files
+    from superbatch.evaluation.results import RESULT_FORMAT, evaluate_to_files, taught
     from superbatch.evaluation.run import Evaluator
+    from superbatch.evaluation.store import load_evaluation_sets
     from superbatch.models import load_checkpoint, read_metadata
 
     weights = read_metadata(model)["weights_sha256"]
 
     def write(out: Path) -> None:
         clip = load_checkpoint(model)
-        evaluator = Evaluator.for_model(
-            evaluation_sets, clip, evaluate.device, split=evaluate.split, batch_size=evaluate.batch
-        )
+        measured = load_evaluation_sets(evaluation_sets, evaluate.split)
+        # Labelled images of other splits teach.
+        opened = load_evaluation_sets(evaluation_sets) if evaluate.learns else measured
+        evaluator = Evaluator.for_model(opened, clip, evaluate.device, batch_size=evaluate.batch)
         clip.model.to(evaluator.device)
-        evaluate_to_files(evaluator, clip.model, evaluate.split, out, checkpoint=weights, model_name=run)
+        about = {"checkpoint": weights, "model_name": run, "settings": evaluate}
+        evaluate_to_files(evaluator, clip.model, evaluate.split, out, **about)
 
     sets = read_stamp(evaluation_sets)
     if sets is None:
         raise UserError(str(evaluation_sets), "files are missing or cut", "run `kedro run --pipelines=ingest` again")
     return build_once(
         f"{run} evaluation",
-        fingerprint(["evaluation", RESULT_FORMAT, run, weights, sets, evaluate.split]),
+        fingerprint(["evaluation", RESULT_FORMAT, run, weights, sets, evaluate.split, taught(evaluate)]),
         Path(places.stages),
         write,
     )

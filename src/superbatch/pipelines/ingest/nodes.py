@@ -139,10 +139,12 @@ def _reading(ingest: IngestSettings) -> list[int]:
 
 
 def _evaluation_files(sets: dict[str, tuple[str, dict[str, str]]]) -> list[Path]:
-    """List the shards of all splits, and the text files beside them: class names and templates decide a result too."""
+    """List the shards of all splits, and the text and JSON files beside them: class names and templates decide a result too."""
     from superbatch.evaluation.sets import split_shards
 
     files = [
         file for root, splits in sets.values() for folder in splits.values() for file in split_shards(root, folder)
     ]
-    return files + [file for root, _ in sets.values() for file in sorted(Path(root).glob("*.txt"))]
+    return files + [
+        file for root, _ in sets.values() for kind in ("txt", "json") for file in sorted(Path(root).glob(f"*.{kind}"))
+    ]

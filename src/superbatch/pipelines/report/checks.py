@@ -7,21 +7,24 @@ from typing import Any
 
 from superbatch.config import IngestSettings, ReportSettings, read
 from superbatch.errors import UserError
+from superbatch.options import EvaluateSettings
 
 
-def check_metric(report: dict[str, Any], ingest: dict[str, Any]) -> None:
+def check_metric(report: dict[str, Any], ingest: dict[str, Any], evaluate: dict[str, Any]) -> None:
     """Refuse a `report.metric` that none of the evaluation sets can have.
 
     Args:
-        report, ingest: `params:report`, `params:ingest`.
+        report, ingest, evaluate: `params:report`, `params:ingest`, `params:evaluate`.
 
     Raises:
         UserError: it names the metrics that are known.
     """
+    from superbatch.evaluation.learned import learned_metrics
     from superbatch.evaluation.metrics import metrics_of
 
     wanted = read(ReportSettings, report, "report").metric
     sets = read(IngestSettings, ingest, "ingest").evaluation
-    known = metrics_of({name: Path(one.root) for name, one in sets.items()})
+    learned = learned_metrics(read(EvaluateSettings, evaluate, "evaluate"))
+    known = metrics_of({name: Path(one.root) for name, one in sets.items()}, learned)
     if wanted not in known:
         raise UserError("report.metric", f"no evaluation set has {wanted!r}", f"there are {', '.join(known)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from superbatch.reporting.by_metric import by_metric, metric_cells, metric_note
 from superbatch.reporting.parts import Table
 from superbatch.reporting.report import Report
 
@@ -22,21 +23,31 @@ COST_COLUMNS = {
 
 @dataclass(frozen=True)
 class Gained:
-    """What the section shows, beside its figures: sentences, the table of results, and of a long one the rows that matter."""
+    """What the section shows, beside its figures.
+
+    Attributes:
+        lines: sentences.
+        results: the table of results; telling: of a long one the rows that matter.
+        by_metric: the main method against uniform in every metric, without rows where there is no rival.
+        about_metrics: what its intervals are.
+    """
 
     lines: list[str]
     results: Table
     telling: Table
+    by_metric: Table
+    about_metrics: str
 
 
 def gained(report: Report, lines: list[str]) -> Gained:
-    """The table of results below sentences on it (`lines`)."""
-    cells = report.cells
+    """The table of results below sentences on it (`lines`), and the one by metric."""
+    cells, rivalries = report.cells, by_metric(report)
+    rivals = Table.of(metric_cells(rivalries)), metric_note(rivalries) if rivalries else ""
     if cells.empty:
-        return Gained(lines, Table.of(cells), Table.of(cells))
+        return Gained(lines, Table.of(cells), Table.of(cells), *rivals)
     cells = cells[[name for name in cells if name not in COST_COLUMNS]]
     telling = cells[report.telling_rows().to_numpy()]
-    return Gained(lines, _results(cells, report.label), _results(telling, report.label))
+    return Gained(lines, _results(cells, report.label), _results(telling, report.label), *rivals)
 
 
 def _results(cells: pd.DataFrame, label: str) -> Table:

@@ -1,0 +1,97 @@
+"""Real shards with classes as pool, curated set and evaluation set: Fashion-MNIST, half of the pool's captions exchanged.
+
+    python benchmarks/fashion.py --source FOLDER [--out data/01_raw/fashion] [--seed 0]
+    kedro run --pipeline=jest --env=fashion
+
+FOLDER holds train-*.tar and test-*.tar: WebDataset shards whose json has `label` and `caption_name`.
+
+    pool        the train shards without what follows, captions shuffled by emoji_shuffle.py
+    curated     500 samples of the train shards, clean
+    evaluation  classification; train (2,000 labelled images, which teach few-shot, probe and k-NN) and validation (1,000): other samples of
+                the train shards; test: the test shards
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from emoji import load
+from emoji_shuffle import write_pool, write_shards
+
+from superbatch.artifacts.atomic import atomic_directory
+from superbatch.simweb.shards import Sample, write_shard
+
+OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "fashion"
+TEMPLATES = ("a grayscale photo of a {c}.", "a photo of a {c}.")
+SIZES = {"curated": 500, "train": 2_000, "validation": 1_000}
+
+
+def prepare(
+    source: Path,
+    out: Path,
+    *,
+    share: float = 0.5,
+    sizes: dict[str, int] = SIZES,
+    seed: int = 0,
+    limit: int | None = None,
+) -> dict[str, int]:
+    """Write pool, curated set and evaluation set into a folder, whole.
+
+    Args:
+        source: the folder with the shards.
+        out: the folder; what was there is replaced.
+        share: of the pool's captions that are shuffled.
+        sizes: samples that are drawn out of the train shards before the shuffle; the pool is the rest.
+        seed: of all draws.
+        limit: samples of the train shards and of the test at most, for tests.
+
+    Returns:
+        Samples by set, and how many of the pool's are wrong pairs.
+    """
+    everything, test = load(source, "train")[:limit], load(source, "test")[:limit]
+    order = np.random.default_rng(seed).permutation(len(everything)).tolist()
+    parts = {}
+    for name, size in sizes.items():
+        parts[name], order = [everything[number] for number in sorted(order[:size])], order[size:]
+    pool = [everything[number] for number in sorted(order)]
+    with atomic_directory(out) as folder:
+        wrong = write_pool(pool, folder, share, seed)
+        write_shards(parts.pop("curated"), folder / "curated")
+        write_root(parts | {"test": test}, folder / "evaluation")
+    return {"pool": len(pool), **sizes, "test": len(test), "mismatched": wrong}
+
+
+def write_root(splits: dict[str, list[Sample]], root: Path) -> None:
+    """Write a classification set in CLIP_benchmark's layout."""
+    names: dict[int, str] = {}
+    for split, samples in splits.items():
+        records = [json.loads(sample.parts["json"]) for sample in samples]
+        names |= {int(record["label"]): record["caption_name"] for record in records}
+        labelled = [
+            replace(sample, parts=sample.parts | {"cls": str(record["label"]).encode()})
+            for sample, record in zip(samples, records, strict=True)
+        ]
+        write_shard(root / split / "0.tar", labelled)
+        (root / split / "nshards.txt").write_text("1\n")
+    (root / "dataset_type.txt").write_text("classification\n")
+    (root / "classnames.txt").write_text("".join(f"{names[label]}\n" for label in range(len(names))))
+    (root / "zeroshot_classification_templates.txt").write_text("".join(f"{template}\n" for template in TEMPLATES))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", type=Path, required=True, metavar="FOLDER", help="with train-*.tar and test-*.tar")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    counts = prepare(options.source, options.out, seed=options.seed)
+    print(f"{options.out}: " + ", ".join(f"{what} {count:,}" for what, count in counts.items()))
+    print("next: kedro run --pipeline=jest --env=fashion")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Embeds evaluation sets with a model; decoded pixels and token ids are kept between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from superbatch.data.reader import ImageReader
+from superbatch.evaluation.sets import CLASSIFICATION, EvaluationSet
+from superbatch.evaluation.zero_shot import distinct, ensemble
+from superbatch.progress import progress
+
+Tokenizer = Callable[[list[str]], Tensor]
+
+
+class SetEncoder:
+    """Embeds images and texts of evaluation sets; the arguments are those of `Evaluator`.
+
+    Letters in names: N images, M texts, C classes, D embedding width, S side of an image, L tokens of a text.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+        *,
+        batch_size: int,
+        autocast: bool,
+        cache_bytes: int,
+        verbose: bool,
+    ) -> None:
+        self.tokenizer, self.image_size, self.mean, self.std = tokenizer, image_size, mean, std
+        self.device, self.batch_size, self.autocast, self.verbose = device, batch_size, autocast, verbose
+        self._free_bytes = cache_bytes
+        self._pixels: dict[tuple[str, str], Tensor] = {}
+        self._ids: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+
+    def texts(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
+        """Return class weights (C, D) or caption embeddings (M, D), float32; each distinct row of ids is encoded once."""
+        ids, which = self._distinct_ids(evaluation_set)
+        batches = self._watch(ids.split(self.batch_size), len(ids), f"{evaluation_set.name} texts")
+        with undisturbed(model):
+            embeddings = torch.cat([self._encode(model.encode_text, part.to(self.device).long()) for part in batches])
+        if evaluation_set.kind == CLASSIFICATION:
+            return ensemble(embeddings, which.split([len(prompts) for prompts in evaluation_set.prompts]))
+        return embeddings[which.to(self.device)]
+
+    def images(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
+        """Return image embeddings (N, D), float32, of norm 1."""
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in (self.mean, self.std))
+        batches = self._pixel_batches(evaluation_set)
+        pixels = self._watch(batches, evaluation_set.num_images, f"{evaluation_set.name} images")
+        inputs = ((part.to(self.device).float() - mean) / std for part in pixels)
+        with undisturbed(model):
+            return torch.cat([self._encode(model.encode_image, part) for part in inputs])
+
+    def _distinct_ids(self, evaluation_set: EvaluationSet) -> tuple[Tensor, Tensor]:
+        """Tokenise a set's texts on first use: distinct ids (int32), and the number of each text's; kept."""
+        key = (evaluation_set.split, evaluation_set.name)
+        if key not in self._ids:
+            prompts = [text for of_class in evaluation_set.prompts for text in of_class]
+            unique, which_text = distinct(prompts or evaluation_set.captions)
+            ids, which_ids = torch.unique(self.tokenizer(unique), dim=0, return_inverse=True)
+            self._ids[key] = ids.to(torch.int32), which_ids[which_text]
+        return self._ids[key]
+
+    def _watch(self, batches: Iterable[Tensor], num_items: int, description: str) -> Iterable[Tensor]:
+        """Show a bar over batches, if wanted."""
+        if not self.verbose:
+            return batches
+        return progress(batches, total=-(-num_items // self.batch_size), description=description, unit="batch")
+
+    def _pixel_batches(self, evaluation_set: EvaluationSet) -> Iterator[Tensor]:
+        """Yield uint8 images (n, 3, S, S): decoded on first use, kept if they fit into what is left of the cache."""
+        key = (evaluation_set.split, evaluation_set.name)
+        if key in self._pixels:
+            yield from self._pixels[key].split(self.batch_size)
+            return
+        reader = ImageReader(evaluation_set.manifest, self.image_size)
+        size = evaluation_set.num_images * 3 * self.image_size**2
+        kept: list[Tensor] | None = [] if size <= self._free_bytes else None
+        for start in range(0, evaluation_set.num_images, self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, evaluation_set.num_images))
+            pixels = torch.as_tensor(reader.read(rows))
+            if kept is not None:
+                kept.append(pixels)
+            yield pixels
+        if kept is not None:
+            self._pixels[key] = torch.cat(kept)
+            self._free_bytes -= size
+
+    def _encode(self, encode: Any, batch: Tensor) -> Tensor:
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            return encode(batch, normalize=True).float()
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Switch every module to evaluation and each back to the mode it was in (a frozen tower stays frozen)."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,106 @@
+"""What a classifier learns on a model's frozen image embeddings: few-shot, linear probe, k-NN, as metrics of a set.
+
+Letters in names: N test images, S draws of few-shot images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from superbatch.evaluation.features import Features
+from superbatch.evaluation.few_shot import few_shot_hits
+from superbatch.evaluation.intervals import clustered_wilson, packed
+from superbatch.evaluation.knn import knn_hits
+from superbatch.evaluation.probe import divide, linear_probe, thinned
+from superbatch.options import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
+
+FEW_SHOT, PROBE, KNN = "few_shot", "linear_probe", "knn"
+
+
+def learned_metrics(settings: EvaluateSettings) -> tuple[str, ...]:
+    """Name the metrics that these settings add to a classification set, as far as its labelled images allow."""
+    shots = settings.few_shot.shots if settings.few_shot else ()
+    others = [name for name, wanted in ((PROBE, settings.linear_probe), (KNN, settings.knn)) if wanted]
+    return (*(f"{FEW_SHOT}_{k}" for k in shots), *others)
+
+
+def learn(
+    test: Features, train: Features, choose: Features | None, num_classes: int, settings: EvaluateSettings
+) -> dict[str, Any]:
+    """Measure what the settings ask for; each is the share of test images that are classified right.
+
+    Args:
+        test: what is measured.
+        train: labelled images. choose: others, for the strength of the probe; None where a part of `train` does.
+        num_classes: C.
+        settings: few_shot, linear_probe, knn.
+
+    Returns:
+        `metrics`, `confidence` (95 %) and `hits` by name, few-shot over all draws; `learned`: how each came about, and
+        `left_out`, the reason by name of what was not measured.
+    """
+    found: dict[str, Any] = {"metrics": {}, "confidence": {}, "hits": {}, "learned": {"left_out": {}}}
+    found["learned"] |= {"train_images": len(train), "choose_images": len(choose) if choose else 0}
+    if not len(train) or len(np.unique(train.labels_N)) < 2:
+        reason = f"{len(train)} labelled images of {len(np.unique(train.labels_N))} classes teach nothing"
+        found["learned"]["left_out"] = dict.fromkeys(learned_metrics(settings), reason)
+        return found
+    if settings.few_shot:
+        _few_shot(found, test, train, num_classes, settings.few_shot)
+    if settings.linear_probe:
+        _probe(found, test, train, choose, settings.linear_probe)
+    if settings.knn:
+        _knn(found, test, train, num_classes, settings.knn)
+    return found
+
+
+def _few_shot(
+    found: dict[str, Any], test: Features, train: Features, num_classes: int, settings: FewShotSettings
+) -> None:
+    """Add few-shot, where each class of the test images has so many labelled ones."""
+    count = np.bincount(train.labels_N, minlength=num_classes)
+    needed = np.unique(np.concatenate([test.labels_N, train.labels_N]))
+    scarcest = int(needed[count[needed].argmin()])
+    for shots in settings.shots:
+        name = f"{FEW_SHOT}_{shots}"
+        if count[scarcest] < shots:
+            found["learned"]["left_out"][name] = f"class {scarcest} has {count[scarcest]} labelled images"
+            continue
+        hits_SN = few_shot_hits(train, test, num_classes, shots, settings.seeds, settings.l2)
+        values = hits_SN.mean(1)
+        spread = float(values.std(ddof=1)) if len(values) > 1 else None
+        _add(found, name, hits_SN, {"values": values.tolist(), "spread": spread, "l2": settings.l2})
+
+
+def _probe(
+    found: dict[str, Any], test: Features, train: Features, choose: Features | None, settings: LinearProbeSettings
+) -> None:
+    """Add the linear probe, where there are images that its strength can be chosen on."""
+    fit = train.of(thinned(train.labels_N, settings.max_images))
+    if choose is None or not len(choose):
+        chosen = divide(fit.labels_N, settings.held_out)
+        fit, choose = fit.of(~chosen), fit.of(chosen)
+    if not len(choose):
+        found["learned"]["left_out"][PROBE] = "one labelled image a class leaves none to choose its strength on"
+        return
+    probe = linear_probe(fit, choose, test, settings.iterations)
+    about = {"l2": probe.l2, "chosen_at": probe.accuracy, "chosen_on": len(choose)}
+    about |= {"fitted_on": len(fit) + len(choose), "converged": probe.converged}
+    _add(found, PROBE, probe.hits[None], about)
+
+
+def _knn(found: dict[str, Any], test: Features, train: Features, num_classes: int, settings: KnnSettings) -> None:
+    """Add k-NN."""
+    hits = knn_hits(train, test, num_classes, settings.k, settings.temperature)
+    _add(found, KNN, hits[None], {"k": min(settings.k, len(train)), "temperature": settings.temperature})
+
+
+def _add(found: dict[str, Any], name: str, hits_SN: np.ndarray, about: dict[str, Any]) -> None:
+    """Add one metric: of several draws their mean, with an interval over the images."""
+    draws, images = hits_SN.shape
+    found["metrics"][name] = float(hits_SN.mean())
+    found["confidence"][name] = clustered_wilson(hits_SN.T.ravel(), np.repeat(np.arange(images), draws))
+    found["hits"][name] = [packed(hits) for hits in hits_SN] if draws > 1 else packed(hits_SN[0])
+    found["learned"][name] = about
