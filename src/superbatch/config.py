@@ -21,6 +21,7 @@ from superbatch.options import (
     MAX_PIXELS,
     AuditSettings,
     EmbedSettings,
+    IconsSettings,
     LearnerSettings,
     ReferenceSettings,
     SearchSettings,
@@ -162,6 +163,7 @@ class CompareSettings(_Strict):
 SECTIONS: dict[str, Any] = {
     "storage": Storage,
     "simweb": SimwebSettings,
+    "icons": IconsSettings,
     "ingest": IngestSettings,
     "reference": ReferenceSettings,
     "embed": EmbedSettings,

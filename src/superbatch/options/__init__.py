@@ -5,7 +5,7 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 """
 
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
-from superbatch.options.data import MAX_PIXELS, EmbedSettings, SimwebSettings
+from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
 from superbatch.options.selection import SelectionSettings
@@ -17,6 +17,7 @@ __all__ = [
     "AuditSettings",
     "EmbedSettings",
     "ExportSettings",
+    "IconsSettings",
     "LearnerSettings",
     "ModelSettings",
     "OptimizerSettings",
