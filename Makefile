@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help install jest quick test test-all lint format lock viz repro clean
+.PHONY: help install jest icons quick test test-all lint format lock viz repro clean
 .DEFAULT_GOAL := help
 
 help:  ## show what there is
@@ -28,6 +28,9 @@ $(STAMP): requirements.lock
 
 jest: $(STAMP)  ## run JEST and uniform on the embedded default; ends with a table and the report's place
 	$(BIN)/kedro run --pipeline=jest
+
+icons: $(STAMP)  ## the same on a real pool: drawings of some 150 design teams, fetched by npm (conf/icons)
+	$(BIN)/kedro run --pipeline=jest --env=icons
 
 quick: $(STAMP)  ## the same chain in miniature, in a minute or two (conf/quick)
 	$(BIN)/kedro run --pipeline=jest --env=quick

@@ -21,8 +21,8 @@ import numpy as np
 from emoji_shuffle import read_samples, write_pool, write_shards
 
 from superbatch.artifacts.atomic import atomic_directory
+from superbatch.data.writing import Sample, write_shard
 from superbatch.files import expand_shards
-from superbatch.simweb.shards import Sample, write_shard
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "emoji"
 TEST = "test_emojione"

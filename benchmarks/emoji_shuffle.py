@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from superbatch.data.writing import Sample, write_shard
 from superbatch.files import expand_shards
-from superbatch.simweb.shards import Sample, write_shard
 
 SHARD_SIZE = 1_000
 

@@ -12,7 +12,7 @@ from superbatch.config import IngestSettings, check_parameters, learner_settings
 from superbatch.errors import UserError
 from superbatch.nested import from_dotted, merge
 from superbatch.options import AuditSettings, LearnerSettings, ReferenceSettings, SimwebSettings
-from superbatch.pipelines.simweb.nodes import is_used
+from superbatch.pipelines.sources import used_sources
 
 PROJECT = Path(__file__).parents[1]
 
@@ -24,7 +24,7 @@ def parameters(env: str = "base") -> dict[str, Any]:
     )["parameters"]
 
 
-@pytest.mark.parametrize("env", ["base", "quick", "emoji", "fashion"])
+@pytest.mark.parametrize("env", ["base", "quick", "emoji", "fashion", "icons"])
 def test_the_projects_own_parameters_are_valid(env: str) -> None:
     check_parameters(parameters(env))
 
@@ -255,4 +255,4 @@ def test_the_readmes_example_is_valid() -> None:
     block = (PROJECT / "conf" / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
     given = merge(parameters(), yaml.safe_load(block))
     check_parameters(given)
-    assert not is_used(read(IngestSettings, given["ingest"], "ingest"))
+    assert used_sources(read(IngestSettings, given["ingest"], "ingest")) == ()

@@ -114,6 +114,7 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/quick",
             "data/emoji",
             "data/fashion",
+            "data/icons",
         )
     if "/" in word:
         return any(list(folder.glob(word.rstrip("/"))) for folder in (PROJECT, page.parent))
@@ -310,6 +311,7 @@ def test_yaml_blocks_are_parameters(page: Path) -> None:
 PARAMETER_TABLES: dict[str, list[type]] = {
     "storage": [config.Storage],
     "simweb": [options.SimwebSettings],
+    "icons": [options.IconsSettings],
     "ingest": [config.IngestSettings],
     "ingest.pool": [config.SetSettings],
     "ingest.evaluation.<set>": [config.EvaluationSetSettings],

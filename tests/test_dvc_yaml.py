@@ -18,18 +18,33 @@ from superbatch import pipeline_registry
 
 PROJECT = Path(__file__).parents[1]
 NOT_PRODUCED = {"conf/models"}  # inputs that people write
+FILES = ("dvc.yaml", "benchmarks/dvc.yaml", "benchmarks/icons/dvc.yaml")
 ALL_RUNS = "data/07_model_output"  # the report reads whatever lies there
 
 
-@pytest.fixture(scope="module")
-def parameters() -> dict[str, Any]:
-    return OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")["parameters"]
+@pytest.fixture
+def loader(name: str) -> OmegaConfigLoader:
+    """The configuration in the environment of a stage's command."""
+    env = options_of(STAGES[name]).get("--env", "base")
+    merging = {"parameters": "soft", "globals": "soft"}
+    return OmegaConfigLoader(
+        str(PROJECT / "conf"), env=env, base_env="base", default_run_env="base", merge_strategy=merging
+    )
 
 
-@pytest.fixture(scope="module")
-def catalog() -> DataCatalog:
-    loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
+@pytest.fixture
+def parameters(loader: OmegaConfigLoader) -> dict[str, Any]:
+    return loader["parameters"]
+
+
+@pytest.fixture
+def catalog(loader: OmegaConfigLoader) -> DataCatalog:
     return DataCatalog.from_config(loader["catalog"])
+
+
+def options_of(stage: dict[str, Any]) -> dict[str, str]:
+    """Options of a stage's command."""
+    return dict(word.split("=") for word in stage["cmd"].split() if word.startswith("--"))
 
 
 def stages(file: Path, methods: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -46,7 +61,7 @@ def stages(file: Path, methods: list[str]) -> Iterator[tuple[str, dict[str, Any]
 
 def all_stages() -> dict[str, dict[str, Any]]:
     methods = yaml.safe_load((PROJECT / "conf/base/parameters_methods.yml").read_text())["methods"]
-    return {**dict(stages(PROJECT / "dvc.yaml", methods)), **dict(stages(PROJECT / "benchmarks/dvc.yaml", methods))}
+    return {name: stage for file in FILES for name, stage in stages(PROJECT / file, methods)}
 
 
 STAGES = all_stages()
@@ -55,7 +70,7 @@ each_stage = pytest.mark.parametrize("name", STAGES)
 
 def pipeline_of(stage: dict[str, Any], parameters: dict[str, Any]) -> Pipeline:
     """The Kedro pipeline that a stage's command runs."""
-    options = dict(word.split("=") for word in stage["cmd"].split() if word.startswith("--"))
+    options = options_of(stage)
     assert stage["cmd"].startswith("kedro run --pipelines=")
     pipeline_registry.configure(parameters)
     pipeline = pipeline_registry.register_pipelines()[options["--pipelines"]]
@@ -117,7 +132,7 @@ def test_params_are_what_the_pipeline_reads(name: str, parameters: dict[str, Any
         "command",
     }  # where working folders are decides nothing; the command is the session's
     assert roots <= {key.split(".")[0] for key in declared}
-    assert "data" in declared  # conf/base/globals.yml: where everything is
+    assert "data" in declared  # globals.yml: where everything is
 
 
 def test_directories_of_two_stages_never_nest() -> None:

@@ -11,7 +11,7 @@ from types import ModuleType
 import pyarrow.parquet as pq
 import pytest
 
-from superbatch.simweb.shards import Sample
+from superbatch.data.writing import Sample
 from tests.forked_kedro import forked_kedro
 from tests.project import PROJECT, copy_project
 

@@ -26,7 +26,7 @@ GROUND = {
 FLOORS = [
     GROUND,
     {"selection", "losses", "models", "data"},
-    {"simweb", "training", "evaluation", "curation"},
+    {"simweb", "icons", "training", "evaluation", "curation"},
     {"tasks", "dnc", "reporting", "datasets"},
     {"pipelines"},
     {"hooks", "settings", "pipeline_registry", "cli", "commands"},
@@ -35,7 +35,19 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SHARED = {("selection", "losses")}  # they may share pair losses
 KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py", "commands.py"}
 FRAMEWORKS = {"kedro", "kedro_datasets", "dvc", "great_expectations", "pydantic"}
-CORE = ["selection", "losses", "models", "data", "simweb", "training", "evaluation", "tasks", "reporting", "curation"]
+CORE = [
+    "selection",
+    "losses",
+    "models",
+    "data",
+    "simweb",
+    "icons",
+    "training",
+    "evaluation",
+    "tasks",
+    "reporting",
+    "curation",
+]
 FILES = sorted(SOURCE.rglob("*.py"))
 VERSION = {"superbatch", "superbatch.__version__"}  # whoever asks for it needs nothing else of the package
 

@@ -22,6 +22,7 @@ from superbatch.options import (
     AuditSettings,
     EmbedSettings,
     EvaluateSettings,
+    IconsSettings,
     LearnerSettings,
     ReferenceSettings,
     SearchSettings,
@@ -149,6 +150,7 @@ class CompareSettings(_Strict):
 SECTIONS: dict[str, Any] = {
     "storage": Storage,
     "simweb": SimwebSettings,
+    "icons": IconsSettings,
     "ingest": IngestSettings,
     "reference": ReferenceSettings,
     "embed": EmbedSettings,

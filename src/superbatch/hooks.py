@@ -161,10 +161,10 @@ def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:
     """Warn where the grid of conf/base, made for the embedded default, is about to run on shards of one's own."""
     import yaml
 
-    from superbatch.pipeline_registry import embedded
+    from superbatch.pipeline_registry import sources
 
     base = yaml.safe_load(Path("conf/base/parameters_compare.yml").read_text())["compare"]
-    if not embedded() and compare["runs"] == base["runs"]:
+    if "simweb" not in sources() and compare["runs"] == base["runs"]:
         log.warning(
             "compare: this grid is simweb's, with schedules and learning rates that were tuned there; "
             "docs/own_data.md has one to begin with for shards of your own"

@@ -15,6 +15,7 @@ warnings.filterwarnings("ignore", message="One or more dataset names contain '.'
 
 STAGES = (
     "simweb",
+    "icons",
     "ingest",
     "verify",
     "reference",
@@ -75,13 +76,13 @@ def searching_runs() -> tuple[str, ...]:
     return read(SearchSettings, _known_parameters().get("search"), "search").runs
 
 
-def embedded() -> bool:
-    """Whether `ingest` reads shards of the embedded default: with shards of one's own no stage waits for simweb."""
+def sources() -> tuple[str, ...]:
+    """List the stages that make what `ingest` reads: the embedded default, the real pool; none for shards of one's own."""
     from superbatch.config import IngestSettings, read
-    from superbatch.pipelines.simweb.nodes import is_used
+    from superbatch.pipelines.sources import SOURCES, used_sources
 
     given = _known_parameters().get("ingest")
-    return given is None or is_used(read(IngestSettings, given, "ingest"))
+    return SOURCES[:1] if given is None else used_sources(read(IngestSettings, given, "ingest"))
 
 
 class LazyPipelines(Mapping[str, Pipeline]):
@@ -107,9 +108,9 @@ class LazyPipelines(Mapping[str, Pipeline]):
 
 def chain(methods: tuple[str, ...]) -> Pipeline:
     """Return all stages for some methods, side by side, with one report at the end."""
-    before = _create("simweb") + _create("ingest", embedded()) + _create("reference") + _create("embed")
+    data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
     runs = _create("learner", methods) + _create("evaluate", ("reference", *methods))
-    return before + runs + _create("report", methods, embedded())
+    return data + _create("reference") + _create("embed") + runs + _create("report", methods, sources())
 
 
 def _create(stage: str, *arguments: Any) -> Pipeline:
@@ -119,11 +120,11 @@ def _create(stage: str, *arguments: Any) -> Pipeline:
 
 def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
-        "ingest": lambda: (embedded(),),
+        "ingest": lambda: (sources(),),
         "learner": lambda: (method_names(),),
         "evaluate": lambda: (("reference", *method_names()),),
-        "report": lambda: ((), embedded()),
-        "audit": lambda: (audited_run(), embedded()),
+        "report": lambda: ((), sources()),
+        "audit": lambda: (audited_run(), sources()),
         "search": lambda: (searching_runs(),),
         "compare": lambda: (compared_runs(),),
     }

@@ -15,8 +15,8 @@ from superbatch.curation.subset import write_subset
 from superbatch.curation.uids import UID, uid_of
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.data.writing import encode_image
 from superbatch.errors import UserError
-from superbatch.simweb.shards import encode_image
 
 UIDS = {"s1": "00000000000000010000000000000002", "s3": "ffffffffffffffff0000000000000000"}
 

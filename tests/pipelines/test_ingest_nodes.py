@@ -21,7 +21,6 @@ from superbatch.pipelines.ingest import judging
 from superbatch.pipelines.ingest.nodes import ingest_curated, ingest_evaluation, ingest_pool
 from tests.data.shard_helpers import Members, encode, noise, tar_bytes
 
-NOTHING = Path("unused")
 UNREAD = {"unread_shards_by_reason": {"shard_compressed": 3}}
 
 
@@ -51,7 +50,7 @@ def pool(place: Path) -> Run:
     def run(expect: dict[str, Any] | None = None, **more: Any) -> Staged:
         sets = {"pool": {"shards": "[ab].tar", "expect": expect or {}}, "curated": {"shards": "a.tar"}}
         evaluation = {"birds": {"root": "birds", "splits": {"validation": "one", "test": "two"}}}
-        return ingest_pool(NOTHING, sets | {"evaluation": evaluation, "jobs": 1} | more, {"stages": "stages"} | DOCS)
+        return ingest_pool(sets | {"evaluation": evaluation, "jobs": 1} | more, {"stages": "stages"} | DOCS)
 
     return run
 
@@ -190,8 +189,8 @@ def test_curated_and_evaluation_sets_the_same_way(place: Path, caplog: pytest.Lo
         "jobs": 1,
         "data_docs": True,
     }
-    ingest_curated(NOTHING, settings, {"stages": "stages"} | DOCS)
-    staged = ingest_evaluation(NOTHING, settings, {"stages": "stages"} | DOCS)
+    ingest_curated(settings, {"stages": "stages"} | DOCS)
+    staged = ingest_evaluation(settings, {"stages": "stages"} | DOCS)
     warned = [record.getMessage().split(" to be")[0] for record in caplog.records if record.levelno == logging.WARNING]
     assert warned == ["ingest.curated: expected rows"] + 2 * ["ingest.evaluation.birds: expected rows"]
     assert (staged.path / "birds/test/expectations.json").is_file()

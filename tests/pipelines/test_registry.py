@@ -82,6 +82,23 @@ def test_a_session_brings_its_own_methods_and_runs() -> None:
     assert both[-2:] == ["collect_runs", "report"], "a report asked for beside the grid comes after its runs"
 
 
+@pytest.mark.parametrize(
+    ("shards", "source"),
+    [("data/01_raw/simweb/*.tar", {"simweb"}), ("x/icons/*.tar", {"icons"}), ("mine/*.tar", set())],
+)
+def test_a_chain_makes_the_data_that_it_reads_and_no_other(shards: str, source: set[str]) -> None:
+    one = {"shards": shards}
+    ingest = {"pool": one, "curated": one, "evaluation": {"birds": {"root": "eval/birds"}}}
+    pipeline_registry.configure({"ingest": ingest, "jest": {"learner": {}}, "uniform": {"learner": {}}})
+    assert set(pipeline_registry.sources()) == source
+    pipelines = pipeline_registry.register_pipelines()
+    sources = {"simweb", "icons"}
+    assert pipelines["jest"].all_outputs() & sources == source
+    for name in ("ingest", "report", "audit"):
+        assert pipelines[name].inputs() & sources == source, "an edge"
+    assert {"ingest_pool", "report"} <= {node.name for node in pipelines["jest"].nodes}
+
+
 def test_the_audit_reads_the_run_that_the_session_names() -> None:
     pipeline_registry.configure({"audit": {"run": "mine"}})
     assert "mine.training" in pipeline_registry.register_pipelines()["audit"].inputs()

@@ -19,6 +19,7 @@ from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
+from superbatch.data.writing import Sample, write_shard
 from superbatch.errors import UserError
 from superbatch.models import build_model, load_checkpoint, read_metadata, save_checkpoint
 from superbatch.options import (
@@ -30,7 +31,6 @@ from superbatch.options import (
     SelectionSettings,
     TrainingSettings,
 )
-from superbatch.simweb.shards import Sample, write_shard
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job
 from superbatch.training import train
 from tests.tiny_model import tiny_model_cfg

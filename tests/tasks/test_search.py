@@ -12,10 +12,10 @@ from PIL import Image
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
+from superbatch.data.writing import Sample, encode_image, write_shard
 from superbatch.errors import UserError
 from superbatch.models import ClipModel
 from superbatch.models.build import instantiate
-from superbatch.simweb.shards import Sample, encode_image, write_shard
 from superbatch.tasks import embed_images, embed_texts
 from superbatch.tasks.pictures import PicturePixels, Pictures, SearchedSet, sample, write_pictures
 from superbatch.tasks.search import SearchIndex, embed_queries, unknown_words, write_index

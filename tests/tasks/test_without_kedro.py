@@ -12,7 +12,7 @@ import numpy as np
 import open_clip
 import pandas as pd
 
-from superbatch.simweb.shards import Sample, encode_image, write_shard
+from superbatch.data.writing import Sample, encode_image, write_shard
 from tests.test_floors import FRAMEWORKS
 from tests.tiny_model import tiny_model_cfg
 

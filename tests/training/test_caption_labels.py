@@ -21,12 +21,12 @@ from training_helpers import outcome
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.order import Order
+from superbatch.data.writing import Sample, write_shard
 from superbatch.errors import UserError
 from superbatch.options import AuditSettings
 from superbatch.pipelines.audit.inputs import open_draw
 from superbatch.reporting import Run
 from superbatch.reporting.audit import audit_rows
-from superbatch.simweb.shards import Sample, write_shard
 from superbatch.training import loop, train
 from tests.in_ranks import in_ranks
 from tests.training.caption_labels import caption_labels_job

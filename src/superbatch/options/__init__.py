@@ -5,7 +5,7 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 """
 
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
-from superbatch.options.data import MAX_PIXELS, EmbedSettings, SimwebSettings
+from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
@@ -21,6 +21,7 @@ __all__ = [
     "ExportSettings",
     "FewShotSettings",
     "KnnSettings",
+    "IconsSettings",
     "LearnerSettings",
     "LinearProbeSettings",
     "ModelSettings",

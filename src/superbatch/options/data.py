@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 
 from superbatch.bounds import Because, Count, Natural, Settings, require
 
@@ -46,6 +46,33 @@ class SimwebSettings(Settings, section="simweb"):
         """Refuse shares that do not sum to 1."""
         total = sum(self.shares.values())
         require(abs(total - 1) < 1e-9, "simweb.shares", f"sum to {total:g}", "make them sum to 1")
+
+
+IconSets = Annotated[tuple[str, ...], MinLen(1), Because("{value} names no set", "a list of at least one set")]
+
+
+@dataclass(frozen=True)
+class IconsSettings(Settings, section="icons"):
+    """The real pool: which package, who is held out, and how much of it is rendered how large."""
+
+    package: str = "@iconify/json@2.2.535"  # as npm names it; or a .tgz, or a folder
+    digest: str = (  # npm's `integrity` of that version; for files and folders their own digest counts
+        "sha512-nAV60ACUSHwnsb6fsp+letHlNkrwO4vzBtcC6B4EDHErQQfezk7E3nJdnwJjve6OCfMNO0uVT5Vrgna9/NCmXw=="
+    )
+    image_size: Annotated[int, Ge(16), Because("{value} is too small to draw on")] = 32
+    curated_sets: IconSets = ("mdi", "boxicons")
+    validation_sets: IconSets = ("ri", "mingcute", "heroicons")
+    test_sets: IconSets = ("tabler", "lucide", "bi", "iconoir", "carbon")
+    curated_per_concept: Count = 4
+    class_teams: Count = 20  # a class is a concept that so many teams draw
+    validation_images_per_class: Count = 4
+    test_images_per_class: Count = 12
+    validation_retrieval_concepts: Count = 500
+    test_retrieval_concepts: Count = 1_000
+    rare_teams: Natural = 4  # a concept is rare that so many teams of the pool draw, or fewer; half of retrieval's are
+    shard_size: Count = 2_000
+    seed: int = 0
+    jobs: Natural = 0  # processes; 0: one a core
 
 
 @dataclass(frozen=True)

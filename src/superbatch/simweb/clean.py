@@ -7,15 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
+from superbatch.data.writing import (
+    Sample,
+    crawl_record,
+    encode_image,
+    sample_key,
+    write_lines,
+    write_shard,
+    write_split,
+)
 from superbatch.options import SimwebSettings
 from superbatch.simweb import words
 from superbatch.simweb.captions import write_captions, write_identifying_captions
 from superbatch.simweb.drawing import draw_scenes
 from superbatch.simweb.draws import Draws, Ints, permutation
 from superbatch.simweb.glyphs import load_glyphs
-from superbatch.simweb.pool import PAIR_SHARE, pool_key
+from superbatch.simweb.pool import PAIR_SHARE
 from superbatch.simweb.scenes import Scenes, draw_second_concepts, make_scenes, nth_second_concept, second_choices
-from superbatch.simweb.shards import Sample, crawl_record, encode_image, write_shard
 
 _EVEN = np.full(words.NUM_CONCEPTS, 1 / words.NUM_CONCEPTS)
 _DISTRACTOR_SHARE = 0.2  # classification images with a second, smaller object
@@ -43,7 +51,7 @@ def _curated_samples(settings: SimwebSettings, index: Ints, concept: Ints) -> It
     url_bits, is_jpeg = draws.bits("url").tolist(), (draws.uniform("jpeg") < 0.5).tolist()
     images = _pictures(settings, scenes)
     for row, (picture, caption) in enumerate(zip(images, write_captions(scenes, draws), strict=True)):
-        key, extension = pool_key(int(index[row]), settings.shard_size), "jpg" if is_jpeg[row] else "png"
+        key, extension = sample_key(int(index[row]), settings.shard_size), "jpg" if is_jpeg[row] else "png"
         image = encode_image(picture, extension)
         record = crawl_record(
             key, f"https://curated.example.com/{url_bits[row]:016x}.{extension}", image, settings.image_size
@@ -55,13 +63,13 @@ def _curated_samples(settings: SimwebSettings, index: Ints, concept: Ints) -> It
 
 def render_classification(settings: SimwebSettings, folder: Path) -> dict[str, int]:
     """Write the zero-shot classification sets in CLIP_benchmark's layout; returns images by split."""
-    _write_lines(folder / "classnames.txt", words.CLASS_NAMES)
-    _write_lines(folder / "zeroshot_classification_templates.txt", words.TEMPLATES)
-    _write_lines(folder / "dataset_type.txt", ["classification"])
+    write_lines(folder / "classnames.txt", words.CLASS_NAMES)
+    write_lines(folder / "zeroshot_classification_templates.txt", words.TEMPLATES)
+    write_lines(folder / "dataset_type.txt", ["classification"])
     per_class = {"validation": settings.validation_images_per_class, "test": settings.test_images_per_class}
     counts = {split: images * words.NUM_CONCEPTS for split, images in per_class.items()}
     for split, count in counts.items():
-        _write_evaluation(folder / split, _classification_samples(settings, split, count))
+        write_split(folder / split, _classification_samples(settings, split, count))
     return counts
 
 
@@ -82,10 +90,10 @@ def _classification_samples(settings: SimwebSettings, split: str, count: int) ->
 
 def render_retrieval(settings: SimwebSettings, folder: Path) -> dict[str, int]:
     """Write the retrieval sets in CLIP_benchmark's layout, several captions an image; returns images by split."""
-    _write_lines(folder / "dataset_type.txt", ["retrieval"])
+    write_lines(folder / "dataset_type.txt", ["retrieval"])
     counts = {"validation": settings.validation_retrieval_images, "test": settings.test_retrieval_images}
     for split, count in counts.items():
-        _write_evaluation(folder / split, _retrieval_samples(settings, split, count))
+        write_split(folder / split, _retrieval_samples(settings, split, count))
     return counts
 
 
@@ -133,13 +141,3 @@ def _balanced_scenes(settings: SimwebSettings, draws: Draws, concept: Ints, spli
 
 def _pictures(settings: SimwebSettings, scenes: Scenes) -> Iterator[np.ndarray]:
     yield from draw_scenes(scenes, load_glyphs(settings.seed), settings.image_size)
-
-
-def _write_evaluation(folder: Path, samples: Iterator[Sample]) -> None:
-    write_shard(folder / "0.tar", samples)
-    _write_lines(folder / "nshards.txt", ["1"])
-
-
-def _write_lines(path: Path, lines: tuple[str, ...] | list[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")

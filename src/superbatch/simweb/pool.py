@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from superbatch.data.writing import JPEG_QUALITY, Sample, crawl_record, encode_image, sample_key, write_shard
 from superbatch.options import SimwebSettings
 from superbatch.simweb.captions import write_captions
 from superbatch.simweb.damage import DAMAGE_KINDS, boilerplate_captions, corrupt, garble, off_topic_pictures
@@ -18,7 +19,6 @@ from superbatch.simweb.draws import Dice, Draws, Ints
 from superbatch.simweb.glyphs import load_glyphs
 from superbatch.simweb.plan import POOL, PoolPlan, pool_weights
 from superbatch.simweb.scenes import Scenes, draw_second_concepts, make_scenes
-from superbatch.simweb.shards import JPEG_QUALITY, Sample, crawl_record, encode_image, write_shard
 
 PAIR_SHARE = 0.25  # scenes with two objects
 _JPEG_SHARE = 0.7
@@ -51,12 +51,6 @@ class Truth:
         return cls(*(list(itertools.chain.from_iterable(getattr(part, f.name) for part in parts)) for f in fields(cls)))
 
 
-def pool_key(number: int, shard_size: int) -> str:
-    """Key of a pair: five digits of shard and the rest inside it, as img2dataset numbers them."""
-    width = max(4, len(str(shard_size - 1)))
-    return f"{number // shard_size:05d}{number % shard_size:0{width}d}"
-
-
 def pool_scenes(settings: SimwebSettings, index: Ints, concept: Ints) -> Scenes:
     """Make the scenes of some pairs of the pool, whatever became of these pairs."""
     draws = Draws(settings.seed, POOL, index)
@@ -75,7 +69,7 @@ def render_pool_shard(settings: SimwebSettings, plan: PoolPlan, folder: Path, nu
     pictures, off_topic = _pictures(settings, plan, draws)
     true_captions = _captions(settings, plan.image_of, plan.image_concept)
     shown = _shown_captions(settings, plan, draws, true_captions, off_topic)
-    keys = [pool_key(i, settings.shard_size) for i in plan.index.tolist()]
+    keys = [sample_key(i, settings.shard_size) for i in plan.index.tolist()]
     samples = list(_samples(settings, plan, draws, keys, pictures, shown))
     write_shard(folder / f"{number:05d}.tar", samples)
     return _truth(settings, plan, keys, true_captions, [s.parts["txt"].decode() for s in samples])
@@ -154,6 +148,6 @@ def _truth(
         kinds=[DAMAGE_KINDS[kind] for kind in plan.kind.tolist()],
         concepts=np.where(off_topic, -1, plan.image_concept).tolist(),
         true_captions=["" if off else caption for off, caption in zip(off_topic.tolist(), true_captions, strict=True)],
-        source_keys=[pool_key(i, size) if i >= 0 else "" for i in source.tolist()],
+        source_keys=[sample_key(i, size) if i >= 0 else "" for i in source.tolist()],
         shown_captions=shown,
     )

@@ -73,17 +73,17 @@ def export_subset(pool: Path, rows: pd.DataFrame, settings: dict[str, Any], stor
 
 
 def show_audit(
-    simweb: Path | None, pool: Path, training: Path, rows: pd.DataFrame, subset: Path, settings: dict[str, Any]
+    pool: Path, training: Path, rows: pd.DataFrame, subset: Path, settings: dict[str, Any], *sources: Path
 ) -> dict[str, Any]:
     """Make the page and the metrics of an audit.
 
     Args:
-        simweb: the embedded default data; an edge only.
         pool: the ingested pool; where the maker of its shards left the truth about them, verdicts are checked against it.
         training: the run's records.
         rows: what `judge_rows` returned.
         subset: what was exported.
         settings: `params:audit`.
+        sources: what the pool's shards were rendered to; edges only.
 
     Returns:
         `page` (HTML) and `metrics` (flat dictionary).

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kedro.pipeline import Pipeline, node, pipeline
 
 from superbatch.pipelines.audit.nodes import export_subset, judge_rows, show_audit
-from superbatch.pipelines.naming import named
 
 SETTINGS = "params:audit"
 
 
-def create_pipeline(run: str, embedded: bool = True) -> Pipeline:
+def create_pipeline(run: str, sources: Iterable[str] = ("simweb",)) -> Pipeline:
     """Return the stage for one run: judge the rows, export some, show all.
 
     Args:
         run: whose records are read (`audit.run`).
-        embedded: whether the shards are those of the embedded default, which is an edge then.
+        sources: stages whose shards are read, which are edges then.
     """
     training = f"{run}.training"
     judge = node(
@@ -33,8 +34,8 @@ def create_pipeline(run: str, embedded: bool = True) -> Pipeline:
         tags="reporting",
     )
     show = node(
-        show_audit if embedded else named(show_audit, None),
-        inputs=[*(["simweb"] if embedded else []), "pool.set", training, "audit.rows", "audit.subset", SETTINGS],
+        show_audit,
+        inputs=["pool.set", training, "audit.rows", "audit.subset", SETTINGS, *sources],
         outputs={"page": "audit.page", "metrics": "audit.metrics"},
         name="show_audit",
         tags="reporting",

@@ -18,25 +18,25 @@ FORMAT = 3  # raised when the same shards give another manifest
 EVALUATION_FORMAT = 2  # the same for evaluation sets; every model is evaluated again then
 
 
-def ingest_pool(simweb: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
+def ingest_pool(settings: dict[str, Any], storage: dict[str, Any], *sources: Path) -> Staged:
     """Check and index the pool: manifest.parquet, rejects.parquet, summary.json, expectations.json.
 
     Args:
-        simweb: the embedded default data; an edge only, the shards are those of `params:ingest`.
         settings: `params:ingest`.
         storage: `params:storage`.
+        sources: what the stages before it rendered; edges only, the shards are those of `params:ingest`.
     """
     ingest = read(IngestSettings, settings, "ingest")
     return _ingest_set("pool", ingest.pool, ingest, read(Storage, storage, "storage"))
 
 
-def ingest_curated(simweb: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
+def ingest_curated(settings: dict[str, Any], storage: dict[str, Any], *sources: Path) -> Staged:
     """Check and index the curated set, as the pool."""
     ingest = read(IngestSettings, settings, "ingest")
     return _ingest_set("curated", ingest.curated, ingest, read(Storage, storage, "storage"))
 
 
-def ingest_evaluation(simweb: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:
+def ingest_evaluation(settings: dict[str, Any], storage: dict[str, Any], *sources: Path) -> Staged:
     """Check and index every split of every evaluation set: `<set>/<split>/manifest.parquet` and so on, and sets.json."""
     ingest, places = read(IngestSettings, settings, "ingest"), read(Storage, storage, "storage")
     sets = {name: (one.root, one.splits) for name, one in ingest.evaluation.items()}

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
-from kedro.pipeline import Node, Pipeline, node, pipeline
+from kedro.pipeline import Pipeline, node, pipeline
 
-from superbatch.artifacts.stamps import Staged
 from superbatch.pipelines.ingest.nodes import ingest_curated, ingest_evaluation, ingest_pool
-from superbatch.pipelines.naming import named
 
-INPUTS = {"settings": "params:ingest", "storage": "params:storage"}
-SIMWEB = {"simweb": "simweb"}  # an edge, so that the embedded default is there before its shards are read
+NODES = (
+    ("pool", ingest_pool, "pool.set"),
+    ("curated", ingest_curated, "curated.set"),
+    ("evaluation", ingest_evaluation, "evaluation.sets"),
+)
 
 
-def create_pipeline(embedded: bool = True) -> Pipeline:
+def create_pipeline(sources: Iterable[str] = ("simweb",)) -> Pipeline:
     """Return the stage: one node for the pool, one for the curated set, one for the evaluation sets.
 
     Args:
-        embedded: whether any shards are those of the embedded default; if none are, nothing waits for it.
+        sources: stages whose shards are read: edges, so that these are there before; none with shards of one's own.
     """
+    inputs = ["params:ingest", "params:storage", *sources]
     return pipeline(
-        [
-            _node("pool", ingest_pool, "set", embedded),
-            _node("curated", ingest_curated, "set", embedded),
-            _node("evaluation", ingest_evaluation, "sets", embedded),
-        ]
+        [node(made, inputs=inputs, outputs=output, name=f"ingest_{name}", tags="data") for name, made, output in NODES]
     )
-
-
-def _node(name: str, function: Callable[..., Staged], output: str, embedded: bool) -> Node:
-    inputs, made = (INPUTS | SIMWEB, function) if embedded else (INPUTS, named(function, None))
-    return node(made, inputs=inputs, outputs=f"{name}.{output}", name=f"ingest_{name}", tags="data")

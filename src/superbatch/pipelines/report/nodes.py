@@ -21,7 +21,6 @@ THUMBNAIL = 128  # pixels a side of the gallery's images
 
 def report(
     main: str | None,
-    simweb: Path | None,
     pool: Path,
     features: Path,
     evaluation_sets: Path,
@@ -35,7 +34,6 @@ def report(
 
     Args:
         main: the run that the report is about (a chain's method), bound by the pipeline; None: the report chooses.
-        simweb: the embedded default data; an edge only, None with shards of one's own.
         pool: the ingested pool; truth/pool.parquet beside the folder of its shards, where there is one, gives the purity of the picks.
         features: the pool's embeddings by the reference, which say how the picks stand to it.
         evaluation_sets: the ingested evaluation sets, whose images are shown.
@@ -43,7 +41,7 @@ def report(
         settings: `params:report` -> `config.ReportSettings`.
         storage: `params:storage` -> `config.Storage`: the pool's Data Docs, if there are any, are linked to.
         command: what makes this run again.
-        edges: training and evaluation of the chain's own runs; they only put this node behind them.
+        edges: the data's source, and training and evaluation of the chain's own runs; they only put this node behind them.
 
     Returns:
         `summary` (text), `table` (data frame), `metrics` (flat dictionary), `accuracy_by_steps|samples|flops|seconds` and `purity`

@@ -25,23 +25,19 @@ OUTPUTS = (
 )
 
 
-def create_pipeline(methods: Iterable[str] = (), embedded: bool = True) -> Pipeline:
+def create_pipeline(methods: Iterable[str] = (), sources: Iterable[str] = ("simweb",)) -> Pipeline:
     """Return the stage.
 
     Args:
         methods: the methods of a chain: edges that put the report behind them. All other runs found are shown beside them;
             without methods, whatever is found.
-        embedded: whether the shards are those of the embedded default, which is an edge then.
+        sources: stages whose shards are read, which are edges too.
     """
     methods = tuple(methods)
     runs = ("reference", *methods) if methods else ()
     edges = [f"{run}.{part}" for run in runs for part in ("training", "evaluation")]
-    simweb = ["simweb"] if embedded else []
-    files = [*simweb, "pool.set", "pool.features", "evaluation.sets", "runs"]
-    inputs = [*files, "params:report", "params:storage", COMMAND, *edges]
+    files = ["pool.set", "pool.features", "evaluation.sets", "runs"]
+    inputs = [*files, "params:report", "params:storage", COMMAND, *sources, *edges]
     outputs = {name: f"report.{name}" for name in OUTPUTS}
     made = named(report, methods[0] if methods else None)
-    written = node(
-        made if embedded else named(made, None), inputs=inputs, outputs=outputs, name="report", tags="reporting"
-    )
-    return pipeline([written])
+    return pipeline([node(made, inputs=inputs, outputs=outputs, name="report", tags="reporting")])

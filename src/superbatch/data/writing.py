@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,3 +64,21 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> None:
     with open(path, "wb") as stream, ShardWriter("%d", opener=lambda _: stream, **fixed) as writer:
         for sample in samples:
             writer.write({"__key__": sample.key, **sample.parts})
+
+
+def sample_key(number: int, shard_size: int) -> str:
+    """Key of a sample: five digits of shard and the rest inside it, as img2dataset numbers them."""
+    width = max(4, len(str(shard_size - 1)))
+    return f"{number // shard_size:05d}{number % shard_size:0{width}d}"
+
+
+def write_split(folder: Path, samples: Iterable[Sample]) -> None:
+    """Write one split of an evaluation set as CLIP_benchmark has it: `0.tar`, and how many shards there are."""
+    write_shard(folder / "0.tar", samples)
+    write_lines(folder / "nshards.txt", ["1"])
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write a text file, a line an entry."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,1 @@
+"""Stage `icons`: renders the real pool."""
