@@ -186,13 +186,22 @@ def test_too_few_labelled_images_leave_a_metric_out_and_say_why() -> None:
     test, train = features(5, 20), features(0, 4)
     found = learn(test, train, None, 6, QUICK)
     assert "few_shot_5" not in found["metrics"] and "few_shot_1" in found["metrics"]
-    assert found["learned"]["left_out"] == {"few_shot_5": "class 0 has 4 labelled images"}
-    found = learn(test, train.of(train.labels_N != 4), None, 6, QUICK)
-    assert found["learned"]["left_out"]["few_shot_1"] == "class 4 has 0 labelled images" and "knn" in found["metrics"]
+    assert found["learned"]["left_out"] == {"few_shot_5": "0 of 6 classes have 5 labelled images"}
     found = learn(test, train.of(train.labels_N == 4), None, 6, QUICK)
     assert found["metrics"] == {} and "teach nothing" in found["learned"]["left_out"]["knn"]
     one_each = train.of(draw(train.labels_N, 1, 0))
     assert "choose its strength" in learn(test, one_each, None, 6, QUICK)["learned"]["left_out"]["linear_probe"]
+
+
+def test_few_shot_needs_half_of_the_classes_and_never_guesses_one_without_images() -> None:
+    test, train = features(5, 20), features(0, 4)
+    most = learn(test, train.of(train.labels_N != 4), None, 6, QUICK)
+    about = most["learned"]["few_shot_1"]
+    assert (about["classes"], about["of_classes"]) == (5, 6) and "knn" in most["metrics"]
+    hits = few_shot_hits(train.of(train.labels_N != 4), test, 6, 4, 3, 1024.0)
+    assert not hits[:, test.labels_N == 4].any() and hits[:, test.labels_N != 4].mean() > 0.5
+    few = learn(test, train.of(train.labels_N < 2), None, 6, QUICK)
+    assert few["learned"]["left_out"]["few_shot_1"] == "2 of 6 classes have 1 labelled image"
 
 
 def test_a_diverged_model_is_refused() -> None:

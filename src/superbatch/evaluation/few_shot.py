@@ -52,7 +52,7 @@ def ridge_scores(
 
 
 def few_shot_hits(train: Features, test: Features, num_classes: int, shots: int, seeds: int, l2: float) -> np.ndarray:
-    """Say which test images few-shot classifiers are right about.
+    """Say which test images few-shot classifiers are right about; a class without labelled images is never guessed.
 
     Args:
         train: where the shots are drawn from.
@@ -68,5 +68,6 @@ def few_shot_hits(train: Features, test: Features, num_classes: int, shots: int,
     for seed in range(seeds):
         rows = draw(train.labels_N, shots, seed)
         scores = ridge_scores(train_ND[rows], train.labels_N[rows], test_MD, num_classes, l2)
+        scores[:, np.bincount(train.labels_N[rows], minlength=num_classes) == 0] = -np.inf
         hits.append(scores.argmax(1) == test.labels_N)
     return np.stack(hits)

@@ -59,19 +59,20 @@ def learn(
 def _few_shot(
     found: dict[str, Any], test: Features, train: Features, num_classes: int, settings: FewShotSettings
 ) -> None:
-    """Add few-shot, where each class of the test images has so many labelled ones."""
-    count = np.bincount(train.labels_N, minlength=num_classes)
-    needed = np.unique(np.concatenate([test.labels_N, train.labels_N]))
-    scarcest = int(needed[count[needed].argmin()])
+    """Add few-shot, where most classes have so many labelled images; the others have what they have, and without any are never guessed."""
+    count_C = np.bincount(train.labels_N, minlength=num_classes)
+    count_C = count_C[np.unique(np.concatenate([test.labels_N, train.labels_N]))]
     for shots in settings.shots:
-        name = f"{FEW_SHOT}_{shots}"
-        if count[scarcest] < shots:
-            found["learned"]["left_out"][name] = f"class {scarcest} has {count[scarcest]} labelled images"
+        name, enough = f"{FEW_SHOT}_{shots}", int((count_C >= shots).sum())
+        if enough < len(count_C) / 2:
+            reason = f"{enough} of {len(count_C)} classes have {shots} labelled image{'s' if shots > 1 else ''}"
+            found["learned"]["left_out"][name] = reason
             continue
         hits_SN = few_shot_hits(train, test, num_classes, shots, settings.seeds, settings.l2)
         values = hits_SN.mean(1)
         spread = float(values.std(ddof=1)) if len(values) > 1 else None
-        _add(found, name, hits_SN, {"values": values.tolist(), "spread": spread, "l2": settings.l2})
+        about = {"values": values.tolist(), "spread": spread, "l2": settings.l2}
+        _add(found, name, hits_SN, about | {"classes": enough, "of_classes": len(count_C)})
 
 
 def _probe(
