@@ -36,6 +36,15 @@ from superbatch.reporting.tuning import choices, tuned
 RECOMMENDED = "easy_reference"  # tests/test_docs.py holds README against it
 POOLS = {"simweb": "data", "icons": "data/icons"}  # where each pool's runs lie; the second is an environment too
 R1 = ("image_to_text_r1", "text_to_image_r1")
+METRICS = {
+    "top-1 %": ("top1",),
+    "1-shot": ("few_shot_1",),
+    "2-shot": ("few_shot_2",),
+    "5-shot": ("few_shot_5",),
+    "linear probe": ("linear_probe",),
+    "k-NN": ("knn",),
+    "mean R@1": R1,
+}  # columns of the first table, each the mean over a run's test metrics of such an ending
 
 
 def recorded(pool: str) -> Path:
@@ -76,13 +85,12 @@ def main() -> None:
 def outcome(pool: str, rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
     """Print each run, then steps to target; returns the figures."""
     shown = [row for row in rows if not only or row["run"] in only]
+    print(common.table([pool, *METRICS], [[row["run"], *side_by_side(row)] for row in shown]), end="\n\n")
     cells = [
-        [row["run"], f"{100 * row['outcome']['value']:.2f}", f"{100 * recall(row['test']):.2f}", row["commit"]]
-        + [row["run_hash"], row["digests"]["picks"][:12], row["digests"]["weights"][:12]]
+        [row["run"], row["commit"], row["run_hash"], row["digests"]["picks"][:12], row["digests"]["weights"][:12]]
         for row in shown
     ]
-    header = [pool, "test top-1 %", "mean R@1 %", "commit", "run hash", "picks", "weights"]
-    print(common.table(header, cells), end="\n\n")
+    print(common.table([pool, "commit", "run hash", "picks", "weights"], cells), end="\n\n")
     frame = finals(rows)
     comparison = compare(frame)
     print(to_text(readable(final_table(frame, comparison))), end="\n\n")
@@ -97,15 +105,21 @@ def outcome(pool: str, rows: list[dict[str, Any]], only: list[str]) -> dict[str,
 
 def finals(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the outcomes under their methods' names, with both splits' mean R@1: labelled runs are candidates of their method."""
-    recalls = ({f"{split} r1": recall(row[split]) for split in ("validation", "test")} for row in rows)
+    recalls = ({f"{split} r1": mean_of(row[split], R1) for split in ("validation", "test")} for row in rows)
     return pd.DataFrame(
         [row["outcome"] | {"method": row["method"]} | r1 for row, r1 in zip(rows, recalls, strict=True)]
     )
 
 
-def recall(metrics: dict[str, float]) -> float:
-    """Return the mean R@1 of both directions over the retrieval sets; NaN where there is none."""
-    values = [value for name, value in metrics.items() if name.endswith(R1)]
+def side_by_side(row: dict[str, Any]) -> list[str]:
+    """Return a run's test metrics in per cent; a dash for what was not measured."""
+    values = (mean_of(row["test"], endings) for endings in METRICS.values())
+    return ["–" if value != value else f"{100 * value:.2f}" for value in values]
+
+
+def mean_of(metrics: dict[str, float], endings: tuple[str, ...]) -> float:
+    """Return the mean of the metrics of some names, over sets and directions; NaN where there is none."""
+    values = [value for name, value in metrics.items() if name.rpartition("/")[2] in endings]
     return sum(values) / len(values) if values else float("nan")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -493,3 +494,31 @@ def training_loop() -> dict[str, Any]:
         "super_batches": super_batches,
         "optimizer": torch.optim.AdamW(model.parameters(), lr=1e-3),
     }
+
+
+# Results
+
+
+def test_the_recommended_preset_is_the_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    results = importlib.import_module("results")
+    assert f"**Recommended: `{results.RECOMMENDED}`**" in (PROJECT / "README.md").read_text()
+    assert f"**We recommend `{results.RECOMMENDED}`**" in (PROJECT / "docs" / "results.md").read_text()
+
+
+@pytest.mark.parametrize("pool", ["simweb", "icons"])
+def test_the_figures_of_both_pools_are_derived_from_their_records(
+    pool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    results = importlib.import_module("results")
+    rows = results.read_json(results.recorded(pool))
+    found = results.outcome(pool, rows, [])
+    names = {"steps_to_target", "steps_to_target_best_simple", "flops_to_target", "flops_to_target_charged"}
+    assert set(found) == names | {"retrieval_to_uniform"}
+    assert all(by_method["recommended"] == by_method[results.RECOMMENDED] for by_method in found.values())
+    shown = capsys.readouterr().out
+    assert all(row["run_hash"] in shown for row in rows)
+    by_run = {row["run"]: results.mean_of(row["test"], results.R1) for row in rows}
+    best = max(value for run, value in by_run.items() if run.startswith("uniform"))
+    assert all(value <= max(by_run.values()) / best + 1e-9 for value in found["retrieval_to_uniform"].values())

@@ -231,7 +231,10 @@ def test_a_search_ends_with_a_table_and_the_pages_place(search: Done, data: Path
     assert 500_000 < len(page) < 4_000_000
 
 
-def test_a_search_finds_what_the_models_find(search: Done, data: Path) -> None:
+def test_a_search_finds_what_the_models_find(
+    project: Path, search: Done, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)  # shards are named from there
     manifest = read_manifest(data / "02_intermediate" / "pool")
     first = np.unique([image.as_py() for image in manifest.column("sha256")], return_index=True)[1]
     rows = np.sort(first)
