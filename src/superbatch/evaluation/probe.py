@@ -91,9 +91,11 @@ def thinned(labels_N: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
 def _fitted(image_ND: np.ndarray, labels_N: np.ndarray, l2: float, iterations: int) -> tuple[Any, bool]:
     """Fit one classifier; and whether it converged."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=1 / l2, max_iter=iterations)
-    with warnings.catch_warnings():
+    # One thread: the products are small, and two threads that wait for each other take five times as long.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter(
             "ignore"
         )  # weak strengths need more iterations; the result says so of the one that counts
