@@ -187,3 +187,9 @@ def test_without_resvg_one_line_says_what_to_install(
     ):
         make(sets, settings(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_drawing_is_a_square_of_the_wanted_size(size: int, sets: list[IconSet]) -> None:
+    picture = Image.open(io.BytesIO(render(sets[0].drawings[0], size)))
+    assert picture.size == (size, size) and picture.mode == "RGB"
