@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import numpy as np
 from emoji_shuffle import read_samples, write_pool, write_shards
 
 from superbatch.artifacts.atomic import atomic_directory
-from superbatch.data.writing import Sample, write_shard
+from superbatch.data.writing import Sample, write_lines, write_split
 from superbatch.files import expand_shards
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "emoji"
@@ -65,9 +66,9 @@ def prepare(
     with atomic_directory(out) as folder:
         wrong = write_pool(parts.pool, folder, share, seed)
         write_shards(parts.curated, folder / "curated")
-        write_split(parts.validation, folder / "evaluation" / "validation")
-        write_split(test, folder / "evaluation" / "test")
-        (folder / "evaluation" / "dataset_type.txt").write_text("retrieval\n")
+        for split, samples in (("validation", parts.validation), ("test", test)):
+            write_split(folder / "evaluation" / split, map(with_all_captions, samples))
+        write_lines(folder / "evaluation" / "dataset_type.txt", ["retrieval"])
     sizes = {field.name: len(getattr(parts, field.name)) for field in fields(parts)}
     return {**sizes, "test": len(test), "mismatched": wrong}
 
@@ -98,24 +99,23 @@ def with_all_captions(sample: Sample) -> Sample:
     return replace(sample, parts=sample.parts | {"txt": "\n".join(captions).encode()})
 
 
-def write_split(samples: list[Sample], folder: Path) -> None:
-    """Write one split in CLIP_benchmark's layout, all captions of an image beside it."""
-    write_shard(folder / "0.tar", [with_all_captions(sample) for sample in samples])
-    (folder / "nshards.txt").write_text("1\n")
+def command(about: str, shards: str, prepare: Callable[..., dict[str, int]], out: Path) -> None:
+    """Be the command line of a script that prepares shards for the environment of `out`'s name.
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--source", type=Path, required=True, metavar="FOLDER", help="with train-*.tar and test_emojione-*.tar"
-    )
-    parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
+    Args:
+        about: what the script does. shards: what it expects in --source.
+        prepare: takes source, folder and seed; returns samples by set.
+        out: the default folder.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--source", type=Path, required=True, metavar="FOLDER", help=f"with {shards}")
+    parser.add_argument("--out", type=Path, default=out, metavar="FOLDER")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     counts = prepare(options.source, options.out, seed=options.seed)
     print(f"{options.out}: " + ", ".join(f"{what} {count:,}" for what, count in counts.items()))
-    print("next: kedro run --pipeline=jest --env=emoji")
+    print(f"next: kedro run --pipeline=jest --env={out.name}")
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__.splitlines()[0], "train-*.tar and test_emojione-*.tar", prepare, OUT)

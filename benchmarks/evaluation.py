@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ import torch
 from emoji_shuffle import read_samples
 from peers_evaluation import figures
 
+from superbatch.data.writing import write_split
 from superbatch.evaluation import Evaluator
 from superbatch.evaluation.store import ingest_evaluation_sets
 from superbatch.models import load_checkpoint
-from superbatch.simweb.shards import write_shard
 
 QUICK = 200  # images
 
@@ -40,8 +41,7 @@ def beginning(root: Path, split: str, out: Path, images: int) -> Path:
     """Copy the first images of a split, and what lies beside it."""
     out = out / root.name
     shards = sorted((root / split).glob("*.tar"), key=lambda path: int(path.stem))
-    write_shard(out / split / "0.tar", [sample for sample, _ in zip(read_samples(shards), range(images), strict=False)])
-    (out / split / "nshards.txt").write_text("1\n")
+    write_split(out / split, islice(read_samples(shards), images))
     for file in root.glob("*.txt"):
         shutil.copy(file, out)
     return out

@@ -13,17 +13,16 @@ FOLDER holds train-*.tar and test-*.tar: WebDataset shards whose json has `label
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from emoji import load
+from emoji import command, load
 from emoji_shuffle import write_pool, write_shards
 
 from superbatch.artifacts.atomic import atomic_directory
-from superbatch.simweb.shards import Sample, write_shard
+from superbatch.data.writing import Sample, write_lines, write_split
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "fashion"
 TEMPLATES = ("a grayscale photo of a {c}.", "a photo of a {c}.")
@@ -75,23 +74,11 @@ def write_root(splits: dict[str, list[Sample]], root: Path) -> None:
             replace(sample, parts=sample.parts | {"cls": str(record["label"]).encode()})
             for sample, record in zip(samples, records, strict=True)
         ]
-        write_shard(root / split / "0.tar", labelled)
-        (root / split / "nshards.txt").write_text("1\n")
-    (root / "dataset_type.txt").write_text("classification\n")
-    (root / "classnames.txt").write_text("".join(f"{names[label]}\n" for label in range(len(names))))
-    (root / "zeroshot_classification_templates.txt").write_text("".join(f"{template}\n" for template in TEMPLATES))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", type=Path, required=True, metavar="FOLDER", help="with train-*.tar and test-*.tar")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    counts = prepare(options.source, options.out, seed=options.seed)
-    print(f"{options.out}: " + ", ".join(f"{what} {count:,}" for what, count in counts.items()))
-    print("next: kedro run --pipeline=jest --env=fashion")
+        write_split(root / split, labelled)
+    write_lines(root / "dataset_type.txt", ["classification"])
+    write_lines(root / "classnames.txt", [names[label] for label in range(len(names))])
+    write_lines(root / "zeroshot_classification_templates.txt", TEMPLATES)
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__.splitlines()[0], "train-*.tar and test-*.tar", prepare, OUT)

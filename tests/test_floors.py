@@ -1,6 +1,7 @@
 """The house of DESIGN.md: who may import whom, and that the core stands alone."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -164,3 +165,24 @@ def test_building_every_pipeline_imports_nothing_heavy() -> None:
 def run_python(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SOURCE.parents[1])
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("file", sorted((SOURCE.parents[1] / "benchmarks").glob("*.py")), ids=lambda file: file.name)
+def test_benchmarks_import_what_there_is(file: Path) -> None:
+    """mypy does not read them, and `make test` runs few: a module that moved would be missed when somebody measures."""
+    missing = [
+        name
+        for name in imports(file)
+        if name.startswith("superbatch.") and name not in VERSION and not _is_there(name.rpartition("."))
+    ]
+    assert not missing
+
+
+def _is_there(name: tuple[str, str, str]) -> bool:
+    module, _, attribute = name
+    try:
+        return hasattr(importlib.import_module(module), attribute) or bool(
+            importlib.import_module(f"{module}.{attribute}")
+        )
+    except ModuleNotFoundError:
+        return False
