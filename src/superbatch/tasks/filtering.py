@@ -1,7 +1,7 @@
 """Which rows of a pool a learner draws from: the best share by the reference's score, of the pool as a whole or cluster by cluster.
 
-The filter over clusters is that of MetaCLIP (arXiv 2309.16671) and DataComp's image-based filtering (2304.14108) in spirit: it levels
-concepts as well. Here a concept is a cluster of captions, and the score decides inside each.
+The filter over clusters levels concepts as well, as MetaCLIP does (arXiv 2309.16671, there by counting words and at random inside each). Here
+a concept is a cluster of captions, and the score decides inside each.
 
 Legend: N rows of the pool, C clusters.
 """
