@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superbatch.data.order import Order, permute, round_keys
+from superbatch.data.order import Candidates, Order, permute, round_keys
 from superbatch.errors import UserError
 
 sizes = st.integers(1, 300)
@@ -116,3 +116,17 @@ def test_a_super_batch_that_does_not_fit(rows: int, batch: int, words: list[str]
 def test_negative_window() -> None:
     with pytest.raises(UserError, match="shuffle_window"):
         Order(0, 10, 2, -1)
+
+
+@given(rows=st.integers(40, 400), first=st.integers(4, 40), last=st.integers(4, 40), shares=st.integers(1, 4))
+@settings(deadline=None, max_examples=40)
+def test_of_a_super_batch_the_first_rows_are_looked_at(rows: int, first: int, last: int, shares: int) -> None:
+    steps, size = 9, max(first, last)
+    whole, part = Order(5, rows, size), Order(5, rows, size, candidates=Candidates(first, last, steps))
+    sizes = [part.size(step) for step in range(steps)]
+    assert (sizes[0], sizes[-1]) == (first, last) and part.looked_at(steps) == sum(sizes)
+    assert sizes == sorted(sizes, reverse=first > last), "one way, without a jump back"
+    for step in range(steps):
+        pieces = [part.rows(step, share, shares) for share in range(shares)]
+        assert np.concatenate(pieces).tolist() == whole.rows(step)[: sizes[step]].tolist()
+        assert max(map(len, pieces)) - min(map(len, pieces)) <= 1

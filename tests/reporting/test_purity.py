@@ -26,7 +26,7 @@ def shares(frame: pd.DataFrame, column: str) -> dict[tuple[float, str], float]:
 def test_by_hand() -> None:
     # b = 2 of B = 4. Step 0 takes a clean and a mismatched row, passes a garbled one over; step 1 takes two clean ones.
     table = picks([(0, 0, True), (0, 1, True), (0, 3, False), (1, 0, True), (1, 2, True), (1, 1, False)])
-    frame = purity(table, KINDS, super_batch_size=4, bins=2)
+    frame = purity(table, KINDS, looked_at=lambda steps: np.full(len(steps), 4), bins=2)
     picked, whole = shares(frame, "picked"), shares(frame, "super_batch")
     assert picked == {
         (0, "clean"): 0.5,
@@ -49,7 +49,7 @@ def test_by_hand() -> None:
 
 
 def test_pool_stands_in_where_nothing_passed_over_was_kept() -> None:
-    frame = purity(picks([(0, 0, True), (0, 1, True)]), KINDS, super_batch_size=2)
+    frame = purity(picks([(0, 0, True), (0, 1, True)]), KINDS, looked_at=lambda steps: np.full(len(steps), 2))
     assert shares(frame, "super_batch") == {(0, "clean"): 0.5, (0, "mismatched"): 0.25, (0, "garbled"): 0.25}
     assert purity(picks([(0, 0, True)])[:0], KINDS).empty
 

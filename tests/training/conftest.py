@@ -66,6 +66,7 @@ def make_job(model_file: Path, tmp_path: Path):
         stale: int = 0,
         proxy: Path | None = None,
         criterion: str = "learnability",
+        final: float | None = None,
         **changes,
     ) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
@@ -79,7 +80,7 @@ def make_job(model_file: Path, tmp_path: Path):
         }
         training = TrainingSettings(**{**options, **changes})
         scorer = ModelSettings(config=str(proxy)) if proxy else None
-        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer)
+        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final)
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)
@@ -87,7 +88,6 @@ def make_job(model_file: Path, tmp_path: Path):
         ids = clip.tokenizer()(captions)
         vocabulary = Vocabulary.of(clip.model, ids.numpy())
         vocabulary.shrink(clip.model)
-        size = 4 if method == "uniform" else 16
         evaluate = lambda clip: {"set/top1": float(clip.model.encode_text(clip.tokenizer()(["red"])).sum())}  # noqa: E731
         identity, small = {"sets": ["test"]}, None
         if scorer is not None:
@@ -101,7 +101,7 @@ def make_job(model_file: Path, tmp_path: Path):
             Source(fields | random_embeddings(ROWS)),
             training,
             selection,
-            size,
+            max(selection.sizes(4)),
             identity,
             tmp_path / state,
             evaluate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +11,6 @@ import pytest
 import torch
 
 from superbatch.data.fields import Stored
-from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.selection import PairEmbeddings, select_jointly
 from superbatch.tasks.contrastive import CACHED, IMAGE
@@ -27,23 +27,23 @@ def easy(make_job):
 
 def expected_rows(job: Job, step: int) -> list[int]:
     """The rows of a step, by the public function and the cache."""
-    order = Order(job.training.seed, job.source.num_rows, job.super_batch_size)
-    rows = order.rows(step)
+    rows = job.order.rows(step)
     images, texts = (torch.from_numpy(job.source.fields[name].read(rows, step)) for name in CACHED)
     pairs = PairEmbeddings(images, texts, job.task.reference.scale, job.task.reference.bias)
     how = {"num_chunks": 2, "gain": 10.0, "criterion": "easy_reference", "step": step, "rows": torch.from_numpy(rows)}
     return rows[select_jointly(None, pairs, 4, **how).indices].tolist()
 
 
-def test_only_the_chosen_are_read_and_they_are_those_of_the_cache(easy):
-    job, read = easy(), []
+@pytest.mark.parametrize("final", [None, 0.0, 0.9])
+def test_only_the_chosen_are_read_and_they_are_those_of_the_cache(easy, final):
+    job, read = easy(final=final), []
     images = job.source.fields[IMAGE]
     job.source.fields[IMAGE] = Stored(lambda rows: (read.extend(rows), images.read(rows, 0))[1], len(images))
     table = pq.read_table(train(job).training_dir / "picks.parquet").to_pandas()
     chosen = table[table.chosen]
     for step in range(12):
         assert chosen[chosen.step == step].row.tolist() == expected_rows(job, step)
-    timed = min(PROBE, job.super_batch_size)
+    timed = min(PROBE, job.order.size(0))
     assert read[timed:] == chosen.row.tolist(), "what is read, after the samples that tell the run's length"
 
 
@@ -52,8 +52,19 @@ def test_workers_change_nothing(easy, workers):
     assert outcome(train(easy(state="a"))) == outcome(train(easy(state="b", workers=workers)))
 
 
+def test_the_super_batch_shrinks_by_one_factor_a_step(make_job):
+    result = train(make_job(final=0.0))  # scored by the learner, so that the ledger counts what was looked at
+    scored = pq.read_table(result.training_dir / "ledger.parquet")["samples_scored"].to_numpy()
+    sizes = np.diff(scored, prepend=0)
+    assert sizes.tolist() == [round(16 * 0.25 ** (step / 11)) for step in range(12)]
+    plan = result.summary["plan"]
+    assert (plan["super_batch_size"], plan["last_super_batch_size"]) == (16, 4)
+    assert plan["flops_as_executed"] == pytest.approx(result.summary["flops"]["as_executed_total"])
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_killed_and_continued_is_never_killed(easy, monkeypatch, workers):
+    easy = partial(easy, final=0.0)
     never = outcome(train(easy(state="never")))
     for steps in (5, 3):
         with monkeypatch.context() as patch, pytest.raises(Killed):

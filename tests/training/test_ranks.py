@@ -47,10 +47,15 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [{"method": "joint"}, {"method": "uniform"}, {"criterion": "easy_reference", "workers": 1}]
+    "how",
+    [
+        {"method": "joint", "final": 0.5},
+        {"method": "uniform"},
+        {"criterion": "easy_reference", "workers": 1},
+    ],
 )
 def test_one_two_and_three_ranks_make_the_same_run(make_job, tmp_path, how):
-    """b = 4 and B = 16 are dealt unevenly to three."""
+    """b = 4 and B = 16, which shrinks along the run, are dealt unevenly to three."""
     alone, weights = trained(make_job, how | {"state": "one"})
     for world in (2, 3):
         everybody = in_ranks(world, trained, tmp_path / f"{world}", make_job, how | {"state": f"of {world}"})

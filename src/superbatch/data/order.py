@@ -4,7 +4,7 @@ The shuffle is a keyed permutation (a Feistel network over a grid of about sqrt(
 leaves the rows), so any position of any epoch is computed by itself: no array of all rows, and the loader's state is
 one integer.
 
-Legend: B super-batch size.
+Legend: B super-batch size; B_s rows of it that are looked at.
 """
 
 from __future__ import annotations
@@ -69,6 +69,25 @@ def _feistel(values: np.ndarray, height: int, width: int, keys: np.ndarray) -> n
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """How many rows of a super-batch are looked at: from `first` at the first step to `last` at the last, by one factor a step.
+
+    Attributes:
+        first, last: rows; either may be the larger.
+        steps: of the whole run.
+    """
+
+    first: int
+    last: int
+    steps: int
+
+    def at(self, step: int) -> int:
+        """Return how many at a step; after the last one as many as then."""
+        done = min(1.0, step / max(1, self.steps - 1))
+        return round(self.first ** (1 - done) * self.last**done)
+
+
+@dataclass(frozen=True)
 class Order:
     """The super-batches of a run, by step.
 
@@ -83,6 +102,7 @@ class Order:
         windows in
             random order and rows shuffled inside each (for data that is too large to read at random). Take W much
             larger than B.
+        candidates: where not all of a super-batch is looked at: how many of its first rows are, step by step.
 
     Raises:
         UserError: B larger than the number of rows, or a size that makes no sense.
@@ -92,6 +112,7 @@ class Order:
     num_rows: int
     batch_size: int
     shuffle_window: int = 0
+    candidates: Candidates | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -119,16 +140,25 @@ class Order:
         """Return the epoch, from 0, that a step belongs to."""
         return step // self.steps_per_epoch
 
+    def size(self, step: int) -> int:
+        """Return how many rows of a step's super-batch are looked at, B_s: B, or as `candidates` says."""
+        return self.batch_size if self.candidates is None else self.candidates.at(step)
+
+    def looked_at(self, steps: int) -> int:
+        """Return how many rows are looked at in the first so many steps, with repeats."""
+        return sum(map(self.size, range(steps))) if self.candidates else steps * self.batch_size
+
     def rows(self, step: int, share: int = 0, shares: int = 1) -> np.ndarray:
-        """Return the row numbers of a step's super-batch, int64 of shape (B,), all distinct.
+        """Return the row numbers of a step's super-batch, int64 of shape (B_s,), all distinct.
 
         Args:
             step: from 0.
             share, shares: which of how many shares of nearly equal size to return; joined in order they are the whole.
         """
-        assert step >= 0 and 0 <= share < shares <= self.batch_size, "steps and shares count from 0"
+        size = self.size(step)
+        assert step >= 0 and 0 <= share < shares <= size, "steps and shares count from 0"
         epoch, within = divmod(step, self.steps_per_epoch)
-        first, last = (within * self.batch_size + self.batch_size * i // shares for i in (share, share + 1))
+        first, last = (within * self.batch_size + size * i // shares for i in (share, share + 1))
         positions = np.arange(first, last, dtype=np.int64)
         if 0 < self.shuffle_window < self.num_rows:
             return self._windowed(positions, epoch)

@@ -75,9 +75,8 @@ class LearnerSettings(Settings, section="learner"):
 
     @property
     def super_batch_size(self) -> int:
-        """B = round(b / (1 - f)); b itself where nothing is selected."""
-        b = self.training.batch_size
-        return b if self.selection.method == "uniform" else max(b, round(b / (1 - self.selection.filter_ratio)))
+        """B = round(b / (1 - f)), by the larger f of first and last step; b itself where nothing is selected."""
+        return max(self.selection.sizes(self.training.batch_size))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 from superbatch.bounds import Because, Count, Positive, Settings, require
 from superbatch.options.training import ModelSettings
@@ -23,6 +23,10 @@ class SelectionSettings(Settings, section="selection"):
     # k: a step's batch is chosen by the weights of k steps before
     stale_steps: Annotated[int, Ge(0), Because("k = {value} steps ago is yet to come")] = 0
     proxy: ModelSettings | None = None  # a smaller model that scores for the learner, trained along (ActiveCLIP)
+    # f at the last step: the super-batch shrinks (or grows) to it by one factor a step; 0 ends uniformly. None: f stays
+    final_filter_ratio: (
+        Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] | None
+    ) = None
 
     @property
     def scores(self) -> bool:
@@ -33,6 +37,14 @@ class SelectionSettings(Settings, section="selection"):
     def uses_reference(self) -> bool:
         """Whether the reference's losses count in a score."""
         return self.method != "uniform" and self.criterion != "hard_learner"
+
+    def sizes(self, b: int) -> tuple[int, int]:
+        """Return how many samples a batch of b is chosen from at the first step and at the last: round(b / (1 - f))."""
+        if self.method == "uniform":
+            return b, b
+        last = self.filter_ratio if self.final_filter_ratio is None else self.final_filter_ratio
+        first, last = (max(b, round(b / (1 - f))) for f in (self.filter_ratio, last))
+        return first, last
 
     def check(self) -> None:
         """Refuse a filter ratio that leaves nothing, and what only a scoring model needs where none scores."""

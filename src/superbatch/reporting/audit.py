@@ -44,8 +44,8 @@ class Draw:
 
     @property
     def base_rate(self) -> float:
-        """Share of a super-batch that is chosen, b/B: how often a row would be if the draw were uniform."""
-        return self.batch_size / self.order.batch_size
+        """Share of the rows looked at that is chosen, b/B: how often a row would be if the draw were uniform."""
+        return self.steps * self.batch_size / self.order.looked_at(self.steps)
 
     def super_batch(self, step: int) -> np.ndarray:
         """Return the rows of a step's super-batch, int64 (B,)."""

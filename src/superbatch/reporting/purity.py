@@ -6,6 +6,7 @@ manifest; training never sees it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,11 @@ def _columns(path: Path, names: list[str]) -> pd.DataFrame:
 
 
 def purity(
-    picks: pd.DataFrame, kinds: np.ndarray, *, super_batch_size: int | None = None, bins: int = 40
+    picks: pd.DataFrame,
+    kinds: np.ndarray,
+    *,
+    looked_at: Callable[[np.ndarray], np.ndarray] | None = None,
+    bins: int = 40,
 ) -> pd.DataFrame:
     """Share of each kind among the picks and in the super-batches, over time.
 
@@ -60,7 +65,8 @@ def purity(
 
     Args:
         picks: step, row, score, chosen. kinds: kind by row.
-        super_batch_size: B; without it, or where nothing passed over was recorded, the whole pool's shares stand in.
+        looked_at: how many rows some steps chose from, B; without it, or where nothing passed over was recorded, the whole
+            pool's shares stand in.
         bins: spans of steps, at most.
 
     Returns:
@@ -77,10 +83,9 @@ def purity(
     chosen = _shares(frame[frame["chosen"]], names, len(middles))
     passed = _shares(frame[~frame["chosen"]], names, len(middles))
     whole = _super_batch(
-        picks,
         chosen,
         passed,
-        super_batch_size,
+        _chosen_share(picks, span, len(middles), looked_at),
         pd.Series(kinds).value_counts(normalize=True).reindex(names).fillna(0.0),
     )
     counts = np.bincount(span[frame["chosen"].to_numpy()], minlength=len(middles))
@@ -112,15 +117,24 @@ def _shares(frame: pd.DataFrame, names: list[str], bins: int) -> pd.DataFrame:
     return counts.div(counts.sum(axis=1).replace(0.0, np.nan), axis=0)
 
 
-def _super_batch(
-    picks: pd.DataFrame, chosen: pd.DataFrame, passed: pd.DataFrame, size: int | None, pool: pd.Series
-) -> pd.DataFrame:
-    per_step = picks["chosen"].sum() / picks["step"].nunique()
-    if passed.isna().all(axis=None) or not size or size <= per_step:
+def _chosen_share(
+    picks: pd.DataFrame, span: np.ndarray, bins: int, looked_at: Callable[[np.ndarray], np.ndarray] | None
+) -> np.ndarray:
+    """b/B by span of steps; 1 where nothing is known of those passed over."""
+    if looked_at is None:
+        return np.ones(bins)
+    steps, where = np.unique(picks["step"].to_numpy(), return_index=True)
+    drawn = np.bincount(span[where], weights=looked_at(steps), minlength=bins)
+    chosen = np.bincount(span, weights=picks["chosen"].to_numpy(float), minlength=bins)
+    return chosen / np.maximum(drawn, 1)
+
+
+def _super_batch(chosen: pd.DataFrame, passed: pd.DataFrame, share: np.ndarray, pool: pd.Series) -> pd.DataFrame:
+    if passed.isna().all(axis=None) or (share >= 1).all():
         flat = np.tile(pool.to_numpy(), (len(chosen), 1))
         return pd.DataFrame(flat, index=chosen.index, columns=chosen.columns)
-    share = per_step / size
-    return share * chosen + (1 - share) * passed
+    taken = share[:, None] * chosen
+    return taken.where(passed.isna() & (share[:, None] >= 1), taken + (1 - share[:, None]) * passed)
 
 
 def totals(picks: pd.DataFrame, kinds: np.ndarray) -> pd.DataFrame:

@@ -122,7 +122,7 @@ class Report:
         """Kinds among the main run's picks over time; None without picks or truth."""
         if self.kinds is None or self.main.picks is None:
             return None
-        return purity(self.main.picks, self.kinds, super_batch_size=self.main.super_batch_size, bins=self._spans())
+        return purity(self.main.picks, self.kinds, looked_at=self.main.looked_at, bins=self._spans())
 
     def _spans(self) -> int:
         assert self.main.picks is not None

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from superbatch.data.order import Candidates, Order
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.options import SelectionSettings
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
 from superbatch.reporting.measured import Measured, measured, test_intervals
@@ -148,9 +150,27 @@ class Run:
         """B, the size of what is drawn at a step."""
         return int(self.plan.get("super_batch_size") or self.batch_size)
 
+    def order(self, rows: int) -> Order:
+        """Which of so many rows each step looked at."""
+        window = self.setting("training", "shuffle_window", 0)
+        return Order(self.seed, rows, self.super_batch_size, window, self._candidates)
+
+    def looked_at(self, steps: np.ndarray) -> np.ndarray:
+        """Return how many rows some steps chose from, int64 (n,)."""
+        at = (lambda step: self.super_batch_size) if self._candidates is None else self._candidates.at
+        return np.array([at(int(step)) for step in steps], np.int64)
+
+    @property
+    def _candidates(self) -> Candidates | None:
+        """How many rows a step chose from, where that changed along the run."""
+        names = ("method", "filter_ratio", "final_filter_ratio")
+        known = {name: value for name in names if (value := self.setting("selection", name)) is not None}
+        first, last = SelectionSettings(**known).sizes(self.batch_size)
+        return None if first == last else Candidates(first, last, self.steps)
+
     @property
     def filter_ratio(self) -> float:
-        """f = 1 - b/B as set; 0 for a run that trains on all it draws."""
+        """f = 1 - b/B as set, at the first step; 0 for a run that trains on all it draws."""
         if self.role != "selecting":
             return 0.0
         set_to = self.setting("selection", "filter_ratio")

@@ -13,7 +13,6 @@ from superbatch.curation.clusters import check_clusters
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.fields import Field, Source
 from superbatch.data.manifest import Manifest
-from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, SelectionSettings, TrainingSettings
@@ -22,7 +21,7 @@ from superbatch.tasks.filtering import Kept, kept, kept_count
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
 from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell, shell_of
-from superbatch.training.job import Job, deciding
+from superbatch.training.job import Job, deciding, order_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -252,4 +251,4 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     check_clusters(settings.pool.clusters, rows, "pool.clusters")
     rows = kept_count(rows, settings.pool.keep_share)
     rows += len(curated.manifest()) if settings.pool.add_curated else 0
-    Order(settings.training.seed, rows, settings.super_batch_size, settings.training.shuffle_window)
+    order_of(settings.training, settings.selection, rows, settings.super_batch_size)

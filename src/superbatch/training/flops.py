@@ -63,7 +63,7 @@ class Account:
         """Return the account of a run by its settings."""
         return cls(forwards, settings.accumulate > 1, settings.checkpoint_activations, stale_steps > 0)
 
-    def scoring(self, samples: int) -> float:
+    def scoring(self, samples: float) -> float:
         """Operations of scoring some samples."""
         return self.forwards.scored * samples
 
@@ -78,7 +78,7 @@ class Account:
             extra = forward * self.twice + self.forwards.recomputed.get(model, 0.0) * self.again
         return (3 * forward + extra) * samples
 
-    def step(self, trained: int, scored: int, as_executed: bool = True) -> float:
+    def step(self, trained: int, scored: float, as_executed: bool = True) -> float:
         """Operations of a step.
 
         Args:
@@ -90,7 +90,7 @@ class Account:
         reuse = 0.0 if as_executed or self.stale or not scored else self.forwards.reused * trained
         return total + self.scoring(scored) - reuse
 
-    def saved(self, scored: int, trained: int) -> float:
+    def saved(self, scored: float, trained: int) -> float:
         """Operations saved by a scorer in the learner's place: the learner's scoring less its own scoring and training.
 
         Below 0 it cost more.

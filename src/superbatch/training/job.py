@@ -11,6 +11,7 @@ import numpy as np
 
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.fields import Source
+from superbatch.data.order import Candidates, Order
 from superbatch.models import pick_device
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.training.task import Task
@@ -40,6 +41,7 @@ LATER = {
     "accumulate",
     "compile",
     "stale_steps",
+    "final_filter_ratio",
     "deterministic",
     "max_scale",
     "clusters",
@@ -90,6 +92,15 @@ class Job:
         }
 
     @property
+    def order(self) -> Order:
+        """Which rows of the source each step looks at.
+
+        Raises:
+            UserError: B over the rows.
+        """
+        return order_of(self.training, self.selection, self.source.num_rows, self.super_batch_size)
+
+    @property
     def scores(self) -> bool:
         """Whether a model scores super-batches."""
         return self.selection.method != "uniform" and self.task.reads.by_weights
@@ -103,6 +114,20 @@ class Job:
     def state_dir(self) -> Path:
         """Where this run's state lives, and no other's."""
         return self.state_root / self.run_hash
+
+
+def order_of(training: TrainingSettings, selection: SelectionSettings, rows: int, super_batch_size: int) -> Order:
+    """Return the order of a run by its settings.
+
+    Args:
+        training, selection: the run's. rows: it draws from. super_batch_size: B.
+
+    Raises:
+        UserError: B over the rows.
+    """
+    first, last = selection.sizes(training.batch_size)
+    candidates = None if first == last else Candidates(first, last, training.steps)
+    return Order(training.seed, rows, super_batch_size, training.shuffle_window, candidates)
 
 
 def deciding(settings: Any, usual: Any) -> dict[str, Any]:

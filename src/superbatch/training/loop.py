@@ -8,7 +8,6 @@ from contextlib import closing
 
 import torch
 
-from superbatch.data.order import Order
 from superbatch.errors import Interrupted, UserError
 from superbatch.models import evaluating, pick_device
 from superbatch.progress import progress
@@ -50,7 +49,7 @@ def train(job: Job) -> TrainResult:
 
 
 def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
-    order = Order(job.training.seed, job.source.num_rows, job.super_batch_size, job.training.shuffle_window)
+    order = job.order
     made_from = commit()  # now: the working tree may be another one when the run ends
     run, first = start(job, ranks, order, device)
     plan = describe(run)

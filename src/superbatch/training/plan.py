@@ -31,15 +31,17 @@ def describe(run: LiveRun) -> Plan:
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
     probe = _probe(run)
     seconds, outputs = _forward(run, probe)
-    flops = steps * account.step(b, big_b if run.job.scores else 0)
+    looked_at = order.looked_at(steps) / steps
+    flops = steps * account.step(b, looked_at if run.job.scores else 0)
     rate = seconds / (account.forwards.learner * len(probe)) / run.ranks.world
     parameters = sum(p.numel() for model in job.task.models.values() for p in model.module.parameters())
     shared = _reading_bytes(run, probe)
-    saved = {"flops_saved_by_proxy": steps * account.saved(big_b, b)} if _scorer_beside(run) else {}
+    saved = {"flops_saved_by_proxy": steps * account.saved(looked_at, b)} if _scorer_beside(run) else {}
     return {
         "rows": order.num_rows,
         "super_batch_size": big_b,
         "batch_size": b,
+        **({"last_super_batch_size": order.size(steps - 1)} if order.candidates else {}),
         "steps": steps,
         "epochs": round(steps / order.steps_per_epoch, 2),
         "dropped_per_epoch": order.dropped_per_epoch,
@@ -110,7 +112,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
     if job.selection.method != "uniform":
         chunks = f"N = {job.selection.num_chunks}" if job.selection.method == "joint" else ""
         rule = ", ".join(filter(None, (job.selection.method, job.task.reads.score, chunks)))
-        how = f"picks b = {plan['batch_size']} of B = {plan['super_batch_size']} ({rule}){_who_scores(run, plan)}"
+        how = f"picks b = {plan['batch_size']} of {_super_batch(run)} ({rule}){_who_scores(run, plan)}"
     work = f"{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
     shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""
     room = f"{plan['memory_mb']} MB of memory besides activations{shared}, {plan['disk_mb']} MB of disk"
@@ -118,6 +120,11 @@ def sentence(run: LiveRun, plan: Plan) -> str:
         f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({plan['epochs']} epochs), {how}; "
         f"{work} on this {machine()}, {room}"
     )
+
+
+def _super_batch(run: LiveRun) -> str:
+    first, last = (run.order.size(step) for step in (0, run.job.training.steps - 1))
+    return f"B = {first}" if first == last else f"B = {first} at first, {last} at last"
 
 
 def _who_scores(run: LiveRun, plan: Plan) -> str:

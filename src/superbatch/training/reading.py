@@ -109,7 +109,7 @@ class Reader:
         pieces: list[Future[UserError | None]] = []
         if self._pool is not None:
             start = 0
-            for piece in np.array_split(positions, self.phases[phase].pieces(self.workers)):
+            for piece in np.array_split(positions, min(len(positions), self.phases[phase].pieces(self.workers))):
                 pieces.append(self._pool.submit(_read_piece, phase, step, start, piece))
                 start += len(piece)
         self._asked[phase, step] = positions, pieces

@@ -66,14 +66,13 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
     Raises:
         UserError: the run was trained on another pool.
     """
-    from superbatch.data.order import Order
     from superbatch.reporting.audit import Draw
     from superbatch.tasks.filtering import kept_count
 
     if run.settings.get("sets") != [manifest.fingerprint]:
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     count = kept_count(manifest.num_rows, run.setting("pool", "keep_share", 1.0))
-    order = Order(run.seed, count, run.super_batch_size, run.setting("training", "shuffle_window", 0))
+    order = run.order(count)
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
     learnability = run.setting("selection", "criterion", "learnability") == "learnability"
