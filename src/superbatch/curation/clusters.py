@@ -1,0 +1,81 @@
+"""Clusters of captions: rows of similar meaning, by k-means on the reference's cached text embeddings.
+
+A cluster stands in for a concept where nobody labelled any: with it a filter can level concepts, and rare ones can be told from frequent.
+
+Legend: N rows, D embedding width, k clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from superbatch.data.embeddings import EmbeddingCache
+from superbatch.errors import UserError
+
+FIT_ROWS = 50_000  # rows that the centres are fitted to, at most: a random sample of larger sets
+TILE = 8_192  # rows that are assigned at a time
+SEED = 0  # of the sample and of the first centres: a constant, so that equal embeddings give equal clusters
+
+
+def text_clusters(embeddings: EmbeddingCache, k: int) -> np.ndarray:
+    """Assign each row to one of k clusters by its caption's embedding.
+
+    Mini-batch k-means (Sculley, 2010; scikit-learn's) on embeddings of unit length, on one thread: the same embeddings give the same
+    clusters on one machine. Other processors and other versions of scikit-learn may round differently, and move rows that lie between two.
+    Memory: FIT_ROWS x D, and a tile; the rest is read as it is needed.
+
+    Args:
+        embeddings: the reference's, of a set.
+        k: clusters. Where fewer captions differ, some clusters are empty.
+
+    Returns:
+        Each row's cluster, from 0 to k - 1, int32 (N,).
+
+    Raises:
+        UserError: more clusters than rows to fit them to.
+    """
+    check_clusters(k, len(embeddings))
+    from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
+    model = MiniBatchKMeans(k, random_state=SEED, n_init=1, compute_labels=False)
+    cluster_N = np.empty(len(embeddings), np.int32)
+    # One thread: sums over several depend on how many there are, and the other processes of a run want theirs.
+    with threadpool_limits(1):
+        model.fit(_unit_texts(embeddings, _sample(len(embeddings))))
+        for rows in _tiles(len(embeddings)):
+            cluster_N[rows] = model.predict(_unit_texts(embeddings, rows))
+    return cluster_N
+
+
+def check_clusters(k: int, rows: int, setting: str = "clusters") -> None:
+    """Refuse more clusters than there are rows to fit them to.
+
+    Args:
+        k: clusters. rows: of the set. setting: the key that a message names.
+
+    Raises:
+        UserError: just that.
+    """
+    most = min(rows, FIT_ROWS)
+    if k > most:
+        of = f"{rows:,} rows" if rows == most else f"the {most:,} rows that they are fitted to"
+        raise UserError(setting, f"{k:,} clusters of {of}", f"use {most:,} or fewer")
+
+
+def _sample(rows: int) -> np.ndarray:
+    if rows <= FIT_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(SEED).choice(rows, FIT_ROWS, replace=False, shuffle=False))
+
+
+def _tiles(rows: int) -> Iterator[np.ndarray]:
+    return (np.arange(start, min(start + TILE, rows)) for start in range(0, rows, TILE))
+
+
+def _unit_texts(embeddings: EmbeddingCache, rows: np.ndarray) -> np.ndarray:
+    """Read the embeddings of some captions, at unit length, float32 (n, D)."""
+    text_ND = embeddings.texts(rows).astype(np.float32)
+    return text_ND / np.maximum(np.linalg.norm(text_ND, axis=1, keepdims=True), 1e-12)
