@@ -56,6 +56,11 @@ class LearnerSettings(Settings, section="learner"):
         )
 
     @property
+    def uses_reference(self) -> bool:
+        """Whether the reference decides anything: the batches, the rows, or where the learner starts."""
+        return self.selection.uses_reference or self.pool.keep_share < 1 or self.warm_start
+
+    @property
     def super_batch_size(self) -> int:
         """B = round(b / (1 - f)); b itself where nothing is selected."""
         b = self.training.batch_size
