@@ -20,6 +20,7 @@ from superbatch.selection import PairEmbeddings, scores_given, select_jointly
 
 TRIALS = 16  # mixtures that are drawn
 FILTER_RATIO, CHUNKS, GAIN = 0.95, 16, 10.0  # of the method easy_reference, as conf/base has it
+FEWEST_PICKS = 3
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,19 @@ def conditional_trials(pairs: Pairs, bad: float, batch: int, seed: int) -> list[
     return found
 
 
-def easy_reference_purity(pairs: Pairs, bad: float, seed: int) -> Estimate:
+def easy_reference_purity(pairs: Pairs, bad: float, seed: int) -> Estimate | None:
     """Return the share of true pairs among what joint selection by the reference alone picks from such mixtures.
 
     Args:
-        pairs: they are one super-batch in each trial; with few of them the picks are few, too.
+        pairs: they are one super-batch in each trial.
         bad, seed: as for `conditional_trials`.
+
+    Returns:
+        None where the pairs are so few that a trial would pick fewer than `FEWEST_PICKS`.
     """
-    count = max(1, round((1 - FILTER_RATIO) * len(pairs)))
+    count = round((1 - FILTER_RATIO) * len(pairs))
+    if count < FEWEST_PICKS:
+        return None
     true_P, picked_P = np.zeros(len(pairs)), np.zeros(len(pairs))
     for trial, caption_of, _ in _mixtures(pairs, bad, seed):
         drawn = select_jointly(

@@ -26,6 +26,7 @@ BATCH = 64  # pairs in a batch, for recall, conditional scores and losses
 KEPT = (0.1, 0.3, 0.5)  # best shares of the pool whose purity is estimated
 FEWEST = 4  # pairs below which nothing is computed
 UNKNOWN_BAD = 0.5  # the share that is exchanged where the pool's could not be estimated
+NO_TELLING = 0.5  # AUC by chance: where the interval holds it, the pool's share of bad pairs can't be told either
 SEED = 0
 HISTOGRAM = 40  # bins of the figure
 
@@ -60,17 +61,21 @@ def measure(seen: Seen) -> dict[str, Any]:
     found: dict[str, Any] = {
         "pairs": {"held_out": 0 if held is None else len(held), "training": seen.curated, "pool": len(pool)}
     }
-    trained = None if seen.trained is None else _recall(seen.trained)
+    of = min(BATCH, 0 if held is None else len(held)) or BATCH
+    trained = None if seen.trained is None else _recall(seen.trained, of)
     recall, auc = _nothing(), _nothing()
     if held is not None and len(held) >= FEWEST and len(pool) >= FEWEST:
-        recall, scored = _recall(held), _pair_trial(held)
+        recall, scored = _recall(held, of), _pair_trial(held)
         auc = auc_estimate([scored], len(held), SEED)
         scores |= {"true": scored.score[scored.true], "exchanged": scored.score[~scored.true]}
-        mixed = mixture(scores["pool"], scores["true"], exchanged_scores(pool), SEED)
-        found |= _of_pool(mixed, held) | {"auc": _aucs(scored, mixed, seen)}
-    found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": BATCH}
+        bad_scores = exchanged_scores(pool)
+        told = auc.low > NO_TELLING and len(bad_scores) > 0
+        mixed = mixture(scores["pool"], scores["true"], bad_scores, SEED) if told else None
+        bad = UNKNOWN_BAD if mixed is None else bad_share(mixed).value
+        found |= {"auc": _aucs(scored, bad, seen), **_of_pool(mixed, bad, held)}
+    found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": of}
     found["loss"] = {"held_out": held and losses(held), "training": seen.trained and losses(seen.trained)}
-    verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated))
+    verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of))
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}
     return words | found | {"scores": histograms(scores)}
 
@@ -96,20 +101,17 @@ def _pair_trial(pairs: Pairs) -> Scored:
     return Scored(score, np.arange(len(score)) < len(pairs), np.concatenate([np.arange(len(pairs)), images]))
 
 
-def _recall(pairs: Pairs) -> Estimate:
-    chance_n = recall_in(pairs.image_nD, pairs.text_nD, pairs.captions, BATCH)
+def _recall(pairs: Pairs, of: int) -> Estimate:
+    chance_n = recall_in(pairs.image_nD, pairs.text_nD, pairs.captions, of)
     return mean_estimate(chance_n[~np.isnan(chance_n)], SEED)
 
 
-def _aucs(scored: Scored, mixed: Mixture, seen: Seen) -> dict[str, Any]:
+def _aucs(scored: Scored, bad: float, seen: Seen) -> dict[str, Any]:
     """AUC by pair score and by conditional score, of all held-out pairs and of those of rare and of frequent concepts."""
-    held, bad = seen.held_out, bad_share(mixed).value
+    held = seen.held_out
     assert held is not None
-    conditional = conditional_trials(held, UNKNOWN_BAD if math.isnan(bad) else bad, BATCH, SEED)
-    return {
-        name: _by_concept(trials, seen.rare, len(held))
-        for name, trials in (("pair", [scored]), ("conditional", conditional))
-    }
+    trials = {"pair": [scored], "conditional": conditional_trials(held, bad, BATCH, SEED)}
+    return {name: _by_concept(some, seen.rare, len(held)) for name, some in trials.items()}
 
 
 def _by_concept(trials: Sequence[Scored], rare: np.ndarray | None, pairs: int) -> dict[str, Any]:
@@ -118,16 +120,19 @@ def _by_concept(trials: Sequence[Scored], rare: np.ndarray | None, pairs: int) -
     return {name: auc_estimate(some, pairs, SEED).as_json() for name, some in of_group.items()}
 
 
-def _of_pool(mixed: Mixture, held: Pairs) -> dict[str, Any]:
-    """The share of bad pairs, and what filter and easy_reference would make of it."""
-    bad = bad_share(mixed)
-    share = UNKNOWN_BAD if math.isnan(bad.value) else bad.value
+def _of_pool(mixed: Mixture | None, bad: float, held: Pairs) -> dict[str, Any]:
+    """The share of bad pairs, and what filter and easy_reference would make of it; null where it can't be told."""
+    if mixed is None:
+        return {"bad_share": None, "purity": None}
     best = [
         {"kept": kept, "cut": float(mixed.edge[mixed.cut(kept)]), **purity_of_best(mixed, kept).as_json()}
         for kept in KEPT
     ]
-    picked = easy_reference_purity(held, share, SEED).as_json()
-    return {"bad_share": bad.as_json(), "purity": {"filter": best, "easy_reference": picked}}
+    picked = easy_reference_purity(held, bad, SEED)
+    return {
+        "bad_share": bad_share(mixed).as_json(),
+        "purity": {"filter": best, "easy_reference": picked and picked.as_json()},
+    }
 
 
 def losses(pairs: Pairs) -> dict[str, float]:

@@ -34,6 +34,7 @@ class Evidence:
     Attributes:
         auc, recall: on held-out pairs. trained: R@1 in 64 on pairs that it was trained on; None for an imported reference.
         held_out, curated: pairs that were measured, and that it was trained on.
+        of: captions among which recall is; 64, or fewer where so few pairs were held out.
     """
 
     auc: Estimate
@@ -41,6 +42,7 @@ class Evidence:
     trained: Estimate | None
     held_out: int
     curated: int
+    of: int = 64
 
     @property
     def measured(self) -> dict[str, Estimate]:
@@ -100,7 +102,7 @@ def _name(found: Evidence) -> Name:
 
 def _numbers(found: Evidence) -> str:
     auc = f"AUC {found.auc.value:.2f} [{found.auc.low:.2f}, {found.auc.high:.2f}]"
-    recall = f"R@1 in 64 {_percent(found.recall.value)} % [{_percent(found.recall.low)}, {_percent(found.recall.high)}]"
+    recall = f"R@1 in {found.of} {_percent(found.recall.value)} % [{_percent(found.recall.low)}, {_percent(found.recall.high)}]"
     return f"{auc} of true against exchanged pairs, {recall}, on {found.held_out:,} held-out pairs"
 
 
@@ -108,17 +110,17 @@ def _remedy(found: Evidence) -> str:
     """Name what fits the cause: too wide an interval, overfit, few curated pairs, else weakness."""
     if all(one.value >= THRESHOLDS[name].helps for name, one in found.measured.items()):
         return _more_held_out(found)
-    if found.overfit and found.trained is not None:
-        known = f"it is overfit (R@1 in 64 {_percent(found.trained.value)} % on training pairs)"
-        return f"{known}: curate more pairs, or lower reference.training.steps"
-    if not found.imported and found.curated < FEW_CURATED:
+    if found.trained is None:
+        return "it is weak on your pairs: import a stronger one, or train one on them (reference.import_from: null)"
+    known = f"R@1 in {found.of} {_percent(found.trained.value)} % on training pairs"
+    if found.overfit:
+        return f"it is overfit ({known}): curate more pairs, or lower reference.training.steps"
+    if found.trained.value >= THRESHOLDS["recall"].helps and found.curated < FEW_CURATED:
         return (
             f"{found.curated:,} curated pairs are few: curate more, or import a pretrained one (reference.import_from)"
         )
-    if found.imported:
-        return "it is weak on your pairs: import a stronger one, or train one on them (reference.import_from: null)"
     longer = "raise reference.training.steps, take a larger reference.model, or import a pretrained one (reference.import_from)"
-    return f"it is weak and not overfit: {longer}"
+    return f"it is weak and not overfit ({known}): {longer}"
 
 
 def _more_held_out(found: Evidence) -> str:

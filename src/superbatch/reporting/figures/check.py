@@ -31,7 +31,7 @@ def check_figure(found: dict[str, Any], theme: Theme = LIGHT) -> Figure:
             density = counts / counts.sum() / np.diff(edges)
             ax.stairs(density, edges, color=colors[kind], lw=2, label=name)
             ax.stairs(density, edges, color=colors[kind], alpha=0.15, fill=True)
-    for best in found.get("purity", {}).get("filter", []):
+    for best in (found.get("purity") or {}).get("filter", []):
         if best["kept"] == CUT:
             ax.axvline(best["cut"], color=theme.text, lw=1.3, ls="--", label=f"the pool's best {100 * CUT:.0f} % begin")
     ax.set_xlabel("score: cosine of image and caption")
