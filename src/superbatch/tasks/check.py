@@ -159,11 +159,15 @@ class _Texts:
 def rare_concepts(pool: Pairs, held_out: Pairs) -> np.ndarray:
     """Tell which held-out pairs are of concepts that are rare in the pool, bool (n,).
 
-    Captions of both are clustered by their embeddings, into about as many clusters as each has of the pool's pairs. Rare are the pairs
-    whose cluster holds fewer of the pool's pairs than the median over the held-out pairs.
+    Captions of both are clustered by their embeddings, into about as many clusters as each has of the pool's pairs. Rare are the held-out
+    pairs whose clusters hold the fewest of the pool's: half of them, as nearly as clusters of equal size allow; none where all are equal.
     """
     texts = np.concatenate([pool.text_nD.numpy(), held_out.text_nD.numpy()])
     cluster = text_clusters(_Texts(texts), max(1, round(len(pool) ** 0.5)))
-    size = np.bincount(cluster[: len(pool)], minlength=int(cluster.max()) + 1)[cluster[len(pool) :]]
-    found: np.ndarray = size < np.median(size)
+    size_n = np.bincount(cluster[: len(pool)], minlength=int(cluster.max()) + 1)[cluster[len(pool) :]]
+    cuts = np.unique(size_n)[:-1]
+    if not len(cuts):
+        return np.zeros(len(size_n), bool)
+    halves = [abs(float((size_n <= cut).mean()) - 0.5) for cut in cuts]
+    found: np.ndarray = size_n <= cuts[int(np.argmin(halves))]
     return found

@@ -51,11 +51,11 @@ def check_reference(
     found = read_json(made.path / CHECK)
     log.info("reference check: %s", found["sentence"])
     if found["verdict"] in STOPS[wanted.stop]:
-        stop(made, found, str(wanted.stop))
+        stop(made, found)
     return made
 
 
-def stop(made: Staged, found: dict[str, Any], setting: str) -> None:
+def stop(made: Staged, found: dict[str, Any]) -> None:
     """End the run, with the check in its place.
 
     Raises:
@@ -65,4 +65,4 @@ def stop(made: Staged, found: dict[str, Any], setting: str) -> None:
     for place in places():
         publish(made, place)
         where = place
-    raise UserError(f"check.stop: {setting}", f"{found['line']} ({shown(Path(where))})", found["remedy"])
+    raise UserError("check.stop", f"{found['line']} ({shown(Path(where))})", found["remedy"])
