@@ -23,7 +23,7 @@ from superbatch.models import build_model, save_checkpoint
 from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, SelectionSettings
 from superbatch.tasks import check as checking
 from superbatch.tasks.check import CHECK, Checked, check, rare_concepts
-from superbatch.tasks.jobs import remarks
+from superbatch.tasks.jobs import Directories, remarks
 from superbatch.tasks.reference import split_rows
 from tests.tiny_model import tiny_model_cfg
 
@@ -184,7 +184,13 @@ def test_rare_concepts_are_those_of_small_clusters_in_the_pool() -> None:
 def test_the_record_of_a_run_that_uses_the_reference_has_the_verdict(
     settings: LearnerSettings, uses: bool, tmp_path: Path
 ) -> None:
-    write_json(tmp_path / CHECK, {"verdict": "helps", "line": "it helps", "remedy": "", "auc": {}})
+    write_json(tmp_path / "superbatch.json", {"weights_sha256": "these"})
+    write_json(
+        tmp_path / CHECK, {"verdict": "helps", "line": "it helps", "remedy": "", "auc": {}, "reference": "these"}
+    )
+    given = Directories(*[tmp_path] * 8, reference_check=tmp_path)
     verdict = {"reference_check": {"verdict": "helps", "line": "it helps", "remedy": ""}}
-    assert remarks(settings, tmp_path) == (verdict if uses else {})
-    assert remarks(settings, None) == {}
+    assert remarks(settings, given) == (verdict if uses else {})
+    assert remarks(settings, replace(given, reference_check=None)) == {}
+    write_json(tmp_path / "superbatch.json", {"weights_sha256": "others"})
+    assert remarks(settings, given) == {}

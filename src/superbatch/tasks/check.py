@@ -109,10 +109,11 @@ def check(checked: Checked, device: str = "auto") -> dict[str, Any]:
     return {"format": FORMAT, "reference": weights, "imported": checked.imported} | found
 
 
-def said(directory: Path) -> dict[str, str]:
-    """Return what a check found in words, for the record of a run that uses its reference."""
+def said(directory: Path, reference: Path) -> dict[str, str] | None:
+    """Return what a check found of a reference, in words, for the record of a run that uses it; None where it is about another one."""
     found = read_json(directory / CHECK)
-    return {name: found[name] for name in SAID}
+    ours = found["reference"] == read_metadata(reference)["weights_sha256"]
+    return {name: found[name] for name in SAID} if ours else None
 
 
 @dataclass(frozen=True)

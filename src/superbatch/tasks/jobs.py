@@ -52,7 +52,7 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
         reference_dir=given.reference_model,
         evaluate=make_evaluate(given.evaluation_sets, "validation", settings.training.device),
         charges=charges(given.reference_training, given.pool_features),
-        remarks=remarks(settings, given.reference_check),
+        remarks=remarks(settings, given),
         recipe=partial(build_learner, name, settings, given),
     )
 
@@ -80,9 +80,12 @@ def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Ev
     return evaluate
 
 
-def remarks(settings: LearnerSettings, reference_check: Path | None) -> dict[str, Any]:
-    """What the record of a run that uses the reference says of it: the verdict of its check."""
-    return {"reference_check": said(reference_check)} if settings.uses_reference and reference_check else {}
+def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
+    """What the record of a run that uses the reference says of it: the verdict of its check, if it was checked."""
+    if not settings.uses_reference or given.reference_check is None:
+        return {}
+    found = said(given.reference_check, given.reference_model)
+    return {} if found is None else {"reference_check": found}
 
 
 def charges(reference_training: Path, pool_features: Path) -> dict[str, float]:
