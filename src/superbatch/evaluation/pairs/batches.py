@@ -20,7 +20,7 @@ from superbatch.selection import PairEmbeddings, scores_given, select_jointly
 
 TRIALS = 16  # mixtures that are drawn
 FILTER_RATIO, CHUNKS, GAIN = 0.95, 16, 10.0  # of the method easy_reference, as conf/base has it
-FEWEST_PICKS = 3
+FEWEST_PICKS = 3  # a trial: of fewer, nothing is said
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def conditional_trials(pairs: Pairs, bad: float, batch: int, seed: int) -> list[
     found = []
     for _, caption_of, rng in _mixtures(pairs, bad, seed):
         chosen = torch.from_numpy(rng.permutation(len(pairs))[: max(1, min(batch, len(pairs) // 2))])
-        given = {"criterion": "easy_reference", "loss": pairs.loss}
-        scores_n = scores_given(chosen, None, pairs.with_captions(caption_of), **given).cpu().numpy()  # type: ignore[arg-type]
-        rest = np.flatnonzero(~np.isnan(scores_n))
-        found.append(Scored(scores_n[rest], (caption_of == np.arange(len(pairs)))[rest], rest))
+        reference = pairs.with_captions(caption_of)
+        given_n = scores_given(chosen, None, reference, criterion="easy_reference", loss=pairs.loss).cpu().numpy()
+        rest = np.flatnonzero(~np.isnan(given_n))
+        found.append(Scored(given_n[rest], caption_of[rest] == rest, rest))
     return found
 
 

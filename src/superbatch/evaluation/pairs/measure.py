@@ -68,13 +68,13 @@ def measure(seen: Seen) -> dict[str, Any]:
         recall, scored = _recall(held, of), _pair_trial(held)
         auc = auc_estimate([scored], len(held), SEED)
         scores |= {"true": scored.score[scored.true], "exchanged": scored.score[~scored.true]}
-        bad_scores = exchanged_scores(pool)
+        _, bad_scores = exchanged_scores(pool)
         told = auc.low > NO_TELLING and len(bad_scores) > 0
         mixed = mixture(scores["pool"], scores["true"], bad_scores, SEED) if told else None
         bad = UNKNOWN_BAD if mixed is None else bad_share(mixed).value
         found |= {"auc": _aucs(scored, bad, seen), **_of_pool(mixed, bad, held)}
     found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": of}
-    found["loss"] = {"held_out": held and losses(held), "training": seen.trained and losses(seen.trained)}
+    found["loss"] = {"held_out": losses(held), "training": losses(seen.trained)}
     verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of))
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}
     return words | found | {"scores": histograms(scores)}
@@ -86,18 +86,18 @@ def pair_scores(pairs: Pairs) -> np.ndarray:
     return found
 
 
-def exchanged_scores(pairs: Pairs) -> np.ndarray:
-    """Return the cosine of each image with another pair's caption, float64 (m,) (`exchange`)."""
+def exchanged_scores(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return images, int64 (m,), and the cosine of each with another pair's caption, float64 (m,) (`exchange`)."""
     images, others = exchange(pairs.captions, np.random.default_rng(SEED))
     found = torch.linalg.vecdot(
         pairs.image_nD[torch.from_numpy(images)].double(), pairs.text_nD[torch.from_numpy(others)].double()
     )
-    return np.asarray(found.cpu().numpy())
+    return images, found.cpu().numpy()
 
 
 def _pair_trial(pairs: Pairs) -> Scored:
-    images, _ = exchange(pairs.captions, np.random.default_rng(SEED))
-    score = np.concatenate([pair_scores(pairs), exchanged_scores(pairs)])
+    images, exchanged = exchanged_scores(pairs)
+    score = np.concatenate([pair_scores(pairs), exchanged])
     return Scored(score, np.arange(len(score)) < len(pairs), np.concatenate([np.arange(len(pairs)), images]))
 
 
@@ -135,8 +135,10 @@ def _of_pool(mixed: Mixture | None, bad: float, held: Pairs) -> dict[str, Any]:
     }
 
 
-def losses(pairs: Pairs) -> dict[str, float]:
-    """Return the reference's loss in batches, with its scale and bias as they are and fitted to these pairs."""
+def losses(pairs: Pairs | None) -> dict[str, float] | None:
+    """Return the reference's loss in batches, with its scale and bias as they are and fitted to these pairs; None without pairs."""
+    if pairs is None or len(pairs) < FEWEST:
+        return None
     size = min(BATCH, len(pairs))
     whole = len(pairs) // size * size
     sides = (side[:whole].double().cpu().split(size) for side in (pairs.image_nD, pairs.text_nD))
