@@ -16,7 +16,7 @@ def at(name: str, place: str, half: float = 0.02, pairs: int = 500) -> Estimate:
 
 
 def evidence(
-    auc: str, recall: str, trained: float | None = 0.4, held_out: int = 500, curated: int = 4_500, half: float = 0.02
+    auc: str, recall: str, trained: float | None = 0.3, held_out: int = 500, curated: int = 4_500, half: float = 0.02
 ) -> Evidence:
     known = None if trained is None else Estimate(trained, trained, trained, 2_000)
     return Evidence(at("auc", auc, half), at("recall", recall, half), known, held_out, curated)
@@ -30,7 +30,7 @@ def evidence(
         (evidence("above", "below", trained=0.1), "would_harm", "weak and not overfit .R@1 in 64 10 % on training pairs"),
         (evidence("below", "above", trained=0.9), "would_harm", "it is overfit .R@1 in 64 90 % on training pairs.: curate more pairs, or lower"),
         (evidence("between", "between", trained=0.95), "unsure", "it is overfit"),
-        (evidence("between", "between", trained=0.4, curated=200), "unsure", "200 curated pairs are few: curate more"),
+        (evidence("between", "between", trained=0.3, curated=200), "unsure", "200 curated pairs are few: curate more"),
         (evidence("between", "between", trained=0.05, curated=200), "unsure", "weak and not overfit"),
         (evidence("between", "between", trained=None), "unsure", "import a stronger one, or train one on them"),
         (evidence("above", "above", half=0.2), "unsure", "curate more pairs, or raise reference.held_out"),
