@@ -27,7 +27,8 @@ def test_the_section_has_the_line_and_all_measures_that_are_known(tmp_path: Path
     measures = {row[0]: row[1:] for row in found.measures.rows}
     assert measures["AUC by score in a batch, rare concepts"] == ("0.90", "[0.85, 0.95]", "77")
     assert measures["R@1 in 64, held out"] == ("90.0 %", "[85.0, 95.0]", "77")
-    assert measures["loss, held out"][1] == "2.50 with scale and bias fitted to them"
+    assert measures["loss, held out"][0] == "3.00"
+    assert measures["loss, held out, with scale and bias fitted to them"][0] == "2.50"
     assert measures["bad pairs in the pool, estimated"][2] == "2,000"
     assert measures["true pairs in the filter's best 30 %, estimated"][0] == "90.0 %"
     assert not any("frequent" in name or "training" in name or "easy_reference" in name for name in measures)

@@ -28,7 +28,7 @@ FEWEST = 4  # pairs below which nothing is computed
 UNKNOWN_BAD = 0.5  # the share that is exchanged where the pool's could not be estimated
 NO_TELLING = 0.5  # AUC by chance: where the interval holds it, the pool's share of bad pairs can't be told either
 SEED = 0
-HISTOGRAM = 40  # bins of the figure
+HISTOGRAM = 30  # bins of the figure
 
 
 @dataclass(frozen=True)

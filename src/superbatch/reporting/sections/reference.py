@@ -56,12 +56,8 @@ def _memory(found: dict[str, Any]) -> Iterator[Row]:
     for kind, name in names.items():
         one = found["loss"][kind]
         if one is not None:
-            yield (
-                f"loss, {name}",
-                f"{one['as_it_is']:.2f}",
-                f"{one['fitted']:.2f} with scale and bias fitted to them",
-                "",
-            )
+            yield f"loss, {name}", f"{one['as_it_is']:.2f}", "", ""
+            yield f"loss, {name}, with scale and bias fitted to them", f"{one['fitted']:.2f}", "", ""
 
 
 def _pool(found: dict[str, Any]) -> Iterator[Row]:
