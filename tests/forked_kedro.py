@@ -78,5 +78,5 @@ def ready_project(folder: Path) -> None:
     """Make a project in `<folder>/project` with everything a learner reads, of the quick environment: a small pool, a reference
     of two steps, its embeddings."""
     small = f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"
-    stages = "--pipelines=simweb,ingest,reference,embed"
+    stages = "--pipelines=simweb,ingest,reference,check,embed"
     forked_kedro(copy_project(folder / "project"), "run", stages, "--env=quick", f"--params={small}", check=True)

@@ -32,7 +32,7 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Comp
         (["--pipelines=jst"], "--pipelines=jst: no such pipeline; did you mean jest? known: "),
         (
             ["--pipeline=embed"],
-            "data/02_intermediate/curated: not there yet, or not finished (and 2 more); run `kedro run --pipelines=simweb,ingest,reference` first",
+            "data/02_intermediate/curated: not there yet, or not finished (and 3 more); run `kedro run --pipelines=simweb,ingest,reference,check` first",
         ),
         (
             ["--pipelines=learner", "--namespaces=jest", "--params=jest.learner.selction.gain=3"],

@@ -318,6 +318,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "ingest.evaluation.<set>": [config.EvaluationSetSettings],
     "ingest.pool.expect.<statistic>": [config.Threshold],
     "reference": [options.ReferenceSettings, options.LearnerSettings],
+    "check": [options.CheckSettings],
     "reference.model": [options.ModelSettings],
     "reference.training": [options.TrainingSettings],
     "reference.training.optimizer": [options.OptimizerSettings],

@@ -18,7 +18,16 @@ PARAMETERS = "conf/base/parameters.yml"
 MADE_ANEW = ("08_reporting", ".stages", "06_models/.state")  # the report always is; working folders are no artefacts
 OTHER = "report.title=Other,audit.examples=3,ingest.pool.expect.rows.min=3,reference.training.fresh=true,learner.training.fresh=true"
 UNREPORTED = ["--tags=data,features,training,evaluation"]
-JEST = ("simweb", "pool set", "curated set", "evaluation sets", "reference", "pool features", "curated features")
+JEST = (
+    "simweb",
+    "pool set",
+    "curated set",
+    "evaluation sets",
+    "reference",
+    "reference check",
+    "pool features",
+    "curated features",
+)
 JEST += ("jest", "uniform", "reference evaluation", "jest evaluation", "uniform evaluation")
 
 

@@ -344,14 +344,14 @@ def test_a_device_that_is_not_there(project: Path) -> None:
 def test_stages_before_their_inputs(project: Path, tmp_path: Path) -> None:
     """The line names the whole chain at once, in the same environment, and the chain is one that works."""
     fresh = copy_project(tmp_path / "fresh")
-    what = "data/quick/02_intermediate/curated: not there yet, or not finished (and 6 more); run"
-    before = f"`kedro run --pipelines=simweb,ingest,reference,embed --env=quick --params={SMALL}`"
+    what = "data/quick/02_intermediate/curated: not there yet, or not finished (and 7 more); run"
+    before = f"`kedro run --pipelines=simweb,ingest,reference,check,embed --env=quick --params={SMALL}`"
     assert refused(fresh, *JEST, params=SMALL) == f"{what} {before} first"
     assert refused(fresh, "--pipelines=compare", params=SMALL) == f"{what} {before} first"
     line = refused(fresh, "--pipelines=evaluate", "--namespaces=jest")
     learner = "`kedro run --pipelines=learner --namespaces=jest --env=quick`"
     assert line.endswith(
-        f"run `kedro run --pipelines=simweb,ingest,reference,embed --env=quick` and then {learner} first"
+        f"run `kedro run --pipelines=simweb,ingest,reference,check,embed --env=quick` and then {learner} first"
     )
 
 
@@ -381,15 +381,15 @@ def test_simwebs_grid_on_ones_own_shards(tmp_path: Path) -> None:
 
 def test_a_reference_batch_larger_than_the_curated_set(project: Path, tmp_path: Path) -> None:
     """Said before anything is rendered where the size of the curated set is known, else as soon as it was read."""
-    line = "reference.training.batch_size: 300 pairs are more than the {} of the curated set; lower it, or curate more pairs"
+    line = "reference.training.batch_size: 300 pairs are more than the {} of the curated set that are not held out ({} are); lower it, or curate more pairs"
     batch = "reference.training.batch_size=300"
     fresh = copy_project(tmp_path / "fresh")
-    assert refused(fresh, "--pipeline=jest", params=batch) == line.format(200)
+    assert refused(fresh, "--pipeline=jest", params=batch) == line.format(180, 20)
     assert not (fresh / DATA).exists()
     shutil.copytree(project / DATA / "01_raw" / "simweb" / "curated", project / "trusted")
     own = f"{SMALL},{batch},ingest.curated.shards=trusted/*.tar"
     states = sorted((project / DATA / "06_models/.state").iterdir())
-    assert refused(project, "--pipelines=reference", params=own) == line.format(200)
+    assert refused(project, "--pipelines=reference", params=own) == line.format(180, 20)
     assert sorted((project / DATA / "06_models/.state").iterdir()) == states
 
 

@@ -20,6 +20,7 @@ from superbatch.nested import merge
 from superbatch.options import (
     MAX_PIXELS,
     AuditSettings,
+    CheckSettings,
     EmbedSettings,
     EvaluateSettings,
     IconsSettings,
@@ -153,6 +154,7 @@ SECTIONS: dict[str, Any] = {
     "icons": IconsSettings,
     "ingest": IngestSettings,
     "reference": ReferenceSettings,
+    "check": CheckSettings,
     "embed": EmbedSettings,
     "learner": LearnerSettings,
     "evaluate": EvaluateSettings,

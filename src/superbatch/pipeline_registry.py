@@ -19,6 +19,7 @@ STAGES = (
     "ingest",
     "verify",
     "reference",
+    "check",
     "embed",
     "learner",
     "evaluate",
@@ -76,6 +77,14 @@ def searching_runs() -> tuple[str, ...]:
     return read(SearchSettings, _known_parameters().get("search"), "search").runs
 
 
+def uses_reference(method: str) -> bool:
+    """Whether a method chooses or filters by the reference, or starts from it: then its chain checks the reference first."""
+    from superbatch.config import learner_settings
+
+    known = _known_parameters()
+    return learner_settings(known.get("learner") or {}, (known.get(method) or {}).get("learner"), method).uses_reference
+
+
 def sources() -> tuple[str, ...]:
     """List the stages that make what `ingest` reads: the embedded default, the real pool; none for shards of one's own."""
     from superbatch.config import IngestSettings, read
@@ -107,10 +116,12 @@ class LazyPipelines(Mapping[str, Pipeline]):
 
 
 def chain(methods: tuple[str, ...]) -> Pipeline:
-    """Return all stages for some methods, side by side, with one report at the end."""
+    """Return all stages for some methods, side by side, with one report at the end; none checks a reference that nobody uses."""
+    checked = any(map(uses_reference, methods))
     data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
-    runs = _create("learner", methods) + _create("evaluate", ("reference", *methods))
-    return data + _create("reference") + _create("embed") + runs + _create("report", methods, sources())
+    reference = _create("reference") + (_create("check") if checked else Pipeline([])) + _create("embed", checked)
+    runs = _create("learner", methods, checked) + _create("evaluate", ("reference", *methods))
+    return data + reference + runs + _create("report", methods, sources())
 
 
 def _create(stage: str, *arguments: Any) -> Pipeline:

@@ -67,6 +67,14 @@ def test_ten_steps_are_near_chance_and_nothing_else_is_said(first: subprocess.Co
     assert said[1].startswith("One seed (n = 1)")
 
 
+def run_record(data: Path, run: str) -> dict:
+    return json.loads((data / "07_model_output" / run / "training" / "run.json").read_text())
+
+
+def check_of(data: Path) -> dict:
+    return json.loads((data / "07_model_output/reference/check/check.json").read_text())
+
+
 def test_every_stage_leaves_its_files(data: Path) -> None:
     for name in (
         "01_raw/simweb/pool",
@@ -75,11 +83,14 @@ def test_every_stage_leaves_its_files(data: Path) -> None:
         "04_feature/pool",
     ):
         assert (data / name).exists(), name
+    assert (data / "07_model_output/reference/check/scores.png").is_file()
+    verdicts = [
+        run_record(data, run).get("reference_check", {}).get("verdict") for run in ("reference", "jest", "uniform")
+    ]
+    assert verdicts == [None, check_of(data)["verdict"], None]
     for run in ("reference", "jest", "uniform"):
         assert (data / "06_models" / run / "open_clip_model.safetensors").is_file()
-        assert (
-            json.loads((data / "07_model_output" / run / "training" / "run.json").read_text())["status"] == "finished"
-        )
+        assert run_record(data, run)["status"] == "finished"
         assert {path.stem for path in (data / "07_model_output" / run / "evaluation").glob("*.json")} == {
             "classification",
             "retrieval",
@@ -106,7 +117,7 @@ def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> 
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
     again = run_again(project, "--pipelines=jest")
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
-    for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference"):
+    for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference", "reference check"):
         assert re.search(rf"\b{what}: up to date", again.stderr), what
 
 

@@ -34,7 +34,7 @@ def test_a_chain_is_all_stages_and_jest_has_uniform_beside_it() -> None:
     runs = {f"{run}.{what}" for run in ("jest", "uniform") for what in ("check", "train", "evaluate")}
     assert nodes == runs | {
         "render_simweb", "ingest_pool", "ingest_curated", "ingest_evaluation", "reference.check", "reference.train", "reference.evaluate",
-        "embed_pool", "embed_curated", "report",
+        "check_reference", "embed_pool", "embed_curated", "report",
     }  # fmt: skip
     assert {node.namespace for node in pipelines["filtered"].nodes} == {None, "reference", "filtered"}
     assert {node.name for node in pipelines["__default__"].nodes} == nodes
@@ -46,6 +46,21 @@ def test_a_chain_is_all_stages_and_jest_has_uniform_beside_it() -> None:
 def test_what_a_learner_would_refuse_shows_before_a_reference_is_trained_for_it(method: str) -> None:
     order = [node.name for node in pipeline_registry.register_pipelines()[method].nodes]
     assert order.index("ingest_pool") < order.index(f"{method}.check") < order.index("reference.train")
+
+
+@pytest.mark.parametrize("method", ["jest", "filtered", "easy_reference", "warm_start"])
+def test_a_reference_is_checked_before_anything_long_is_made_with_it(method: str) -> None:
+    order = [node.name for node in pipeline_registry.register_pipelines()[method].nodes]
+    assert order.index("reference.train") < order.index("check_reference")
+    assert order.index("check_reference") < min(
+        order.index(later) for later in ("embed_pool", "embed_curated", f"{method}.train")
+    )
+
+
+@pytest.mark.parametrize("method", ["uniform", "pool_and_curated", "hard_learner"])
+def test_a_chain_that_does_not_use_the_reference_checks_none(method: str) -> None:
+    pipeline = pipeline_registry.register_pipelines()[method]
+    assert "reference.check" not in pipeline.datasets() and f"{method}.train" in {node.name for node in pipeline.nodes}
 
 
 def data_inputs(pipeline) -> set[str]:

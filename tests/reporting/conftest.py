@@ -38,7 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         for length in steps:
             for seed in range(2):
                 synthetic.write_run(root / "runs", method, length, seed, b=8, rows=600, kinds=kinds, noise=0.003)
-    synthetic.write_reference(root / "runs", 0.195)
+    synthetic.write_check(synthetic.write_reference(root / "runs", 0.195))
     return World(root / "runs", manifest, truth, synthetic.write_features(root, kinds))
 
 

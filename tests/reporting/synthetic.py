@@ -111,6 +111,26 @@ def write_reference(root: Path, top1: float = 0.2) -> Path:
     return path
 
 
+def write_check(reference: Path, verdict: str = "helps", weights: str = "mine") -> dict[str, Any]:
+    """Write what a check found of a reference, and return it."""
+    one = {"value": 0.9, "low": 0.85, "high": 0.95, "pairs": 77}
+    auc = {score: {"all": one, "rare": one, "frequent": {**one, "value": None}} for score in ("pair", "conditional")}
+    counts = {name: [1, 4, 2] for name in ("pool", "true", "exchanged")}
+    found = {
+        "verdict": verdict,
+        "sentence": f"it {verdict}: AUC 0.90; do <more>",
+        "reference": weights,
+        "auc": auc,
+        "recall": {"held_out": one, "training": None, "of": 64},
+        "loss": {"held_out": {"as_it_is": 3.0, "fitted": 2.5}, "training": None},
+        "bad_share": {**one, "pairs": 2_000},
+        "purity": {"filter": [{"kept": 0.3, "cut": 0.2, **one}], "easy_reference": None},
+        "scores": {"edges": [0.0, 0.1, 0.2, 0.3], **counts},
+    }
+    _write_json(reference / "check" / "check.json", found)
+    return found
+
+
 def _write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))

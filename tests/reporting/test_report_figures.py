@@ -13,7 +13,9 @@ from superbatch.reporting.theme import DARK, LIGHT
 def test_figures_build_in_both_themes_and_repeat(report: Report) -> None:
     light, dark = page_figures(report, LIGHT), page_figures(report, DARK)
     assert (
-        list(light) == list(dark) == ["accuracy", "cost", "schedules", "purity", "scores", "standing", "health", "time"]
+        list(light)
+        == list(dark)
+        == ["accuracy", "cost", "schedules", "check", "purity", "scores", "standing", "health", "time"]
     )
     assert png(light["time"], dpi=40) == png(page_figures(report, LIGHT)["time"], dpi=40) != png(dark["time"], dpi=40)
 

@@ -32,8 +32,9 @@ from superbatch.options import (
     SelectionSettings,
     TrainingSettings,
 )
-from superbatch.tasks import SetFiles, embed, import_reference, learner_job
+from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
 from superbatch.tasks.learner import check_sizes
+from superbatch.tasks.reference import check_reference, split_rows
 from superbatch.training import train
 from tests.tiny_model import tiny_model_cfg
 
@@ -283,3 +284,36 @@ def test_a_learner_over_levelled_clusters(tmp_path: Path, pool: Path, caplog: py
     assert set(picks["row"].to_pylist()) <= set(rows.tolist())
     with pytest.raises(UserError, match=r"^pool\.clusters: 41 clusters of 40 rows; use 40 or fewer"):
         check_sizes(replace(settings, pool=PoolSettings(keep_share=0.5, clusters=41)), SetFiles(pool), SetFiles(pool))
+
+
+def reference_of(folder: Path, curated: Path, held_out: float):
+    (folder / "reference.json").write_text(json.dumps({"model_cfg": tiny_model_cfg()}))
+    model = ModelSettings(config=str(folder / "reference.json"))
+    settings = ReferenceSettings(model, TrainingSettings(batch_size=8, steps=8, device="cpu"), held_out=held_out)
+    return reference_job(settings, SetFiles(curated), folder / "state")
+
+
+def test_a_reference_that_sees_all_has_the_hash_that_it_had_before_any_was_held_out(tmp_path: Path, pool: Path) -> None:
+    job = reference_of(tmp_path, pool, 0.0)
+    assert set(job.full_identity) == {"format", "training", "selection", "B", "model", "sets"}
+    assert job.source.rows is None
+    assert reference_of(tmp_path, pool, 0.01).run_hash == job.run_hash, "no row of forty"
+
+
+def test_a_reference_never_sees_what_is_held_out(tmp_path: Path, pool: Path) -> None:
+    job, manifest = reference_of(tmp_path, pool, 0.2), read_manifest(pool)
+    rows, held_out = split_rows(manifest, 0.2)
+    assert len(held_out) == 8 and sorted([*rows, *held_out]) == list(range(ROWS))
+    assert job.full_identity["held_out"] == 8 and job.run_hash != reference_of(tmp_path, pool, 0.0).run_hash
+    picks = pq.read_table(train(job).training_dir / "picks.parquet")["row"].to_pylist()
+    assert set(picks) == set(rows), "two epochs of four batches"
+
+
+def test_a_batch_must_fit_into_what_is_left_for_training() -> None:
+    settings = ReferenceSettings(training=TrainingSettings(batch_size=33))
+    check_reference(settings, 33, 7)
+    check_reference(replace(settings, import_from="theirs"), 32, 8)
+    with pytest.raises(
+        UserError, match=r"33 pairs are more than the 32 of the curated set that are not held out \(8 are\); lower it"
+    ):
+        check_reference(settings, 32, 8)

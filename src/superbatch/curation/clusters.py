@@ -8,10 +8,10 @@ Legend: N rows, D embedding width, k clusters.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
-from superbatch.data.embeddings import EmbeddingCache
 from superbatch.errors import UserError
 
 FIT_ROWS = 50_000  # rows that the centres are fitted to, at most: a random sample of larger sets
@@ -19,7 +19,19 @@ TILE = 8_192  # rows that are assigned at a time
 SEED = 0  # of the sample and of the first centres: a constant, so that equal embeddings give equal clusters
 
 
-def text_clusters(embeddings: EmbeddingCache, k: int) -> np.ndarray:
+class Texts(Protocol):
+    """Embedded captions: an `EmbeddingCache`, or some in memory."""
+
+    def __len__(self) -> int:
+        """Rows, N."""
+        ...
+
+    def texts(self, rows: np.ndarray) -> np.ndarray:
+        """Return the embeddings of some rows' captions, (n, D)."""
+        ...
+
+
+def text_clusters(embeddings: Texts, k: int) -> np.ndarray:
     """Assign each row to one of k clusters by its caption's embedding.
 
     Mini-batch k-means (Sculley, 2010; scikit-learn's) on embeddings of unit length, on one thread: the same embeddings give the same
@@ -27,7 +39,7 @@ def text_clusters(embeddings: EmbeddingCache, k: int) -> np.ndarray:
     Memory: FIT_ROWS x D, and a tile; the rest is read as it is needed.
 
     Args:
-        embeddings: the reference's, of a set.
+        embeddings: the reference's, of a set or of some of it.
         k: clusters. Where fewer captions differ, some clusters are empty.
 
     Returns:
@@ -75,7 +87,7 @@ def _tiles(rows: int) -> Iterator[np.ndarray]:
     return (np.arange(start, min(start + TILE, rows)) for start in range(0, rows, TILE))
 
 
-def _unit_texts(embeddings: EmbeddingCache, rows: np.ndarray) -> np.ndarray:
+def _unit_texts(embeddings: Texts, rows: np.ndarray) -> np.ndarray:
     """Read the embeddings of some captions, at unit length, float32 (n, D)."""
     text_ND = embeddings.texts(rows).astype(np.float32)
     return text_ND / np.maximum(np.linalg.norm(text_ND, axis=1, keepdims=True), 1e-12)

@@ -5,6 +5,7 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 """
 
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
+from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_PIXELS",
     "VERDICTS",
     "AuditSettings",
+    "CheckSettings",
     "EmbedSettings",
     "EvaluateSettings",
     "ExportSettings",

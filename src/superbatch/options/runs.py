@@ -74,6 +74,11 @@ class LearnerSettings(Settings, section="learner"):
         )
 
     @property
+    def uses_reference(self) -> bool:
+        """Whether the reference decides anything: the batches, the rows, or where the learner starts."""
+        return self.selection.uses_reference or self.pool.keep_share < 1 or self.warm_start
+
+    @property
     def super_batch_size(self) -> int:
         """B = round(b / (1 - f)), by the larger f of first and last step; b itself where nothing is selected."""
         return max(self.selection.sizes(self.training.batch_size))
@@ -86,3 +91,5 @@ class ReferenceSettings(Settings, section="reference"):
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     import_from: str | None = None  # a local open_clip checkpoint directory; nothing is trained then
+    # share of the curated set that it is not trained on, for the reference check; conf/base sets 0.1
+    held_out: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the curated set")] = 0.0

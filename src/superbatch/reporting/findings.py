@@ -14,6 +14,7 @@ from superbatch.reporting.chance import chance_sentence
 from superbatch.reporting.curves import first_crossing
 from superbatch.reporting.intervals import Difference, difference
 from superbatch.reporting.numbers import percent
+from superbatch.reporting.reference_check import check_caution
 from superbatch.reporting.tuning import choices
 from superbatch.reporting.weak_reference import reference_is_weaker, reference_sentence
 
@@ -85,7 +86,12 @@ def cautions(report: Report) -> list[str]:
     if report.at_chance:
         return [_seeds(report)] if _seeds(report) else []
     lines = [] if reference_is_weaker(report.finals) else [reference_sentence(report.finals)]
-    lines += [_other_reference(report), _seeds(report), *_notes(report, good=False)]
+    lines += [
+        check_caution(report.reference_check),
+        _other_reference(report),
+        _seeds(report),
+        *_notes(report, good=False),
+    ]
     return [line for line in lines if line]
 
 

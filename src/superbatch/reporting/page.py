@@ -16,6 +16,7 @@ from superbatch.reporting.sections.cost import cost
 from superbatch.reporting.sections.found import found
 from superbatch.reporting.sections.gained import gained
 from superbatch.reporting.sections.health import health
+from superbatch.reporting.sections.reference import reference
 from superbatch.reporting.sections.reproduce import reproduce
 from superbatch.reporting.tiles import tiles
 
@@ -39,6 +40,7 @@ def render(report: Report) -> str:
         cautions=cautions(report),
         pictures=pictures_of(report),
         gained=gained(report, said[1:]),
+        reference=reference(report),
         found=found(report),
         cost=cost(report),
         chosen=chosen(report),

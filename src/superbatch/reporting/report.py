@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from superbatch.reporting.gallery import Shelf, first_captions, gallery
 from superbatch.reporting.metrics import MEAN, headline_title, metric_title
 from superbatch.reporting.names import label_of
 from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
+from superbatch.reporting.reference_check import check_of
 from superbatch.reporting.runs import Run
 from superbatch.reporting.sources import Sources, main_run
 from superbatch.reporting.standing import Standing, cache_of, standing
@@ -107,6 +109,11 @@ class Report:
             lambda s: self.main.steps if (s == self.main.steps).any() else s.max()
         )
         return mean_curves(frame[frame["steps"] == length])
+
+    @cached_property
+    def reference_check(self) -> dict[str, Any] | None:
+        """What the check found of the main run's reference; None where that is not known."""
+        return check_of(self.sources.runs, self.main)
 
     @cached_property
     def kinds(self) -> np.ndarray | None:

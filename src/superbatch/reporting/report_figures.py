@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from superbatch.reporting.figures import (
     accuracy_figure,
+    check_figure,
     cost_figure,
     flops_figure,
     health_figure,
@@ -28,8 +29,13 @@ FILES = ("steps", "samples", "flops", "seconds")  # accuracy by each of these
 
 
 def page_figures(report: Report, theme: Theme = LIGHT) -> dict[str, Figure]:
-    """All figures that the runs allow, by name: accuracy, cost, schedules, purity, scores, standing, health, time."""
-    return _of_comparison(report, theme) | _of_picks(report, theme) | _of_main_run(report, theme)
+    """All figures that the runs allow, by name: accuracy, cost, schedules, check, purity, scores, standing, health, time."""
+    parts = (_of_comparison, _of_reference, _of_picks, _of_main_run)
+    return {name: figure for part in parts for name, figure in part(report, theme).items()}
+
+
+def _of_reference(report: Report, theme: Theme) -> dict[str, Figure]:
+    return {} if report.reference_check is None else {"check": check_figure(report.reference_check, theme)}
 
 
 def _of_comparison(report: Report, theme: Theme) -> dict[str, Figure]:

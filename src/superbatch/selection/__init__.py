@@ -3,6 +3,7 @@
 from superbatch.selection.arguments import chunk_sizes
 from superbatch.selection.criteria import Criterion
 from superbatch.selection.embeddings import PairEmbeddings
+from superbatch.selection.given import scores_given
 from superbatch.selection.independent import select_independently
 from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
@@ -16,6 +17,7 @@ __all__ = [
     "PairEmbeddings",
     "Selection",
     "chunk_sizes",
+    "scores_given",
     "select_by_scores",
     "select_independently",
     "select_jointly",

@@ -34,6 +34,14 @@ def own_scores(terms: list[Term], rule: LossRule) -> Tensor:
     return torch.stack([term.sign * own_losses(term.pairs, rule) for term in terms]).sum(0)
 
 
+def given_scores(terms: list[Term], rule: LossRule, chosen_K: Tensor, tile: int) -> Tensor:
+    """float64 [B]: each sample's score given that some have been chosen, as the draw counts it; without meaning for the chosen."""
+    own_B = own_scores(terms, rule)
+    rows_B = torch.arange(len(own_B), device=own_B.device)
+    draw = Draw(terms, rows_B, rows_B, own_B, Plan(rule, (len(chosen_K),), 0.0, 0, 0, tile), Alone())
+    return draw.given([Interactions(term, rule, rows_B) for term in terms], chosen_K)
+
+
 class Draw:
     """Slots being drawn from: samples in order of row, so that layout changes nothing and equal keys go to the lower
     row.
@@ -64,10 +72,14 @@ class Draw:
             if chunk + 1 == len(plan.sizes):
                 break
             interactions = interactions or [Interactions(term, plan.rule, self.order_B) for term in self.terms]
-            self._count(interactions, chosen[-1].slots_K)
-            added_B = torch.stack([part.scores() for part in interactions]).sum(0)
-            given_B = self.own_B + added_B[self.candidates.place_B]
+            given_B = self.given(interactions, chosen[-1].slots_K)
         return torch.cat([top.slots_K for top in chosen]), torch.cat([top.given_K for top in chosen])
+
+    def given(self, interactions: list[Interactions], slots_K: Tensor) -> Tensor:
+        """float64 [B]: scores by slot, given the newly chosen and those before them."""
+        self._count(interactions, slots_K)
+        added_B = torch.stack([part.scores() for part in interactions]).sum(0)
+        return self.own_B + added_B[self.candidates.place_B]
 
     def _top(self, given_B: Tensor, noise_B: Tensor, count: int) -> Top:
         """Gumbel top-k: the slots of largest gain * score + noise are draws without replacement (Plackett-Luce)."""

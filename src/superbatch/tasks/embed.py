@@ -12,6 +12,7 @@ from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCacheWriter
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, Pixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
+from superbatch.losses import LossName
 from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
 from superbatch.models.cost import count_forward
 from superbatch.models.towers import Towers
@@ -31,7 +32,7 @@ def write_view(clip: ClipModel, manifest: Manifest, out: Path, *, pack_limit_byt
         pack_pixels(ImageReader(manifest, view.image_size), out / view.pixels_dir, jobs=jobs)
 
 
-def reference_loss(clip: ClipModel) -> str:
+def reference_loss(clip: ClipModel) -> LossName:
     """Tell which loss a model was trained with: only the sigmoid loss has a bias."""
     return "softmax" if getattr(clip.model, "logit_bias", None) is None else "sigmoid"
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from superbatch.evaluation.run import Evaluator
 from superbatch.files import read_json
 from superbatch.models import ClipModel
 from superbatch.options import LearnerSettings, ReferenceSettings
+from superbatch.tasks.check import said
 from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
@@ -25,6 +27,7 @@ class Directories:
         reference_model, reference_training: the reference's checkpoint and records.
         evaluation_sets: ingested evaluation sets.
         state_root: folder of training states.
+        reference_check: what the check found of the reference; None where it was not checked.
     """
 
     pool: Path
@@ -35,6 +38,7 @@ class Directories:
     reference_training: Path
     evaluation_sets: Path
     state_root: Path
+    reference_check: Path | None = None
 
 
 def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
@@ -48,6 +52,7 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
         reference_dir=given.reference_model,
         evaluate=make_evaluate(given.evaluation_sets, "validation", settings.training.device),
         charges=charges(given.reference_training, given.pool_features),
+        remarks=remarks(settings, given),
         recipe=partial(build_learner, name, settings, given),
     )
 
@@ -73,6 +78,14 @@ def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Ev
         return dict(cache[0].evaluate(clip.model, split)["metrics"])
 
     return evaluate
+
+
+def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
+    """What the record of a run that uses the reference says of it: the verdict of its check, if it was checked."""
+    if not settings.uses_reference or given.reference_check is None:
+        return {}
+    found = said(given.reference_check, given.reference_model)
+    return {} if found is None else {"reference_check": found}
 
 
 def charges(reference_training: Path, pool_features: Path) -> dict[str, float]:

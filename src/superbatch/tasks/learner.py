@@ -102,6 +102,7 @@ def learner_job(
     curated: SetFiles | None = None,
     evaluate: Evaluate | None = None,
     charges: dict[str, float] | None = None,
+    remarks: dict[str, Any] | None = None,
     recipe: Callable[[], Job] | None = None,
 ) -> Job:
     """Make a learner's job.
@@ -115,6 +116,7 @@ def learner_job(
         curated: the ingested curated set, for `pool.add_curated`.
         evaluate: called at intervals.
         charges: FLOPs that a full account adds.
+        remarks: what else its record says, by name; it decides nothing.
         recipe: makes the job anew in another process.
 
     Raises:
@@ -148,6 +150,7 @@ def learner_job(
         _charged(settings, cache is not None, charges or {}),
         built.sets.names,
         recipe,
+        remarks or {},
     )
 
 

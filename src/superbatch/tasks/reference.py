@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.stamps import Staged, build_once
+from superbatch.curation.held_out import held_out_count, held_out_rows
 from superbatch.data.fields import Source
+from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.models import load_checkpoint, pick_device, read_metadata, save_checkpoint
 from superbatch.models.cost import count_forward
@@ -23,6 +27,8 @@ from superbatch.training.flops import Forwards
 from superbatch.training.job import STATE_FORMAT, Job
 from superbatch.training.summary import import_summary
 
+HELD_OUT = "held_out"  # in a run's identity: how many rows of the curated set it did not see; nothing where it saw all
+
 
 def reference_job(
     settings: ReferenceSettings,
@@ -32,17 +38,19 @@ def reference_job(
     evaluate: Evaluate | None = None,
     recipe: Callable[[], Job] | None = None,
 ) -> Job:
-    """Make the job that trains the reference on the curated set, uniformly."""
+    """Make the job that trains the reference uniformly on the curated set, without the rows that are held out."""
     training, uniform = settings.training, SelectionSettings()
     built = build(settings.model, training, uniform, [curated], state_root)
+    rows, held_out = split_rows(built.sets.manifests[0], settings.held_out)
+    identity = built.identity | ({HELD_OUT: len(held_out)} if len(held_out) else {})
     return Job(
         "reference",
         Contrastive(built.clip, training, uniform, vocabulary=built.vocabulary),
-        Source(built.fields),
+        Source(built.fields, rows if len(held_out) else None),
         training,
         uniform,
         training.batch_size,
-        built.identity,
+        identity,
         state_root,
         evaluate,
         names=built.sets.names,
@@ -50,18 +58,32 @@ def reference_job(
     )
 
 
-def check_reference(settings: ReferenceSettings, rows: int) -> None:
-    """Refuse a batch that is larger than the curated set it is drawn from; an imported reference draws none.
+def split_rows(manifest: Manifest, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Split the curated set into the rows that the reference is trained on and those that are held out, int64, ascending.
 
     Args:
-        rows: of the curated set.
+        manifest: of the curated set.
+        share: to hold out (`reference.held_out`); `curation.held_out` says which.
+    """
+    count = held_out_count(len(manifest), share)
+    held = held_out_rows(manifest.column("sha256").to_pylist(), count) if count else np.arange(0)
+    return np.setdiff1d(np.arange(len(manifest)), held, assume_unique=True), held
+
+
+def check_reference(settings: ReferenceSettings, rows: int, held_out: int = 0) -> None:
+    """Refuse a batch that is larger than the pairs it is drawn from; an imported reference draws none.
+
+    Args:
+        rows: of the curated set, that the reference is trained on.
+        held_out: the other rows of the curated set, for the message.
 
     Raises:
         UserError: just that.
     """
     batch = settings.training.batch_size
     if settings.import_from is None and batch > rows:
-        what = f"{batch:,} pairs are more than the {rows:,} of the curated set"
+        rest = f" that are not held out ({held_out:,} are)" if held_out else ""
+        what = f"{batch:,} pairs are more than the {rows:,} of the curated set{rest}"
         raise UserError("reference.training.batch_size", what, "lower it, or curate more pairs")
 
 

@@ -65,6 +65,7 @@ class Job:
         charges: FLOPs spent before the run that an honest account adds (reference training, embedding).
         names: returns shards and keys of some rows, for messages.
         recipe: makes this job anew in another process; needed to train in several.
+        remarks: what else run.json says, by name; it decides nothing and stays out of the hash.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Job:
     charges: dict[str, float] = field(default_factory=dict)
     names: Callable[[np.ndarray], tuple[list[str], list[str]]] | None = None
     recipe: Callable[[], Job] | None = None
+    remarks: dict[str, Any] = field(default_factory=dict)
 
     @property
     def full_identity(self) -> dict[str, Any]:

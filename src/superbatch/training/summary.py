@@ -85,6 +85,7 @@ def _finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
         "memory_mb": {name: pc.max(ledger[column]).as_py() for name, column in MEMORY.items()},
         "skipped_steps": pc.sum(ledger["skipped"]).as_py() or 0,
         "final": {row["name"]: row["value"] for row in evaluations if row["step"] == job.training.steps},
+        **job.remarks,
     }
     write_json(training_dir / "run.json", summary)
     return TrainResult(model_dir, training_dir, summary)

@@ -9,7 +9,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 from superbatch.pipelines.compare.grid import RunSpec
 from superbatch.pipelines.compare.nodes import collect_runs, run_compared
 from superbatch.pipelines.evaluate.pipeline import evaluation
-from superbatch.pipelines.learner.pipeline import SHARED
+from superbatch.pipelines.learner.pipeline import CHECK, SHARED
 from superbatch.pipelines.naming import named
 
 
@@ -40,9 +40,10 @@ def compared(spec: RunSpec) -> Pipeline:
     }
     run = node(
         named(run_compared, spec.name),
-        inputs=SHARED | parameters,
+        inputs=SHARED | CHECK | parameters,
         outputs=["checkpoint", "training", "evaluation"],
         name="run",
         tags="evaluation",
     )
-    return pipeline([run], namespace=spec.name, inputs=set(SHARED.values()), parameters=set(parameters.values()))
+    given = {*SHARED.values(), *CHECK.values()}
+    return pipeline([run], namespace=spec.name, inputs=given, parameters=set(parameters.values()))

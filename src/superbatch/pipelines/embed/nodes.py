@@ -20,6 +20,7 @@ def embed_set(
     settings: dict[str, Any],
     learner: dict[str, Any],
     storage: dict[str, Any],
+    check: Path | None = None,
 ) -> Staged:
     """Embed a set with the reference; tokenise its captions and pack its pixels in the views of reference and learner.
 
@@ -30,6 +31,7 @@ def embed_set(
         settings: `params:embed` -> `options.EmbedSettings`.
         learner: `params:learner`, for the learner's view (`model`).
         storage: `params:storage`.
+        check: the reference check, an edge that puts this node behind it.
     """
     how, places = read(EmbedSettings, settings, "embed"), read(Storage, storage, "storage")
     model = read(LearnerSettings, learner, "learner").model

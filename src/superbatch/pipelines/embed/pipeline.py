@@ -8,19 +8,23 @@ from superbatch.pipelines.embed.nodes import embed_set
 from superbatch.pipelines.naming import named
 
 
-def create_pipeline() -> Pipeline:
-    """Return the stage: one node for the pool and one for the curated set."""
-    return pipeline([_node("pool"), _node("curated")])
+def create_pipeline(checked: bool = True) -> Pipeline:
+    """Return the stage: one node for the pool and one for the curated set.
+
+    Args:
+        checked: whether the check of the reference comes first, which is an edge then: it may end the run before anything long.
+    """
+    return pipeline([_node("pool", checked), _node("curated", checked)])
 
 
-def _node(name: str) -> Node:
+def _node(name: str, checked: bool) -> Node:
     inputs = {
         "directory": f"{name}.set",
         "reference_model": "reference.checkpoint",
         "settings": "params:embed",
         "learner": "params:learner",
         "storage": "params:storage",
-    }
+    } | ({"check": "reference.check"} if checked else {})
     return node(
         named(embed_set, name), inputs=inputs, outputs=f"{name}.features", name=f"embed_{name}", tags="features"
     )

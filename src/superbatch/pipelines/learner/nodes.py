@@ -37,6 +37,7 @@ def train_learner(
     template: dict[str, Any],
     override: dict[str, Any] | None,
     storage: dict[str, Any],
+    reference_check: Path | None = None,
 ) -> tuple[Staged, Staged]:
     """Train a method's learner, or find that this very run is finished.
 
@@ -47,6 +48,7 @@ def train_learner(
         evaluation_sets: looked at during training (validation).
         template: `params:learner`; override: `params:<method>.learner` (see `config.learner_settings`).
         storage: `params:storage`.
+        reference_check: what the check found of the reference, for the run's record; None where it was not checked.
 
     Returns:
         The checkpoint and the run's records.
@@ -64,6 +66,7 @@ def train_learner(
         reference_training,
         evaluation_sets,
         Path(places.state),
+        reference_check,
     )
     job = build_learner(method, learner_settings(template, override, method), given)
     return train_once(job, Path(places.stages), prepare=use_project_logging)

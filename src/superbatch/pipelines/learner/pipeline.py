@@ -19,15 +19,22 @@ SHARED = {
     "reference_training": "reference.training",
     "evaluation_sets": "evaluation.sets",
 }
+CHECK = {"reference_check": "reference.check"}  # read too, where the reference was checked
 
 
-def create_pipeline(methods: Iterable[str]) -> Pipeline:
-    """Return the learners of some methods, each in its own namespace."""
-    return sum((learner(method) for method in methods), Pipeline([]))
+def create_pipeline(methods: Iterable[str], checked: bool = True) -> Pipeline:
+    """Return the learners of some methods, each in its own namespace.
+
+    Args:
+        methods: their names.
+        checked: whether the reference was checked; in a chain that uses none it is not.
+    """
+    return sum((learner(method, checked) for method in methods), Pipeline([]))
 
 
-def learner(method: str) -> Pipeline:
+def learner(method: str, checked: bool = True) -> Pipeline:
     """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it."""
+    given = SHARED | (CHECK if checked else {})
     rules = {"template": "params:template", "override": "params:learner"}
     # By its name Kedro runs it before `reference.train` for every method that selects: a mistake shows in seconds.
     check = node(
@@ -38,7 +45,7 @@ def learner(method: str) -> Pipeline:
     )
     train = node(
         named(train_learner, method),
-        inputs=SHARED | rules | {"storage": "params:storage"},
+        inputs=given | rules | {"storage": "params:storage"},
         outputs=["checkpoint", "training"],
         name="train",
         tags="training",
@@ -46,6 +53,6 @@ def learner(method: str) -> Pipeline:
     return pipeline(
         [check, train],
         namespace=method,
-        inputs=set(SHARED.values()),
+        inputs=set(given.values()),
         parameters={"params:template": "params:learner", "params:storage": "params:storage"},
     )

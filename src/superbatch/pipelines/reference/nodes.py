@@ -19,9 +19,10 @@ def check_curated(curated: Path, settings: dict[str, Any]) -> None:
         settings: `params:reference`.
     """
     from superbatch.data.manifest import read_manifest
-    from superbatch.tasks.reference import check_reference
+    from superbatch.tasks.reference import check_reference, split_rows
 
-    check_reference(read(ReferenceSettings, settings, "reference"), len(read_manifest(curated)))
+    reference = read(ReferenceSettings, settings, "reference")
+    check_reference(reference, *map(len, split_rows(read_manifest(curated), reference.held_out)))
 
 
 def check_rendered(settings: dict[str, Any], simweb: dict[str, Any], ingest: dict[str, Any]) -> None:
@@ -31,13 +32,16 @@ def check_rendered(settings: dict[str, Any], simweb: dict[str, Any], ingest: dic
         settings, simweb, ingest: `params:reference`, `params:simweb`, `params:ingest`.
     """
     from superbatch.config import IngestSettings
+    from superbatch.curation.held_out import held_out_count
     from superbatch.options import SimwebSettings
     from superbatch.tasks.reference import check_reference
 
     shards = read(IngestSettings, ingest, "ingest").curated.shards
     if isinstance(shards, str) and "simweb" in Path(shards).parts:
         pairs = read(SimwebSettings, simweb, "simweb").curated_pairs
-        check_reference(read(ReferenceSettings, settings, "reference"), pairs)
+        reference = read(ReferenceSettings, settings, "reference")
+        held_out = held_out_count(pairs, reference.held_out)
+        check_reference(reference, pairs - held_out, held_out)
 
 
 def train_reference(

@@ -1,0 +1,1 @@
+"""Stage `check`: is the reference good enough to choose batches by?"""

@@ -1,0 +1,174 @@
+"""The reference check: is a reference good enough to choose batches by? It asks the reference, the curated set and a sample of the pool.
+
+Nothing here knows the truth about the pool's pairs, and nothing long is needed for it: some thousand forward passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.curation.clusters import text_clusters
+from superbatch.curation.held_out import MOST, held_out_rows
+from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.errors import UserError
+from superbatch.evaluation.pairs.batches import Pairs
+from superbatch.evaluation.pairs.measure import Seen, measure
+from superbatch.evaluation.pairs.verdict import FEW_CURATED, FEWEST_PAIRS, OVERFIT, THRESHOLDS
+from superbatch.files import read_json
+from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
+from superbatch.models.towers import Towers
+from superbatch.tasks.embed import reference_loss
+from superbatch.tasks.reference import HELD_OUT
+from superbatch.tasks.sample import embed_rows
+from superbatch.tasks.view import preprocessing, shell
+
+FORMAT = 1  # raised when the same inputs give another check
+CHECK = "check.json"
+SAMPLE = 2_000  # rows of the pool, and training pairs, that are looked at
+SEED = 0  # of these samples
+SAID = ("verdict", "line", "remedy")  # what a learner's record takes over
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A reference with the sets that it is checked on.
+
+    Attributes:
+        model, training: its checkpoint and its records, which say what it was trained on.
+        curated, pool: the ingested sets.
+    """
+
+    model: Path
+    training: Path
+    curated: Manifest
+    pool: Manifest
+
+    @classmethod
+    def of(cls, model: Path, training: Path, curated: Path, pool: Path) -> Checked:
+        """Open the sets.
+
+        Raises:
+            UserError: the reference was trained on another curated set.
+        """
+        checked = cls(model, training, read_manifest(curated), read_manifest(pool))
+        sets = checked._settings.get("sets", [checked.curated.fingerprint])
+        if sets != [checked.curated.fingerprint]:
+            what = f"the reference was trained on another curated set than {curated}"
+            raise UserError(str(model), what, "run `kedro run --pipelines reference` again")
+        return checked
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return dict(read_json(self.training / "run.json")["settings"])
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was trained on none of the curated pairs."""
+        return "imported_from" in self._settings
+
+    @property
+    def held_out(self) -> int:
+        """Pairs of the curated set that it was not trained on and that are measured: of an imported one all, as far as they are needed."""
+        return min(MOST, len(self.curated)) if self.imported else int(self._settings.get(HELD_OUT, 0))
+
+    @property
+    def fingerprint(self) -> str:
+        """Names all that decides the outcome: the reference, the sets, what was held out, the lines of the verdict."""
+        weights, view = read_metadata(self.model)["weights_sha256"], preprocessing(shell(self.model))
+        lines = [THRESHOLDS, FEWEST_PAIRS, OVERFIT, FEW_CURATED]
+        sets = [self.curated.fingerprint, self.pool.fingerprint]
+        return fingerprint(["check", FORMAT, weights, view, *sets, self.imported, self.held_out, lines])
+
+
+def check(checked: Checked, device: str = "auto") -> dict[str, Any]:
+    """Measure a reference and judge it.
+
+    Args:
+        checked: what, and on what.
+        device: where the reference embeds.
+
+    Returns:
+        `evaluation.pairs.measure.measure`'s JSON, with `reference` (SHA-256 of its weights) and `imported`.
+    """
+    clip = load_checkpoint(checked.model)
+    place = pick_device(device)
+    clip.model.to(place).eval()
+    look = _Look(clip, Towers.of(clip, place, "auto"))
+    held_rows, seen_rows = _split(checked)
+    held = look(checked.curated, held_rows) if len(held_rows) else None
+    trained = look(checked.curated, _sample(seen_rows)) if len(seen_rows) else None
+    pool = look(checked.pool, _sample(np.arange(len(checked.pool))))
+    rare = None if held is None else rare_concepts(pool, held)
+    found = measure(Seen(held, trained, pool, rare, len(seen_rows)))
+    weights = read_metadata(checked.model)["weights_sha256"]
+    return {"format": FORMAT, "reference": weights, "imported": checked.imported} | found
+
+
+def said(directory: Path, reference: Path) -> dict[str, str] | None:
+    """Return what a check found of a reference, in words, for the record of a run that uses it; None where it is about another one."""
+    found = read_json(directory / CHECK)
+    ours = found["reference"] == read_metadata(reference)["weights_sha256"]
+    return {name: found[name] for name in SAID} if ours else None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Rows of a set as a reference sees them."""
+
+    clip: ClipModel
+    towers: Towers
+
+    def __call__(self, manifest: Manifest, rows: np.ndarray) -> Pairs:
+        images, texts, captions = embed_rows(self.clip, self.towers, manifest, rows)
+        return Pairs(images.cpu(), texts.cpu(), captions, *self.clip.scale_and_bias(), reference_loss(self.clip))
+
+
+def _split(checked: Checked) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the curated set that are measured as held out, and those that the reference was trained on."""
+    held = held_out_rows(checked.curated.column("sha256").to_pylist(), checked.held_out)
+    seen = np.setdiff1d(np.arange(len(checked.curated)), held)
+    return held, seen[:0] if checked.imported else seen
+
+
+def _sample(rows: np.ndarray) -> np.ndarray:
+    """A random sample of rows, ascending; all of them where they are few."""
+    if len(rows) <= SAMPLE:
+        return rows
+    return np.sort(np.random.default_rng(SEED).choice(rows, SAMPLE, replace=False, shuffle=False))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts in memory, as `text_clusters` reads them."""
+
+    text_ND: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.text_ND)
+
+    def texts(self, rows: np.ndarray) -> np.ndarray:
+        """Return some rows' embeddings."""
+        found: np.ndarray = self.text_ND[rows]
+        return found
+
+
+def rare_concepts(pool: Pairs, held_out: Pairs) -> np.ndarray:
+    """Tell which held-out pairs are of concepts that are rare in the pool, bool (n,).
+
+    Captions of both are clustered by their embeddings, into about as many clusters as each has of the pool's pairs. Rare are the held-out
+    pairs whose clusters hold the fewest of the pool's: half of them, as nearly as clusters of equal size allow; none where all are equal.
+    """
+    texts = np.concatenate([pool.text_nD.numpy(), held_out.text_nD.numpy()])
+    cluster = text_clusters(_Texts(texts), max(1, round(len(pool) ** 0.5)))
+    size_n = np.bincount(cluster[: len(pool)], minlength=int(cluster.max()) + 1)[cluster[len(pool) :]]
+    cuts = np.unique(size_n)[:-1]
+    if not len(cuts):
+        return np.zeros(len(size_n), bool)
+    halves = [abs(float((size_n <= cut).mean()) - 0.5) for cut in cuts]
+    found: np.ndarray = size_n <= cuts[int(np.argmin(halves))]
+    return found

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from superbatch.evaluation.pairs.resampling import Estimate
+from superbatch.evaluation.pairs.verdict import FEWEST_PAIRS, THRESHOLDS, Evidence, judge
+
+
+def at(name: str, place: str, half: float = 0.02, pairs: int = 500) -> Estimate:
+    line = THRESHOLDS[name]
+    value = {"above": line.helps + 0.1, "between": (line.helps + line.harms) / 2, "below": line.harms - 0.05}[place]
+    return Estimate(value, value - half, value + half, pairs)
+
+
+def evidence(
+    auc: str, recall: str, trained: float | None = 0.3, held_out: int = 500, curated: int = 4_500, half: float = 0.02
+) -> Evidence:
+    known = None if trained is None else Estimate(trained, trained, trained, 2_000)
+    return Evidence(at("auc", auc, half), at("recall", recall, half), known, held_out, curated)
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "remedy"),
+    [
+        (evidence("above", "above"), "helps", ""),
+        (evidence("above", "between"), "unsure", "weak and not overfit .*raise reference.training.steps.*larger.*import a pretrained"),
+        (evidence("above", "below", trained=0.1), "would_harm", "weak and not overfit .R@1 in 64 10 % on training pairs"),
+        (evidence("below", "above", trained=0.9), "would_harm", "it is overfit .R@1 in 64 90 % on training pairs.: curate more pairs, or lower"),
+        (evidence("between", "between", trained=0.95), "unsure", "it is overfit"),
+        (evidence("between", "between", trained=0.3, curated=200), "unsure", "200 curated pairs are few: curate more"),
+        (evidence("between", "between", trained=0.05, curated=200), "unsure", "weak and not overfit"),
+        (evidence("between", "between", trained=None), "unsure", "import a stronger one, or train one on them"),
+        (evidence("above", "above", half=0.2), "unsure", "curate more pairs, or raise reference.held_out"),
+        (evidence("above", "above", trained=None, half=0.2), "unsure", "^curate more pairs$"),
+        (evidence("above", "above", held_out=FEWEST_PAIRS - 1), "unsure", "curate more pairs, or raise reference.held_out"),
+        (evidence("below", "below", held_out=0), "unsure", "curate more pairs, or raise reference.held_out"),
+    ],
+)  # fmt: skip
+def test_verdict_and_remedy_fit_the_cause(found: Evidence, name: str, remedy: str) -> None:
+    verdict = judge(found)
+    assert verdict.name == name
+    assert re.search(remedy, verdict.remedy) and (remedy or verdict.remedy == "")
+    assert "\n" not in verdict.sentence and "nan" not in verdict.sentence
+
+
+def test_the_line_has_the_numbers() -> None:
+    auc, recall = Estimate(0.941, 0.92, 0.96, 77), Estimate(0.71, 0.67, 0.75, 77)
+    assert judge(Evidence(auc, recall, None, 77, 0)).sentence == (
+        "the reference helps: AUC 0.94 [0.92, 0.96] of true against exchanged pairs, R@1 in 64 71 % [67, 75], on 77 held-out pairs"
+    )
+    few = judge(Evidence(auc, recall, None, 1, 0))
+    assert few.line == "unsure whether the reference helps: 1 pair was held out to measure it on, and it takes 20"
+
+
+def test_what_could_not_be_measured_is_unsure() -> None:
+    nothing = Estimate(np.nan, np.nan, np.nan, 0)
+    assert judge(Evidence(nothing, nothing, None, 500, 0)).name == "unsure"
