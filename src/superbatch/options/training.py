@@ -71,6 +71,8 @@ class TrainingSettings(Settings, section="training"):
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 2
     keep_best: str | None = None  # a validation metric, `<set>/<metric>`: its best checkpoint is kept too
+    # evaluations without a better `keep_best`, after which the run ends; its best checkpoint is then the result. 0: takes all its steps
+    patience: Natural = 0
     evaluate_every: Count = 200
     score_batch: Natural = 0  # samples a forward pass of the scoring step; 0: 128 on a CPU, 1,024 elsewhere
     on_bad_step: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite, or a spike
@@ -88,6 +90,12 @@ class TrainingSettings(Settings, section="training"):
             "training.batch_size",
             f"{self.batch_size} samples cannot be dealt to {cuts} micro-batches",
             "use fewer processes, machines or accumulate",
+        )
+        require(
+            self.patience == 0 or self.keep_best is not None,
+            "training.patience",
+            f"waits {self.patience} evaluations for a better value of nothing",
+            "name the metric as training.keep_best, such as classification/top1",
         )
         require(
             self.machines == 1 or self.rendezvous is not None,

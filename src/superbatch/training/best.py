@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +16,7 @@ from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.artifacts.fingerprints import file_digests, file_sha256
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.models import read_metadata
 from superbatch.training.job import Job
 
 log = logging.getLogger(__name__)
@@ -47,18 +49,57 @@ def _record(directory: Path) -> dict[str, Any]:
     return read_json(file) if file.is_file() else {"value": -math.inf, "files": {}}
 
 
+def waited_enough(job: Job, evaluations: pa.Table) -> bool:
+    """Whether the last `training.patience` evaluations brought nothing better than the one before them; a pure function of the record."""
+    values = _values(job, evaluations)
+    return 0 < job.training.patience < len(values) - int(np.argmax(values))
+
+
+def best_step(job: Job, evaluations: pa.Table) -> int:
+    """Return after how many steps the metric of `training.keep_best` was highest, the first time."""
+    steps = _of_metric(job, evaluations)["step"].to_numpy()
+    return int(steps[int(np.argmax(_values(job, evaluations)))])
+
+
+def _of_metric(job: Job, evaluations: pa.Table) -> pa.Table:
+    return evaluations.filter(pc.equal(evaluations["name"], job.training.keep_best or ""))
+
+
+def _values(job: Job, evaluations: pa.Table) -> np.ndarray:
+    found: np.ndarray = _of_metric(job, evaluations)["value"].to_numpy()
+    return found
+
+
 def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
     """Copy the best checkpoint into the finished one, `best/`; one that was damaged meanwhile is left out, saying so."""
     source, target = job.state_dir / BEST, model_dir / BEST
     shutil.rmtree(target, ignore_errors=True)
     if job.training.keep_best is None:
         return
-    highest = pc.max(evaluations.filter(pc.equal(evaluations["name"], job.training.keep_best))["value"]).as_py()
-    record = _record(source)
-    whole = all(
-        (source / name).is_file() and file_sha256(source / name) == sha for name, sha in record["files"].items()
-    )
-    if not whole or record["value"] != highest:
+    if not _is_whole(source, _values(job, evaluations).max()):
         log.warning("%s: the checkpoint of the best %s is damaged and left out", job.name, job.training.keep_best)
         return
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(RECORD))
+
+
+def publish_best_as_result(job: Job, evaluations: pa.Table, model_dir: Path) -> str:
+    """Make the best checkpoint the finished one; returns the SHA-256 of its weights.
+
+    Raises:
+        UserError: it was damaged meanwhile.
+    """
+    source = job.state_dir / BEST
+    if not _is_whole(source, _values(job, evaluations).max()):
+        what = f"the checkpoint of the best {job.training.keep_best} is damaged"
+        raise UserError(str(source), what, "train it again with training.fresh")
+    with atomic_directory(model_dir) as temporary:
+        shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(RECORD), dirs_exist_ok=True)
+    return str(read_metadata(model_dir)["weights_sha256"])
+
+
+def _is_whole(source: Path, highest: float) -> bool:
+    """Whether the best checkpoint's files are as they were written, and it is the best that the record knows of."""
+    record = _record(source)
+    files = record["files"].items()
+    same = all((source / name).is_file() and file_sha256(source / name) == sha for name, sha in files)
+    return same and record["value"] == highest

@@ -42,6 +42,7 @@ LATER = {
     "compile",
     "stale_steps",
     "final_filter_ratio",
+    "patience",
     "deterministic",
     "max_scale",
     "clusters",

@@ -11,7 +11,7 @@ import torch
 from superbatch.errors import Interrupted, UserError
 from superbatch.models import evaluating, pick_device
 from superbatch.progress import progress
-from superbatch.training.best import keep_best
+from superbatch.training.best import keep_best, waited_enough
 from superbatch.training.booking import book
 from superbatch.training.distributed import Ranks, joined
 from superbatch.training.job import Job, TrainResult
@@ -82,6 +82,8 @@ def _take_steps(run: LiveRun, first: int, stop: Stop, plan: Plan) -> None:
         closing(picks(run, first)) as chosen,  # its workers end here, also after an error
     ):
         run.clock.skip()
+        if _ends_here(run, first):  # it was killed between its last step and its end
+            return
         for pick in chosen:
             row = _step(run, pick)
             # Once: a signal that comes while the state is saved is for the next step. One rank's signal stops all at the same step.
@@ -95,7 +97,26 @@ def _take_steps(run: LiveRun, first: int, stop: Stop, plan: Plan) -> None:
             if asked:
                 run.ranks.tell(None)  # the others stay until rank 0 has saved
                 raise _interrupted(job, asked, pick.step + 1)
+            if _ends_here(run, pick.step + 1):
+                return
             run.clock.skip()
+
+
+def _ends_here(run: LiveRun, done: int) -> bool:
+    """Whether the run ends before all its steps are taken, since its best value was long ago (`training.patience`); saves its state then."""
+    job = run.job
+    if not job.training.patience or done % job.training.evaluate_every or done == job.training.steps:
+        return False
+    enough = run.ranks.is_first and waited_enough(job, run.records.so_far("evaluations"))
+    if not run.ranks.most(int(enough)):
+        return False
+    log.info(
+        "%s: ends after %d steps: %s has not risen for %d evaluations",
+        *(job.name, done, job.training.keep_best, job.training.patience),
+    )
+    if last_step(job.state_dir) != done:
+        _save(run, done)
+    return True
 
 
 def _interrupted(job: Job, signum: int, step: int) -> Interrupted:
@@ -122,11 +143,18 @@ def _after_step(run: LiveRun, done: int, stopping: bool) -> None:
     if last or done % settings.evaluate_every == 0:
         _evaluate(run, done)
     run.clock.skip()
-    if run.ranks.is_first and (last or done % settings.checkpoint_every == 0 or stopping):
-        run.records.flush(done)
-        pending = pending_tensors(run.pending)
-        save_state(run.job.state_dir, done, run.kept, run.totals, settings.keep_checkpoints, run.records.parts, pending)
-        run.clock.lap("checkpoint")
+    if last or done % settings.checkpoint_every == 0 or stopping:
+        _save(run, done)
+
+
+def _save(run: LiveRun, done: int) -> None:
+    """Save the state after so many steps, if this rank is the first."""
+    if not run.ranks.is_first:
+        return
+    run.records.flush(done)
+    pending, keep = pending_tensors(run.pending), run.job.training.keep_checkpoints
+    save_state(run.job.state_dir, done, run.kept, run.totals, keep, run.records.parts, pending)
+    run.clock.lap("checkpoint")
 
 
 def _evaluate(run: LiveRun, step: int) -> None:

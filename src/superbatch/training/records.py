@@ -122,6 +122,11 @@ class Records:
             table = table.set_column(column, "skipped", pc.fill_null(table["skipped"], False))
         return table
 
+    def so_far(self, name: str) -> pa.Table:
+        """Return all rows of a table that gets them one by one, those too that wait for the next flush."""
+        waiting = pa.Table.from_pylist(self._rows[name], schema=self.schemas[name])
+        return pa.concat_tables([self.read(name), waiting], promote_options="default")
+
     def finish(self, out: Path) -> None:
         """Write each table whole into `out`."""
         out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ import torch
 from superbatch import __version__
 from superbatch.artifacts.atomic import told_if_full, write_json
 from superbatch.artifacts.fingerprints import canonical
-from superbatch.training.best import publish_best
+from superbatch.training.best import best_step, publish_best, publish_best_as_result
 from superbatch.training.flops import Account, Forwards
 from superbatch.training.job import TrainResult
 from superbatch.training.live import LiveRun
@@ -58,10 +58,8 @@ def _finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
     job, records = run.job, run.records
     model_dir, training_dir = job.state_dir / "final", job.state_dir / "training"
     records.finish(training_dir)
-    metadata = {"run": job.name, "run_hash": job.run_hash, "steps": job.training.steps, "superbatch": __version__}
-    weights = job.task.save(model_dir, metadata)
+    weights, told, step = _publish(run, model_dir)
     evaluations = records.read("evaluations").to_pylist()
-    publish_best(job, records.read("evaluations"), model_dir)
     ledger = records.read("ledger")
     seconds = {
         name: float(np.nansum(ledger[name].to_numpy())) for name in ledger.column_names if name.startswith("seconds_")
@@ -84,11 +82,29 @@ def _finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
         "waited_for_data": seconds["seconds_data"] / max(sum(seconds.values()), 1e-9),
         "memory_mb": {name: pc.max(ledger[column]).as_py() for name, column in MEMORY.items()},
         "skipped_steps": pc.sum(ledger["skipped"]).as_py() or 0,
-        "final": {row["name"]: row["value"] for row in evaluations if row["step"] == job.training.steps},
+        "final": {row["name"]: row["value"] for row in evaluations if row["step"] == step},
+        **told,
         **job.remarks,
     }
     write_json(training_dir / "run.json", summary)
     return TrainResult(model_dir, training_dir, summary)
+
+
+def _publish(run: LiveRun, model_dir: Path) -> tuple[str, dict[str, int], int]:
+    """Stage the checkpoint: the last, or with `training.patience` the best.
+
+    Returns:
+        The SHA-256 of its weights, what the record says of it besides, and its step.
+    """
+    job, evaluations = run.job, run.records.read("evaluations")
+    if job.training.patience:
+        steps = {"result_of_step": best_step(job, evaluations), "steps_taken": run.records.read("ledger").num_rows}
+        return publish_best_as_result(job, evaluations, model_dir), steps, steps["result_of_step"]
+    last = job.training.steps
+    metadata = {"run": job.name, "run_hash": job.run_hash, "steps": last, "superbatch": __version__}
+    weights = job.task.save(model_dir, metadata)
+    publish_best(job, evaluations, model_dir)
+    return weights, {}, last
 
 
 def import_summary(
