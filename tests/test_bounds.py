@@ -124,7 +124,7 @@ class ManySettings(Settings, section="many"):
         ("words", {}, "many.words: {} is not text, a whole number or a list"),
         ("words", [[]], "many.words: [] is not text"),
         ("limit", 9, "many.limit: 9 is too large; use 1 or more and less than 9, or leave it out"),
-        ("block", 3, "many.block: 3 is not a block of settings; its keys: keep_share, add_curated"),
+        ("block", 3, "many.block: 3 is not a block of settings; its keys: keep_share, add_curated, clusters, balance"),
     ],
 )
 def test_kinds_of_every_shape(name: str, value: Any, line: str) -> None:
@@ -205,6 +205,18 @@ def test_every_setting_that_is_refused_has_a_remedy(block: Any, name: str) -> No
         (
             lambda: options.PoolSettings(keep_share=0),
             "pool.keep_share: 0 is not a share; use more than 0 and at most 1",
+        ),
+        (
+            lambda: options.PoolSettings(clusters=64),
+            "pool.clusters: 64 clusters of a pool that is kept whole; set pool.keep_share below 1, or leave the clusters out",
+        ),
+        (
+            lambda: options.PoolSettings(keep_share=0.3, balance=0.5),
+            "pool.balance: 0.5 without clusters: there is nothing to balance; set pool.clusters, such as 64, or leave the balance out",
+        ),
+        (
+            lambda: options.PoolSettings(keep_share=0.3, clusters=64, balance=2),
+            "pool.balance: 2 is too large; use 0 or more and at most 1",
         ),
         (
             lambda: options.SimwebSettings(shares={"clean": 1.5, "garbled": -0.5}),

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from superbatch.data.embeddings import EmbeddingCacheWriter
+from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
 from superbatch.errors import UserError
-from superbatch.pipelines.audit.inputs import check_run, open_draw, open_run, pair_scores
+from superbatch.options import PoolSettings
+from superbatch.pipelines.audit.inputs import check_run, open_draw, open_embeddings, open_run, rows_in_use
+from superbatch.tasks.filtering import kept
 
 MANIFEST = SimpleNamespace(fingerprint="f" * 16, path=Path("pool/manifest.parquet"), num_rows=40)
 
@@ -41,26 +43,45 @@ def features(folder: Path, **facts: str) -> Path:
         "reference": "r",
         "manifest": "f" * 16,
     }
+    image = np.c_[np.ones((40, 3)), np.linspace(-1, 1, 40)]  # the later, the nearer to its caption
     with EmbeddingCacheWriter(folder / "embeddings.arrow", 4, 4, metadata | facts) as writer:
-        writer.append(np.ones((40, 4)), np.ones((40, 4)))
+        writer.append(image, np.repeat([[1, 1, 1, 1], [1, 0, 0, 1]], [30, 10], axis=0))
     return folder
 
 
 def test_a_draw_is_what_the_run_s_settings_say(tmp_path: Path) -> None:
     run = open_run(training(tmp_path, pool={"keep_share": 0.5}, training={"shuffle_window": 20}))
-    scores = np.arange(40.0)
-    draw = open_draw(run, MANIFEST, scores)  # type: ignore[arg-type]
+    cache = open_embeddings(run, features(tmp_path), MANIFEST)  # type: ignore[arg-type]
+    draw = open_draw(run, MANIFEST, rows_in_use(run, cache))  # type: ignore[arg-type]
     assert (draw.steps, draw.batch_size, draw.base_rate) == (3, 2, 0.2)
-    assert draw.rows is not None and list(draw.rows) == list(range(20, 40))
+    best = np.argsort(-cache.pair_scores(), kind="stable")[:20]
+    assert draw.rows is not None and list(draw.rows) == sorted(best)
     order = draw.order
     assert (order.seed, order.num_rows, order.batch_size, order.shuffle_window) == (5, 20, 10, 20)
     assert draw.learnability
-    assert np.allclose(pair_scores(run, features(tmp_path), MANIFEST), 1)  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="which rows were in use is not known"):
+        open_draw(run, MANIFEST).super_batch(0)  # type: ignore[arg-type]
+
+
+def test_a_filter_over_clusters_is_made_anew_and_held_against_the_run_s(tmp_path: Path) -> None:
+    pool = {"keep_share": 0.5, "add_curated": False, "clusters": 2, "balance": 1.0}
+    cache = EmbeddingCache(features(tmp_path) / "embeddings.arrow")
+    filtered = kept(cache, PoolSettings(**pool))
+    run = open_run(training(tmp_path / "a", pool=pool, **filtered.identity))
+    rows = rows_in_use(run, cache)
+    assert rows is not None and list(rows) == list(range(20, 40)) == list(filtered.rows)
+    assert open_draw(run, MANIFEST, rows).order.num_rows == 20  # type: ignore[arg-type]
+    other = open_run(training(tmp_path / "b", pool=pool, kept_rows="0" * 16))
+    with pytest.raises(
+        UserError, match=r"run\.json: was trained on other rows .* clusters come out otherwise here .*; audit it where"
+    ):
+        rows_in_use(other, cache)
+    assert rows_in_use(open_run(training(tmp_path / "c")), cache) is None
 
 
 def test_the_criterion_decides_whether_scores_are_learnability(tmp_path: Path) -> None:
     run = open_run(training(tmp_path, selection={"method": "joint", "criterion": "hard_learner"}))
-    assert not open_draw(run, MANIFEST, np.zeros(40)).learnability  # type: ignore[arg-type]
+    assert not open_draw(run, MANIFEST).learnability  # type: ignore[arg-type]
 
 
 def test_runs_without_picks_are_refused(tmp_path: Path) -> None:
@@ -73,12 +94,12 @@ def test_runs_without_picks_are_refused(tmp_path: Path) -> None:
 def test_another_pool_or_reference_is_refused(tmp_path: Path) -> None:
     foreign = open_run(training(tmp_path / "a", sets=["0" * 16]))
     with pytest.raises(UserError, match=r"run\.json: was trained on other sets than pool/manifest\.parquet"):
-        open_draw(foreign, MANIFEST, np.zeros(40))  # type: ignore[arg-type]
+        open_draw(foreign, MANIFEST)  # type: ignore[arg-type]
     run = open_run(training(tmp_path / "b"))
     with pytest.raises(UserError, match="are of another reference than 'jest' was trained with"):
-        pair_scores(run, features(tmp_path / "a", reference="other"), MANIFEST)  # type: ignore[arg-type]
+        open_embeddings(run, features(tmp_path / "a", reference="other"), MANIFEST)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="are of another pool"):
-        pair_scores(run, features(tmp_path / "b", manifest="other"), MANIFEST)  # type: ignore[arg-type]
+        open_embeddings(run, features(tmp_path / "b", manifest="other"), MANIFEST)  # type: ignore[arg-type]
 
 
 def test_a_missing_run_names_the_nearest(tmp_path: Path) -> None:

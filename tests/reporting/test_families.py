@@ -61,9 +61,13 @@ def test_what_is_not_tuned_keeps_methods_apart(tmp_path: Path) -> None:
     easy = {"method": "joint", "filter_ratio": 0.8, "num_chunks": 16, "gain": 100.0, "criterion": "easy_reference"}
     write(tmp_path, "easy-f0.8-T20-s0", "jest", 0.4, 0.4, selection=easy)
     write(tmp_path, "easy_g1-f0.8-T20-s0", "jest", 0.4, 0.4, selection=easy | {"gain": 1.0})
+    for clusters, balance in ((64, 0.5), (256, 1.0)):
+        pool = {"keep_share": 0.3, "add_curated": False, "clusters": clusters, "balance": balance}
+        write(tmp_path, f"level_c{clusters}-f0.8-T20-s0", "jest", 0.4, 0.4, pool=pool, kept_rows=f"{clusters:016x}")
     names = method_names(find_runs(tmp_path))
     assert {name.split("-")[0]: method for name, method in names.items()} == {
         "jest": "jest", "jest_k50": "jest_k30", "jest_k30": "jest_k30", "easy": "easy", "easy_g1": "easy",
+        "level_c64": "level_c64", "level_c256": "level_c64",
     }  # fmt: skip
 
 
@@ -74,6 +78,9 @@ def test_a_labelled_main_run_finds_its_rivals(runs: Path) -> None:
 
 
 def test_tuned_settings_in_words(runs: Path) -> None:
+    pool = {"keep_share": 0.3, "clusters": 64, "balance": 0.5}
+    write(runs, "balanced_filter-T20-s0", "uniform", 0.2, 0.2, pool=pool)
     words = {run.name: tuned_words(run) for run in find_runs(runs)}
+    assert words["balanced_filter-T20-s0"][:2] == ["best 30 % of 64 clusters (balance 0.5)", "lr 0.001"]
     assert words["jest-f0.8-T20-s0"] == ["lr 0.001", "decay 0.0001", "gain 100"]
     assert words["uniform_lr500u-T20-s0"] == ["lr 0.0005", "decay 0.0001"]

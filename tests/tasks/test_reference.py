@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
@@ -32,6 +33,7 @@ from superbatch.options import (
     TrainingSettings,
 )
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
+from superbatch.tasks.learner import check_sizes
 from superbatch.tasks.reference import check_reference, split_rows
 from superbatch.training import train
 from tests.tiny_model import tiny_model_cfg
@@ -290,3 +292,28 @@ def test_a_batch_must_fit_into_what_is_left_for_training() -> None:
         UserError, match=r"33 pairs are more than the 32 of the curated set that are not held out \(8 are\); lower it"
     ):
         check_reference(settings, 32, 8)
+
+
+def test_a_learner_over_levelled_clusters(tmp_path: Path, pool: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It trains on the rows that the filter kept, which its hash names; a filter without clusters has the hash of ever."""
+    reference = imported(tmp_path, write_theirs(tmp_path / "theirs"), pool)
+    settings = replace(learner_settings(tmp_path, "sigmoid"), selection=SelectionSettings())
+    embed_pool(tmp_path, reference, pool, settings)
+
+    def job(**filtered: float):
+        return learner_of(tmp_path, reference, pool, replace(settings, pool=PoolSettings(**filtered)))
+
+    plain, clustered = job(keep_share=0.5), job(keep_share=0.5, clusters=4, balance=1.0)
+    assert plain.run_hash == fingerprint(plain.full_identity | {"pool": {"keep_share": 0.5, "add_curated": False}})
+    assert "kept_rows" not in plain.full_identity and plain.run_hash != clustered.run_hash
+    with caplog.at_level("INFO"):
+        assert job(keep_share=0.5, clusters=4, balance=1.0).run_hash == clustered.run_hash
+    assert (
+        "jest: keeps 20 of 40 rows, the best of each of 4 clusters by reference score; effective number" in caplog.text
+    )
+    rows = clustered.source.rows
+    assert len(rows) == 20 and set(rows) != set(plain.source.rows)
+    picks = pq.read_table(train(clustered).training_dir / "picks.parquet")
+    assert set(picks["row"].to_pylist()) <= set(rows.tolist())
+    with pytest.raises(UserError, match=r"^pool\.clusters: 41 clusters of 40 rows; use 40 or fewer"):
+        check_sizes(replace(settings, pool=PoolSettings(keep_share=0.5, clusters=41)), SetFiles(pool), SetFiles(pool))

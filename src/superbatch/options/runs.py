@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from superbatch.bounds import Because, Settings, require
+from superbatch.bounds import Because, Natural, Settings, require
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
 
@@ -19,6 +19,24 @@ class PoolSettings(Settings, section="pool"):
     # best share of the pool by the cached reference score; 1 keeps all (`filtered` tunes it)
     keep_share: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share")] = 1.0
     add_curated: bool = False
+    clusters: Natural = 0  # of the pool's captions; the best of each are kept; 0 filters the pool as a whole
+    # how evenly clusters share what is kept: 0 as in the pool, 1 as many of each
+    balance: Annotated[float, Interval(ge=0, le=1)] = 0.0
+
+    def check(self) -> None:
+        """Refuse clusters where nothing is filtered, and a balance without clusters."""
+        require(
+            self.clusters == 0 or self.keep_share < 1,
+            "pool.clusters",
+            f"{self.clusters:,} clusters of a pool that is kept whole",
+            "set pool.keep_share below 1, or leave the clusters out",
+        )
+        require(
+            self.balance == 0 or self.clusters > 0,
+            "pool.balance",
+            f"{self.balance:g} without clusters: there is nothing to balance",
+            "set pool.clusters, such as 64, or leave the balance out",
+        )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class Draw:
         order: of the super-batches. steps: that were taken. batch_size: b.
         num_rows: R.
         rows: the rows in use where that is a part of the pool, int64 ascending; positions of the order count in it.
+            Without them such a draw knows its numbers, but no super-batch.
         learnability: whether scores are learner loss minus reference loss.
     """
 
@@ -48,6 +49,7 @@ class Draw:
 
     def super_batch(self, step: int) -> np.ndarray:
         """Return the rows of a step's super-batch, int64 (B,)."""
+        assert self.rows is not None or self.order.num_rows == self.num_rows, "which rows were in use is not known"
         positions = self.order.rows(step)
         return positions if self.rows is None else self.rows[positions]
 

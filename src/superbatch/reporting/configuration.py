@@ -23,10 +23,10 @@ _NOT_IDENTITY = {
     "score_batch",
 }
 # Settings that are tuned, by section; the best candidate is chosen by validation (`tuning.tuned`).
-TUNED = {"training": {"optimizer"}, "selection": {"gain"}, "pool": {"keep_share"}}
+TUNED = {"training": {"optimizer"}, "selection": {"gain"}, "pool": {"keep_share", "clusters", "balance"}}
 # What a comparison keeps apart by itself, and what a run was made from.
 _APART = {"training": {"steps"}, "selection": {"filter_ratio"}}
-_MADE_FROM = {"format", "B", "sets", "reference"}
+_MADE_FROM = {"format", "B", "sets", "reference", "kept_rows"}
 _FINGERPRINT = re.compile(r"[0-9a-f]{16,}")  # no part of it: that of starting weights differs with the seed
 
 
@@ -49,7 +49,8 @@ def identity(settings: Any) -> Any:
 def family(settings: dict[str, Any]) -> str:
     """Fingerprint of a run's settings without those that are tuned: equal for candidates of one method.
 
-    Whether the pool is filtered at all belongs to the method; the share that is kept is tuned. Uniform has no selection.
+    Whether the pool is filtered at all, and whether by clusters, belongs to the method; the share that is kept, how many clusters and
+    their balance are tuned. Uniform has no selection.
     """
     kept = {
         name: _without(identity(section), TUNED.get(name, set()) | _APART.get(name, set()))
@@ -58,8 +59,9 @@ def family(settings: dict[str, Any]) -> str:
     }
     if isinstance(kept.get("selection"), dict) and kept["selection"].get("method") == "uniform":
         kept["selection"] = {"method": "uniform"}
-    filtered = (settings.get("pool") or {}).get("keep_share") or 1.0
-    return fingerprint([kept, filtered < 1])
+    pool = settings.get("pool") or {}
+    filtered, by_clusters = (pool.get("keep_share") or 1.0) < 1, bool(pool.get("clusters"))
+    return fingerprint([kept, filtered, by_clusters])
 
 
 def _without(section: Any, keys: set[str]) -> Any:

@@ -29,8 +29,8 @@ def method_names(runs: Sequence[Run]) -> dict[str, str]:
 
 def tuned_words(run: Run) -> list[str]:
     """A run's tuned settings in words: `best 30 %`, `lr 0.001`, `decay 0.0001`, `gain 10`."""
-    share, optimizer = run.setting("pool", "keep_share", 1.0), run.setting("training", "optimizer", {})
-    words = [f"best {100 * share:.3g} %"] if share < 1 else []
+    optimizer = run.setting("training", "optimizer", {})
+    words = _filter_words(run)
     words += [
         f"{word} {optimizer[key]:.3g}"
         for word, key in _OPTIMIZER.items()
@@ -38,3 +38,10 @@ def tuned_words(run: Run) -> list[str]:
     ]
     gain = run.setting("selection", "gain")
     return words + ([f"gain {gain:.3g}"] if run.role == "selecting" and gain is not None else [])
+
+
+def _filter_words(run: Run) -> list[str]:
+    """What a filter keeps: `best 30 %`, or `best 30 % of 256 clusters (balance 0.5)`; nothing where the pool is whole."""
+    share, clusters = run.setting("pool", "keep_share", 1.0), run.setting("pool", "clusters", 0)
+    balanced = f" of {clusters} clusters (balance {run.setting('pool', 'balance', 0.0):g})" if clusters else ""
+    return [f"best {100 * share:.3g} %{balanced}"] if share < 1 else []

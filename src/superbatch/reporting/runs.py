@@ -21,7 +21,7 @@ Role = Literal["reference", "uniform", "simple", "selecting"]
 
 _RUN_NAME = re.compile(r"(?P<method>.+?)(-f[\d.]+)?-T\d+-s\d+.*")  # of `compare`
 _SELECTION_METHODS = {"uniform", "independent", "joint"}
-_SIMPLE_NAMES = ("filtered", "warm", "pool_")
+_SIMPLE_NAMES = ("filtered", "balanced_filter", "warm", "pool_")
 
 
 class Run:

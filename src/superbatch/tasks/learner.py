@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from superbatch.artifacts.fingerprints import file_sha256
+from superbatch.curation.clusters import check_clusters
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.fields import Field, Source
 from superbatch.data.manifest import Manifest
 from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
-from superbatch.options import LearnerSettings, ModelSettings, SelectionSettings, TrainingSettings
+from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
+from superbatch.tasks.filtering import Kept, kept, kept_count
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
 from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell, shell_of
-from superbatch.training.job import Job
+from superbatch.training.job import Job, deciding
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -129,18 +129,19 @@ def learner_job(
         model = replace(model, pretrained=str(_given(reference_dir, "reference_dir", "learner.warm_start")))
     files = [pool, _given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(model, training, selection, files, state_root)
-    identity = built.identity | {"pool": settings.pool, "warm_start": settings.warm_start}
+    identity = built.identity | {"pool": deciding(settings.pool, PoolSettings()), "warm_start": settings.warm_start}
     cache = _reference_cache(settings, built, files, reference_dir)
-    fields, rows, reference = built.fields, None, None
+    fields, filtered, reference = built.fields, Kept(), None
     if cache is not None:
         identity |= _reference_identity(_given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
-        rows = _kept(name, cache, settings)
+        filtered = _kept(name, cache, settings.pool)
+        identity |= filtered.identity
         reference = Reference(cache.scale, cache.bias)
     return Job(
         name,
         Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary),
-        Source(fields, rows),
+        Source(fields, filtered.rows),
         training,
         selection,
         settings.super_batch_size,
@@ -234,26 +235,15 @@ def _reference_identity(reference_dir: Path) -> dict[str, str]:
     return identity
 
 
-def _kept(name: str, cache: EmbeddingCache, settings: LearnerSettings) -> np.ndarray | None:
-    if settings.pool.keep_share == 1:
-        return None
-    rows = best_rows(cache.pair_scores(), settings.pool.keep_share)
-    log.info("%s: keeps the best %d of %d rows by reference score", name, len(rows), len(cache))
-    return rows
-
-
-def best_rows(scores_N: np.ndarray, share: float) -> np.ndarray:
-    """Return the rows of the best share by score, ascending; ties break by row."""
-    return np.sort(np.argsort(-scores_N, kind="stable")[: kept_rows(len(scores_N), share)])
-
-
-def kept_rows(rows: int, share: float) -> int:
-    """Return how many of the rows a share is."""
-    return max(1, round(share * rows))
+def _kept(name: str, cache: EmbeddingCache, pool: PoolSettings) -> Kept:
+    found = kept(cache, pool)
+    if found.words:
+        log.info("%s: keeps %s", name, found.words)
+    return found
 
 
 def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) -> None:
-    """Refuse a super-batch that is larger than the rows it is drawn from, and a model whose files are missing.
+    """Refuse a super-batch or clusters that are more than the rows, and a model whose files are missing.
 
     Raises:
         UserError: as `learner_job` and `train` would say it, without features and without a reference.
@@ -261,6 +251,8 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     learner, proxy = shell_of(settings.model), settings.selection.proxy
     if proxy is not None:
         check_view(shell_of(proxy), proxy.config, learner, settings.model.config)
-    rows = kept_rows(len(pool.manifest()), settings.pool.keep_share)
+    rows = len(pool.manifest())
+    check_clusters(settings.pool.clusters, rows, "pool.clusters")
+    rows = kept_count(rows, settings.pool.keep_share)
     rows += len(curated.manifest()) if settings.pool.add_curated else 0
     Order(settings.training.seed, rows, settings.super_batch_size, settings.training.shuffle_window)

@@ -42,6 +42,8 @@ LATER = {
     "stale_steps",
     "deterministic",
     "max_scale",
+    "clusters",
+    "balance",
 }
 
 
@@ -83,8 +85,8 @@ class Job:
         """Everything that decides the outcome, by name."""
         return {
             "format": STATE_FORMAT,
-            "training": _deciding(self.training, TrainingSettings()) | _resolved(self.training),
-            "selection": _deciding(self.selection, SelectionSettings()),
+            "training": deciding(self.training, TrainingSettings()) | _resolved(self.training),
+            "selection": deciding(self.selection, SelectionSettings()),
             "B": self.super_batch_size,
             **self.identity,
         }
@@ -105,8 +107,12 @@ class Job:
         return self.state_root / self.run_hash
 
 
-def _deciding(settings: Any, usual: Any) -> dict[str, Any]:
-    """Settings that decide the outcome, by name; later ones only where they are not as usual."""
+def deciding(settings: Any, usual: Any) -> dict[str, Any]:
+    """Return the settings of a block that decide the outcome, by name; later ones only where they are not as usual.
+
+    Args:
+        settings: the block. usual: the same with its defaults.
+    """
     return {
         name: value
         for name, value in vars(settings).items()

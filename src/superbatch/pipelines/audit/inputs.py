@@ -13,6 +13,7 @@ from superbatch.files import shown
 if TYPE_CHECKING:
     import numpy as np
 
+    from superbatch.data.embeddings import EmbeddingCache
     from superbatch.data.manifest import Manifest
     from superbatch.reporting import Run
     from superbatch.reporting.audit import Draw
@@ -55,25 +56,23 @@ def open_run(training: Path) -> Run:
     return run
 
 
-def open_draw(run: Run, manifest: Manifest, scores: np.ndarray) -> Draw:
+def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> Draw:
     """Return what a run drew its batches from.
 
     Args:
-        run: of `open_run`. manifest: the pool. scores: the reference's by row, for runs over the best share of the pool.
+        run: of `open_run`. manifest: the pool.
+        rows: that its filter kept (`rows_in_use`); whoever asks for no super-batch needs none.
 
     Raises:
         UserError: the run was trained on another pool.
     """
     from superbatch.data.order import Order
     from superbatch.reporting.audit import Draw
-    from superbatch.tasks.learner import best_rows
+    from superbatch.tasks.filtering import kept_count
 
-    record = run.path / "training" / "run.json"
     if run.settings.get("sets") != [manifest.fingerprint]:
-        raise UserError(str(shown(record)), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
-    share = run.setting("pool", "keep_share", 1.0)
-    rows = best_rows(scores, share) if share < 1 else None
-    count = manifest.num_rows if rows is None else len(rows)
+        raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
+    count = kept_count(manifest.num_rows, run.setting("pool", "keep_share", 1.0))
     order = Order(run.seed, count, run.super_batch_size, run.setting("training", "shuffle_window", 0))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
@@ -81,8 +80,27 @@ def open_draw(run: Run, manifest: Manifest, scores: np.ndarray) -> Draw:
     return Draw(order, steps, run.batch_size, manifest.num_rows, rows, learnability)
 
 
-def pair_scores(run: Run, features: Path, manifest: Manifest) -> np.ndarray:
-    """Return the reference's cached score of each row, the cosine of image and caption, float32 (R,).
+def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:
+    """Filter the pool as a run did; returns the rows that it drew from, int64 ascending, None for all.
+
+    Args:
+        run: of `open_run`. cache: of `open_embeddings`.
+
+    Raises:
+        UserError: clusters came out otherwise than when the run was trained.
+    """
+    from superbatch.options import PoolSettings
+    from superbatch.tasks.filtering import kept
+
+    found = kept(cache, PoolSettings(**run.settings.get("pool", {})))
+    if any(run.settings.get(name) != digest for name, digest in found.identity.items()):
+        what = "was trained on other rows of the pool: its clusters come out otherwise here (another processor or scikit-learn)"
+        raise UserError(_record(run), what, "audit it where it was trained, or train it again here")
+    return found.rows
+
+
+def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:
+    """Open the reference's cached embeddings of the pool.
 
     Raises:
         UserError: features of another reference or pool than the run's.
@@ -96,4 +114,8 @@ def pair_scores(run: Run, features: Path, manifest: Manifest) -> np.ndarray:
     if cache.metadata.get("manifest") != manifest.fingerprint:
         what = f"are of another pool than {shown(manifest.path)}"
         raise UserError(str(shown(features)), what, "run the embed stage again")
-    return cache.pair_scores()
+    return cache
+
+
+def _record(run: Run) -> str:
+    return str(shown(run.path / "training" / "run.json"))

@@ -33,15 +33,16 @@ def judge_rows(pool: Path, features: Path, training: Path, settings: dict[str, A
         One row a row, `reporting.audit.COLUMNS`: as `audit_rows`, with key and shard.
 
     Raises:
-        UserError: a run that kept no picks, or one of another pool or reference.
+        UserError: a run that kept no picks, or one of another pool, reference or clusters.
     """
     from superbatch.data.manifest import read_manifest
-    from superbatch.pipelines.audit.inputs import open_draw, open_run, pair_scores
+    from superbatch.pipelines.audit.inputs import open_draw, open_embeddings, open_run, rows_in_use
     from superbatch.reporting.audit import COLUMNS, audit_rows
 
     wanted, run, manifest = read(AuditSettings, settings, "audit"), open_run(training), read_manifest(pool)
-    scores = pair_scores(run, features, manifest)
-    frame = audit_rows(run.picks, open_draw(run, manifest, scores), scores, wanted)
+    cache = open_embeddings(run, features, manifest)
+    draw = open_draw(run, manifest, rows_in_use(run, cache))
+    frame = audit_rows(run.picks, draw, cache.pair_scores(), wanted)
     log.info("audit of %s: %s", run.name, ", ".join(f"{n:,} {v}" for v, n in frame["verdict"].value_counts().items()))
     return frame.join(manifest.frame(["key", "shard"]))[list(COLUMNS)]
 
@@ -102,7 +103,7 @@ def show_audit(
     made = Audit(
         run.name,
         rows,
-        open_draw(run, manifest, rows["reference_score"].to_numpy()),
+        open_draw(run, manifest),
         read(AuditSettings, settings, "audit"),
         ImageReader(manifest, THUMBNAIL).read,
         first_captions(pool),

@@ -1,0 +1,134 @@
+"""Which rows of a pool a learner draws from: the best share by the reference's score, of the pool as a whole or cluster by cluster.
+
+The filter over clusters levels concepts as well, as MetaCLIP does (arXiv 2309.16671, there by counting words and at random inside each). Here
+a concept is a cluster of captions, and the score decides inside each.
+
+Legend: N rows of the pool, C clusters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from superbatch.curation.clusters import check_clusters, text_clusters
+from superbatch.data.embeddings import EmbeddingCache
+from superbatch.options import PoolSettings
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a filter keeps.
+
+    Attributes:
+        rows: kept rows, ascending, int64; None for all.
+        words: what was kept, for people; empty where all of it is.
+        identity: what the settings do not say of a run's outcome: the digest of rows that clusters decided, `kept_rows`.
+    """
+
+    rows: np.ndarray | None = None
+    words: str = ""
+    identity: dict[str, str] = field(default_factory=dict)
+
+
+def kept(cache: EmbeddingCache, pool: PoolSettings) -> Kept:
+    """Filter a pool as the settings say.
+
+    Raises:
+        UserError: more clusters than rows.
+    """
+    if pool.keep_share == 1:
+        return Kept()
+    scores_N, keep = cache.pair_scores(), kept_count(len(cache), pool.keep_share)
+    if not pool.clusters:
+        return Kept(best_rows(scores_N, keep), f"the best {keep:,} of {len(cache):,} rows by reference score")
+    check_clusters(pool.clusters, len(cache), "pool.clusters")
+    cluster_N = text_clusters(cache, pool.clusters)
+    sizes_C = np.bincount(cluster_N, minlength=pool.clusters)
+    quota_C = quotas(sizes_C, keep, pool.balance)
+    rows = best_of_each(scores_N, cluster_N, quota_C)
+    # Another processor may round to other clusters: that is then another run, and an audit can tell.
+    return Kept(rows, _words(sizes_C, quota_C), {"kept_rows": _digest(rows)})
+
+
+def _digest(rows: np.ndarray) -> str:
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16]
+
+
+def kept_count(rows: int, share: float) -> int:
+    """Return how many of the rows a share is: one at least."""
+    return max(1, round(share * rows))
+
+
+def best_rows(scores_N: np.ndarray, keep: int) -> np.ndarray:
+    """Return the rows with the highest scores, ascending; ties break by row."""
+    return np.sort(np.argsort(-scores_N, kind="stable")[:keep])
+
+
+def best_of_each(scores_N: np.ndarray, cluster_N: np.ndarray, quota_C: np.ndarray) -> np.ndarray:
+    """Return the rows with the highest scores of each cluster, as many as its quota, ascending; ties break by row.
+
+    Args:
+        scores_N: of each row. cluster_N: of each row, from 0 to C - 1.
+        quota_C: rows to take of each cluster, no more than it has.
+    """
+    order = np.lexsort((-scores_N, cluster_N))  # cluster by cluster, the best of each first
+    sizes_C = np.bincount(cluster_N, minlength=len(quota_C))
+    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes_C) - sizes_C, sizes_C)
+    return np.sort(order[place < np.repeat(quota_C, sizes_C)])
+
+
+def quotas(sizes_C: np.ndarray, keep: int, balance: float) -> np.ndarray:
+    """Divide the rows to keep among clusters: in proportion to size^(1 - balance), and no cluster gives more than it has.
+
+    What small clusters lack is spread over the others in the same proportion (water-filling), so that all quotas but those of clusters
+    that give everything stand to each other as the powers of their sizes. Fractions go to the clusters with the largest ones.
+
+    Args:
+        sizes_C: rows of each cluster; it may be empty.
+        keep: rows in all, at most the sum of sizes.
+        balance: 0 keeps the pool's own proportions; 1 gives every cluster as many, as far as it has them.
+
+    Returns:
+        Rows of each cluster, int64 (C,), that sum to `keep`.
+    """
+    assert keep <= sizes_C.sum(), "more rows to keep than there are"
+    exact_C = np.zeros(len(sizes_C))
+    full = sizes_C > 0
+    exact_C[full] = _filled(sizes_C[full].astype(np.float64), keep, balance)
+    quota_C = np.floor(exact_C).astype(np.int64)
+    room = np.flatnonzero(quota_C < sizes_C)
+    first = room[np.argsort(quota_C[room] - exact_C[room], kind="stable")]
+    quota_C[first[: keep - quota_C.sum()]] += 1
+    return quota_C
+
+
+def _filled(sizes_C: np.ndarray, keep: int, balance: float) -> np.ndarray:
+    """Solve sum(min(size, level x size^(1 - balance))) = keep for the level, and return these minima."""
+    weights = sizes_C ** (1 - balance)
+    brim = sizes_C / weights  # the level at which a cluster has given everything
+    order = np.argsort(brim, kind="stable")
+    emptied = np.concatenate([[0.0], np.cumsum(sizes_C[order])[:-1]])  # rows of all clusters that are emptied sooner
+    levels = (keep - emptied) / np.cumsum(weights[order][::-1])[::-1]
+    level = levels[np.argmax(levels <= brim[order])]
+    filled: np.ndarray = np.minimum(sizes_C, level * weights)
+    return filled
+
+
+def effective_number(sizes_C: np.ndarray) -> float:
+    """Return how many clusters of one size are as even as these: exp of the entropy of their shares, from 1 to C."""
+    share = sizes_C[sizes_C > 0] / sizes_C.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _words(sizes_C: np.ndarray, quota_C: np.ndarray) -> str:
+    """Say what a filter over clusters keeps."""
+    there = sizes_C > 0
+    rows = (
+        f"{quota_C.sum():,} of {sizes_C.sum():,} rows, the best of each of {there.sum():,} clusters by reference score"
+    )
+    even = f"effective number of clusters {effective_number(sizes_C):.0f} in the pool, {effective_number(quota_C):.0f} kept"
+    whole = np.count_nonzero(there & (quota_C == sizes_C))
+    return f"{rows}; {even}" + (f"; kept whole: {whole:,}" if whole else "")
