@@ -399,3 +399,13 @@ def test_trainings_in_threads_of_one_process(project: Path) -> None:
         "--runner=ThreadRunner: jest.train would share its random state with what runs beside it, "
         "and learn something else each time; leave it out, or use ParallelRunner"
     )
+
+
+def test_a_reference_too_weak_ends_the_run_where_that_is_asked_for(project: Path) -> None:
+    """Before anything is embedded with it; what the check found is in its place, and without the setting the run goes on."""
+    line = refused(project, "--pipelines=check,embed", params=f"{SMALL},check.stop=unsure,embed.batch=77")
+    assert re.match(r"check\.stop: (the reference would harm|unsure whether the reference helps): ", line)
+    assert f"({DATA}/07_model_output/reference/check); " in line
+    assert refused(project, "--pipelines=check", params="check.stop=helps") == (
+        "check.stop: 'helps' is not a verdict that stops a run; known: would_harm, unsure"
+    )

@@ -261,31 +261,6 @@ def test_a_softmax_reference_under_a_sigmoid_learner_is_refused(tmp_path: Path, 
     )
 
 
-def test_a_learner_over_levelled_clusters(tmp_path: Path, pool: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It trains on the rows that the filter kept, which its hash names; a filter without clusters has the hash of ever."""
-    reference = imported(tmp_path, write_theirs(tmp_path / "theirs"), pool)
-    settings = replace(learner_settings(tmp_path, "sigmoid"), selection=SelectionSettings())
-    embed_pool(tmp_path, reference, pool, settings)
-
-    def job(**filtered: float):
-        return learner_of(tmp_path, reference, pool, replace(settings, pool=PoolSettings(**filtered)))
-
-    plain, clustered = job(keep_share=0.5), job(keep_share=0.5, clusters=4, balance=1.0)
-    assert plain.run_hash == fingerprint(plain.full_identity | {"pool": {"keep_share": 0.5, "add_curated": False}})
-    assert "kept_rows" not in plain.full_identity and plain.run_hash != clustered.run_hash
-    with caplog.at_level("INFO"):
-        assert job(keep_share=0.5, clusters=4, balance=1.0).run_hash == clustered.run_hash
-    assert (
-        "jest: keeps 20 of 40 rows, the best of each of 4 clusters by reference score; effective number" in caplog.text
-    )
-    rows = clustered.source.rows
-    assert len(rows) == 20 and set(rows) != set(plain.source.rows)
-    picks = pq.read_table(train(clustered).training_dir / "picks.parquet")
-    assert set(picks["row"].to_pylist()) <= set(rows.tolist())
-    with pytest.raises(UserError, match=r"^pool\.clusters: 41 clusters of 40 rows; use 40 or fewer"):
-        check_sizes(replace(settings, pool=PoolSettings(keep_share=0.5, clusters=41)), SetFiles(pool), SetFiles(pool))
-
-
 def reference_of(folder: Path, curated: Path, held_out: float):
     (folder / "reference.json").write_text(json.dumps({"model_cfg": tiny_model_cfg()}))
     model = ModelSettings(config=str(folder / "reference.json"))
@@ -317,3 +292,28 @@ def test_a_batch_must_fit_into_what_is_left_for_training() -> None:
         UserError, match=r"33 pairs are more than the 32 of the curated set that are not held out \(8 are\); lower it"
     ):
         check_reference(settings, 32, 8)
+
+
+def test_a_learner_over_levelled_clusters(tmp_path: Path, pool: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It trains on the rows that the filter kept, which its hash names; a filter without clusters has the hash of ever."""
+    reference = imported(tmp_path, write_theirs(tmp_path / "theirs"), pool)
+    settings = replace(learner_settings(tmp_path, "sigmoid"), selection=SelectionSettings())
+    embed_pool(tmp_path, reference, pool, settings)
+
+    def job(**filtered: float):
+        return learner_of(tmp_path, reference, pool, replace(settings, pool=PoolSettings(**filtered)))
+
+    plain, clustered = job(keep_share=0.5), job(keep_share=0.5, clusters=4, balance=1.0)
+    assert plain.run_hash == fingerprint(plain.full_identity | {"pool": {"keep_share": 0.5, "add_curated": False}})
+    assert "kept_rows" not in plain.full_identity and plain.run_hash != clustered.run_hash
+    with caplog.at_level("INFO"):
+        assert job(keep_share=0.5, clusters=4, balance=1.0).run_hash == clustered.run_hash
+    assert (
+        "jest: keeps 20 of 40 rows, the best of each of 4 clusters by reference score; effective number" in caplog.text
+    )
+    rows = clustered.source.rows
+    assert len(rows) == 20 and set(rows) != set(plain.source.rows)
+    picks = pq.read_table(train(clustered).training_dir / "picks.parquet")
+    assert set(picks["row"].to_pylist()) <= set(rows.tolist())
+    with pytest.raises(UserError, match=r"^pool\.clusters: 41 clusters of 40 rows; use 40 or fewer"):
+        check_sizes(replace(settings, pool=PoolSettings(keep_share=0.5, clusters=41)), SetFiles(pool), SetFiles(pool))

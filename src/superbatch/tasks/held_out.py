@@ -1,0 +1,48 @@
+"""How well a reference in training tells the curated pairs that are held out from it: what its steps are chosen by.
+
+Not by their loss, which rises long before a reference is at its best: it grows too sure of itself, while it still learns to tell pairs
+apart (docs/experiments.md, 11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from superbatch.data.manifest import Manifest
+from superbatch.evaluation.pairs.measure import BATCH, FEWEST
+from superbatch.evaluation.pairs.recall import recall_in
+from superbatch.models import ClipModel, pick_device
+from superbatch.models.towers import Towers
+from superbatch.options import TrainingSettings
+from superbatch.tasks.learner import Evaluate
+from superbatch.tasks.sample import embed_rows
+
+METRIC = "held_out/r1"  # R@1 of an image's own caption among 64 held-out ones, or all of them where these are fewer
+
+
+def with_held_out(evaluate: Evaluate | None, manifest: Manifest, rows: np.ndarray, device: str) -> Evaluate | None:
+    """Add the held-out pairs' R@1 to what an evaluation during training returns; too few pairs tell nothing.
+
+    Args:
+        evaluate: the other metrics, if any.
+        manifest: of the curated set. rows: that are held out.
+        device: where the model is.
+    """
+    if len(rows) < FEWEST:
+        return evaluate
+
+    def both(clip: ClipModel) -> dict[str, float]:
+        found = {} if evaluate is None else evaluate(clip)
+        images, texts, captions = embed_rows(clip, Towers.of(clip, pick_device(device), "auto"), manifest, rows)
+        return found | {METRIC: float(np.nanmean(recall_in(images, texts, captions, min(BATCH, len(rows)))))}
+
+    return both
+
+
+def without_held_out(training: TrainingSettings, rows: np.ndarray) -> TrainingSettings:
+    """Return settings under which a reference can be trained: where too few pairs are held out to go by, all its steps are taken."""
+    if training.keep_best != METRIC or len(rows) >= FEWEST:
+        return training
+    return replace(training, keep_best=None, patience=0)
