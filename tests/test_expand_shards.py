@@ -9,12 +9,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from superbatch.artifacts.atomic import atomic_directory, atomic_path, replace_directory, write_json
 from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
 from superbatch.files import expand_shards
+from superbatch.listing import matches
 from tests.data.shard_helpers import pairs, tar_bytes
 
 Make = Callable[..., list[str]]
@@ -41,6 +43,37 @@ def test_globs_braces_and_lists(make: Make) -> None:
     assert make("a/{00..01}.tar") == ["a/00.tar", "a/01.tar"]
     assert make(["b/x.tar", "a/0[12].tar", "b/*.tar"]) == ["b/x.tar", "a/01.tar", "a/02.tar"]
     assert make("**/*.tar") == sorted(names)
+
+
+def test_a_glob_takes_linked_folders_and_no_hidden_file(make: Make, tmp_path: Path) -> None:
+    names = make("a/*.tar", "a/0.tar", "a/._0.tar", "a/.cache/1.tar", "elsewhere/b/2.tar")
+    (tmp_path / "a" / "linked").symlink_to("../elsewhere")
+    assert names == ["a/0.tar"] == make("a/[0-9]*.tar") == make("./a/?.tar")
+    assert make("a/*/b/*.tar") == ["a/linked/b/2.tar"]
+    assert make("a/**/*.tar") == ["a/0.tar", "a/linked/b/2.tar"]
+    assert make("a/.*.tar") == ["a/._0.tar"] and make("a/.cache/*.tar") == ["a/.cache/1.tar"]
+    with pytest.raises(UserError, match=r"^shards: a/\*\*\.tar: \*\* stands beside other characters; write \*\* alone"):
+        make("a/**.tar")
+
+
+def test_paths_are_as_the_pattern_writes_them(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(str(tmp_path / "in [1]" / "a" / "0.tar"), "in [1]/a/0.tar", "in [1]/b/1.tar")
+    monkeypatch.chdir(tmp_path / "in [1]" / "a")
+    assert make("*.tar") == ["0.tar"] and make("../b/*.tar") == ["../b/1.tar"]
+    assert make(f"{tmp_path}/in*/*/*.tar") == [f"{tmp_path}/in [1]/a/0.tar", f"{tmp_path}/in [1]/b/1.tar"]
+    assert make(f"file://{tmp_path}/in*/a/*.tar") == [f"{tmp_path}/in [1]/a/0.tar"]
+
+
+def test_an_address_is_listed_like_a_folder() -> None:
+    memory = fsspec.filesystem("memory")
+    for name in ("pool/0.tar", "pool/1.tar", "pool/.2.tar", "pool/x.txt"):
+        memory.pipe(f"/listing/{name}", b"")
+    shards = ["memory:///listing/pool/0.tar", "memory:///listing/pool/1.tar"]
+    assert matches("memory://listing/pool/*.tar") == shards == matches("memory://listing/*/*.tar")
+    assert matches("memory://listing/pool/0.tar") == shards[:1]
+    assert matches("memory://listing/pool/2*.tar") == [] == matches("memory://listing/pool/2.tar")
+    with pytest.raises(UserError, match=r"\*\.tar: shards cannot be read from memory:// yet; .*: fetch them first"):
+        expand_shards("memory://listing/pool/*.tar")
 
 
 def test_a_tilde_is_the_home_folder(make: Make, tmp_path: Path) -> None:
@@ -85,9 +118,14 @@ def test_pipes_commands_and_addresses(make: Make, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.tar")
     with pytest.raises(UserError, match=r"^shards: x\.tar: is a pipe; shards are read at random: write it to a file"):
         make("x.tar")
-    for spec, what in [("pipe:aws s3 cp s3://b/{0..9}.tar -", "a command"), ("s3://b/{0..9}.tar", "an address")]:
-        with pytest.raises(UserError, match=f": is {what}, not a file; shards are read at random"):
-            make(spec)
+    with pytest.raises(
+        UserError, match=r"0\.\.9\}\.tar -: is a command, not a file; shards are read at random, from files"
+    ):
+        make("pipe:aws s3 cp s3://b/{0..9}.tar -")
+    with pytest.raises(
+        UserError, match=r"^shards: s3://b/\{0\.\.9\}\.tar: shards cannot be read from s3:// yet; shards are"
+    ):
+        make("s3://b/{0..9}.tar")
 
 
 def test_devices_and_nothing(make: Make) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "superbatch"
-GROUND = {"__init__", "errors", "files", "progress", "declared", "bounds", "nested", "options", "artifacts", "config"}
+GROUND = {"__init__", "errors", "files", "listing", "progress", "declared", "bounds", "nested"}
+GROUND |= {"options", "artifacts", "config"}
 FLOORS = [
     GROUND,
     {"selection", "losses", "models", "data"},

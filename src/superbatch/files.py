@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +36,12 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Path]:
 
     Raises:
         UserError: a pattern that matches nothing or whose braces don't match; something that is named but is no plain
-            file: a folder, a pipe, a command, an address, a link that leads nowhere.
+            file of this machine: a folder, a pipe, a command, an address, a link that leads nowhere.
     """
     found: list[Path] = []
     for pattern in [spec] if isinstance(spec, str) else spec:
-        for name in _braces(pattern, setting):
-            hits = _matches(name)
+        for name in _braces(_here(pattern, setting), setting):
+            hits = _matches(name, setting)
             for hit in hits or [name]:
                 _require_file(hit, setting)
             found += [Path(hit) for hit in hits]
@@ -52,30 +50,42 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _braces(pattern: str, setting: str) -> list[str]:
-    from braceexpand import braceexpand
+def _here(pattern: str, setting: str) -> str:
+    """Return a pattern of this machine's files as a path; what lies elsewhere cannot be read at random yet."""
+    from superbatch.listing import place_of
 
-    if re.match(r"pipe:|[a-z][a-z0-9+.-]*://", pattern):
-        what = "is a command" if pattern.startswith("pipe:") else "is an address"
-        remedy = "shards are read at random, from files: fetch them first and name the files"
-        raise UserError(setting, f"{pattern}: {what}, not a file", remedy)
-    path = os.path.expanduser(pattern)
+    remedy = "shards are read at random, from files: fetch them first and name the files"
+    if pattern.startswith("pipe:"):
+        raise UserError(setting, f"{pattern}: is a command, not a file", remedy)
+    protocol, path = place_of(pattern)
+    if protocol:
+        raise UserError(setting, f"{pattern}: shards cannot be read from {protocol}:// yet", remedy)
+    path = os.path.expanduser(path)
     if path.startswith("~"):
         raise UserError(setting, f"{pattern}: no home folder of that user is known", "write the whole path")
+    return path
+
+
+def _braces(path: str, setting: str) -> list[str]:
+    from braceexpand import braceexpand
+
     if os.path.exists(path):
         return [path]
     try:
         return list(braceexpand(path))
     except ValueError:  # its UnbalancedBracesError
         remedy = "close it, as in {00000..00039}; in a name, write \\{ or \\}"
-        raise UserError(setting, f"{pattern}: a brace without its partner", remedy) from None
+        raise UserError(setting, f"{path}: a brace without its partner", remedy) from None
 
 
-def _matches(name: str) -> list[str]:
-    """Find what a name or a glob stands for; empty where it stands for nothing."""
-    if os.path.lexists(name):
-        return [name]
-    return sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
+def _matches(name: str, setting: str) -> list[str]:
+    from superbatch.listing import matches
+
+    try:
+        return matches(name)
+    except ValueError:
+        remedy = "write ** alone between slashes, for folders at any depth, or a single *"
+        raise UserError(setting, f"{name}: ** stands beside other characters", remedy) from None
 
 
 def _require_file(name: str, setting: str) -> None:

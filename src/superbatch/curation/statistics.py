@@ -107,8 +107,7 @@ def _check_name(where: str, name: str) -> None:
         remedy = f"there are {names}, {REJECTED}<reason code>, {NOTE}<note> and {SCRIPT}<script>"
         raise UserError(where, "the set has no such statistic", remedy)
     if name.removeprefix(SCRIPT) not in known_scripts():
-        what = "no letter has a Unicode name that begins with it"
-        raise UserError(where, what, "write latin, cyrillic, greek, arabic, cjk, hangul, ...")
+        raise UserError(where, "Unicode knows no such script", "write latin, cyrillic, greek, arabic, cjk, hangul, ...")
 
 
 def _check_bounds(where: str, threshold: Threshold) -> None:

@@ -1,7 +1,8 @@
-"""Which scripts captions are written in, letter by letter, by the names that Unicode gives its characters."""
+"""Which scripts captions are written in, letter by letter, as Unicode names the script of each character."""
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections import Counter
 
@@ -10,24 +11,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 CAPTIONS_AT_ONCE = 65_536
-ASSIGNED = range(0x20000)  # the planes with scripts; what lies above is CJK alone
+# Common, inherited and unknown are nobody's script. Unicode calls cjk Han; summaries and thresholds have it as cjk.
+OWN_NAMES = {"Zyyy": "", "Zinh": "", "Zzzz": "", "Hani": "cjk"}
 
 
+@functools.cache
 def script_of(character: str) -> str:
-    """Name a letter's script, lower case: latin, cyrillic, cjk, hangul, arabic, ...; empty for anything but a letter.
+    """Name a letter's script, lower case: latin, cyrillic, cjk, hangul, old_italic, ...; empty for anything but a letter.
 
-    It is the first word of the character's Unicode name. Compatibility forms count as what they stand for (a full-width
-    a is latin), and signs shared by scripts (modifier letters) as none.
+    Scripts are Unicode's property of that name, as fontTools has it. Compatibility forms count as what they stand for
+    (a full-width a is latin), and signs shared by scripts (modifier letters) as none.
     """
+    from fontTools.unicodedata import script
+
     plain = unicodedata.normalize("NFKC", character)[:1]
     if unicodedata.category(plain or " ") not in ("Lu", "Ll", "Lt", "Lo"):
         return ""
-    return unicodedata.name(plain, "").replace("-", " ").partition(" ")[0].lower()
+    return _name(script(plain))
 
 
 def known_scripts() -> set[str]:
-    """All names that `script_of` gives."""
-    return {script_of(chr(point)) for point in ASSIGNED} - {""}
+    """All names that `script_of` can give."""
+    from fontTools.unicodedata import Scripts
+
+    return {_name(code) for code in Scripts.VALUES} - {""}
+
+
+def _name(code: str) -> str:
+    """Name a script of four letters (ISO 15924), such as Latn."""
+    from fontTools.unicodedata import Scripts
+
+    return OWN_NAMES[code] if code in OWN_NAMES else Scripts.NAMES[code].lower()
 
 
 def script_shares(captions: pa.Array) -> dict[str, float]:
