@@ -16,20 +16,36 @@ import socket
 import sys
 import traceback
 
-# Nothing of kedro.framework: it reads the project's logging.yml when it is imported.
+# Kedro's framework reads conf/logging.yml of the folder it is imported in: this project's, of which all others are copies.
 PRELOAD = [
     "great_expectations.expectations.core.expect_column_values_to_be_between",
     "kedro.config",
+    "kedro.framework.cli.cli",
+    "kedro.framework.session",
     "kedro.io",
-    "matplotlib.figure",
+    "kedro.runner",
+    "kedro.validation.parameter_validator",
+    "kedro_datasets.matplotlib.matplotlib_dataset",
+    "kedro_datasets.pandas.csv_dataset",
+    "kedro_datasets.partitions",
+    "kedro_telemetry.plugin",
+    "kedro_viz.integrations.kedro.hooks",
+    "kedro_viz.launchers.cli.main",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
     "open_clip",
     "pandas",
+    "superbatch.cli",
+    "superbatch.commands",
     "superbatch.data.ingest",
+    "superbatch.datasets.aside",
     "superbatch.evaluation.run",
     "superbatch.evaluation.results",
-    "superbatch.reporting",
+    "superbatch.pipelines.compare.grid",
+    "superbatch.reporting.page",
+    "superbatch.settings",
     "superbatch.simweb",
-    "superbatch.tasks",
+    "superbatch.tasks.contrastive",
 ]
 
 
@@ -88,9 +104,22 @@ def become_kedro() -> int:
     return 0
 
 
-if __name__ == "__main__":
+def preload() -> None:
+    """Import what commands need, and build what is kept from then on: pipelines' modules and the checks of settings."""
     for name in PRELOAD:
         importlib.import_module(name)
+    from superbatch.config import SECTIONS, read
+    from superbatch.errors import UserError
+    from superbatch.pipeline_registry import register_pipelines
+
+    list(register_pipelines().values())
+    for section, kind in SECTIONS.items():
+        with contextlib.suppress(UserError):  # some settings have no default
+            read(kind, {}, section)
+
+
+if __name__ == "__main__":
+    preload()
     gc.freeze()  # what is shared stays shared
     serve(sys.argv[1])
     code = become_kedro()

@@ -50,8 +50,9 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
     Raises:
         UserError: it names the commands that make all that is missing, also what those need in their turn.
     """
-    makers = _makers()
-    missing = _missing(pipeline, catalog, makers)
+    absent = _absent(pipeline, catalog)
+    makers = _makers() if absent else {}  # all stages' pipelines, which take a while to build
+    missing = [name for name in absent if name in makers]
     if not missing:
         return
     stages = _stages_before(missing, catalog, makers)
@@ -63,10 +64,10 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
     raise UserError(where, f"not there yet, or not finished{more}", f"run {commands} first")
 
 
-def _missing(pipeline: Pipeline, catalog: CatalogProtocol, makers: Mapping[str, str]) -> list[str]:
-    """List the directories that a pipeline reads and that are not there, as far as a stage makes them."""
+def _absent(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
+    """List what a pipeline reads and is not there."""
     read = [name for name in pipeline.inputs() if "params:" not in name and name != "parameters"]
-    return [name for name in sorted(read) if name in makers and not catalog.exists(name)]
+    return [name for name in sorted(read) if not catalog.exists(name)]
 
 
 def _makers() -> dict[str, str]:
@@ -91,7 +92,7 @@ def _stages_before(missing: list[str], catalog: CatalogProtocol, makers: Mapping
             part = part.only_nodes_with_namespaces([name.rpartition(".")[0]])
         if stage not in found or name not in found[stage].all_outputs():
             found[stage] = found[stage] + part if stage in found else part
-            waiting += _missing(part, catalog, makers)
+            waiting += [name for name in _absent(part, catalog) if name in makers]
     return {stage: found[stage] for stage in STAGES if stage in found}
 
 

@@ -34,6 +34,7 @@ class ProjectHooks:
 
         os.chdir(context.project_path)
         parameters = context.config_loader["parameters"]
+        context.config_loader["parameters"] = parameters  # Kedro asks once more, and would read the files again
         check_all(parameters)
         pipeline_registry.configure(parameters)
 
