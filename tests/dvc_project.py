@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import yaml
 
+from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.nested import merge
-from tests.forked_kedro import stand_in
+from tests.forked_kedro import forked_kedro, stand_in
 from tests.project import PROJECT, command, copy_project
 
 METHODS = "conf/base/parameters_methods.yml"
@@ -73,3 +75,30 @@ def commit(project: Path) -> None:
     """Put into git what DVC leaves for it."""
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--message=all")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digests of all files below a folder."""
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def models(project: Path) -> dict[str, str]:
+    """What training, measuring and reading left, by content; the ledger has seconds, so another training differs."""
+    folders = ("01_raw", "02_intermediate", "04_feature", "06_models", "07_model_output")
+    found = {f"{folder}/{k}": v for folder in folders for k, v in contents(project / "data" / folder).items()}
+    return {name: digest for name, digest in found.items() if not (name.endswith(".gitignore") or "/.state/" in name)}
+
+
+def finished_project(folder: Path) -> None:
+    """Make the project in `<folder>/project`, and what it is about: `kedro run` makes jest's chain, `dvc repro` takes that
+    and makes the rest; committed and pushed.
+
+    Beside it lie models.json (`models` before DVC came) and repro.txt (what DVC said).
+    """
+    project = dvc_project(folder / "project")
+    forked_kedro(project, "run", "--pipeline=jest", check=True)
+    (folder / "models.json").write_text(json.dumps(models(project)))
+    repro = dvc_done(project, "repro")
+    (folder / "repro.txt").write_text(repro.stdout + repro.stderr)
+    commit(project)
+    dvc(project, "push")

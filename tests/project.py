@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 PROJECT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -31,6 +35,26 @@ def copy_project(target: Path) -> Path:
     for file in ("pyproject.toml", ".telemetry"):
         shutil.copy(PROJECT / file, target)
     return target
+
+
+def copy_of(name: str, make: Callable[[Path], object], places: pytest.TempPathFactory) -> Path:
+    """Return a copy of a folder that is made once in a run of the tests, by whichever worker needs it first.
+
+    Args:
+        name: of the folder, one for each way to make it.
+        make: fills an empty folder, whose place does not matter.
+        places: where this worker's folders are.
+    """
+    base = places.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with open(shared / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / name).exists():
+            shutil.rmtree(shared / f"{name}.new", ignore_errors=True)  # another worker's, which failed
+            (shared / f"{name}.new").mkdir()
+            make(shared / f"{name}.new")
+            (shared / f"{name}.new").rename(shared / name)
+    return Path(shutil.copytree(shared / name, places.mktemp(name) / name, symlinks=True))
 
 
 def command(folder: Path, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
