@@ -13,6 +13,7 @@ from kedro.io import DatasetError
 
 from superbatch.cli import one_line_errors, told
 from superbatch.errors import UserError
+from tests.forked_kedro import forked_kedro
 from tests.project import command, copy_project
 
 
@@ -52,7 +53,7 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Comp
     ],
 )
 def test_a_mistake_is_one_line(project: Path, arguments: list[str], line: str) -> None:
-    done = kedro(project, "run", *arguments)
+    done = forked_kedro(project, "run", *arguments)
     assert done.returncode == 1
     said = (done.stdout + done.stderr).strip().splitlines()
     assert len(said) == 1, said
@@ -60,14 +61,14 @@ def test_a_mistake_is_one_line(project: Path, arguments: list[str], line: str) -
 
 
 def test_traceback_on_request(project: Path) -> None:
-    assert "Traceback" in kedro(project, "run", "--pipeline=embed", SUPERBATCH_TRACEBACK="1").stderr
+    assert "Traceback" in forked_kedro(project, "run", "--pipeline=embed", SUPERBATCH_TRACEBACK="1").stderr
 
 
 def test_a_broken_yaml_is_one_line(project: Path) -> None:
     broken = project / "conf" / "local" / "parameters_broken.yml"
     broken.write_text("learner: [\n")
     try:
-        done = kedro(project, "run", "--pipeline=simweb")
+        done = kedro(project, "run", "--pipeline=simweb")  # a process of its own: as fresh as a user's
     finally:
         broken.unlink()
     assert done.returncode == 1

@@ -121,4 +121,4 @@ def test_a_wrong_build_fails(
     build: Callable[[pytest.MonkeyPatch], None], loss: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(monkeypatch)
-    assert p_value(loss, 3, 3, draws=800) < 1e-6
+    assert p_value(loss, 3, 3, draws=500) < 1e-6

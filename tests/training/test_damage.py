@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from training_helpers import Killed, kill_after, outcome
@@ -13,6 +15,20 @@ from training_helpers import Killed, kill_after, outcome
 from superbatch.errors import DiskFull
 from superbatch.training import state, train
 from superbatch.training.state import find_damage, last_step, list_states
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, Any]:
+    """Room for `expected`."""
+    return {}
+
+
+@pytest.fixture
+def expected(make_job, outcomes) -> Any:
+    """What the run that is never killed ends with; trained once."""
+    if not outcomes:
+        outcomes["whole"] = outcome(train(make_job(state="never-killed")))
+    return outcomes["whole"]
 
 
 @pytest.fixture
@@ -38,28 +54,28 @@ def flip(path: Path) -> None:
 NEWEST = "step-000000008"
 
 
-@pytest.mark.parametrize("harm", [truncate, flip, Path.unlink])
-@pytest.mark.parametrize(
-    "file",
-    [
-        f"{NEWEST}/model.safetensors",
-        f"{NEWEST}/optimizer.safetensors",
-        f"{NEWEST}/state.json",
-        "records/ledger-000000008.parquet",
-        "records/picks-000000008.parquet",
-    ],
-)
-def test_any_damage_is_found(killed, harm, file):
+FILES = [
+    f"{NEWEST}/model.safetensors",
+    f"{NEWEST}/optimizer.safetensors",
+    f"{NEWEST}/state.json",
+    "records/ledger-000000008.parquet",
+    "records/picks-000000008.parquet",
+]
+
+
+def test_any_damage_is_found(killed):
     newest, before = reversed(list_states(killed))
-    assert find_damage(newest, killed / "records") is None
-    harm(killed / file)
-    assert find_damage(newest, killed / "records")
-    assert find_damage(before, killed / "records") is None
+    for file, harm in itertools.product(FILES, (truncate, flip, Path.unlink)):
+        assert find_damage(newest, killed / "records") is None
+        kept = (killed / file).read_bytes()
+        harm(killed / file)
+        assert find_damage(newest, killed / "records"), f"{harm.__name__} {file}"
+        assert find_damage(before, killed / "records") is None
+        (killed / file).write_bytes(kept)
 
 
 @pytest.mark.parametrize("file", [f"{NEWEST}/model.safetensors", "records/ledger-000000008.parquet"])
-def test_a_flipped_bit_falls_back_to_the_state_before(make_job, killed, caplog, file):
-    expected = outcome(train(make_job(state="never-killed")))
+def test_a_flipped_bit_falls_back_to_the_state_before(make_job, killed, expected, caplog, file):
     flip(killed / file)
     caplog.set_level("INFO")
     assert outcome(train(make_job())) == expected
@@ -67,8 +83,7 @@ def test_a_flipped_bit_falls_back_to_the_state_before(make_job, killed, caplog, 
     assert line in caplog.text and "continues at step 4" in caplog.text
 
 
-def test_when_every_state_is_damaged_the_run_starts_afresh(make_job, killed, caplog):
-    expected = outcome(train(make_job(state="never-killed")))
+def test_when_every_state_is_damaged_the_run_starts_afresh(make_job, killed, expected, caplog):
     for directory in list_states(killed):
         truncate(directory / "state.json")
     caplog.set_level("INFO")
@@ -76,9 +91,8 @@ def test_when_every_state_is_damaged_the_run_starts_afresh(make_job, killed, cap
     assert caplog.text.count("falling back") == 2 and "starts afresh" in caplog.text
 
 
-def test_a_state_of_an_earlier_version_is_continued(make_job, killed, caplog):
+def test_a_state_of_an_earlier_version_is_continued(make_job, killed, expected, caplog):
     """It names no digests."""
-    expected = outcome(train(make_job(state="never-killed")))
     for directory in list_states(killed):
         info = json.loads((directory / "state.json").read_text())
         for name in ("files", "parts", "check"):
@@ -90,9 +104,8 @@ def test_a_state_of_an_earlier_version_is_continued(make_job, killed, caplog):
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors"])
-def test_a_disk_that_fills_up_in_a_state_leaves_the_one_before(make_job, monkeypatch, file):
+def test_a_disk_that_fills_up_in_a_state_leaves_the_one_before(make_job, expected, monkeypatch, file):
     """In the words of safetensors, whose errors are not the system's."""
-    expected = outcome(train(make_job(state="never-killed")))
     real, written = state.save_file, []
 
     def filling(tensors, path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from contextlib import contextmanager
 from copy import deepcopy
@@ -102,15 +103,15 @@ def test_a_proxy_that_is_the_learner_picks_and_learns_as_the_learner(make_job, m
 
 
 @every_way
-@pytest.mark.parametrize("workers", [0, 1])
-def test_killed_twice_and_resumed_is_bit_identical(scored, way, workers):
+def test_killed_twice_and_resumed_is_bit_identical(scored, way):
+    """With a worker that reads ahead, then without, then with one again."""
     whole = scored(way, state="never-killed")
     expected = outcome(train(whole))
-    for steps in (6, 3):
+    for steps, workers in ((6, 1), (3, 0)):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
             kill_after(patch, steps)
             train(scored(way, workers=workers))
-    resumed = scored(way, workers=workers)
+    resumed = scored(way, workers=1)
     assert outcome(train(resumed)) == expected
     if resumed.task.proxy is not None:
         ours, theirs = resumed.task.proxy.model.state_dict(), whole.task.proxy.model.state_dict()
@@ -180,22 +181,23 @@ def test_a_proxy_works_with_micro_batches_and_softmax(scored):
 # State
 
 
-@pytest.mark.parametrize("harm", [truncate, flip, Path.unlink])
-def test_damage_of_the_proxy_and_of_waiting_picks_is_found(scored, caplog, harm):
+def test_damage_of_the_proxy_and_of_waiting_picks_is_found(scored, caplog):
     expected = outcome(train(scored("both", state="never-killed")))
     until_killed(scored, 10)
     folder = scored("both").state_dir
-    for file in ("proxy_model.safetensors", "proxy_optimizer.safetensors", "pending.safetensors"):
-        newest, before = reversed(list_states(folder))
+    newest, before = reversed(list_states(folder))
+    for file, harm in itertools.product(
+        ("proxy_model.safetensors", "proxy_optimizer.safetensors", "pending.safetensors"),
+        (truncate, flip, Path.unlink),
+    ):
         kept = (newest / file).read_bytes()
         harm(newest / file)
-        assert (
-            find_damage(newest, folder / "records")
-            == f"{file} {'is missing' if harm == Path.unlink else 'was changed'}"
-        )
+        found = f"{file} {'is missing' if harm == Path.unlink else 'was changed'}"
+        assert find_damage(newest, folder / "records") == found
         assert find_damage(before, folder / "records") is None
-        if file != "pending.safetensors":
-            (newest / file).write_bytes(kept)
+        (newest / file).write_bytes(kept)
+    assert find_damage(newest, folder / "records") is None
+    flip(newest / "pending.safetensors")
     assert outcome(train(scored("both"))) == expected and "falling back" in caplog.text
 
 
