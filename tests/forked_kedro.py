@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kedro_client import ask
-from tests.project import ENVIRONMENT, PROJECT
+from tests.project import ENVIRONMENT, ONE_THREAD, PROJECT, copy_project
 
 # The thread that waits must sleep, as in superbatch.settings, which is too late for a process that has loaded torch.
 SERVER = ENVIRONMENT | {"GOMP_SPINCOUNT": "20000", "PYTHONPATH": f"{PROJECT}/src{os.pathsep}{PROJECT}"}
+
+SMALL = "simweb.pool_pairs=400"  # in every run that renders the pool of `ready_project`
 
 STANDS_IN = """\
 #!{python} -IS
@@ -70,3 +72,11 @@ def stand_in() -> str:
     script.write_text(STANDS_IN.format(python=sys.executable, project=str(PROJECT), server=str(server())))
     script.chmod(0o755)
     return f"{script.parent}{os.pathsep}{ENVIRONMENT['PATH']}"
+
+
+def ready_project(folder: Path) -> None:
+    """Make a project in `<folder>/project` with everything a learner reads, of the quick environment: a small pool, a reference
+    of two steps, its embeddings."""
+    small = f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"
+    stages = "--pipelines=simweb,ingest,reference,embed"
+    forked_kedro(copy_project(folder / "project"), "run", stages, "--env=quick", f"--params={small}", check=True)

@@ -16,24 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked_kedro import forked_kedro
-from tests.project import ONE_THREAD, copy_project
+from tests.forked_kedro import SMALL, forked_kedro, ready_project
+from tests.project import copy_of, copy_project
 
 INGEST = ("--pipelines=ingest",)
 JEST = ("--pipelines=learner", "--namespaces=jest")
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d  ")
 DATA = "data/quick"
-SMALL = "simweb.pool_pairs=400"  # in every run that renders the pool: all cases share it
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with everything a learner reads: a small pool, a reference of two steps, its embeddings."""
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    small = f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"
-    done = forked_kedro(folder, "run", "--pipelines=simweb,ingest,reference,embed", "--env=quick", f"--params={small}")
-    assert done.returncode == 0, done.stderr
-    return folder
+    return copy_of("ready", ready_project, tmp_path_factory) / "project"
 
 
 def refused(project: Path, *arguments: str, params: str = "", env: str = "quick") -> str:

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.forked_kedro import Done, forked_kedro
-from tests.project import PROJECT, copy_project
+from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
+from tests.project import ONE_THREAD, PROJECT, copy_of
 
-SMALL = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
+REFERENCE = (
+    f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"  # as `ready_project` made it
+)
 LEARNER = "learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with everything that a run of the grid reads."""
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    run(folder, "simweb,ingest,reference,embed")
-    return folder
+    return copy_of("ready", ready_project, tmp_path_factory) / "project"
 
 
 def run(project: Path, pipelines: str, grid: str = "", code: int = 0, common: dict[str, Any] | None = None) -> Done:
@@ -31,7 +31,7 @@ def run(project: Path, pipelines: str, grid: str = "", code: int = 0, common: di
     local.write_text(f"compare:\n  set: {json.dumps(common or {})}\n  runs:\n{grid}" if grid else "")
     quick = project / "conf" / "quick" / "parameters.yml"
     quick.write_text(quick.read_text().split("\ncompare:")[0] + "\n")
-    done = forked_kedro(project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={SMALL},{LEARNER}")
+    done = forked_kedro(project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={REFERENCE},{LEARNER}")
     assert done.returncode == code, done
     return done
 
