@@ -8,14 +8,22 @@ from __future__ import annotations
 import pytest
 
 LONG = (
-    "test_dvc_repro.py",
+    "test_dvc_repro.py",  # makes the project that test_one_notion_of_done.py copies: not at the same time
     "test_quick_chain.py",
     "test_wrong_input.py",
     "test_scoring.py",
-    "test_ranks.py",
-    "test_kills.py",
-    "test_notebook.py",
+    "test_one_notion_of_done.py",
     "test_page.py",
+    "test_compare.py",
+    "test_ranks.py",
+    "test_notebook.py",
+    "test_kills.py",
+    "test_caption_labels.py",
+    "test_chosen.py",
+    "test_cli.py",
+    "test_distribution.py",
+    "test_damage.py",
+    "test_floors.py",
 )
 
 

@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
 }
-# Two workers test at a time: trainings with two threads would wait for each other.
+# Some workers test at a time: trainings with two threads would wait for each other.
 ONE_THREAD = "reference.training.threads=1,learner.training.threads=1"
 
 
