@@ -1,4 +1,5 @@
-"""Makes `tests` importable from its sub-folders (pytest puts the folder above it on the path), and puts long modules first.
+"""Makes `tests` importable from its sub-folders (pytest puts the folder above it on the path), starts the servers that fork
+commands, and puts long modules first.
 
 A module's tests stay with one worker (`--dist loadscope`); one that takes a minute and comes last would let the other wait.
 """
@@ -6,6 +7,8 @@ A module's tests stay with one worker (`--dist loadscope`); one that takes a min
 from __future__ import annotations
 
 import pytest
+
+from tests.forked import start_servers
 
 LONG = (
     "test_dvc_repro.py",  # makes the project that test_one_notion_of_done.py copies: not at the same time
@@ -25,6 +28,10 @@ LONG = (
     "test_damage.py",
     "test_floors.py",
 )
+
+
+def pytest_configure() -> None:
+    start_servers()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Asks a server (kedro_server) for a `kedro` command. Standard library only: it stands in for the command itself."""
+"""Asks a server (command_server) for its command. Standard library only: it stands in for the command itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ask(
     streams: Sequence[int],
     seconds: float | None = None,
 ) -> int:
-    """Run `kedro <arguments>` in a folder, on three open streams; returns its exit code (negative: the signal it died of).
+    """Run the command in a folder, on three open streams; returns its exit code (negative: the signal it died of).
 
     Raises:
         TimeoutError: it was still running after so many seconds, and was killed.

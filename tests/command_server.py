@@ -1,6 +1,7 @@
-"""Has imported what is slow to import, and forks a `kedro` command for whoever asks (kedro_client).
+"""Imports what is slow to import when it is first asked, and forks a command for whoever asks (command_client).
 
-Run as `python -m tests.kedro_server SOCKET`; it ends when its standard input does, hence with the process that started it.
+Run as `python -m tests.command_server PROGRAM SOCKET`, the program being `kedro` or `dvc`; it ends when its standard input does,
+hence with the process that started it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import traceback
 
 # Kedro's framework reads conf/logging.yml of the folder it is imported in: this project's, of which all others are copies.
-PRELOAD = [
+KEDRO = [
     "great_expectations.expectations.core.expect_column_values_to_be_between",
     "kedro.config",
     "kedro.framework.cli.cli",
@@ -47,26 +48,39 @@ PRELOAD = [
     "superbatch.simweb",
     "superbatch.tasks.contrastive",
 ]
+DVC = [
+    "dvc.cli.parser",
+    "dvc.fs",
+    "dvc.repo.experiments",
+    "dvc.repo.experiments.executor.local",
+    "dvc.repo.plots",
+    "dvc.scm",
+    "dvc.stage.run",
+]
 
 
-def serve(place: str) -> None:
-    """Answer until standard input ends; returns in the forked command, once it has become it."""
+def serve(program: str, place: str) -> None:
+    """Answer until standard input ends; returns in the forked command, once it is to become it."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answered
+    ready = False
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{place}.new")
-        server.listen()
+        server.listen(64)
         os.rename(f"{place}.new", place)  # who sees it may connect
         while server in select.select([server, sys.stdin], [], [])[0]:
             connection, _ = server.accept()
+            if not ready:
+                preload(program)
+                ready = True
             if os.fork() == 0:
                 server.close()
-                answer(connection)
+                answer(program, connection)
                 return
             connection.close()
     os._exit(0)
 
 
-def answer(connection: socket.socket) -> None:
+def answer(program: str, connection: socket.socket) -> None:
     """Fork the command and say its process, then its exit code; returns in the command alone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
@@ -84,15 +98,14 @@ def answer(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    sys.argv = ["kedro", *request["arguments"]]
+    sys.argv = [program, *request["arguments"]]
 
 
-def become_kedro() -> int:
+def become(program: str) -> int:
     """Run the command; returns its exit code."""
-    from kedro.framework.cli.cli import main
-
+    main = importlib.import_module({"kedro": "kedro.framework.cli.cli", "dvc": "dvc.cli"}[program]).main
     try:
-        main()
+        sys.exit(main())
     except SystemExit as left:
         if left.code is None or isinstance(left.code, int):
             return left.code or 0
@@ -101,13 +114,19 @@ def become_kedro() -> int:
     except BaseException:
         traceback.print_exc()
         return 1
-    return 0
 
 
-def preload() -> None:
-    """Import what commands need, and build what is kept from then on: pipelines' modules and the checks of settings."""
-    for name in PRELOAD:
+def preload(program: str) -> None:
+    """Import what commands need, and build what is kept from then on."""
+    for name in KEDRO if program == "kedro" else DVC:
         importlib.import_module(name)
+    if program == "kedro":
+        build()
+    gc.freeze()  # what is shared stays shared
+
+
+def build() -> None:
+    """Make pipelines' modules and the checks of settings."""
     from superbatch.config import SECTIONS, read
     from superbatch.errors import UserError
     from superbatch.pipeline_registry import register_pipelines
@@ -119,10 +138,8 @@ def preload() -> None:
 
 
 if __name__ == "__main__":
-    preload()
-    gc.freeze()  # what is shared stays shared
-    serve(sys.argv[1])
-    code = become_kedro()
+    serve(*sys.argv[1:])
+    code = become(sys.argv[0])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # taking down all that was imported takes longer than most commands
