@@ -13,7 +13,7 @@ from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.nested import merge
 from tests.forked import Done, forked, stand_in
 from tests.forked_kedro import forked_kedro
-from tests.project import PROJECT, command, copy_project
+from tests.project import PROJECT, UNREPORTED, command, copy_project
 
 METHODS = "conf/base/parameters_methods.yml"
 
@@ -90,13 +90,13 @@ def models(project: Path) -> dict[str, str]:
 
 
 def finished_project(folder: Path) -> None:
-    """Make the project in `<folder>/project`, and what it is about: `kedro run` makes jest's chain, `dvc repro` takes that
-    and makes the rest; committed and pushed.
+    """Make the project in `<folder>/project`, and what it is about: `kedro run` makes jest's chain but for its report, `dvc repro`
+    takes that and makes the rest; committed and pushed.
 
     Beside it lie models.json (`models` before DVC came) and repro.txt (what DVC said).
     """
     project = dvc_project(folder / "project")
-    forked_kedro(project, "run", "--pipeline=jest", check=True)
+    forked_kedro(project, "run", "--pipeline=jest", *UNREPORTED, check=True)
     (folder / "models.json").write_text(json.dumps(models(project)))
     repro = dvc_done(project, "repro")
     (folder / "repro.txt").write_text(repro.stdout + repro.stderr)

@@ -1,6 +1,6 @@
 """The main job in miniature, as a user runs it: `kedro run --pipeline=jest --env=quick` in a fresh project, twice.
 
-The first time in a process of its own, as the user's; what follows is forked.
+The first time in a process of its own, as the user's; what follows is forked, and has no report.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.order import Order
 from tests.forked_kedro import Done, forked_kedro
-from tests.project import ONE_THREAD, PROJECT, command, copy_project
+from tests.project import ONE_THREAD, PROJECT, UNREPORTED, command, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_nothing_is_left_over(data: Path) -> None:
 
 def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
-    again = run_again(project, "--pipelines=jest")
+    again = run_again(project, "--pipelines=jest", *UNREPORTED)
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
     for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference"):
         assert re.search(rf"\b{what}: up to date", again.stderr), what
