@@ -1,7 +1,7 @@
 """Imports what is slow to import when it is first asked, and forks a command for whoever asks (command_client).
 
-Run as `python -m tests.command_server PROGRAM SOCKET`, the program being `kedro` or `dvc`; it ends when its standard input does,
-hence with the process that started it.
+Run as `python -m tests.command_server READY SOCKET`, ready for `kedro` (and for IPython with it) or for `dvc`; it ends when its
+standard input does, hence with the process that started it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import traceback
 
 # Kedro's framework reads conf/logging.yml of the folder it is imported in: this project's, of which all others are copies.
 KEDRO = [
+    "IPython.terminal.ipapp",
     "great_expectations.expectations.core.expect_column_values_to_be_between",
     "kedro.config",
     "kedro.framework.cli.cli",
@@ -57,30 +58,31 @@ DVC = [
     "dvc.scm",
     "dvc.stage.run",
 ]
+MAIN = {"kedro": "kedro.framework.cli.cli:main", "ipython": "IPython:start_ipython", "dvc": "dvc.cli:main"}
 
 
-def serve(program: str, place: str) -> None:
+def serve(ready: str, place: str) -> None:
     """Answer until standard input ends; returns in the forked command, once it is to become it."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answered
-    ready = False
+    loaded = False
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{place}.new")
         server.listen(64)
         os.rename(f"{place}.new", place)  # who sees it may connect
         while server in select.select([server, sys.stdin], [], [])[0]:
             connection, _ = server.accept()
-            if not ready:
-                preload(program)
-                ready = True
+            if not loaded:
+                preload(ready)
+                loaded = True
             if os.fork() == 0:
                 server.close()
-                answer(program, connection)
+                answer(connection)
                 return
             connection.close()
     os._exit(0)
 
 
-def answer(program: str, connection: socket.socket) -> None:
+def answer(connection: socket.socket) -> None:
     """Fork the command and say its process, then its exit code; returns in the command alone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
@@ -98,14 +100,14 @@ def answer(program: str, connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    sys.argv = [program, *request["arguments"]]
+    sys.argv = [request["program"], *request["arguments"]]
 
 
 def become(program: str) -> int:
     """Run the command; returns its exit code."""
-    main = importlib.import_module({"kedro": "kedro.framework.cli.cli", "dvc": "dvc.cli"}[program]).main
+    module, function = MAIN[program].split(":")
     try:
-        sys.exit(main())
+        sys.exit(getattr(importlib.import_module(module), function)())
     except SystemExit as left:
         if left.code is None or isinstance(left.code, int):
             return left.code or 0
@@ -116,13 +118,15 @@ def become(program: str) -> int:
         return 1
 
 
-def preload(program: str) -> None:
+def preload(ready: str) -> None:
     """Import what commands need, and build what is kept from then on."""
-    for name in KEDRO if program == "kedro" else DVC:
+    gc.disable()
+    for name in KEDRO if ready == "kedro" else DVC:
         importlib.import_module(name)
-    if program == "kedro":
+    if ready == "kedro":
         build()
     gc.freeze()  # what is shared stays shared
+    gc.enable()
 
 
 def build() -> None:

@@ -1,7 +1,7 @@
-"""The `kedro` and `dvc` commands in processes forked from ones that have imported what is slow to import: a fraction of the time
-of fresh ones.
+"""Commands (`kedro`, `ipython`, `dvc`) in processes forked from ones that have imported what is slow to import: a fraction of the
+time of fresh ones.
 
-There is one server for each command, shared by all workers of a run of the tests.
+The servers that fork them are shared by all workers of a run of the tests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STANDS_IN = """\
 import os, sys
 sys.path.insert(0, {project!r})
 from tests.command_client import ask
-sys.exit(ask({server!r}, sys.argv[1:], os.getcwd(), os.environ, (0, 1, 2)))
+sys.exit(ask({server!r}, "kedro", sys.argv[1:], os.getcwd(), os.environ, (0, 1, 2)))
 """
 
 
@@ -51,8 +51,8 @@ def start_servers() -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="commands-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for program in ("kedro", "dvc"):
-        arguments = [sys.executable, "-m", "tests.command_server", program, str(folder / f"{program}.socket")]
+    for ready in ("kedro", "dvc"):
+        arguments = [sys.executable, "-m", "tests.command_server", ready, str(folder / f"{ready}.socket")]
         process = subprocess.Popen(arguments, cwd=PROJECT, env=SERVER, stdin=subprocess.PIPE)
         atexit.register(process.kill)
     script = folder / "bin" / "kedro"
@@ -65,8 +65,8 @@ def start_servers() -> None:
 
 
 def server(program: str) -> Path:
-    """Where the program's server listens."""
-    socket = Path(os.environ[PLACE], f"{program}.socket")
+    """Where the server listens that is ready for a program."""
+    socket = Path(os.environ[PLACE], "dvc.socket" if program == "dvc" else "kedro.socket")
     until = time.monotonic() + 60
     while not socket.exists():
         assert time.monotonic() < until, f"the server for {program} did not start"
@@ -82,10 +82,10 @@ def stand_in() -> str:
 def forked(
     program: str, folder: Path, *arguments: str, check: bool = False, seconds: float = 300, **environment: str
 ) -> Done:
-    """Run `kedro` or `dvc` in a folder."""
+    """Run `kedro`, `ipython` or `dvc` in a folder."""
     with open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         streams = [stream.fileno() for stream in (nothing, out, err)]
-        code = ask(server(program), arguments, folder, ENVIRONMENT | environment, streams, seconds)
+        code = ask(server(program), program, arguments, folder, ENVIRONMENT | environment, streams, seconds)
         said = [stream.seek(0) or stream.read() for stream in (out, err)]
     done = Done(code, *said)
     assert done.returncode == 0 or not check, done.stdout + done.stderr

@@ -9,7 +9,6 @@ import csv
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,8 @@ from PIL import Image
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.order import Order
-from tests.forked_kedro import Done, forked_kedro
+from tests.forked import Done, forked
+from tests.forked_kedro import forked_kedro
 from tests.project import ONE_THREAD, PROJECT, UNREPORTED, command, copy_project
 
 
@@ -138,7 +138,7 @@ def test_the_page_on_the_library_runs_in_a_notebook(project: Path, data: Path) -
     Image.new("RGB", (90, 60), "red").save(project / "photo.jpg")
     told = re.findall(r"```python\n(.*?)```", LIBRARY.read_text(), re.DOTALL)
     (project / "page.ipy").write_text(NOTEBOOK + "\n".join(told).replace('"data/', '"data/quick/') + LOOK_AT_WHAT_CAME)
-    done = command(project, sys.executable, "-m", "IPython", "page.ipy", MPLBACKEND="agg")
+    done = forked("ipython", project, "page.ipy", MPLBACKEND="agg")
     assert done.stdout.strip().splitlines()[-1] == (
         "all is as told: filtered.picks: data/quick/07_model_output/filtered/training/picks.parquet: not there yet; "
         "run `kedro run --pipelines=filtered` (there are: jest, reference, uniform)"
