@@ -39,12 +39,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    gc.freeze()
     gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # else some extension modules complain that they were never taken down
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
