@@ -1,6 +1,6 @@
 """The main job in miniature, as a user runs it: `kedro run --pipeline=jest --env=quick` in a fresh project, twice.
 
-The first time in a process of its own, as the user's; what follows is forked.
+The first time in a process of its own, as the user's; what follows is forked, and has no report.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import csv
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,9 @@ from superbatch.data.order import Order
 from superbatch.data.reader import ImageReader
 from superbatch.models import load_checkpoint
 from superbatch.tasks import embed_images, embed_texts
-from tests.forked_kedro import Done, forked_kedro
-from tests.project import ONE_THREAD, PROJECT, command, copy_project
+from tests.forked import Done, forked
+from tests.forked_kedro import forked_kedro
+from tests.project import ONE_THREAD, PROJECT, UNREPORTED, command, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_nothing_is_left_over(data: Path) -> None:
 
 def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
-    again = run_again(project, "--pipelines=jest")
+    again = run_again(project, "--pipelines=jest", *UNREPORTED)
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
     for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference", "reference check"):
         assert re.search(rf"\b{what}: up to date", again.stderr), what
@@ -153,7 +153,7 @@ def test_the_page_on_the_library_runs_in_a_notebook(project: Path, data: Path) -
     Image.new("RGB", (90, 60), "red").save(project / "photo.jpg")
     told = re.findall(r"```python\n(.*?)```", LIBRARY.read_text(), re.DOTALL)
     (project / "page.ipy").write_text(NOTEBOOK + "\n".join(told).replace('"data/', '"data/quick/') + LOOK_AT_WHAT_CAME)
-    done = command(project, sys.executable, "-m", "IPython", "page.ipy", MPLBACKEND="agg")
+    done = forked("ipython", project, "page.ipy", MPLBACKEND="agg")
     assert done.stdout.strip().splitlines()[-1] == (
         "all is as told: filtered.picks: data/quick/07_model_output/filtered/training/picks.parquet: not there yet; "
         "run `kedro run --pipelines=filtered` (there are: jest, reference, uniform)"

@@ -4,7 +4,7 @@ from superbatch.reporting.figures.accuracy import accuracy_figure, cost_figure, 
 from superbatch.reporting.figures.audit import audit_figure
 from superbatch.reporting.figures.canvas import sentence_figure
 from superbatch.reporting.figures.check import check_figure
-from superbatch.reporting.figures.files import png, svg_uri
+from superbatch.reporting.figures.files import picture, png, svg
 from superbatch.reporting.figures.health import health_figure, time_figure
 from superbatch.reporting.figures.picks import purity_figure, scores_figure, standing_figure
 from superbatch.reporting.figures.schedules import schedule_figure
@@ -16,12 +16,13 @@ __all__ = [
     "cost_figure",
     "flops_figure",
     "health_figure",
+    "picture",
     "png",
     "purity_figure",
     "schedule_figure",
     "scores_figure",
     "sentence_figure",
     "standing_figure",
-    "svg_uri",
+    "svg",
     "time_figure",
 ]
