@@ -3,6 +3,7 @@
 from superbatch.reporting.figures.accuracy import accuracy_figure, cost_figure, flops_figure
 from superbatch.reporting.figures.audit import audit_figure
 from superbatch.reporting.figures.canvas import sentence_figure
+from superbatch.reporting.figures.choices import choices_figure, contrast_figure
 from superbatch.reporting.figures.files import png, svg_uri
 from superbatch.reporting.figures.health import health_figure, time_figure
 from superbatch.reporting.figures.picks import purity_figure, scores_figure, standing_figure
@@ -11,6 +12,8 @@ from superbatch.reporting.figures.schedules import schedule_figure
 __all__ = [
     "accuracy_figure",
     "audit_figure",
+    "choices_figure",
+    "contrast_figure",
     "cost_figure",
     "flops_figure",
     "health_figure",
