@@ -6,7 +6,8 @@
 Prints a table over all runs that were trained on the pool and writes a page, `08_reporting/understand.html` in the data's folder or --out
 FILE; docs/understanding.md says how to read both. Runs, manifest and the reference's embeddings must be there; nothing is trained. --quick takes
 fewer clusters and steps. The last line is JSON: for each run purity (where the truth is known), percentile by the reference's score, effective number of
-concepts, different ones in a batch, times each row was taken, and of runs that draw jointly the overlap with the same scores drawn alone.
+concepts, different ones in a batch, times each row was taken, and of runs that draw jointly the overlap with the same scores drawn alone. `others_to_own`
+says by batch size how much the others of a batch weigh in a pair's loss beside its own match.
 """
 
 from __future__ import annotations
@@ -29,14 +30,23 @@ from superbatch.options import SelectionSettings
 from superbatch.pipelines.audit.inputs import open_draw, rows_in_use
 from superbatch.pipelines.report.nodes import find_truth
 from superbatch.reporting import Run, find_runs
-from superbatch.reporting.alone import Beside, agreement, from_record, replayed
+from superbatch.reporting.alone import Beside, agreement, from_record, replayed, weight_of_others
 from superbatch.reporting.audit_truth import GOOD_KINDS
 from superbatch.reporting.cells import to_text
 from superbatch.reporting.choices import Known
 from superbatch.reporting.purity import concepts_of_rows, kinds_of_rows
-from superbatch.reporting.understanding import Choices, choices_of, contrast_cells, part_cells, render, summary_cells
+from superbatch.reporting.understanding import (
+    Choices,
+    choices_of,
+    contrast_cells,
+    part_cells,
+    render,
+    summary_cells,
+    weight_cells,
+)
 
 MEASURES = ("purity", "percentile", "concepts", "in_batch", "true_concepts", "true_in_batch")
+BATCHES = (64, 256, 512)  # for which the weight of the others is told
 STEPS_AGAIN = 60  # at which selections are made again
 
 
@@ -74,14 +84,23 @@ def main() -> None:
     reference = next((run for run in runs if run.name == "reference"), None)
     print(to_text(summary_cells(found, reference)), end="\n\n")
     print(to_text(contrast_cells(found)), end="\n\n")
+    weights = weight_of_others(cache, BATCHES)
+    print(to_text(weight_cells(weights)), end="\n\n")
     for one in found if options.parts else []:
         print(one.run.name, to_text(part_cells(one)), sep="\n", end="\n\n")
     out = options.out or options.data / "08_reporting" / "understand.html"
     with atomic_path(out) as temporary:
-        temporary.write_text(render(options.pool, found, known, reference), encoding="utf-8")
+        temporary.write_text(render(options.pool, found, known, weights, reference), encoding="utf-8")
     print(f"Page: {out}")
     options.seed = sorted({one.run.seed for one in found})
-    figures = {"clusters": options.clusters, "runs": {one.run.name: figures_of(one) for one in found}}
+    others = {
+        f"b{size}": round(ratio, 3) for size, ratio in zip(BATCHES, weights["others"] / weights["own"], strict=True)
+    }
+    figures = {
+        "others_to_own": others,
+        "clusters": options.clusters,
+        "runs": {one.run.name: figures_of(one) for one in found},
+    }
     common.report("understand", {"pool": options.pool, **figures}, options)
 
 

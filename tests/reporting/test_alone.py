@@ -12,7 +12,7 @@ import torch
 from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
 from superbatch.data.order import Order
 from superbatch.options import SelectionSettings
-from superbatch.reporting.alone import Beside, agreement, contrast, from_record, replayed
+from superbatch.reporting.alone import Beside, agreement, contrast, from_record, replayed, weight_of_others
 from superbatch.reporting.audit import Draw
 from superbatch.reporting.choices import Known
 from superbatch.selection import PairEmbeddings, Selection, select_independently, select_jointly
@@ -115,3 +115,18 @@ def test_contrast_by_hand() -> None:
     assert list(frame["purity"]) == [1, 0.5, 0.5, 0]
     assert list(frame["percentile"]) == pytest.approx([0.25, 0.375, 0.5, 0.75])
     assert list(frame["in_batch"]) == [2, 1, 1, 1] and list(frame["concepts"]) == pytest.approx([2, 1, 1, 1])
+
+
+def test_the_weight_of_others_is_that_of_random_batches(cache: EmbeddingCache) -> None:
+    found = weight_of_others(cache, [2, 30])
+    image, text = (side.astype(np.float64) for side in cache.rows(np.arange(ROWS)))
+    own, others, rng = [], [], np.random.default_rng(4)
+    for _ in range(400):
+        rows = rng.choice(ROWS, 30, replace=False)
+        loss = np.logaddexp(0, cache.scale * image[rows] @ text[rows].T + cache.bias)
+        others.append(loss[0, 1:].sum() + loss[1:, 0].sum())
+        own.append(np.logaddexp(0, -(cache.scale * image[rows[0]] @ text[rows[0]] + cache.bias)))
+    assert list(found["batch_size"]) == [2, 30]
+    assert found["own"][1] == pytest.approx(np.std(own), rel=0.12)
+    assert found["others"][1] == pytest.approx(np.std(others), rel=0.12)
+    assert found["others"][0] < found["others"][1] / 5

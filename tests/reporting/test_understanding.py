@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import World
 from hypothesis import given
@@ -30,6 +31,8 @@ from superbatch.reporting.understanding import (
 )
 
 NAMES = ("jest-f0.8-T400-s0", "filtered-f0-T400-s0", "uniform-f0-T400-s0", "jest-f0.8-T50-s0")
+
+WEIGHTS = pd.DataFrame({"batch_size": [64, 32_768], "own": [2.0, 2.0], "others": [1.0, 3.0]})
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +92,15 @@ def test_sentences_say_what_is_known(found: list[Choices]) -> None:
 
 
 def test_the_page_stands_alone_with_truth_and_without(found: list[Choices], known: Known, runs: dict[str, Run]) -> None:
-    page = render("a <pool>", found, known, runs["reference"])
+    page = render("a <pool>", found, known, WEIGHTS, runs["reference"])
     checker = check(page)
+    assert '<th scope="row">32,768</th><td>2.00</td><td>3.00</td><td>1.50</td>' in page
     assert "script" not in checker.tags and "a &lt;pool&gt;" in page
     assert len([reference for reference in checker.references if reference.startswith("data:image/svg")]) == 4
     assert "which the reference&#39;s score tells from bad ones" in page and "the true ones of the images" in page
     blind = Known(known.reference_R, known.concept_R)
     uniform = choices_of(found[2].run, blind)
-    page = render("pool", [uniform], blind)
+    page = render("pool", [uniform], blind, WEIGHTS)
     check(page)
     assert "good pairs" not in page and "No run drew jointly." in page and "No run chose anything." in page
 

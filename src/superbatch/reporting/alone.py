@@ -30,6 +30,7 @@ BLOCK = 20  # steps whose passed-over rows stand in for each other's: few enough
 # Of the chosen keys, where a step's keys are counted from. Against exact overlaps of 89, 94 and 36 % the lower quartile was off by 0.1, 0.3 and
 # 0.6 points, the median by 0.0, 0.9 and 0.2.
 LOCATION = 0.25
+SAMPLE = 2_000  # rows, all of whose pairs are looked at
 
 
 @dataclass(frozen=True)
@@ -148,3 +149,29 @@ def contrast(beside: Beside, known: Known, parts: int = PARTS) -> pd.DataFrame:
             same = {"steps": int(own["step"].max()) + 1, "overlap": float(own.loc[own[JOINT], ALONE].mean())}
             found += [{"who": who, **same, **described(own[own[who]], known, place_R)} for who in (JOINT, ALONE)]
     return pd.DataFrame(found)
+
+
+def weight_of_others(cache: EmbeddingCache, batch_sizes: Iterable[int]) -> pd.DataFrame:
+    """Tell how much there is for a joint draw to see: what a pair's own match and the others of a batch do to its loss.
+
+    By the reference's sigmoid loss, over a sample of its pool, in batches drawn at random. A joint draw differs from an independent one by the
+    others' part alone; so where that spreads little beside the own part, both pick the same.
+
+    Returns:
+        One row a batch size: `batch_size`; `own`, standard deviation of a pair's loss by its own match; `others`, the same of what the b - 1
+        others add, in both directions.
+    """
+    rows = np.random.default_rng(0).permutation(len(cache))[:SAMPLE]
+    image_nD, text_nD = cache.rows(np.sort(rows))
+    logit_nn = cache.scale * image_nD @ text_nD.T + cache.bias
+    own_n = np.logaddexp(0, -np.diag(logit_nn))
+    added_nn = np.logaddexp(0, logit_nn)
+    added_nn += added_nn.T
+    others_nn = added_nn[~np.eye(len(rows), dtype=bool)].reshape(len(rows), -1).astype(np.float64)
+    between, within = (
+        others_nn.mean(axis=1).var(),
+        others_nn.var(axis=1).mean(),
+    )  # of rows, and of the others of one row
+    counts = np.array([size - 1 for size in batch_sizes])
+    spread_by = np.sqrt(counts**2 * between + counts * within)
+    return pd.DataFrame({"batch_size": counts + 1, "own": float(own_n.std()), "others": spread_by})

@@ -188,11 +188,26 @@ def _label(one: Choices) -> str:
     return f"{one.run.method}, f = {ratio:g}" if ratio else one.run.method
 
 
-def render(pool: str, found: Sequence[Choices], known: Known, reference: Run | None = None) -> str:
+def weight_cells(weights: pd.DataFrame) -> pd.DataFrame:
+    """Return `alone.weight_of_others` as text cells."""
+    ratio = weights["others"] / weights["own"]
+    return pd.DataFrame(
+        {
+            "b": weights["batch_size"].map("{:,}".format),
+            "own match": weights["own"].map("{:.2f}".format),
+            "the others": weights["others"].map("{:.2f}".format),
+            "others / own": ratio.map("{:.2f}".format),
+        }
+    )
+
+
+def render(
+    pool: str, found: Sequence[Choices], known: Known, weights: pd.DataFrame, reference: Run | None = None
+) -> str:
     """Render the page: self-contained, without any script.
 
     Args:
-        pool: its name. found: of all runs. reference: the reference's own run, if there is one.
+        pool: its name. found: of all runs. weights: `alone.weight_of_others`. reference: the reference's own run, if there is one.
     """
     return templating.render(
         "understand.html.j2",
@@ -200,6 +215,7 @@ def render(pool: str, found: Sequence[Choices], known: Known, reference: Run | N
         facts=_facts(found, known),
         summary=Table.of(summary_cells(found, reference)),
         contrast=Table.of(contrast_cells(found)),
+        weights=Table.of(weight_cells(weights)),
         sentences=[sentence for one in shown(found) for sentence in sentences(one)],
         parts_by_run={one.run.name: Table.of(part_cells(one)) for one in found},
         pictures=_pictures(shown(found)),
