@@ -6,6 +6,7 @@ The first time in a process of its own, as the user's; what follows is forked, a
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import re
 import subprocess
@@ -273,6 +274,28 @@ def test_a_search_without_its_run_names_the_command_that_makes_it(project: Path,
     done = run_again(project, "--pipeline=search", params="search.runs=[filtered]", check=False)
     assert "Error: data/quick/06_models/filtered: not there yet, or not finished; run `kedro run" in done.stderr
     assert "--pipelines=learner --namespaces=filtered --env=quick" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_understand_tells_what_the_runs_picked(
+    project: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """benchmarks/understand.py: jest's picks by its record, those of easy_reference made again, bit for bit."""
+    run_again(project, "--pipelines=learner", "--namespaces=easy_reference")
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    monkeypatch.setattr(sys, "argv", ["understand.py", "--quick", "--threads=1", "--data=data/quick"])
+    importlib.import_module("understand").main()
+    said = capsys.readouterr()
+    runs = json.loads(said.out.splitlines()[-1])["runs"]
+    assert said.err == "" and runs.keys() == {"jest", "uniform", "easy_reference"}, (
+        "nothing was left out or came out otherwise"
+    )
+    assert runs["easy_reference"]["percentile"] > 0.7 and abs(runs["uniform"]["percentile"] - 0.5) < 0.1
+    assert 0.2 < runs["uniform"]["purity"] < 0.5, "the truth was found"
+    for name, how in {"jest": "estimated", "easy_reference": "made again"}.items():
+        assert re.search(rf"^{name} +alone .* {how}$", said.out, re.MULTILINE)
+        assert 1 / 5 < runs[name]["overlap"] <= 1, "more than by chance"
+    assert "What the joint draw adds" in (data / "08_reporting" / "understand.html").read_text()
 
 
 def test_a_changed_parameter_trains_anew_and_only_that(project: Path, data: Path) -> None:

@@ -15,6 +15,7 @@ import synthetic
 from superbatch.reporting import Report, Sources, find_runs
 from superbatch.reporting.figures import svg, time_figure
 from superbatch.reporting.page import render
+from superbatch.reporting.parts import Picture
 from superbatch.reporting.report_figures import page_figures
 from superbatch.reporting.templating import inline
 from superbatch.reporting.theme import DARK, LIGHT
@@ -149,7 +150,7 @@ def test_the_first_screen_is_the_answer_with_its_cautions(page: str) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests in which words alone count: all figures are made, and none is drawn, which takes long."""
-    monkeypatch.setattr("superbatch.reporting.pictures.svg_uri", lambda figure: "data:")
+    monkeypatch.setattr("superbatch.reporting.pictures.picture", lambda figure: Picture("data:", "data:"))
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -243,7 +244,7 @@ def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
     assert "<script>" not in page and "evil&lt;script&gt;" in page
 
 
-@pytest.mark.usefixtures("words_alone")
+@pytest.mark.usefixtures("undrawn")
 def test_how_the_pool_was_judged_with_a_link_to_its_data_docs(tmp_path: Path) -> None:
     synthetic.write_run(tmp_path, "uniform", 20)
     sources = Sources(find_runs(tmp_path))
