@@ -43,6 +43,7 @@ LATER = {
     "stale_steps",
     "final_filter_ratio",
     "patience",
+    "tolerance",
     "deterministic",
     "max_scale",
     "clusters",
