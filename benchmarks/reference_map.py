@@ -19,18 +19,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import common
 import torch
 from reference_map_rows import MEASURES, UNIFORM, Rows, blocks, draw, figures, told
-from reference_map_sets import more_curated, quick_sets
+from reference_map_sets import Curated, more_curated, quick_sets
 from reference_map_world import Reference, Strength, World, parameters, timed
 
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.manifest import read_manifest
 from superbatch.errors import Interrupted, UserError
+from superbatch.models import read_config
 from superbatch.options import LearnerSettings, PoolSettings, SelectionSettings, TrainingSettings
 from superbatch.training.job import deciding
 
@@ -86,6 +88,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     options = made.parse_args(given)
     if options.curated_pairs and options.world != "simweb":
         made.error("--curated-pairs renders simweb: name --world simweb")
+    for method, _ in options.rate:
+        if method not in options.methods:
+            made.error(f"--rate {method}: it is not among --methods ({', '.join(options.methods)})")
     return options
 
 
@@ -118,15 +123,17 @@ def world_of(options: argparse.Namespace) -> World:
     sets = data / "02_intermediate"
     pairs = options.curated_pairs
     curated = more_curated(found["simweb"], pairs, work) if pairs else sets / "curated"
-    place = (sets / "pool", curated, sets / "evaluation", work)
-    return World(options.world, found, *place, options.seed, options.threads)
+    parts = Curated(curated, work / "stages", options.seed)
+    return World(options.world, found, sets / "pool", parts, sets / "evaluation", work, options.seed, options.threads)
 
 
 def quick_world(options: argparse.Namespace, folder: Path) -> World:
     """Render a world of a few hundred pairs, and ask for little."""
     options.pairs, options.reference_steps, found = [60], 8, parameters(QUICK.environment)
     found["learner"]["training"]["batch_size"] = 16  # easy_reference chooses it from 320
-    return World("quick", found, *quick_sets(found["simweb"], folder), folder / "work", options.seed, options.threads)
+    pool, curated, evaluation = quick_sets(found["simweb"], folder)
+    parts = Curated(curated, folder / "stages", options.seed)
+    return World("quick", found, pool, parts, evaluation, folder, options.seed, options.threads)
 
 
 def add(world: World, options: argparse.Namespace, preset: Preset) -> None:
@@ -134,17 +141,17 @@ def add(world: World, options: argparse.Namespace, preset: Preset) -> None:
     rows = Rows(options.results)
     references = [world.reference(strength) for strength in strengths(world, options)]
     for reference in references:
-        make(rows, about(world, reference), lambda reference=reference: world.judge(reference))
+        make(rows, about(world, reference), partial(world.judge, reference))
     for seed in options.seeds:
         for method, settings, reference in learners(world, options, preset, references, seed):
             own = about(world, reference, method, settings)
-            make(rows, own, lambda asked=(method, settings, reference): world.learn(*asked))
+            make(rows, own, partial(world.learn, method, settings, reference))
 
 
 def strengths(world: World, options: argparse.Namespace) -> Iterator[Strength]:
     """Yield the references of a map, weak ones first."""
     steps = options.reference_steps or world.parameters["reference"]["training"]["steps"]
-    for pairs in world.sizes(options.pairs):
+    for pairs in world.curated.sizes(options.pairs):
         for taken in (max(1, steps // SHORT), steps):
             yield Strength(pairs, taken)
     yield from (Strength(source=source.resolve()) for source in options.reference)
@@ -173,7 +180,7 @@ def about(
         "pool": read_manifest(world.pool).fingerprint,
         "reference": reference and reference.run_hash,
         "label": strength and strength.label,
-        "curated": world.manifest.fingerprint,
+        "curated": world.curated.manifest.fingerprint,
         "pairs": strength and strength.pairs,
         "reference_steps": strength and strength.steps,
         "seed": world.seed,
@@ -188,7 +195,7 @@ def about(
 def identity(settings: LearnerSettings) -> str:
     """Name the settings that decide a learner's outcome, whatever its data and reference."""
     blocks = (settings.training, TrainingSettings()), (settings.selection, SelectionSettings()), (settings.pool, PoolSettings())  # fmt: skip
-    return fingerprint([deciding(*block) for block in blocks])
+    return fingerprint([read_config(settings.model.config), *(deciding(*block) for block in blocks)])
 
 
 def make(rows: Rows, row: dict[str, Any], call: Callable[[], dict[str, Any]]) -> None:
@@ -208,14 +215,16 @@ def make(rows: Rows, row: dict[str, Any], call: Callable[[], dict[str, Any]]) ->
 def show(options: argparse.Namespace) -> None:
     """Print a table a world, number of steps and measure; draw the figure; end with the line of JSON."""
     rows = Rows(options.results).read()
+    if not rows:
+        raise UserError(str(options.results), "nothing is recorded yet", "name a --world to begin with")
     found = {measure: blocks(rows, measure) for measure in MEASURES}
     print("Gains on test, in points: over uniform / over the filter that goes by the same reference.", end="\n\n")
-    for block in (block for of_measure in found.values() for block in of_measure):
-        print(told(block), end="\n\n")
+    everything = [block for of_measure in found.values() for block in of_measure]
+    print(*map(told, everything), sep="\n\n", end="\n\n")
     if options.figure and found[options.measure]:
         draw(found[options.measure], options.figure)
     by_world: dict[str, list[dict[str, Any]]] = {}
-    for block in (block for of_measure in found.values() for block in of_measure):
+    for block in everything:
         by_world.setdefault(block.world, []).append(figures(block))
     options.seed = sorted({row["seed"] for row in rows})
     common.report("reference_map", {"map": by_world}, options)

@@ -15,15 +15,12 @@ from typing import Any
 
 import common
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
+from reference_map_sets import Curated, once
 
-from superbatch.artifacts.fingerprints import fingerprint
-from superbatch.artifacts.stamps import Staged, build_once
+from superbatch.artifacts.stamps import Staged
 from superbatch.config import learner_settings, read
-from superbatch.curation.held_out import held_out_rows
-from superbatch.data.manifest import MANIFEST_FILE, Manifest, read_manifest, write_manifest
+from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError, did_you_mean
 from superbatch.files import read_json
 from superbatch.models import ClipModel, build_model, load_checkpoint, pick_device, read_metadata
@@ -117,70 +114,18 @@ class World:
 
     Attributes:
         name, parameters: what it is called; the project's settings for it.
-        pool, curated, evaluation: ingested. work: the folder for all that is made.
-        seed: of the curated subsets and the references. threads: of all trainings.
+        pool, evaluation: ingested sets. curated: the curated set, in parts.
+        work: the folder for all that is made. seed: of the references. threads: of all trainings.
     """
 
     name: str
     parameters: dict[str, Any]
     pool: Path
-    curated: Path
+    curated: Curated
     evaluation: Path
     work: Path
     seed: int
     threads: int
-
-    @cached_property
-    def manifest(self) -> Manifest:
-        """Of the whole curated set.
-
-        Raises:
-            UserError: its shards do not lie where they were ingested.
-        """
-        found = read_manifest(self.curated)
-        shard = found.shard_path(next(iter(found.shard_sizes)))
-        if not shard.is_file():
-            raise UserError(str(shard), "no such shard", "run this in the folder in which the sets were ingested")
-        return found
-
-    @cached_property
-    def unseen(self) -> np.ndarray:
-        """Rows of the curated set that no reference of the map is trained on: all are judged by them. int64, ascending."""
-        digests = self.manifest.column("sha256").to_pylist()
-        return held_out_rows(digests, min(UNSEEN, int(UNSEEN_SHARE * len(digests))))
-
-    @cached_property
-    def _order(self) -> np.ndarray:
-        rest = np.setdiff1d(np.arange(len(self.manifest)), self.unseen)
-        return np.random.default_rng(self.seed).permutation(rest)
-
-    def sizes(self, wanted: list[int]) -> list[int]:
-        """Return those of the sizes for which there are pairs.
-
-        Raises:
-            UserError: for none.
-        """
-        found = [size for size in sorted(set(wanted)) if size <= len(self._order)]
-        if not found:
-            what = f"{min(wanted):,} pairs are more than the {len(self._order):,} beside the {len(self.unseen):,} that judge"
-            raise UserError("--pairs", what, "name smaller sets, or a larger curated set (--curated-pairs)")
-        return found
-
-    def subset(self, pairs: int) -> np.ndarray:
-        """Return the rows of a curated set of so many pairs, ascending; it holds each smaller one."""
-        return np.sort(self._order[:pairs])
-
-    def part(self, rows: np.ndarray) -> Path:
-        """Return a directory with some rows of the curated set, as if just these had been ingested."""
-
-        def write(out: Path) -> None:
-            table = pq.read_table(self.manifest.path).take(pa.array(rows))
-            write_manifest(out / MANIFEST_FILE, table, self.manifest.shard_sizes)
-
-        return self._once("curated pairs", ["rows", self.manifest.fingerprint, rows.tolist()], write)
-
-    def _once(self, what: str, identity: list[Any], write: Callable[[Path], None]) -> Path:
-        return build_once(what, fingerprint(identity), self.work / "stages", write).path
 
     def reference(self, strength: Strength) -> Reference:
         """Find out what a reference would be; nothing is trained yet."""
@@ -188,8 +133,8 @@ class World:
         return self._imported(strength, settings) if strength.source else self._trained(strength, settings)
 
     def _trained(self, strength: Strength, settings: ReferenceSettings) -> Reference:
-        rows = self.subset(strength.pairs)
-        curated = SetFiles(self.part(rows))
+        rows = self.curated.subset(strength.pairs)
+        curated = SetFiles(self.curated.part(rows))
         places, _ = split_rows(curated.manifest(), settings.held_out)
         training = replace(
             settings.training,
@@ -205,9 +150,8 @@ class World:
         return Reference(strength, job.run_hash, rows[places], partial(train_once, job, self.work / "stages"))
 
     def _imported(self, strength: Strength, settings: ReferenceSettings) -> Reference:
-        rest = SetFiles(
-            self.part(np.sort(self._order))
-        )  # scale and bias are fitted to it where the checkpoint has none
+        # Scale and bias are fitted to these pairs where the checkpoint has none.
+        rest = SetFiles(self.curated.part(np.sort(self.curated.order)))
         settings = replace(settings, import_from=str(strength.source))
         made = import_reference(settings, rest, self.work / "stages", lambda clip: {})
         run_hash = str(read_json(made[1].path / "run.json")["run_hash"])
@@ -216,8 +160,9 @@ class World:
     def judge(self, reference: Reference) -> dict[str, Any]:
         """Train or import a reference, run the reference check on the pairs that none has seen, and measure it as a model."""
         model, training = (staged.path for staged in reference.make())
-        part = read_manifest(self.part(np.union1d(self.unseen, reference.seen)))
-        found = check(Judged(model, training, part, read_manifest(self.pool), len(self.unseen)))
+        unseen = self.curated.unseen
+        part = read_manifest(self.curated.part(np.union1d(unseen, reference.seen)))
+        found = check(Judged(model, training, part, read_manifest(self.pool), len(unseen)))
         summary = read_json(training / "run.json")
         steps = {name: summary[name] for name in ("result_of_step", "steps_taken") if name in summary}
         check_numbers = {name: value for name, value in found.items() if name not in ("scores", "format")}
@@ -271,7 +216,7 @@ class World:
             write_view(self._learner, manifest, out, pack_limit_bytes=how.pack_limit_mb * 1_000_000, jobs=how.jobs)
 
         decides = [manifest.fingerprint, preprocessing(self._learner), how.pack_limit_mb]
-        return self._once("pool view", ["view", *decides], write)
+        return once("pool view", ["view", *decides], self.work / "stages", write)
 
     def _features(self, model: Path) -> Path:
         """The pool as a reference embeds it."""
@@ -283,7 +228,7 @@ class World:
             embed(SetFiles(self.pool, out), model, learner=self._learner, settings=how, name="pool")
 
         decides = [manifest.fingerprint, read_metadata(model)["weights_sha256"], preprocessing(shell(model)), how.batch]
-        return self._once("pool features", ["features", *decides], write)
+        return once("pool features", ["features", *decides], self.work / "stages", write)
 
 
 def fitting(batch: int, rows: int) -> int:

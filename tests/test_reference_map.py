@@ -37,8 +37,14 @@ def world(scripts: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFacto
     """simweb with sixty curated pairs, 24 of which judge, and no pool."""
     work = tmp_path_factory.mktemp("map")
     parameters = scripts["world"].parameters("quick")
-    curated = scripts["sets"].more_curated(parameters["simweb"], 60, work)
-    return scripts["world"].World("simweb", parameters, curated, curated, work, work, 0, 1)
+    directory = scripts["sets"].more_curated(parameters["simweb"], 60, work)
+    curated = scripts["sets"].Curated(directory, work / "stages", 0)
+    return scripts["world"].World("simweb", parameters, directory, curated, work, work, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def curated(world):
+    return world.curated
 
 
 def images(directory: Path) -> list[bytes]:
@@ -48,39 +54,39 @@ def images(directory: Path) -> list[bytes]:
 # Sets
 
 
-def test_curated_sets_lie_within_each_other_and_beside_the_pairs_that_judge(world) -> None:
-    assert world.sizes([36, 10, 37, 10, 20]) == [10, 20, 36]
-    subsets = [world.subset(size) for size in (10, 20, 36)]
+def test_curated_sets_lie_within_each_other_and_beside_the_pairs_that_judge(curated) -> None:
+    assert curated.sizes([36, 10, 37, 10, 20]) == [10, 20, 36]
+    subsets = [curated.subset(size) for size in (10, 20, 36)]
     assert [len(subset) for subset in subsets] == [10, 20, 36]
     assert set(subsets[0]) < set(subsets[1]) < set(subsets[2])
-    assert sorted([*subsets[2], *world.unseen]) == list(range(60))
-    assert list(world.subset(10)) == sorted(world.subset(10))
-    other = replace(world, seed=1)
-    assert list(other.subset(20)) != list(world.subset(20))
-    assert list(other.unseen) == list(world.unseen), "all are judged by the same pairs, whatever the seed"
+    assert sorted([*subsets[2], *curated.unseen]) == list(range(60))
+    assert list(curated.subset(10)) == sorted(curated.subset(10))
+    other = replace(curated, seed=1)
+    assert list(other.subset(20)) != list(curated.subset(20))
+    assert list(other.unseen) == list(curated.unseen), "all are judged by the same pairs, whatever the seed"
     with pytest.raises(UserError, match="50 pairs are more than the 36 beside the 24 that judge"):
-        world.sizes([50])
+        curated.sizes([50])
 
 
-def test_a_part_is_a_set_of_its_own_with_the_images_of_its_rows(world) -> None:
-    rows = world.subset(10)
-    part, whole = read_manifest(world.part(rows)), world.manifest
+def test_a_part_is_a_set_of_its_own_with_the_images_of_its_rows(curated) -> None:
+    rows = curated.subset(10)
+    part, whole = read_manifest(curated.part(rows)), curated.manifest
     assert part.keys == [whole.keys[row] for row in rows]
     places = part.places
     assert list(places["offset"]) == [whole.places[row]["offset"] for row in rows]
-    assert part.fingerprint not in (whole.fingerprint, read_manifest(world.part(world.subset(20))).fingerprint)
+    assert part.fingerprint not in (whole.fingerprint, read_manifest(curated.part(curated.subset(20))).fingerprint)
 
 
 @pytest.mark.parametrize("imported", [False, True])
 def test_every_reference_is_judged_by_the_pairs_that_none_has_seen(
-    world, scripts, tmp_path: Path, imported: bool
+    curated, scripts, tmp_path: Path, imported: bool
 ) -> None:
-    seen = np.arange(0) if imported else world.subset(20)[3:]
+    seen = np.arange(0) if imported else curated.subset(20)[3:]
     write_json(tmp_path / "run.json", {"settings": {"imported_from": "x"} if imported else {"held_out": 3}})
-    part = read_manifest(world.part(np.union1d(world.unseen, seen)))
-    held, known = _split(scripts["world"].Judged(tmp_path, tmp_path, part, part, len(world.unseen)))
-    digests, whole = images(part.path.parent), images(world.curated)
-    assert [digests[row] for row in held] == [whole[row] for row in world.unseen]
+    part = read_manifest(curated.part(np.union1d(curated.unseen, seen)))
+    held, known = _split(scripts["world"].Judged(tmp_path, tmp_path, part, part, len(curated.unseen)))
+    digests, whole = images(part.path.parent), images(curated.directory)
+    assert [digests[row] for row in held] == [whole[row] for row in curated.unseen]
     assert [digests[row] for row in known] == [whole[row] for row in seen]
 
 
