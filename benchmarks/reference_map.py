@@ -151,7 +151,10 @@ def add(world: World, options: argparse.Namespace, preset: Preset) -> None:
 def strengths(world: World, options: argparse.Namespace) -> Iterator[Strength]:
     """Yield the references of a map, weak ones first."""
     steps = options.reference_steps or world.parameters["reference"]["training"]["steps"]
-    for pairs in world.curated.sizes(options.pairs):
+    sizes = world.curated.sizes(options.pairs)
+    for pairs in sorted(set(options.pairs) - set(sizes)):
+        print(f"{world.name}: {pairs:,} pairs are left out, there are {len(world.curated.order):,} to train on")
+    for pairs in sizes:
         for taken in (max(1, steps // SHORT), steps):
             yield Strength(pairs, taken)
     yield from (Strength(source=source.resolve()) for source in options.reference)

@@ -108,7 +108,7 @@ def _estimate(found: dict[str, Any] | None) -> Estimate:
 
 @dataclass(frozen=True)
 class Block:
-    """One table: a pool, a curated set, and learners of one number of steps, by one measure on test.
+    """One table: a pool, its references, and learners of one number of steps, by one measure on test.
 
     Attributes:
         points: by strength. base: uniform, per cent; NaN without a run. measure: one of `MEASURES`.
@@ -128,7 +128,7 @@ class Block:
 
 
 def blocks(rows: list[Row], measure: str) -> list[Block]:
-    """Put references and learners together, a block a pool, curated set and number of steps."""
+    """Put references and learners together, a block a pool and number of steps."""
     learners, references = defaultdict(list), defaultdict(list)
     for row in rows:
         if row["kind"] == "learner":
