@@ -17,7 +17,7 @@ class SelectionSettings(Settings, section="selection"):
 
     method: Literal["uniform", "independent", "joint"] = "uniform"
     filter_ratio: float = 0.8  # f = 1 - b/B, between 0 and 1; ignored by `uniform`
-    criterion: Literal["learnability", "easy_reference", "hard_learner"] = "learnability"
+    criterion: Literal["learnability", "easy_reference", "hard_learner", "easy_learner"] = "learnability"
     num_chunks: Count = 16
     gain: Positive = 100.0  # the paper's; conf/base sets 10
     # k: a step's batch is chosen by the weights of k steps before
@@ -36,7 +36,7 @@ class SelectionSettings(Settings, section="selection"):
     @property
     def uses_reference(self) -> bool:
         """Whether the reference's losses count in a score."""
-        return self.method != "uniform" and self.criterion != "hard_learner"
+        return self.method != "uniform" and self.criterion not in ("hard_learner", "easy_learner")
 
     def sizes(self, b: int) -> tuple[int, int]:
         """Return how many samples a batch of b is chosen from at the first step and at the last: round(b / (1 - f))."""

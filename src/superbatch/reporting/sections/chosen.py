@@ -28,5 +28,6 @@ def _criterion(run: Run) -> str:
         "learnability": "learnability: the learner's loss minus the reference's, high for what is still to be learned and can be",
         "easy_reference": "minus the reference's loss, high for what the reference finds easy",
         "hard_learner": "the learner's loss, high for what the learner finds hard",
+        "easy_learner": "minus the learner's loss, high for what the learner finds easy",
     }
     return meanings.get(str(run.setting("selection", "criterion", "learnability")), "as the method defines it")
