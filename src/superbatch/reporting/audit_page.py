@@ -67,7 +67,9 @@ def definitions(audit: Audit) -> dict[str, str]:
     rarely = f"chosen so rarely as {by_chance} {settings.rarely_chance:g}"
     return {
         "unseen": "never drawn into a super-batch",
-        "learned": learned if audit.draw.learnability else "not given: the run's score is not learnability",
+        "learned": learned
+        if audit.draw.learnability
+        else "not given: the run does not choose by learnability all along",
         "worth_it": f"chosen so often as {by_chance} {settings.worth_it_chance:g} (base rate b/B = {rate:.3g})",
         "unlearnable": f"{rarely}, and among the lowest {100 * settings.low_reference:.0f} % by reference score",
         "never_worth": f"{rarely}, with a reference score that is not low",
@@ -93,9 +95,15 @@ def render(audit: Audit) -> str:
 
 def _plan(audit: Audit) -> str:
     draw, order = audit.draw, audit.draw.order
-    epochs = draw.steps * order.batch_size / order.num_rows
-    batches = f"b = {draw.batch_size:,} of B = {order.batch_size:,}"
-    return f"{len(audit.rows):,} rows, {draw.steps:,} steps, {batches}: {epochs:.3g} epochs"
+    epochs = order.looked_at(range(draw.steps)) / order.num_rows
+    sizes = sorted({order.size(step) for step in range(draw.steps)})
+    batches = (
+        f"b = {draw.batch_size:,} of B = {' to '.join(f'{size:,}' for size in dict.fromkeys((sizes[0], sizes[-1])))}"
+    )
+    mixed = (
+        "" if draw.switch is None else f"; from step {draw.switch:,} on by another criterion: mean scores mix the two"
+    )
+    return f"{len(audit.rows):,} rows, {draw.steps:,} steps, {batches}: {epochs:.3g} epochs{mixed}"
 
 
 def _tiles(audit: Audit) -> list[tuple[str, str]]:
