@@ -89,7 +89,7 @@ def test_a_run_that_changed_its_rule_is_audited_by_both(tmp_path: Path) -> None:
     both = {"method": "joint", "filter_ratio": 0.8, "criterion": "learnability", "then": then}
     draw = open_draw(open_run(training(tmp_path, selection=both, training={"steps": 3})), MANIFEST)  # type: ignore[arg-type]
     assert [len(draw.super_batch(step)) for step in range(3)] == [10, 4, 4]
-    assert (draw.learnability, draw.switch, draw.base_rate) == (False, 1, 6 / 18)
+    assert (draw.learnability, draw.new_kind, draw.base_rate) == (False, 1, 6 / 18)
 
 
 def test_runs_without_picks_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from superbatch.models import evaluating
 from superbatch.options import LearnerSettings, SelectionSettings, ThenSettings, TrainingSettings
 from superbatch.selection import PairEmbeddings, select_jointly
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
-from superbatch.training import Job, train
+from superbatch.training import Job, loop, train, watch
+from superbatch.training.plan import describe
 from tests.in_ranks import in_ranks
 from tests.training.test_ranks import assert_close, ledger_of, picks_of, trained
 from tests.training.test_scoring import noting_weights
@@ -81,6 +82,19 @@ def test_scoring_is_counted_where_a_model_scores(taught, caplog):
         "picks b = 4 of B = 16 (joint, easy_reference, N = 2); from step 6 on of B = 8 (joint, easy_learner, N = 2); "
     )
     assert said in caplog.text
+
+
+def test_the_time_left_counts_the_scoring_to_come(taught, monkeypatch, caplog):
+    """Where the plan is right of the first steps it is not corrected, though those behind the switch take longer."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(watch, "WORTH_A_LINE", 0.0)
+    monkeypatch.setattr(watch, "_spent", lambda row: 3 * 4)  # of 6 x 12 + 6 x 20: operations are seconds here
+    monkeypatch.setattr(loop, "describe", lambda run: describe(run) | {"expected_seconds": 192.0})
+    train(taught())
+    assert "steps left take about" not in caplog.text
+    monkeypatch.setattr(watch, "_spent", lambda row: 2 * 3 * 4)
+    train(taught(state="other"))
+    assert "7 steps left take about 264 s at the measured rate, not 132 s" in caplog.text
 
 
 def test_before_the_switch_the_chosen_alone_are_read(taught):

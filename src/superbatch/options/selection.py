@@ -94,6 +94,10 @@ class SelectionSettings(Settings, section="selection"):
         """Return the first step of so many that chooses by `then`; `steps` without it."""
         return steps if self.then is None else round(self.then.after * steps)
 
+    def new_kind(self, steps: int) -> int | None:
+        """Return the first step of so many whose scores are of another kind than those before; None where all are of one."""
+        return self.switch(steps) if len({rule.criterion for rule in self.rules}) > 1 else None
+
     @property
     def scores(self) -> bool:
         """Whether a model scores super-batches, at some time."""

@@ -33,7 +33,7 @@ class Draw:
         rows: the rows in use where that is a part of the pool, int64 ascending; positions of the order count in it.
             Without them such a draw knows its numbers, but no super-batch.
         learnability: whether scores are learner loss minus reference loss, all along.
-        switch: the step from which on scores are of another kind, where they are.
+        new_kind: the step from which on scores are of another kind, where they are.
     """
 
     order: Order
@@ -42,7 +42,7 @@ class Draw:
     num_rows: int
     rows: np.ndarray | None = None
     learnability: bool = True
-    switch: int | None = None
+    new_kind: int | None = None
 
     @property
     def base_rate(self) -> float:

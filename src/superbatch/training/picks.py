@@ -33,17 +33,17 @@ def picks(run: LiveRun, first: int) -> Generator[Pick, None, None]:
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
     starting ones. The last k steps read and score nothing.
     """
-    start = first + len(run.pending)
-    for steps, rule in run.job.stretches:
-        if start < steps.stop:
-            yield from _picks(run, Stretch(range(max(start, steps.start), steps.stop), rule))
+    for part in run.job.stretches:
+        if first < part.steps.stop:
+            yield from _picks(run, part, max(first, part.steps.start))
 
 
-def _picks(run: LiveRun, part: Stretch) -> Iterator[Pick]:
-    """Yield the picks of steps that choose by one rule; none waits when they end."""
+def _picks(run: LiveRun, part: Stretch, first: int) -> Iterator[Pick]:
+    """Yield the picks of the steps from `first` that choose by one rule; none waits when they end."""
     phases, draw = reading_phases(run.job, run.ranks, part), _how(run, part.rule)
+    left = Stretch(range(first + len(run.pending), part.steps.stop), part.rule)
     with Reader(run.job.source, phases, run.job.training.workers, run.device) as reader:
-        for pick in draw(run, reader, part):
+        for pick in draw(run, reader, left):
             run.pending.append(pick)
             if len(run.pending) > run.job.selection.stale_steps:
                 yield _complete(run, reader, run.pending.popleft())

@@ -32,12 +32,13 @@ def describe(run: LiveRun) -> Plan:
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
     probe = _probe(run)
     seconds, outputs = _forward(run, probe)
-    scored = sum(map(order.looked_at, job.scoring)) / steps
-    flops = steps * account.step(b, scored)
+    flops = _flops(run, range(steps))
     rate = seconds / (account.forwards.learner * len(probe)) / run.ranks.world
     parameters = sum(p.numel() for model in job.task.models.values() for p in model.module.parameters())
     shared = _reading_bytes(run, probe)
-    saved = {"flops_saved_by_proxy": steps * account.saved(scored, b)} if _scorer_beside(run) else {}
+    saved = (
+        {"flops_saved_by_proxy": account.saved(_scored(run, range(steps)), steps * b)} if _scorer_beside(run) else {}
+    )
     return {
         "rows": order.num_rows,
         "super_batch_size": big_b,
@@ -55,6 +56,22 @@ def describe(run: LiveRun) -> Plan:
         "disk_mb": round((3 * 4 * parameters * job.training.keep_checkpoints + 20.0 * steps * (b + 32)) / 1e6, 1),
         "ranks": run.ranks.world,
     }
+
+
+def _flops(run: LiveRun, steps: range) -> float:
+    """Operations of some steps, as executed."""
+    return run.account.step(len(steps) * run.job.training.batch_size, _scored(run, steps))
+
+
+def _scored(run: LiveRun, steps: range) -> int:
+    """How many samples are scored for some steps."""
+    parts = (range(max(steps.start, part.start), min(steps.stop, part.stop)) for part in run.job.scoring)
+    return sum(map(run.order.looked_at, parts))
+
+
+def share_of_work(run: LiveRun, steps: range) -> float:
+    """Return the share of a run's operations that some steps are."""
+    return _flops(run, steps) / _flops(run, range(run.job.training.steps))
 
 
 def _scorer_beside(run: LiveRun) -> bool:

@@ -25,8 +25,8 @@ def chosen(report: Report) -> Chosen:
 
 def _criterion(run: Run) -> str:
     """What a score means; of a run that changed its criterion, in both parts."""
-    said = [_meaning(rule.criterion) for rule in run.selection.rules]
-    return f", and from step {run.selection.switch(run.steps):,} on ".join(said)
+    said = dict.fromkeys(_meaning(rule.criterion) for rule in run.selection.rules)
+    return f", and from step {run.selection.new_kind(run.steps):,} on ".join(said)
 
 
 def _meaning(criterion: str) -> str:
