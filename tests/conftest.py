@@ -1,11 +1,18 @@
-"""Makes `tests` importable from its sub-folders (pytest puts the folder above it on the path), and puts long modules first.
+"""Makes `tests` importable from its sub-folders (pytest puts the folder above it on the path), starts the servers that fork
+commands, and puts long modules first.
 
 A module's tests stay with one worker (`--dist loadscope`); one that takes a minute and comes last would let the other wait.
 """
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+
+from tests.forked import start_servers
+
+gc.disable()  # what is imported stays: looking for garbage among it takes a fifth of the time that collecting tests takes
 
 LONG = (
     "test_dvc_repro.py",  # makes the project that test_one_notion_of_done.py copies: not at the same time
@@ -25,6 +32,14 @@ LONG = (
     "test_damage.py",
     "test_floors.py",
 )
+
+
+def pytest_configure() -> None:
+    start_servers()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,8 +11,9 @@ import yaml
 
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.nested import merge
-from tests.forked_kedro import forked_kedro, stand_in
-from tests.project import PROJECT, command, copy_project
+from tests.forked import Done, forked, stand_in
+from tests.forked_kedro import forked_kedro
+from tests.project import PROJECT, UNREPORTED, command, copy_project
 
 METHODS = "conf/base/parameters_methods.yml"
 
@@ -35,13 +36,13 @@ def dvc(folder: Path, *arguments: str) -> str:
     return dvc_done(folder, *arguments).stdout
 
 
-def dvc_done(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a DVC command. Its `kedro` is forked, which takes a fraction of the time.
+def dvc_done(folder: Path, *arguments: str) -> Done:
+    """Run a DVC command, forked, as the `kedro` that it starts.
 
     Who commits experiments is told, since a fresh machine knows nobody.
     """
     known = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    return command(folder, "dvc", *arguments, PATH=stand_in(), **known)
+    return forked("dvc", folder, *arguments, check=True, PATH=stand_in(), **known)
 
 
 def ran(said: str) -> list[str]:
@@ -67,7 +68,6 @@ def dvc_project(folder: Path) -> Path:
     shutil.copy(PROJECT / "benchmarks" / "dvc.yaml", made / "benchmarks")
     change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
     git(made, "init", "--quiet")
-    (made / ".git" / "info" / "exclude").write_text(".stdout\n.stderr\n")  # forked_kedro's
     return made
 
 
@@ -90,13 +90,13 @@ def models(project: Path) -> dict[str, str]:
 
 
 def finished_project(folder: Path) -> None:
-    """Make the project in `<folder>/project`, and what it is about: `kedro run` makes jest's chain, `dvc repro` takes that
-    and makes the rest; committed and pushed.
+    """Make the project in `<folder>/project`, and what it is about: `kedro run` makes jest's chain but for its report, `dvc repro`
+    takes that and makes the rest; committed and pushed.
 
     Beside it lie models.json (`models` before DVC came) and repro.txt (what DVC said).
     """
     project = dvc_project(folder / "project")
-    forked_kedro(project, "run", "--pipeline=jest", check=True)
+    forked_kedro(project, "run", "--pipeline=jest", *UNREPORTED, check=True)
     (folder / "models.json").write_text(json.dumps(models(project)))
     repro = dvc_done(project, "repro")
     (folder / "repro.txt").write_text(repro.stdout + repro.stderr)

@@ -23,6 +23,7 @@ ENVIRONMENT = {
 }
 # Some workers test at a time: trainings with two threads would wait for each other.
 ONE_THREAD = "reference.training.threads=1,learner.training.threads=1"
+UNREPORTED = ["--tags=data,features,training,evaluation"]  # reports are made anew each time, and drawing takes long
 
 
 def copy_project(target: Path) -> Path:

@@ -1,6 +1,7 @@
 """The house of DESIGN.md: who may import whom, and that the core stands alone."""
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -53,6 +54,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 VERSION = {"superbatch", "superbatch.__version__"}  # whoever asks for it needs nothing else of the package
 
 
+@functools.cache
 def imports(file: Path) -> set[str]:
     """Dotted names of everything a file imports, inside functions and for type checking too."""
     found: set[str] = set()

@@ -12,12 +12,11 @@ import pytest
 
 from tests.dvc_project import change, contents, dvc, finished_project, git, models, ran
 from tests.forked_kedro import forked_kedro
-from tests.project import copy_of
+from tests.project import UNREPORTED, copy_of
 
 PARAMETERS = "conf/base/parameters.yml"
 MADE_ANEW = ("08_reporting", ".stages", "06_models/.state")  # the report always is; working folders are no artefacts
 OTHER = "report.title=Other,audit.examples=3,ingest.pool.expect.rows.min=3,reference.training.fresh=true,learner.training.fresh=true"
-UNREPORTED = ["--tags=data,features,training,evaluation"]
 JEST = (
     "simweb",
     "pool set",

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from superbatch.curation import clusters
-from superbatch.curation.clusters import check_clusters, text_clusters
+from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
 from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
 from superbatch.errors import UserError
 
@@ -77,3 +77,9 @@ def test_more_clusters_than_rows_are_refused(tmp_path: Path) -> None:
         text_clusters(cache, 5)
     with pytest.raises(UserError, match=r"^pool\.clusters: 60,000 clusters of the 50,000 rows that they are fitted to"):
         check_clusters(60_000, 1_000_000, "pool.clusters")
+
+
+def test_effective_number() -> None:
+    assert effective_number(np.array([7, 7, 7, 0])) == pytest.approx(3)
+    assert effective_number(np.array([9, 0])) == 1
+    assert 1 < effective_number(np.array([9, 1])) < 2

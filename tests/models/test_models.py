@@ -66,6 +66,15 @@ def test_the_bias_starts_at_the_prior_of_the_batch_and_softmax_has_none(config_f
     assert plain.model.logit_bias is None and plain.scale_and_bias()[1] == 0.0
 
 
+def test_clips_tokenizer_is_read_once_and_each_remembers_words_for_itself(clip):
+    first, second = clip.tokenizer(), clip.tokenizer()
+    ids = first(CAPTIONS)
+    assert first.encoder is second.encoder and len(first.cache) > len(second.cache)
+    clip.config["model_cfg"]["text_cfg"] |= {"context_length": 3, "tokenizer_kwargs": {"clean": "canonicalize"}}
+    assert clip.tokenizer()(CAPTIONS).shape == (len(CAPTIONS), 3) != ids.shape
+    assert clip.tokenizer().clean_fn is not first.clean_fn
+
+
 def test_a_compact_vocabulary_computes_the_same_and_grows_back(clip):
     ids = clip.tokenizer()(CAPTIONS)
     whole = clip.model.encode_text(ids)

@@ -47,12 +47,17 @@ def test_a_stopped_grid_has_test_values_of_what_was_finished(project: Path) -> N
 
 
 def test_a_grid_alone_ends_with_its_table_and_the_way_to_the_report(project: Path) -> None:
-    said = run(project, "compare", "    - {method: uniform, steps: 2}\n    - {method: jest, steps: 3}\n").stdout
-    assert [line.split()[0] for line in said.splitlines() if line.startswith(("uniform", "jest"))] == [
-        "uniform",
-        "jest",
-    ]
+    """Runs that differ in tuned settings are recorded under their method."""
+    rate = "{training.optimizer.learning_rate: 0.0005}"
+    grid = (
+        f"    - {{method: uniform, steps: 2}}\n    - {{method: uniform, label: uniform_low, steps: 2, set: {rate}}}\n"
+    )
+    said = run(project, "compare", f"{grid}    - {{method: jest, steps: 3}}\n").stdout
+    table = [line.split()[0] for line in said.splitlines() if line.startswith(("uniform", "jest"))]
+    assert set(table) == {"uniform", "jest"}
     assert said.strip().endswith("For the report: kedro run --pipelines=report --env=quick")
+    rows = json.loads((project / "data/quick/08_reporting/compare.json").read_text())
+    assert [row["outcome"]["method"] for row in rows] == ["reference", "uniform", "uniform", "jest"]
 
 
 def test_a_report_beside_a_grid_shows_its_new_runs(project: Path) -> None:
@@ -76,13 +81,3 @@ def test_own_data_mds_grid_runs(project: Path) -> None:
     assert {row["outcome"]["method"] for row in rows} == {"reference", "uniform", "filtered", "jest", "easy_reference"}
     record = json.loads((project / "data/quick/07_model_output/uniform-T2-s0/training/run.json").read_text())
     assert record["settings"]["training"]["evaluate_every"] == grid["set"]["training.evaluate_every"]
-
-
-def test_runs_that_differ_in_tuned_settings_are_recorded_under_their_method(project: Path) -> None:
-    rate = "{training.optimizer.learning_rate: 0.0005}"
-    grid = (
-        f"    - {{method: uniform, steps: 2}}\n    - {{method: uniform, label: uniform_low, steps: 2, set: {rate}}}\n"
-    )
-    run(project, "compare", grid)
-    rows = json.loads((project / "data/quick/08_reporting/compare.json").read_text())
-    assert [row["outcome"]["method"] for row in rows] == ["reference", "uniform", "uniform"]

@@ -1,15 +1,15 @@
 """The main job in miniature, as a user runs it: `kedro run --pipeline=jest --env=quick` in a fresh project, twice.
 
-The first time in a process of its own, as the user's; what follows is forked.
+The first time in a process of its own, as the user's; what follows is forked, and has no report.
 """
 
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ from superbatch.data.order import Order
 from superbatch.data.reader import ImageReader
 from superbatch.models import load_checkpoint
 from superbatch.tasks import embed_images, embed_texts
-from tests.forked_kedro import Done, forked_kedro
-from tests.project import ONE_THREAD, PROJECT, command, copy_project
+from tests.forked import Done, forked
+from tests.forked_kedro import forked_kedro
+from tests.project import ONE_THREAD, PROJECT, UNREPORTED, command, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_nothing_is_left_over(data: Path) -> None:
 
 def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
-    again = run_again(project, "--pipelines=jest")
+    again = run_again(project, "--pipelines=jest", *UNREPORTED)
     assert before == {path: path.stat().st_mtime_ns for path in data.rglob("*.safetensors")}
     for what in ("simweb", "pool set", "pool features", "jest", "uniform", "reference", "reference check"):
         assert re.search(rf"\b{what}: up to date", again.stderr), what
@@ -153,7 +154,7 @@ def test_the_page_on_the_library_runs_in_a_notebook(project: Path, data: Path) -
     Image.new("RGB", (90, 60), "red").save(project / "photo.jpg")
     told = re.findall(r"```python\n(.*?)```", LIBRARY.read_text(), re.DOTALL)
     (project / "page.ipy").write_text(NOTEBOOK + "\n".join(told).replace('"data/', '"data/quick/') + LOOK_AT_WHAT_CAME)
-    done = command(project, sys.executable, "-m", "IPython", "page.ipy", MPLBACKEND="agg")
+    done = forked("ipython", project, "page.ipy", MPLBACKEND="agg")
     assert done.stdout.strip().splitlines()[-1] == (
         "all is as told: filtered.picks: data/quick/07_model_output/filtered/training/picks.parquet: not there yet; "
         "run `kedro run --pipelines=filtered` (there are: jest, reference, uniform)"
@@ -273,6 +274,28 @@ def test_a_search_without_its_run_names_the_command_that_makes_it(project: Path,
     done = run_again(project, "--pipeline=search", params="search.runs=[filtered]", check=False)
     assert "Error: data/quick/06_models/filtered: not there yet, or not finished; run `kedro run" in done.stderr
     assert "--pipelines=learner --namespaces=filtered --env=quick" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_understand_tells_what_the_runs_picked(
+    project: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """benchmarks/understand.py: jest's picks by its record, those of easy_reference made again, bit for bit."""
+    run_again(project, "--pipelines=learner", "--namespaces=easy_reference")
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    monkeypatch.setattr(sys, "argv", ["understand.py", "--quick", "--threads=1", "--data=data/quick"])
+    importlib.import_module("understand").main()
+    said = capsys.readouterr()
+    runs = json.loads(said.out.splitlines()[-1])["runs"]
+    assert said.err == "" and runs.keys() == {"jest", "uniform", "easy_reference"}, (
+        "nothing was left out or came out otherwise"
+    )
+    assert runs["easy_reference"]["percentile"] > 0.7 and abs(runs["uniform"]["percentile"] - 0.5) < 0.1
+    assert 0.2 < runs["uniform"]["purity"] < 0.5, "the truth was found"
+    for name, how in {"jest": "estimated", "easy_reference": "made again"}.items():
+        assert re.search(rf"^{name} +alone .* {how}$", said.out, re.MULTILINE)
+        assert 1 / 5 < runs[name]["overlap"] <= 1, "more than by chance"
+    assert "What the joint draw adds" in (data / "08_reporting" / "understand.html").read_text()
 
 
 def test_a_changed_parameter_trains_anew_and_only_that(project: Path, data: Path) -> None:

@@ -13,8 +13,12 @@ import pytest
 import synthetic
 
 from superbatch.reporting import Report, Sources, find_runs
+from superbatch.reporting.figures import svg, time_figure
 from superbatch.reporting.page import render
+from superbatch.reporting.parts import Picture
+from superbatch.reporting.report_figures import page_figures
 from superbatch.reporting.templating import inline
+from superbatch.reporting.theme import DARK, LIGHT
 
 STARTS = {"png": b"\x89PNG", "webp": b"RIFF", "svg+xml": b"<?xml"}
 VOID = {"meta", "link", "img", "source", "br"}
@@ -72,6 +76,27 @@ def test_every_picture_is_a_picture(page: str) -> None:
             assert base64.b64decode(content, validate=True).startswith(STARTS[kind])
 
 
+FIGURES = {"accuracy", "cost", "schedules", "purity", "scores", "standing", "health", "time"}
+
+
+def numbered(drawing: str) -> str:
+    """An SVG whose marks have numbers for names: Matplotlib's are digests of what they name, colours included."""
+    names: dict[str, str] = {}
+    return re.sub(r"\b[a-z][0-9a-f]{10}\b", lambda name: names.setdefault(name[0], f"mark{len(names)}"), drawing)
+
+
+def test_dark_figures_are_what_drawing_them_anew_gives_and_drawing_repeats(page: str, report: Report) -> None:
+    assert len({*LIGHT.colors, *DARK.colors}) == len(LIGHT.colors) + len(DARK.colors), "a colour would stand for two"
+    shown = re.findall(
+        r'<figure class="plot (\w+)">\n<img class="light" src="(.*?)".*\n<img class="dark" src="(.*?)"', page
+    )
+    drawn = {name: [base64.b64decode(uri.split(",")[1]).decode() for uri in both] for name, *both in shown}
+    assert {name: numbered(dark) for name, (_, dark) in drawn.items()} == {
+        name: numbered(svg(figure)) for name, figure in page_figures(report, DARK).items()
+    }
+    assert set(drawn) == FIGURES and drawn["time"][0] == svg(time_figure(report.beside())) != drawn["time"][1]
+
+
 def test_captions_are_escaped(page: str) -> None:
     assert "<b>of</b>" not in page and "&lt;b&gt;of&lt;/b&gt;" in page
     assert any("<b>of</b> row" in text for text in check(page).text)  # a reader sees the caption as it was written
@@ -125,7 +150,7 @@ def test_the_first_screen_is_the_answer_with_its_cautions(page: str) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests in which words alone count: all figures are made, and none is drawn, which takes long."""
-    monkeypatch.setattr("superbatch.reporting.pictures.svg_uri", lambda figure: "data:")
+    monkeypatch.setattr("superbatch.reporting.pictures.picture", lambda figure: Picture("data:", "data:"))
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -220,16 +245,18 @@ def test_a_hostile_run_name_is_only_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_how_the_pool_was_judged_with_a_link_to_its_data_docs(report: Report) -> None:
+def test_how_the_pool_was_judged_with_a_link_to_its_data_docs(tmp_path: Path) -> None:
+    synthetic.write_run(tmp_path, "uniform", 20)
+    sources = Sources(find_runs(tmp_path))
     judged = {
         "results": {"samples": {"results": [{}, {}]}, "statistics": {"results": [{}]}},
         "failures": {},
         "warnings": {},
     }
-    linked = replace(report.sources, judged=judged, data_docs="data_docs/pool/index.html")
+    linked = replace(sources, judged=judged, data_docs="data_docs/pool/index.html")
     page = render(Report(linked))
     assert "The pool met all of its 3 expectations." in page and "data_docs/pool/index.html" in check(page).references
     late = judged | {"warnings": {"rows": "expected rows to be at least 9, found 8"}}
-    page = render(Report(replace(report.sources, judged=late)))
+    page = render(Report(replace(sources, judged=late)))
     assert "The pool met 2 of its 3 expectations: expected rows to be at least 9, found 8." in page
     assert "Data Docs" not in page

@@ -6,18 +6,7 @@ import synthetic
 
 from superbatch.reporting import Report, Sources, find_runs
 from superbatch.reporting.figures import png
-from superbatch.reporting.report_figures import file_figures, page_figures
-from superbatch.reporting.theme import DARK, LIGHT
-
-
-def test_figures_build_in_both_themes_and_repeat(report: Report) -> None:
-    light, dark = page_figures(report, LIGHT), page_figures(report, DARK)
-    assert (
-        list(light)
-        == list(dark)
-        == ["accuracy", "cost", "schedules", "check", "purity", "scores", "standing", "health", "time"]
-    )
-    assert png(light["time"], dpi=40) == png(page_figures(report, LIGHT)["time"], dpi=40) != png(dark["time"], dpi=40)
+from superbatch.reporting.report_figures import file_figures
 
 
 def test_every_report_has_all_plots(report: Report, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
-from superbatch.tasks.filtering import best_of_each, best_rows, effective_number, kept, kept_count, quotas
+from superbatch.tasks.filtering import best_of_each, best_rows, kept, kept_count, quotas
 from superbatch.training.job import deciding
 
 SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any).map(np.array)
@@ -94,12 +94,6 @@ def test_the_best_of_each_cluster_are_kept(data: st.DataObject) -> None:
     assert list(best_of_each(scores, cluster, quota)) == sorted(expected)
     one = np.array([quota.sum()])
     assert list(best_of_each(scores, np.zeros(rows, np.int32), one)) == list(best_rows(scores, quota.sum()))
-
-
-def test_effective_number() -> None:
-    assert effective_number(np.array([7, 7, 7, 0])) == pytest.approx(3)
-    assert effective_number(np.array([9, 0])) == 1
-    assert 1 < effective_number(np.array([9, 1])) < 2
 
 
 @pytest.fixture

@@ -62,6 +62,12 @@ def text_clusters(embeddings: Texts, k: int) -> np.ndarray:
     return cluster_N
 
 
+def effective_number(sizes_C: np.ndarray) -> float:
+    """Return how many clusters of one size are as even as these: exp of the entropy of their shares, from 1 to C."""
+    share = sizes_C[sizes_C > 0] / sizes_C.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
 def check_clusters(k: int, rows: int, setting: str = "clusters") -> None:
     """Refuse more clusters than there are rows to fit them to.
 

@@ -12,12 +12,11 @@ from superbatch.options import VERDICTS, AuditSettings
 from superbatch.reporting import templating
 from superbatch.reporting.audit import Draw
 from superbatch.reporting.audit_truth import badness, by_kind, truth_metrics
-from superbatch.reporting.figures import audit_figure, svg_uri
+from superbatch.reporting.figures import audit_figure, picture
 from superbatch.reporting.gallery import CaptionReader, Item, PixelReader, Shelf, data_uri
 from superbatch.reporting.names import words
 from superbatch.reporting.numbers import NONE
 from superbatch.reporting.parts import Picture, Table
-from superbatch.reporting.theme import DARK, LIGHT
 
 SEED = 0  # of the examples, which are drawn at random
 
@@ -134,8 +133,7 @@ def _pictures(audit: Audit) -> dict[str, Picture]:
     """Draw the histograms; nothing where no row was seen."""
     if not (audit.rows["seen"] > 0).any():
         return {}
-    light, dark = (svg_uri(audit_figure(audit.rows, audit.draw.base_rate, theme)) for theme in (LIGHT, DARK))
-    return {"audit": Picture(light, dark)}
+    return {"audit": picture(audit_figure(audit.rows, audit.draw.base_rate))}
 
 
 def shelves(audit: Audit) -> list[Shelf]:

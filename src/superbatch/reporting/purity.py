@@ -31,15 +31,28 @@ def kinds_of_rows(truth: Path, manifest: Path) -> np.ndarray:
     Raises:
         UserError: a missing file, or a truth of another set (no key in common).
     """
+    return _of_rows(truth, manifest, "kind").fillna(UNKNOWN).to_numpy(dtype=object)
+
+
+def concepts_of_rows(truth: Path, manifest: Path) -> np.ndarray:
+    """Give the concept of each row's image, int64 (R,); -1 where it shows none, or where no truth is known.
+
+    Arguments and errors as in `kinds_of_rows`; the truth has `concept`.
+    """
+    return _of_rows(truth, manifest, "concept").fillna(-1).to_numpy(np.int64)
+
+
+def _of_rows(truth: Path, manifest: Path, column: str) -> pd.Series:
+    """Join a column of the truth by key; NaN for keys without truth."""
     manifest = manifest / "manifest.parquet" if manifest.is_dir() else manifest
-    known = _columns(truth, ["key", "kind"]).drop_duplicates("key").set_index("key")["kind"]
+    known = _columns(truth, ["key", column]).drop_duplicates("key").set_index("key")[column]
     keys = _columns(manifest, ["key"])["key"]
-    kinds = keys.map(known)
-    if len(keys) and kinds.isna().all():
+    found = keys.map(known)
+    if len(keys) and found.isna().all():
         raise UserError(
             str(truth), f"shares no key with {manifest}", "point it at the truth of this pool, or leave it out"
         )
-    return kinds.fillna(UNKNOWN).to_numpy(dtype=object)
+    return found
 
 
 def _columns(path: Path, names: list[str]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from superbatch.curation.clusters import check_clusters, text_clusters
+from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.options import PoolSettings
 
@@ -115,12 +115,6 @@ def _filled(sizes_C: np.ndarray, keep: int, balance: float) -> np.ndarray:
     level = levels[np.argmax(levels <= brim[order])]
     filled: np.ndarray = np.minimum(sizes_C, level * weights)
     return filled
-
-
-def effective_number(sizes_C: np.ndarray) -> float:
-    """Return how many clusters of one size are as even as these: exp of the entropy of their shares, from 1 to C."""
-    share = sizes_C[sizes_C > 0] / sizes_C.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def _words(sizes_C: np.ndarray, quota_C: np.ndarray) -> str:

@@ -4,7 +4,8 @@ from superbatch.reporting.figures.accuracy import accuracy_figure, cost_figure, 
 from superbatch.reporting.figures.audit import audit_figure
 from superbatch.reporting.figures.canvas import sentence_figure
 from superbatch.reporting.figures.check import check_figure
-from superbatch.reporting.figures.files import png, svg_uri
+from superbatch.reporting.figures.choices import choices_figure, contrast_figure
+from superbatch.reporting.figures.files import picture, png, svg
 from superbatch.reporting.figures.health import health_figure, time_figure
 from superbatch.reporting.figures.picks import purity_figure, scores_figure, standing_figure
 from superbatch.reporting.figures.schedules import schedule_figure
@@ -13,15 +14,18 @@ __all__ = [
     "accuracy_figure",
     "audit_figure",
     "check_figure",
+    "choices_figure",
+    "contrast_figure",
     "cost_figure",
     "flops_figure",
     "health_figure",
+    "picture",
     "png",
     "purity_figure",
     "schedule_figure",
     "scores_figure",
     "sentence_figure",
     "standing_figure",
-    "svg_uri",
+    "svg",
     "time_figure",
 ]

@@ -1,6 +1,7 @@
-"""Has imported what is slow to import, and forks a `kedro` command for whoever asks (kedro_client).
+"""Imports what is slow to import when it is first asked, and forks a command for whoever asks (command_client).
 
-Run as `python -m tests.kedro_server SOCKET`; it ends when its standard input does, hence with the process that started it.
+Run as `python -m tests.command_server READY SOCKET`, ready for `kedro` (and for IPython with it) or for `dvc`; it ends when its
+standard input does, hence with the process that started it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import sys
 import traceback
 
 # Kedro's framework reads conf/logging.yml of the folder it is imported in: this project's, of which all others are copies.
-PRELOAD = [
+KEDRO = [
+    "IPython.terminal.ipapp",
     "great_expectations.expectations.core.expect_column_values_to_be_between",
     "kedro.config",
     "kedro.framework.cli.cli",
@@ -47,17 +49,31 @@ PRELOAD = [
     "superbatch.simweb",
     "superbatch.tasks.contrastive",
 ]
+DVC = [
+    "dvc.cli.parser",
+    "dvc.fs",
+    "dvc.repo.experiments",
+    "dvc.repo.experiments.executor.local",
+    "dvc.repo.plots",
+    "dvc.scm",
+    "dvc.stage.run",
+]
+MAIN = {"kedro": "kedro.framework.cli.cli:main", "ipython": "IPython:start_ipython", "dvc": "dvc.cli:main"}
 
 
-def serve(place: str) -> None:
-    """Answer until standard input ends; returns in the forked command, once it has become it."""
+def serve(ready: str, place: str) -> None:
+    """Answer until standard input ends; returns in the forked command, once it is to become it."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answered
+    loaded = False
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{place}.new")
-        server.listen()
+        server.listen(64)
         os.rename(f"{place}.new", place)  # who sees it may connect
         while server in select.select([server, sys.stdin], [], [])[0]:
             connection, _ = server.accept()
+            if not loaded:
+                preload(ready)
+                loaded = True
             if os.fork() == 0:
                 server.close()
                 answer(connection)
@@ -84,15 +100,14 @@ def answer(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    sys.argv = ["kedro", *request["arguments"]]
+    sys.argv = [request["program"], *request["arguments"]]
 
 
-def become_kedro() -> int:
+def become(program: str) -> int:
     """Run the command; returns its exit code."""
-    from kedro.framework.cli.cli import main
-
+    module, function = MAIN[program].split(":")
     try:
-        main()
+        sys.exit(getattr(importlib.import_module(module), function)())
     except SystemExit as left:
         if left.code is None or isinstance(left.code, int):
             return left.code or 0
@@ -101,13 +116,21 @@ def become_kedro() -> int:
     except BaseException:
         traceback.print_exc()
         return 1
-    return 0
 
 
-def preload() -> None:
-    """Import what commands need, and build what is kept from then on: pipelines' modules and the checks of settings."""
-    for name in PRELOAD:
+def preload(ready: str) -> None:
+    """Import what commands need, and build what is kept from then on."""
+    gc.disable()
+    for name in KEDRO if ready == "kedro" else DVC:
         importlib.import_module(name)
+    if ready == "kedro":
+        build()
+    gc.freeze()  # what is shared stays shared
+    gc.enable()
+
+
+def build() -> None:
+    """Make pipelines' modules and the checks of settings."""
     from superbatch.config import SECTIONS, read
     from superbatch.errors import UserError
     from superbatch.pipeline_registry import register_pipelines
@@ -119,10 +142,8 @@ def preload() -> None:
 
 
 if __name__ == "__main__":
-    preload()
-    gc.freeze()  # what is shared stays shared
-    serve(sys.argv[1])
-    code = become_kedro()
+    serve(*sys.argv[1:])
+    code = become(sys.argv[0])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # taking down all that was imported takes longer than most commands

@@ -1,4 +1,4 @@
-"""Asks a server (kedro_server) for a `kedro` command. Standard library only: it stands in for the command itself."""
+"""Asks a server (command_server) for its command. Standard library only: it stands in for the command itself."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from pathlib import Path
 
 def ask(
     server: str | Path,
+    program: str,
     arguments: Sequence[str],
     folder: str | Path,
     environment: Mapping[str, str],
     streams: Sequence[int],
     seconds: float | None = None,
 ) -> int:
-    """Run `kedro <arguments>` in a folder, on three open streams; returns its exit code (negative: the signal it died of).
+    """Run `<program> <arguments>` in a folder, on three open streams; returns its exit code (negative: the signal it died of).
 
     Raises:
         TimeoutError: it was still running after so many seconds, and was killed.
     """
-    request = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
+    request = {
+        "program": program,
+        "arguments": list(arguments),
+        "folder": str(folder),
+        "environment": dict(environment),
+    }
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
         connection.connect(str(server))
