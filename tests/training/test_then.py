@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.training import Job, loop, train, watch
 from superbatch.training.plan import describe
 from tests.in_ranks import in_ranks
+from tests.training.test_chosen import expected_rows
 from tests.training.test_ranks import assert_close, ledger_of, picks_of, trained
 from tests.training.test_scoring import noting_weights
 from tests.training.training_helpers import Killed, kill_after, outcome
@@ -37,16 +39,6 @@ def chosen_rows(result) -> list[list[int]]:
     return [part.row[part.chosen].tolist() for _, part in table.groupby("step")]
 
 
-def test_each_part_chooses_by_its_own_rule(taught, make_job):
-    both = chosen_rows(train(taught()))
-    first = chosen_rows(train(make_job(criterion="easy_reference", state="first")))
-    assert both[:SWITCH] == first[:SWITCH] and both[SWITCH:] != first[SWITCH:]
-    job = taught()
-    order = job.order
-    assert [order.size(step) for step in range(12)] == [16] * SWITCH + [8] * SWITCH
-    assert all(set(rows) <= set(order.rows(step).tolist()) for step, rows in enumerate(both))
-
-
 def chosen_by_the_learner(job: Job, step: int) -> list[int]:
     """The rows of a step, by the public function and the present weights."""
     rows = job.order.rows(step)
@@ -58,24 +50,20 @@ def chosen_by_the_learner(job: Job, step: int) -> list[int]:
     return rows[select_jointly(pairs, None, 4, **how).indices].tolist()
 
 
-def test_the_present_weights_choose_after_the_switch(taught):
+def test_each_part_chooses_by_its_own_rule_and_only_scoring_is_counted_as_such(taught, caplog):
+    caplog.set_level(logging.INFO)
     job = taught()
     with noting_weights([job.task.clip.model]) as seen:
-        picks = chosen_rows(train(job))
-    for step in range(SWITCH, 12):
+        result = train(job)
+    assert [job.order.size(step) for step in range(12)] == [16] * SWITCH + [8] * SWITCH
+    for step, rows in enumerate(chosen_rows(result)):
         job.task.clip.model.load_state_dict(seen[step][0])
-        assert picks[step] == chosen_by_the_learner(job, step)
-
-
-def test_scoring_is_counted_where_a_model_scores(taught, caplog):
-    with caplog.at_level(logging.INFO):
-        result = train(taught())
-    ledger, summary = ledger_of(result), result.summary
+        assert rows == (expected_rows if step < SWITCH else chosen_by_the_learner)(job, step), f"step {step}"
+    ledger, summary, plan = ledger_of(result), result.summary, result.summary["plan"]
     assert ledger["samples_scored"] == [0] * SWITCH + [8 * n for n in range(1, SWITCH + 1)]
     forward = summary["flops"]["forward_per_sample"]
     expected = [3 * 4 * forward] * SWITCH + [(3 * 4 + 8) * forward] * SWITCH
     assert np.diff(ledger["flops_as_executed"], prepend=0) == pytest.approx(expected)
-    plan = summary["plan"]
     assert (plan["super_batch_size"], plan["last_super_batch_size"]) == (16, 8)
     assert plan["flops_as_executed"] == pytest.approx(summary["flops"]["as_executed_total"])
     said = (
@@ -85,15 +73,12 @@ def test_scoring_is_counted_where_a_model_scores(taught, caplog):
 
 
 def test_the_time_left_counts_the_scoring_to_come(taught, monkeypatch, caplog):
-    """Where the plan is right of the first steps it is not corrected, though those behind the switch take longer."""
+    """Steps behind the switch take 20 / 12 as long as those before it, of which the first ones are timed."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(watch, "WORTH_A_LINE", 0.0)
-    monkeypatch.setattr(watch, "_spent", lambda row: 3 * 4)  # of 6 x 12 + 6 x 20: operations are seconds here
-    monkeypatch.setattr(loop, "describe", lambda run: describe(run) | {"expected_seconds": 192.0})
+    monkeypatch.setattr(watch, "_spent", lambda row: 24.0)
+    monkeypatch.setattr(loop, "describe", lambda run: describe(run) | {"expected_seconds": 6 * 12.0 + 6 * 20.0})
     train(taught())
-    assert "steps left take about" not in caplog.text
-    monkeypatch.setattr(watch, "_spent", lambda row: 2 * 3 * 4)
-    train(taught(state="other"))
     assert "7 steps left take about 264 s at the measured rate, not 132 s" in caplog.text
 
 
@@ -104,20 +89,19 @@ def test_before_the_switch_the_chosen_alone_are_read(taught):
     assert (after.scoring, after.later, after.ahead) == ((IMAGE, TOKENS), (), False)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_killed_before_at_and_after_the_switch_is_never_killed(taught, monkeypatch, workers):
+def test_killed_before_at_and_after_the_switch_is_never_killed(taught, monkeypatch):
     never = outcome(train(taught(state="never")))
-    for steps in (5, 2, 4):  # in steps 5, 6 and 8, of which 4, 6 and 8 were the last saved
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            kill_after(patch, steps)
-            train(taught(workers=workers, checkpoint_every=2))
-    assert outcome(train(taught(workers=workers, checkpoint_every=2))) == never
+    for workers in (0, 1):
+        again = partial(taught, state=f"{workers}", workers=workers, checkpoint_every=2)
+        for steps in (5, 2, 4):  # in steps 5, 6 and 10: the states of 4, 6 and 10 steps are the last saved
+            with monkeypatch.context() as patch, pytest.raises(Killed):
+                kill_after(patch, steps)
+                train(again())
+        assert outcome(train(again())) == never
 
 
-def test_micro_batches_and_workers_make_the_same_run(taught):
-    alone = train(taught(state="alone"))
-    assert outcome(train(taught(state="read ahead", workers=2))) == outcome(alone)
-    assert picks_of(train(taught(state="cut", accumulate=3))) == picks_of(alone)
+def test_micro_batches_choose_the_same(taught):
+    assert picks_of(train(taught(state="cut", accumulate=3))) == picks_of(train(taught()))
 
 
 def test_one_two_and_three_ranks_make_the_same_run(make_job, tmp_path):
