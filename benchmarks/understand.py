@@ -132,8 +132,10 @@ def of_pool(runs: list[Run], manifest: Manifest, cache: EmbeddingCache) -> list[
 
 
 def beside_alone(run: Run, manifest: Manifest, cache: EmbeddingCache, quick: bool) -> Beside | None:
-    """Put a run's joint picks beside independent ones; None for runs that don't draw jointly."""
+    """Put a run's joint picks beside independent ones; None for runs that don't draw jointly, or by one criterion all along."""
     if run.setting("selection", "method") != "joint" or run.super_batch_size <= run.batch_size:
+        return None
+    if run.selection.new_kind(run.steps) is not None:
         return None
     assert run.picks is not None
     gain, criterion = run.setting("selection", "gain"), run.setting("selection", "criterion", "learnability")

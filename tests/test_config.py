@@ -194,6 +194,23 @@ def change(given: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
             {},
             "easy_reference.learner.selection.proxy: with criterion: easy_reference",
         ),
+        ("self_paced.learner.selection.then.after", 1.0, "self_paced.learner.selection.then.after: 1 is too large"),
+        (
+            "self_paced.learner.selection.then.aftr",
+            0.5,
+            "self_paced.learner.selection.then.aftr: unknown parameter; did you mean after?",
+        ),
+        (
+            "self_paced.learner.selection.stale_steps",
+            1,
+            "self_paced.learner.selection.stale_steps: batches cannot be chosen ahead",
+        ),
+        (
+            "uniform.learner.selection.then",
+            {"after": 0.5},
+            "uniform.learner.selection.then: with method: uniform nothing is chosen",
+        ),
+        ("self_paced.learner.training.steps", 1, "self_paced.learner.selection.then.after: takes over at step 0 of 1"),
         ("jest.learner.selection.proxy.confg", "x", "jest.learner.selection.proxy.confg: unknown parameter"),
         (
             "jest.learner.selection.proxy.compact_vocabulary",

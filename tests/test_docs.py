@@ -324,6 +324,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "reference.training.optimizer": [options.OptimizerSettings],
     "learner.pool": [options.PoolSettings],
     "learner.selection": [options.SelectionSettings],
+    "learner.selection.then": [options.ThenSettings],
     "embed": [options.EmbedSettings],
     "evaluate": [options.EvaluateSettings],
     "evaluate.few_shot": [options.FewShotSettings],

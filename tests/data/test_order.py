@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superbatch.data.order import Candidates, Order, permute, round_keys
+from superbatch.data.order import Candidates, Order, candidates_of, permute, round_keys
 from superbatch.errors import UserError
+from superbatch.options import SelectionSettings, ThenSettings
 
 sizes = st.integers(1, 300)
 seeds = st.integers(-(2**70), 2**70)
@@ -122,11 +123,28 @@ def test_negative_window() -> None:
 @settings(deadline=None, max_examples=40)
 def test_of_a_super_batch_the_first_rows_are_looked_at(rows: int, first: int, last: int, shares: int) -> None:
     steps, size = 9, max(first, last)
-    whole, part = Order(5, rows, size), Order(5, rows, size, candidates=Candidates(first, last, steps))
+    whole, part = Order(5, rows, size), Order(5, rows, size, candidates=(Candidates(first, last, steps),))
     sizes = [part.size(step) for step in range(steps)]
-    assert (sizes[0], sizes[-1]) == (first, last) and part.looked_at(steps) == sum(sizes)
+    assert (sizes[0], sizes[-1]) == (first, last) and part.looked_at(range(steps)) == sum(sizes)
     assert sizes == sorted(sizes, reverse=first > last), "one way, without a jump back"
     for step in range(steps):
         pieces = [part.rows(step, share, shares) for share in range(shares)]
         assert np.concatenate(pieces).tolist() == whole.rows(step)[: sizes[step]].tolist()
         assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
+
+
+@pytest.mark.parametrize("final", [None, 0.5])
+def test_of_two_stretches_each_has_its_own_sizes(final: float | None) -> None:
+    rule = SelectionSettings("joint", 0.75, "easy_reference", then=ThenSettings(0.4, "easy_learner", 0.8, final))
+    parts = candidates_of(rule, 4, 10)
+    order = Order(5, 60, rule.largest(4), candidates=parts)
+    sizes = [order.size(step) for step in range(10)]
+    assert sizes == [16] * 4 + ([20] * 6 if final is None else [round(20 * 0.4 ** (n / 5)) for n in range(6)])
+    assert [order.largest(steps) for steps, _ in rule.stretches(10)] == [16, 20]
+    assert order.looked_at(range(3, 6)) == sum(sizes[3:6])
+    assert order.rows(1).tolist() == Order(5, 60, 20).rows(1)[:16].tolist()
+
+
+def test_sizes_that_do_not_change_need_no_candidates() -> None:
+    rule = SelectionSettings("joint", 0.75, then=ThenSettings(filter_ratio=0.75))
+    assert candidates_of(rule, 4, 10) == () == candidates_of(SelectionSettings(), 4, 10)

@@ -84,6 +84,14 @@ def test_the_criterion_decides_whether_scores_are_learnability(tmp_path: Path) -
     assert not open_draw(run, MANIFEST).learnability  # type: ignore[arg-type]
 
 
+def test_a_run_that_changed_its_rule_is_audited_by_both(tmp_path: Path) -> None:
+    then = {"after": 0.34, "criterion": "easy_learner", "filter_ratio": 0.5, "final_filter_ratio": None}
+    both = {"method": "joint", "filter_ratio": 0.8, "criterion": "learnability", "then": then}
+    draw = open_draw(open_run(training(tmp_path, selection=both, training={"steps": 3})), MANIFEST)  # type: ignore[arg-type]
+    assert [len(draw.super_batch(step)) for step in range(3)] == [10, 4, 4]
+    assert (draw.learnability, draw.new_kind, draw.base_rate) == (False, 1, 6 / 18)
+
+
 def test_runs_without_picks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="audit.run: 'jest' trains on all it draws"):
         open_run(training(tmp_path / "a", selection={"method": "uniform"}, plan=2))

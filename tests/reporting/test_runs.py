@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic
 
 from superbatch.errors import UserError
+from superbatch.reporting.figures.picks import scores_figure
+from superbatch.reporting.page import _plan as plan_of
 from superbatch.reporting.runs import Run, find_runs
+from superbatch.reporting.sections.chosen import _criterion as meaning_of_scores
 
 
 def test_finds_nested_runs_and_reads_nothing_yet(tmp_path: Path) -> None:
@@ -84,3 +88,18 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     (path / "training" / "run.json").write_text("[]")
     with pytest.raises(UserError, match=r"run\.json.*not a JSON object"):
         _ = Run(path).record
+
+
+def test_a_run_that_changed_its_rule_says_both(tmp_path: Path) -> None:
+    then = {"after": 0.5, "criterion": "easy_learner", "filter_ratio": 0.5, "final_filter_ratio": None}
+    rule = {"method": "joint", "criterion": "easy_reference", "filter_ratio": 0.8, "then": then}
+    run = Run(synthetic.write_run(tmp_path, "jest", 20, selection=rule))
+    assert run.looked_at(np.array([0, 9, 10, 19])).tolist() == [80, 80, 32, 32]
+    said = "out of super-batches of B = 80 (easy_reference, f = 0.8), from step 10 on of B = 32 (easy_learner, f = 0.5)"
+    assert said in plan_of(run)
+    assert meaning_of_scores(run) == (
+        "minus the reference's loss, high for what the reference finds easy, and from step 10 on minus the learner's loss, high for what the "
+        "learner finds easy"
+    )
+    figure = scores_figure(run, pd.DataFrame({"step": [0, 19], "again": [0.0, 0.1]}))
+    assert "another criterion from here" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

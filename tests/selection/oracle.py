@@ -8,7 +8,7 @@ from torch import Tensor
 from superbatch.selection import PairEmbeddings, chunk_sizes
 from superbatch.selection.noise import gumbel
 
-SIGNS = {"learnability": (1, -1), "easy_reference": (0, -1), "hard_learner": (1, 0)}
+SIGNS = {"learnability": (1, -1), "easy_reference": (0, -1), "hard_learner": (1, 0), "easy_learner": (-1, 0)}
 
 
 def pair_losses(pairs: PairEmbeddings, loss: str) -> Tensor:

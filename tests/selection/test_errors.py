@@ -55,7 +55,7 @@ def test_bad_embeddings(arguments: tuple[Any, ...], message: str) -> None:
         ({"learner": None}, "learner: is missing, and learnability needs it"),
         (
             {"criterion": "hardest"},
-            "criterion: 'hardest' is not known; use one of learnability, easy_reference, hard_learner",
+            "criterion: 'hardest' is not known; use one of learnability, easy_reference, hard_learner, easy_learner",
         ),
         ({"loss": "hinge"}, "loss: 'hinge' is not known; use one of sigmoid, softmax"),
         ({"gain": float("inf")}, "gain: is inf"),

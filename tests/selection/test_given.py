@@ -9,7 +9,7 @@ from tests.selection.oracle import make_pairs, score
 
 
 @pytest.mark.parametrize("loss", ["sigmoid", "softmax"])
-@pytest.mark.parametrize("criterion", ["learnability", "easy_reference", "hard_learner"])
+@pytest.mark.parametrize("criterion", ["learnability", "easy_reference", "hard_learner", "easy_learner"])
 @pytest.mark.parametrize("tile", [None, 7])
 def test_conditional_scores_are_those_of_the_matrices(loss: str, criterion: str, tile: int | None) -> None:
     learner, reference = make_pairs(40, 8, 0), make_pairs(40, 8, 1, noise=0.3)

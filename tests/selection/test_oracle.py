@@ -14,7 +14,7 @@ from superbatch.selection import PairEmbeddings, select_independently, select_jo
 from tests.selection import oracle
 
 LOSSES = ("sigmoid", "softmax")
-CRITERIA = ("learnability", "easy_reference", "hard_learner")
+CRITERIA = tuple(oracle.SIGNS)
 
 
 def assert_as_oracle(

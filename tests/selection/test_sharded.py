@@ -31,6 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "independent": {"num_chunks": 1, "tile": 16},
     "easy reference": {"num_chunks": 4, "tile": 16, "criterion": "easy_reference"},
     "hard learner": {"num_chunks": 4, "tile": 16, "criterion": "hard_learner", "loss": "softmax"},
+    "easy learner": {"num_chunks": 4, "tile": 16, "criterion": "easy_learner"},
     "step and seed": {"num_chunks": 4, "tile": 48, "seed": 5, "step": 7, "gain": 2.0},
     "hot": {"num_chunks": 6, "tile": 24, "scale": 1e4},
     "places": {"num_chunks": 6, "tile": 24, "rows": None},

@@ -37,6 +37,7 @@ def make_clip(tmp_path: Path):
         (SelectionSettings(), (), (IMAGE, TOKENS), False),
         (SelectionSettings("joint"), (IMAGE, TOKENS, *CACHED), (), False),
         (SelectionSettings("joint", criterion="hard_learner"), (IMAGE, TOKENS), (), False),
+        (SelectionSettings("joint", criterion="easy_learner"), (IMAGE, TOKENS), (), False),
         (SelectionSettings("joint", criterion="easy_reference"), CACHED, (IMAGE, TOKENS), True),
         (SelectionSettings("independent", criterion="easy_reference"), CACHED, (IMAGE, TOKENS), True),
     ],

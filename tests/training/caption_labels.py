@@ -16,7 +16,7 @@ from superbatch.data.fields import Batch, Source, Stored
 from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
 from superbatch.losses import cross_entropy_term
-from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.options import Rule, SelectionSettings, TrainingSettings
 from superbatch.training import Job, Model, Reads, SampleScores, Task
 from superbatch.training.flops import Forwards
 
@@ -37,7 +37,7 @@ class CaptionLabels(Task):
     def place(self, device: torch.device, settings: TrainingSettings) -> None:
         self.classifier.to(device)
 
-    def scores(self, batch: Batch) -> SampleScores:
+    def scores(self, batch: Batch, rule: Rule) -> SampleScores:
         logits = self.outputs("learner", batch)["logits"]
         return SampleScores(functional.cross_entropy(logits, batch["label"], reduction="none"))
 

@@ -11,7 +11,7 @@ import torch
 
 from superbatch.data.fields import Field, Source, Stored
 from superbatch.models import Vocabulary, build_model
-from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
+from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, ThenSettings, TrainingSettings
 from superbatch.tasks import Contrastive, Reference
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.tasks.learner import model_identity
@@ -67,6 +67,7 @@ def make_job(model_file: Path, tmp_path: Path):
         proxy: Path | None = None,
         criterion: str = "learnability",
         final: float | None = None,
+        then: ThenSettings | None = None,
         **changes,
     ) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
@@ -80,7 +81,7 @@ def make_job(model_file: Path, tmp_path: Path):
         }
         training = TrainingSettings(**{**options, **changes})
         scorer = ModelSettings(config=str(proxy)) if proxy else None
-        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final)
+        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final, then)
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)
@@ -101,7 +102,7 @@ def make_job(model_file: Path, tmp_path: Path):
             Source(fields | random_embeddings(ROWS)),
             training,
             selection,
-            max(selection.sizes(4)),
+            selection.largest(4),
             identity,
             tmp_path / state,
             evaluate,

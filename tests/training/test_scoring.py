@@ -73,7 +73,7 @@ def picked_now(job: Job, number: int) -> list[int]:
     order = Order(job.training.seed, job.source.num_rows, job.super_batch_size)
     batch = job.source.read(job.task.reads.scoring, order.rows(number), number)
     key = (4, job.selection, job.training.seed, number)
-    found = choose(score(job.task, batch, 128), batch.rows, *key)
+    found = choose(score(job.task, batch, job.selection.rules[0], 128), batch.rows, *key)
     return batch.rows[found.indices.numpy()].tolist()
 
 

@@ -20,9 +20,9 @@ def test_slices_change_no_score_and_leave_the_model_training(make_job) -> None:
     job.task.place(CPU, job.training)
     batch = job.source.read(job.task.reads.scoring, np.arange(40), 0)
     job.task.clip.model.train()
-    whole = score(job.task, batch, 40)
+    whole = score(job.task, batch, job.selection.rules[0], 40)
     for size in (1, 7, 39, 100):
-        sliced = score(job.task, batch, size)
+        sliced = score(job.task, batch, job.selection.rules[0], size)
         for model in ("learner", "reference"):
             for ours, theirs in zip(getattr(sliced, model).sides, getattr(whole, model).sides, strict=True):
                 torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)

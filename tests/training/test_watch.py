@@ -194,8 +194,8 @@ def test_the_live_line_shows_loss_and_waiting():
 
 def test_a_plan_that_was_off_is_corrected_once_by_the_measured_rate():
     def said(planned, steps, seconds):
-        pace = Pace(planned, steps)
-        lines = [pace.note({"loss": 1.0, "seconds_data": 0.5, "seconds_train": s}, steps - n) for n, s in seconds]
+        pace = Pace(planned * steps, steps, lambda part: len(part) / steps)
+        lines = [pace.note({"loss": 1.0, "seconds_data": 0.5, "seconds_train": s}, n) for n, s in seconds]
         return [(n + 1, line) for n, line in enumerate(lines) if line]
 
     slow = [(n, 1.5 if n > 1 else 60.0) for n in range(1, 101)]  # the first step warms up

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superbatch.errors import UserError
+from superbatch.options import SelectionSettings
 
 ROUNDS = 8
 _MASK = (1 << 64) - 1
@@ -70,11 +71,11 @@ def _feistel(values: np.ndarray, height: int, width: int, keys: np.ndarray) -> n
 
 @dataclass(frozen=True)
 class Candidates:
-    """How many rows of a super-batch are looked at: from `first` at the first step to `last` at the last, by one factor a step.
+    """How many rows of a super-batch are looked at over some steps: from `first` at the first to `last` at the last, by one factor a step.
 
     Attributes:
         first, last: rows; either may be the larger.
-        steps: of the whole run.
+        steps: how many, one after the other.
     """
 
     first: int
@@ -85,6 +86,16 @@ class Candidates:
         """Return how many at a step; after the last one as many as then."""
         done = min(1.0, step / max(1, self.steps - 1))
         return round(self.first ** (1 - done) * self.last**done)
+
+
+def candidates_of(selection: SelectionSettings, batch_size: int, steps: int) -> tuple[Candidates, ...]:
+    """Return how many rows the steps of a run look at, stretch by stretch; empty where all look at as many.
+
+    Args:
+        selection: the run's. batch_size: b. steps: of the whole run.
+    """
+    parts = [Candidates(*rule.sizes(batch_size), len(span)) for span, rule in selection.stretches(steps)]
+    return tuple(parts) if len({size for part in parts for size in (part.first, part.last)}) > 1 else ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,8 @@ class Order:
         windows in
             random order and rows shuffled inside each (for data that is too large to read at random). Take W much
             larger than B.
-        candidates: where not all of a super-batch is looked at: how many of its first rows are, step by step.
+        candidates: where not all of a super-batch is looked at: how many of its first rows are, one stretch of steps after the
+            other.
 
     Raises:
         UserError: B larger than the number of rows, or a size that makes no sense.
@@ -112,7 +124,7 @@ class Order:
     num_rows: int
     batch_size: int
     shuffle_window: int = 0
-    candidates: Candidates | None = None
+    candidates: tuple[Candidates, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -142,11 +154,22 @@ class Order:
 
     def size(self, step: int) -> int:
         """Return how many rows of a step's super-batch are looked at, B_s: B, or as `candidates` says."""
-        return self.batch_size if self.candidates is None else self.candidates.at(step)
+        if not self.candidates:
+            return self.batch_size
+        *parts, last = self.candidates
+        for part in parts:
+            if step < part.steps:
+                return part.at(step)
+            step -= part.steps
+        return last.at(step)
 
-    def looked_at(self, steps: int) -> int:
-        """Return how many rows are looked at in the first so many steps, with repeats."""
-        return sum(map(self.size, range(steps))) if self.candidates else steps * self.batch_size
+    def largest(self, steps: range) -> int:
+        """Return how many rows a step looks at, at most, of some steps within one stretch."""
+        return max(self.size(steps[0]), self.size(steps[-1]))
+
+    def looked_at(self, steps: range) -> int:
+        """Return how many rows are looked at in some steps, with repeats."""
+        return sum(map(self.size, steps)) if self.candidates else len(steps) * self.batch_size
 
     def rows(self, step: int, share: int = 0, shares: int = 1) -> np.ndarray:
         """Return the row numbers of a step's super-batch, int64 of shape (B_s,), all distinct.

@@ -10,7 +10,7 @@ from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, Si
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
-from superbatch.options.selection import SelectionSettings
+from superbatch.options.selection import Rule, SelectionSettings, Stretch, ThenSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
 __all__ = [
@@ -30,8 +30,11 @@ __all__ = [
     "OptimizerSettings",
     "PoolSettings",
     "ReferenceSettings",
+    "Rule",
     "SearchSettings",
     "SelectionSettings",
     "SimwebSettings",
+    "Stretch",
+    "ThenSettings",
     "TrainingSettings",
 ]

@@ -65,6 +65,13 @@ class LearnerSettings(Settings, section="learner"):
             f"k = {k} of {steps} steps: the starting weights would choose every batch",
             "use fewer than training.steps",
         )
+        switch = self.selection.switch(steps)
+        require(
+            self.selection.then is None or 0 < switch < steps,
+            "selection.then.after",
+            f"takes over at step {switch} of {steps}: one of the two parts has no step",
+            "set a share nearer to 0.5, or leave selection.then out",
+        )
         proxy = self.selection.proxy
         require(
             proxy is None or proxy.compact_vocabulary == self.model.compact_vocabulary,
@@ -80,8 +87,8 @@ class LearnerSettings(Settings, section="learner"):
 
     @property
     def super_batch_size(self) -> int:
-        """B = round(b / (1 - f)), by the larger f of first and last step; b itself where nothing is selected."""
-        return max(self.selection.sizes(self.training.batch_size))
+        """B = round(b / (1 - f)), by the largest f along the run; b itself where nothing is selected."""
+        return self.selection.largest(self.training.batch_size)
 
 
 @dataclass(frozen=True)

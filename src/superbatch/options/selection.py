@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import Ge, Interval
 
-from superbatch.bounds import Because, Count, Positive, Settings, require
+from superbatch.bounds import Because, Count, Positive, Settings, Share, require
 from superbatch.options.training import ModelSettings
 
+Method = Literal["uniform", "independent", "joint"]
+Criterion = Literal["learnability", "easy_reference", "hard_learner", "easy_learner"]
+FinalRatio = Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] | None
 
-@dataclass(frozen=True)
-class SelectionSettings(Settings, section="selection"):
-    """How a sub-batch is chosen out of the super-batch (JEST, Algorithms 1-3)."""
 
-    method: Literal["uniform", "independent", "joint"] = "uniform"
-    filter_ratio: float = 0.8  # f = 1 - b/B, between 0 and 1; ignored by `uniform`
-    criterion: Literal["learnability", "easy_reference", "hard_learner"] = "learnability"
-    num_chunks: Count = 16
-    gain: Positive = 100.0  # the paper's; conf/base sets 10
-    # k: a step's batch is chosen by the weights of k steps before
-    stale_steps: Annotated[int, Ge(0), Because("k = {value} steps ago is yet to come")] = 0
-    proxy: ModelSettings | None = None  # a smaller model that scores for the learner, trained along (ActiveCLIP)
-    # f at the last step: the super-batch shrinks (or grows) to it by one factor a step; 0 ends uniformly. None: f stays
-    final_filter_ratio: (
-        Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] | None
-    ) = None
+class Rule(NamedTuple):
+    """How batches are chosen over a stretch of steps: what of the settings may change along a run, and the method."""
+
+    method: Method
+    criterion: Criterion
+    filter_ratio: float
+    final_filter_ratio: float | None
 
     @property
     def scores(self) -> bool:
@@ -36,7 +32,7 @@ class SelectionSettings(Settings, section="selection"):
     @property
     def uses_reference(self) -> bool:
         """Whether the reference's losses count in a score."""
-        return self.method != "uniform" and self.criterion != "hard_learner"
+        return self.method != "uniform" and self.criterion not in ("hard_learner", "easy_learner")
 
     def sizes(self, b: int) -> tuple[int, int]:
         """Return how many samples a batch of b is chosen from at the first step and at the last: round(b / (1 - f))."""
@@ -46,8 +42,78 @@ class SelectionSettings(Settings, section="selection"):
         first, last = (max(b, round(b / (1 - f))) for f in (self.filter_ratio, last))
         return first, last
 
+
+class Stretch(NamedTuple):
+    """Steps of a run, one after the other, that choose by one rule."""
+
+    steps: range
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class ThenSettings(Settings, section="then"):
+    """What takes over from the selection's own criterion and filter ratio, for the rest of a run."""
+
+    after: Share = 0.5  # of the steps
+    criterion: Criterion = "easy_learner"
+    filter_ratio: Share = 0.8
+    final_filter_ratio: FinalRatio = None
+
+
+@dataclass(frozen=True)
+class SelectionSettings(Settings, section="selection"):
+    """How a sub-batch is chosen out of the super-batch (JEST, Algorithms 1-3)."""
+
+    method: Method = "uniform"
+    filter_ratio: float = 0.8  # f = 1 - b/B, between 0 and 1; ignored by `uniform`
+    criterion: Criterion = "learnability"
+    num_chunks: Count = 16
+    gain: Positive = 100.0  # the paper's; conf/base sets 10
+    # k: a step's batch is chosen by the weights of k steps before
+    stale_steps: Annotated[int, Ge(0), Because("k = {value} steps ago is yet to come")] = 0
+    proxy: ModelSettings | None = None  # a smaller model that scores for the learner, trained along (ActiveCLIP)
+    # f at the last step: the super-batch shrinks (or grows) to it by one factor a step; 0 ends uniformly. None: f stays
+    final_filter_ratio: FinalRatio = None
+    then: ThenSettings | None = None  # another criterion and f from a share of the steps on
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rule of the whole run, or those of its two parts."""
+        own, then = Rule(self.method, self.criterion, self.filter_ratio, self.final_filter_ratio), self.then
+        if then is None:
+            return (own,)
+        return own, Rule(self.method, then.criterion, then.filter_ratio, then.final_filter_ratio)
+
+    def stretches(self, steps: int) -> tuple[Stretch, ...]:
+        """Return which steps of a run choose by which rule; together they are all of them, and none is empty."""
+        ends = (steps,) if self.then is None else (self.switch(steps), steps)
+        spans = zip(pairwise((0, *ends)), self.rules, strict=True)
+        return tuple(Stretch(range(first, end), rule) for (first, end), rule in spans if first < end)
+
+    def switch(self, steps: int) -> int:
+        """Return the first step of so many that chooses by `then`; `steps` without it."""
+        return steps if self.then is None else round(self.then.after * steps)
+
+    def new_kind(self, steps: int) -> int | None:
+        """Return the first step of so many whose scores are of another kind than those before; None where all are of one."""
+        return self.switch(steps) if len({rule.criterion for rule in self.rules}) > 1 else None
+
+    @property
+    def scores(self) -> bool:
+        """Whether a model scores super-batches, at some time."""
+        return any(rule.scores for rule in self.rules)
+
+    @property
+    def uses_reference(self) -> bool:
+        """Whether the reference's losses count in a score, at some time."""
+        return any(rule.uses_reference for rule in self.rules)
+
+    def largest(self, b: int) -> int:
+        """Return how many samples a batch of b is chosen from at most, B."""
+        return max(size for rule in self.rules for size in rule.sizes(b))
+
     def check(self) -> None:
-        """Refuse a filter ratio that leaves nothing, and what only a scoring model needs where none scores."""
+        """Refuse a filter ratio that leaves nothing, what only a scoring model needs where none scores, and picks that wait over a switch."""
         require(
             self.method == "uniform" or 0 < self.filter_ratio < 1,
             "selection.filter_ratio",
@@ -62,3 +128,15 @@ class SelectionSettings(Settings, section="selection"):
                 f"with {why} no model scores",
                 "leave it out, or set it in the block of a method that scores, such as jest",
             )
+        require(
+            self.then is None or self.method != "uniform",
+            "selection.then",
+            "with method: uniform nothing is chosen",
+            "leave it out, or set it in the block of a method that chooses, such as self_paced",
+        )
+        require(
+            self.then is None or not self.stale_steps,
+            "selection.stale_steps",
+            "batches cannot be chosen ahead over the step at which selection.then takes over",
+            "leave one of the two out",
+        )

@@ -32,7 +32,8 @@ class Draw:
         num_rows: R.
         rows: the rows in use where that is a part of the pool, int64 ascending; positions of the order count in it.
             Without them such a draw knows its numbers, but no super-batch.
-        learnability: whether scores are learner loss minus reference loss.
+        learnability: whether scores are learner loss minus reference loss, all along.
+        new_kind: the step from which on scores are of another kind, where they are.
     """
 
     order: Order
@@ -41,11 +42,12 @@ class Draw:
     num_rows: int
     rows: np.ndarray | None = None
     learnability: bool = True
+    new_kind: int | None = None
 
     @property
     def base_rate(self) -> float:
-        """Share of the rows looked at that is chosen, b/B: how often a row would be if the draw were uniform."""
-        return self.steps * self.batch_size / self.order.looked_at(self.steps)
+        """Share of the rows looked at that is chosen, b/B: how often a row would be if the draw were uniform; where B changes, on average."""
+        return self.steps * self.batch_size / self.order.looked_at(range(self.steps))
 
     def super_batch(self, step: int) -> np.ndarray:
         """Return the rows of a step's super-batch, int64 (B,)."""

@@ -66,7 +66,7 @@ def definitions(audit: Audit) -> dict[str, str]:
     rarely = f"chosen so rarely as {by_chance} {settings.rarely_chance:g}"
     return {
         "unseen": "never drawn into a super-batch",
-        "learned": learned if audit.draw.learnability else "not given: the run's score is not learnability",
+        "learned": learned if audit.draw.learnability else "not given: not all scores are learnability",
         "worth_it": f"chosen so often as {by_chance} {settings.worth_it_chance:g} (base rate b/B = {rate:.3g})",
         "unlearnable": f"{rarely}, and among the lowest {100 * settings.low_reference:.0f} % by reference score",
         "never_worth": f"{rarely}, with a reference score that is not low",
@@ -92,9 +92,15 @@ def render(audit: Audit) -> str:
 
 def _plan(audit: Audit) -> str:
     draw, order = audit.draw, audit.draw.order
-    epochs = draw.steps * order.batch_size / order.num_rows
-    batches = f"b = {draw.batch_size:,} of B = {order.batch_size:,}"
-    return f"{len(audit.rows):,} rows, {draw.steps:,} steps, {batches}: {epochs:.3g} epochs"
+    epochs = order.looked_at(range(draw.steps)) / order.num_rows
+    sizes = {order.size(step) for step in range(draw.steps)}
+    size = " to ".join(f"{size:,}" for size in sorted({min(sizes), max(sizes)}))
+    counts = (
+        f"{len(audit.rows):,} rows, {draw.steps:,} steps, b = {draw.batch_size:,} of B = {size}: {epochs:.3g} epochs"
+    )
+    if draw.new_kind is None:
+        return counts
+    return f"{counts}; from step {draw.new_kind:,} on chosen by another criterion, so mean scores mix two kinds"
 
 
 def _tiles(audit: Audit) -> list[tuple[str, str]]:

@@ -50,10 +50,19 @@ def render(report: Report) -> str:
     )
 
 
+def _sizes(run: Run) -> str:
+    """B and f; of a run that changed its rule, of both parts."""
+    if run.selection.then is None:
+        return f"B = {run.super_batch_size:,} (f = {run.filter_ratio:g})"
+    order, parts = run.order(run.super_batch_size), run.selection.stretches(run.steps)
+    said = [f"B = {order.size(steps[0]):,} ({rule.criterion}, f = {rule.filter_ratio:g})" for steps, rule in parts]
+    return f", from step {parts[-1].steps[0]:,} on of ".join(said)
+
+
 def _plan(run: Run) -> list[str]:
     facts = [f"{run.steps:,} steps of b = {run.batch_size:,}"] if run.steps else []
     if run.super_batch_size > run.batch_size:
-        facts.append(f"out of super-batches of B = {run.super_batch_size:,} (f = {run.filter_ratio:g})")
+        facts.append(f"out of super-batches of {_sizes(run)}")
     if run.plan.get("rows"):
         facts.append(f"pool of {run.plan['rows']:,} rows")
     return [*facts, f"seed {run.seed}"]

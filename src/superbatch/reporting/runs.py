@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from superbatch.data.order import Candidates, Order
+from superbatch.data.order import Order, candidates_of
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.options import SelectionSettings
+from superbatch.options import SelectionSettings, ThenSettings
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
 from superbatch.reporting.measured import Measured, measured, test_intervals
@@ -153,20 +153,21 @@ class Run:
     def order(self, rows: int) -> Order:
         """Which of so many rows each step looked at."""
         window = self.setting("training", "shuffle_window", 0)
-        return Order(self.seed, rows, self.super_batch_size, window, self._candidates)
+        candidates = candidates_of(self.selection, self.batch_size, self.steps)
+        return Order(self.seed, rows, self.super_batch_size, window, candidates)
 
     def looked_at(self, steps: np.ndarray) -> np.ndarray:
         """Return how many rows some steps chose from, int64 (n,)."""
-        at = (lambda step: self.super_batch_size) if self._candidates is None else self._candidates.at
-        return np.array([at(int(step)) for step in steps], np.int64)
+        order = self.order(self.super_batch_size)
+        return np.array([order.size(int(step)) for step in steps], np.int64)
 
     @property
-    def _candidates(self) -> Candidates | None:
-        """How many rows a step chose from, where that changed along the run."""
-        names = ("method", "filter_ratio", "final_filter_ratio")
+    def selection(self) -> SelectionSettings:
+        """By which rules it chose, as far as that was recorded; uniform where nothing was."""
+        names = ("method", "criterion", "filter_ratio", "final_filter_ratio")
         known = {name: value for name in names if (value := self.setting("selection", name)) is not None}
-        first, last = SelectionSettings(**known).sizes(self.batch_size)
-        return None if first == last else Candidates(first, last, self.steps)
+        then = self.setting("selection", "then")
+        return SelectionSettings(**known, then=then and ThenSettings(**then))
 
     @property
     def filter_ratio(self) -> float:

@@ -7,10 +7,15 @@ from typing import Literal, NamedTuple
 from superbatch.errors import UserError
 from superbatch.selection.embeddings import PairEmbeddings
 
-Criterion = Literal["learnability", "easy_reference", "hard_learner"]
+Criterion = Literal["learnability", "easy_reference", "hard_learner", "easy_learner"]
 
 # (sign of the learner's loss, sign of the reference's loss)
-_SIGNS: dict[str, tuple[int, int]] = {"learnability": (1, -1), "easy_reference": (0, -1), "hard_learner": (1, 0)}
+_SIGNS: dict[str, tuple[int, int]] = {
+    "learnability": (1, -1),
+    "easy_reference": (0, -1),
+    "hard_learner": (1, 0),
+    "easy_learner": (-1, 0),
+}
 
 
 class Term(NamedTuple):

@@ -52,12 +52,12 @@ def select_jointly(
 
     Args:
         learner: the learner's embeddings of the super-batch; may be None for "easy_reference".
-        reference: the reference's, same samples in the same order; may be None for "hard_learner".
+        reference: the reference's, same samples in the same order; may be None for "hard_learner" and "easy_learner".
         num_select: b, the size of the sub-batch.
         num_chunks: N; capped at b.
         gain: the factor on the score before exp; 0 draws uniformly, the paper's default of 100 is close to greedy.
-        criterion: "learnability" (learner loss - reference loss), "easy_reference" (- reference loss) or
-            "hard_learner".
+        criterion: "learnability" (learner loss - reference loss), "easy_reference" (- reference loss),
+            "hard_learner" (learner loss) or "easy_learner" (- learner loss).
         loss: "sigmoid" or "softmax": the loss by which pairs are scored.
         seed: of the run.
         step: of the training; fresh noise each step.

@@ -53,7 +53,7 @@ def select_jointly_sharded(
 
     Args:
         learner: the learner's embeddings of this rank's slice; may be None for "easy_reference".
-        reference: the reference's, likewise; may be None for "hard_learner".
+        reference: the reference's, likewise; may be None for "hard_learner" and "easy_learner".
         num_select: b, of the whole super-batch.
         num_chunks: as in `select_jointly`, and so are gain, criterion, loss, seed and step: the same on all ranks.
         rows: int64 [n], the slice's row numbers (default: places in the super-batch).

@@ -23,7 +23,7 @@ from superbatch.models import ClipModel, Vocabulary, save_checkpoint
 from superbatch.models.cost import count_forward, count_recomputed
 from superbatch.models.towers import Towers
 from superbatch.models.vocabulary import full_vocabulary
-from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.options import Rule, SelectionSettings, TrainingSettings
 from superbatch.training.flops import Forwards
 from superbatch.training.task import LEARNER, Model, Pairs, PairScores, Reads, Task
 
@@ -78,26 +78,27 @@ class Contrastive(Task):
         self.loss_name, self.selection = training.loss, selection
         self.clips = {LEARNER: clip} | ({PROXY: proxy} if proxy is not None else {})
         self.models = {name: Model(clip.model) for name, clip in self.clips.items()}
-        self.reads = self._reads()
+        self.reads = self.reads_by(selection.rules[0])
         self._towers: dict[str, Towers] = {}
         self._bounds: dict[str, float | None] = {}
         self._checkpointed = False
         if selection.uses_reference and reference is None:
-            what = f"{selection.criterion} needs the reference's embeddings"
+            criterion = next(rule.criterion for rule in selection.rules if rule.uses_reference)
+            what = f"{criterion} needs the reference's embeddings"
             raise UserError("selection.criterion", what, "run the embed stage first")
 
     @property
     def _scorer(self) -> str:
         return LEARNER if self.proxy is None else PROXY
 
-    def _reads(self) -> Reads:
-        """Images and token ids; for scoring the reference's embeddings too, or these alone."""
-        cached = CACHED if self.selection.uses_reference else ()
-        if self.selection.method == "uniform":
+    def reads_by(self, rule: Rule) -> Reads:
+        """Return images and token ids; for scoring the reference's embeddings too, or these alone."""
+        cached = CACHED if rule.uses_reference else ()
+        if rule.method == "uniform":
             return Reads((IMAGE, TOKENS))
-        if not self.selection.scores:
-            return Reads((IMAGE, TOKENS), cached, ahead=True, score=self.selection.criterion)
-        return Reads((IMAGE, TOKENS), (IMAGE, TOKENS, *cached), score=self.selection.criterion)
+        if not rule.scores:
+            return Reads((IMAGE, TOKENS), cached, ahead=True, score=rule.criterion)
+        return Reads((IMAGE, TOKENS), (IMAGE, TOKENS, *cached), score=rule.criterion)
 
     def place(self, device: torch.device, settings: TrainingSettings) -> None:
         """Put the models on the device, in the precision that settings ask for."""
@@ -109,21 +110,19 @@ class Contrastive(Task):
             self._towers[name] = Towers.of(clip, device, settings.precision, settings.compile)
             self._bounds[name] = bound_of_scale(clip, settings)
 
-    def scores(self, batch: Batch) -> PairScores:
-        """Embed a slice of a super-batch with the model that scores, beside the reference's cached embeddings of it."""
-        pairs = self._own_pairs(batch), self._cached_pairs(batch)
-        return PairScores(*pairs, self.selection.criterion, self.loss_name)
+    def scores(self, batch: Batch, rule: Rule) -> PairScores:
+        """Embed a slice of a super-batch with the model that scores, beside the reference's cached embeddings of it; what the rule needs."""
+        own = self._own_pairs(batch) if rule.scores else None
+        cached = self._cached_pairs(batch) if rule.uses_reference else None
+        return PairScores(own, cached, rule.criterion, self.loss_name)
 
-    def _own_pairs(self, batch: Batch) -> Pairs | None:
-        if not self.selection.scores:
-            return None
+    def _own_pairs(self, batch: Batch) -> Pairs:
         scorer = self._scorer
         sides = self._towers[scorer].embed(batch[IMAGE], batch[TOKENS])
         return Pairs(sides, *self.clips[scorer].scale_and_bias(), scorer)
 
-    def _cached_pairs(self, batch: Batch) -> Pairs | None:
-        if self.reference is None or not self.selection.uses_reference:
-            return None
+    def _cached_pairs(self, batch: Batch) -> Pairs:
+        assert self.reference is not None, "refused where a rule needs one"
         image, text = (batch[name] for name in CACHED)
         return Pairs((image, text), self.reference.scale, self.reference.bias, "reference")
 

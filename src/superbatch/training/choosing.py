@@ -16,7 +16,7 @@ from torch import Tensor
 from superbatch.data.fields import Batch
 from superbatch.errors import UserError
 from superbatch.models import evaluating
-from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.options import Rule, SelectionSettings, TrainingSettings
 from superbatch.selection import (
     PairEmbeddings,
     Selection,
@@ -35,13 +35,13 @@ def score_slice(settings: TrainingSettings, device: torch.device) -> int:
 
 
 @torch.no_grad()
-def score(task: Task, batch: Batch, at_once: int) -> Scores:
-    """Score a super-batch without a graph and in evaluation mode, a slice at a time."""
+def score(task: Task, batch: Batch, rule: Rule, at_once: int) -> Scores:
+    """Score a super-batch by a rule, without a graph and in evaluation mode, a slice at a time."""
     starts = range(0, len(batch), at_once)
     with ExitStack() as modes:
         for model in task.models.values():
             modes.enter_context(evaluating(model.module))
-        found = [task.scores(batch.cut(start, start + at_once)) for start in starts]
+        found = [task.scores(batch.cut(start, start + at_once), rule) for start in starts]
     joined: Scores = type(found[0]).joined(found)  # type: ignore[arg-type]
     return joined
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.fields import Source
-from superbatch.data.order import Candidates, Order
+from superbatch.data.order import Order, candidates_of
 from superbatch.models import pick_device
-from superbatch.options import SelectionSettings, TrainingSettings
+from superbatch.options import SelectionSettings, Stretch, TrainingSettings
 from superbatch.training.task import Task
 
 STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
@@ -42,6 +42,7 @@ LATER = {
     "compile",
     "stale_steps",
     "final_filter_ratio",
+    "then",
     "patience",
     "tolerance",
     "deterministic",
@@ -105,9 +106,16 @@ class Job:
         return order_of(self.training, self.selection, self.source.num_rows, self.super_batch_size)
 
     @property
-    def scores(self) -> bool:
-        """Whether a model scores super-batches."""
-        return self.selection.method != "uniform" and self.task.reads.by_weights
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Which steps choose by which rule."""
+        return self.selection.stretches(self.training.steps)
+
+    @property
+    def scoring(self) -> tuple[range, ...]:
+        """The steps in which a model scores super-batches."""
+        return tuple(
+            steps for steps, rule in self.stretches if rule.method != "uniform" and self.task.reads_by(rule).by_weights
+        )
 
     @property
     def run_hash(self) -> str:
@@ -129,8 +137,7 @@ def order_of(training: TrainingSettings, selection: SelectionSettings, rows: int
     Raises:
         UserError: B over the rows.
     """
-    first, last = selection.sizes(training.batch_size)
-    candidates = None if first == last else Candidates(first, last, training.steps)
+    candidates = candidates_of(selection, training.batch_size, training.steps)
     return Order(training.seed, rows, super_batch_size, training.shuffle_window, candidates)
 
 

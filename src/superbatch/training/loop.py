@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from contextlib import closing
+from functools import partial
 
 import torch
 
@@ -20,7 +21,7 @@ from superbatch.training.machine import repeatable, threads
 from superbatch.training.optimizer import learning_rate, set_learning_rate
 from superbatch.training.pending import Pick, pending_tensors
 from superbatch.training.picks import picks
-from superbatch.training.plan import Plan, describe, sentence
+from superbatch.training.plan import Plan, describe, sentence, share_of_work
 from superbatch.training.random_state import keeping_random_state, seed_step
 from superbatch.training.signals import Stop, noting_signals
 from superbatch.training.start import start
@@ -76,7 +77,7 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
 def _take_steps(run: LiveRun, first: int, stop: Stop, plan: Plan) -> None:
     """Train from step `first` to the end, or to the step in which somebody asked to stop."""
     job, live = run.job, LiveLine()
-    pace = Pace(plan["expected_seconds"] / job.training.steps, job.training.steps)
+    pace = Pace(plan["expected_seconds"], job.training.steps, partial(share_of_work, run))
     with (
         progress(total=job.training.steps, initial=first, description=job.name, unit="step") as bar,
         closing(picks(run, first)) as chosen,  # its workers end here, also after an error
@@ -91,7 +92,7 @@ def _take_steps(run: LiveRun, first: int, stop: Stop, plan: Plan) -> None:
             _after_step(run, pick.step + 1, asked > 0)
             bar.set_postfix_str(live.text(row), refresh=False)
             bar.update()
-            corrected = pace.note(row, job.training.steps - pick.step - 1)
+            corrected = pace.note(row, pick.step + 1)
             if corrected and run.ranks.is_first:
                 log.info("%s: %s", job.name, corrected)
             if asked:

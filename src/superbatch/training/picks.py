@@ -2,7 +2,7 @@
 
 Uniform reads what it trains on. Where a model scores, the super-batch is read ahead, scored by the present weights, and what training
 needs besides is read of the chosen alone. Where scores need no weights, batches are chosen ahead, and nothing but the chosen is read
-for training.
+for training. Where `selection.then` takes over, one way ends and another begins, with readers of its own.
 
 Shapes: B super-batch, b sub-batch.
 """
@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from superbatch.data.fields import Batch
+from superbatch.options import Rule, Stretch
 from superbatch.selection import Selection
 from superbatch.training.choosing import agree, choose, score, score_slice
 from superbatch.training.dealing import deal, own_places
@@ -32,10 +33,17 @@ def picks(run: LiveRun, first: int) -> Generator[Pick, None, None]:
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
     starting ones. The last k steps read and score nothing.
     """
-    settings, draw = run.job.training, _how(run)
-    steps = range(first + len(run.pending), settings.steps)
-    with Reader(run.job.source, reading_phases(run.job, run.ranks), settings.workers, run.device) as reader:
-        for pick in draw(run, reader, steps):
+    for part in run.job.stretches:
+        if first < part.steps.stop:
+            yield from _picks(run, part, max(first, part.steps.start))
+
+
+def _picks(run: LiveRun, part: Stretch, first: int) -> Iterator[Pick]:
+    """Yield the picks of the steps from `first` that choose by one rule; none waits when they end."""
+    phases, draw = reading_phases(run.job, run.ranks, part), _how(run, part.rule)
+    left = Stretch(range(first + len(run.pending), part.steps.stop), part.rule)
+    with Reader(run.job.source, phases, run.job.training.workers, run.device) as reader:
+        for pick in draw(run, reader, left):
             run.pending.append(pick)
             if len(run.pending) > run.job.selection.stale_steps:
                 yield _complete(run, reader, run.pending.popleft())
@@ -43,18 +51,18 @@ def picks(run: LiveRun, first: int) -> Generator[Pick, None, None]:
             yield _complete(run, reader, run.pending.popleft())
 
 
-def _how(run: LiveRun) -> Callable[[LiveRun, Reader, range], Iterator[Pick]]:
-    """The way in which batches come about."""
-    if run.job.selection.method == "uniform":
+def _how(run: LiveRun, rule: Rule) -> Callable[[LiveRun, Reader, Stretch], Iterator[Pick]]:
+    """The way in which batches come about by a rule."""
+    if rule.method == "uniform":
         return _all
-    return _chosen_ahead if run.job.task.reads.ahead else _chosen_by_weights
+    return _chosen_ahead if run.job.task.reads_by(rule).ahead else _chosen_by_weights
 
 
-def reading_phases(job: Job, ranks: Ranks) -> dict[str, Phase]:
-    """Return what a rank reads of each step, and how many samples."""
-    reads, big_b = job.task.reads, job.super_batch_size
+def reading_phases(job: Job, ranks: Ranks, part: Stretch) -> dict[str, Phase]:
+    """Return what a rank reads of each of some steps, and how many samples at most."""
+    reads, big_b = job.task.reads_by(part.rule), job.order.largest(part.steps)
     share, slice_n = (max(ranks.counts(total)) for total in (job.training.batch_size, big_b))
-    if job.selection.method == "uniform":
+    if part.rule.method == "uniform":
         return {TRAINING: Phase(reads.training, share)}
     if reads.ahead:
         return {SCORING: Phase(reads.scoring, big_b), TRAINING: Phase(reads.training, share)}
@@ -64,8 +72,8 @@ def reading_phases(job: Job, ranks: Ranks) -> dict[str, Phase]:
     return phases
 
 
-def _all(run: LiveRun, reader: Reader, steps: range) -> Iterator[Pick]:
-    for step, batch in zip(steps, read_ahead(reader, TRAINING, _own(run, steps)), strict=True):
+def _all(run: LiveRun, reader: Reader, part: Stretch) -> Iterator[Pick]:
+    for step, batch in zip(part.steps, read_ahead(reader, TRAINING, _own(run, part.steps)), strict=True):
         run.clock.lap("data")
         yield Pick(step, batch, _whole_rows(run, step, batch), None)
 
@@ -80,26 +88,26 @@ def _whole_rows(run: LiveRun, step: int, slice_n: Batch) -> np.ndarray:
     return slice_n.rows if run.ranks.world == 1 else run.rows(run.order.rows(step))
 
 
-def _chosen_by_weights(run: LiveRun, reader: Reader, steps: range) -> Iterator[Pick]:
-    super_batches = read_ahead(reader, SCORING, _own(run, steps))
-    for step in steps:
-        yield _choose(run, reader, step, super_batches)
+def _chosen_by_weights(run: LiveRun, reader: Reader, part: Stretch) -> Iterator[Pick]:
+    super_batches = read_ahead(reader, SCORING, _own(run, part.steps))
+    for step in part.steps:
+        yield _choose(run, reader, step, part.rule, super_batches)
 
 
-def _choose(run: LiveRun, reader: Reader, step: int, super_batches: Iterator[Batch]) -> Pick:
+def _choose(run: LiveRun, reader: Reader, step: int, rule: Rule, super_batches: Iterator[Batch]) -> Pick:
     """Score the next super-batch with the present weights, choose the batch of its step, and have the rest of it read.
 
     The super-batch is let go here: while a step trains, only what was chosen of it stays on the device.
     """
     batch = next(super_batches)
     run.clock.lap("data")
-    job, settings, reads = run.job, run.job.training, run.job.task.reads
+    job, settings, reads = run.job, run.job.training, run.job.task.reads_by(rule)
     rows = _whole_rows(run, step, batch)
     seed_step(settings.seed, step, run.ranks.rank, run.device, "scoring")
-    scores = score(job.task, batch, score_slice(settings, run.device))
+    scores = score(job.task, batch, rule, score_slice(settings, run.device))
     run.clock.lap("score")
-    rule = (settings.batch_size, job.selection, settings.seed, step)
-    selection = choose(scores, batch.rows, *rule, run.ranks)
+    how = (settings.batch_size, job.selection, settings.seed, step)
+    selection = choose(scores, batch.rows, *how, run.ranks)
     re_used = batch.only(name for name in reads.training if name in reads.scoring)
     share = deal(run.ranks, re_used, rows, selection.indices)
     if reads.later:
@@ -119,32 +127,32 @@ def _complete(run: LiveRun, reader: Reader, pick: Pick) -> Pick:
     return replace(pick, batch=batch)
 
 
-def _chosen_ahead(run: LiveRun, reader: Reader, steps: range) -> Iterator[Pick]:
+def _chosen_ahead(run: LiveRun, reader: Reader, part: Stretch) -> Iterator[Pick]:
     """Every rank chooses for itself, out of the whole super-batch: what scores is read, nothing is sent but a digest."""
     drawn: dict[int, np.ndarray] = {}
     chosen: dict[int, Pick] = {}
 
     def whole() -> Iterator[tuple[int, np.ndarray]]:
-        for step in steps:
+        for step in part.steps:
             drawn[step] = run.order.rows(step)
             yield step, drawn[step]
 
     def wanted() -> Iterator[tuple[int, np.ndarray]]:
-        for step, batch in zip(steps, read_ahead(reader, SCORING, whole()), strict=True):
-            selection = _choose_ahead(run, step, batch)
+        for step, batch in zip(part.steps, read_ahead(reader, SCORING, whole()), strict=True):
+            selection = _choose_ahead(run, step, part.rule, batch)
             chosen[step] = Pick(step, batch.only(()), batch.rows, selection)
             yield step, drawn.pop(step)[own_places(run.ranks, selection.indices)]
 
-    for step, batch in zip(steps, read_ahead(reader, TRAINING, wanted()), strict=True):
+    for step, batch in zip(part.steps, read_ahead(reader, TRAINING, wanted()), strict=True):
         run.clock.lap("data")
         yield replace(chosen.pop(step), batch=batch)
 
 
-def _choose_ahead(run: LiveRun, step: int, batch: Batch) -> Selection:
+def _choose_ahead(run: LiveRun, step: int, rule: Rule, batch: Batch) -> Selection:
     job, settings = run.job, run.job.training
     run.clock.lap("data")
-    scores = score(job.task, batch, len(batch))
-    rule = (settings.batch_size, job.selection, settings.seed, step)
-    selection = agree(run.ranks, choose(scores, batch.rows, *rule), step)
+    scores = score(job.task, batch, rule, len(batch))
+    how = (settings.batch_size, job.selection, settings.seed, step)
+    selection = agree(run.ranks, choose(scores, batch.rows, *how), step)
     run.clock.lap("select")
     return selection

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from superbatch.data.fields import Batch
 from superbatch.models import evaluating
+from superbatch.options import Stretch
 from superbatch.training.choosing import score_slice
 from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
@@ -31,12 +32,13 @@ def describe(run: LiveRun) -> Plan:
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
     probe = _probe(run)
     seconds, outputs = _forward(run, probe)
-    looked_at = order.looked_at(steps) / steps
-    flops = steps * account.step(b, looked_at if run.job.scores else 0)
+    flops = _flops(run, range(steps))
     rate = seconds / (account.forwards.learner * len(probe)) / run.ranks.world
     parameters = sum(p.numel() for model in job.task.models.values() for p in model.module.parameters())
     shared = _reading_bytes(run, probe)
-    saved = {"flops_saved_by_proxy": steps * account.saved(looked_at, b)} if _scorer_beside(run) else {}
+    saved = (
+        {"flops_saved_by_proxy": account.saved(_scored(run, range(steps)), steps * b)} if _scorer_beside(run) else {}
+    )
     return {
         "rows": order.num_rows,
         "super_batch_size": big_b,
@@ -56,14 +58,32 @@ def describe(run: LiveRun) -> Plan:
     }
 
 
+def _flops(run: LiveRun, steps: range) -> float:
+    """Operations of some steps, as executed."""
+    return run.account.step(len(steps) * run.job.training.batch_size, _scored(run, steps))
+
+
+def _scored(run: LiveRun, steps: range) -> int:
+    """How many samples are scored for some steps."""
+    parts = (range(max(steps.start, part.start), min(steps.stop, part.stop)) for part in run.job.scoring)
+    return sum(map(run.order.looked_at, parts))
+
+
+def share_of_work(run: LiveRun, steps: range) -> float:
+    """Return the share of a run's operations that some steps are."""
+    return _flops(run, steps) / _flops(run, range(run.job.training.steps))
+
+
 def _scorer_beside(run: LiveRun) -> bool:
     return run.account.forwards.scorer != LEARNER
 
 
 def _probe(run: LiveRun) -> Batch:
     """Read a few samples of the first super-batch, all fields of theirs."""
-    reads = run.job.task.reads
-    names = dict.fromkeys((*reads.training, *(() if run.job.selection.method == "uniform" else reads.scoring)))
+    names: dict[str, None] = {}  # in order, each once
+    for _, rule in run.job.stretches:
+        reads = run.job.task.reads_by(rule)
+        names |= dict.fromkeys((*reads.training, *(() if rule.method == "uniform" else reads.scoring)))
     return run.job.source.read(names, run.order.rows(0)[:PROBE], 0).to(run.device)
 
 
@@ -90,19 +110,21 @@ def _wait(device: torch.device) -> None:
 def _reading_bytes(run: LiveRun, probe: Batch) -> int:
     """What batches take, those read ahead and the one in use; with workers it is shared memory."""
     one = probe.take(torch.zeros(1, dtype=torch.int64))
-    phases = reading_phases(run.job, run.ranks).values()
-    return sum(slot_bytes(one.only(phase.fields), phase, run.job.training.workers) for phase in phases)
+    workers = run.job.training.workers
+    readers = [reading_phases(run.job, run.ranks, part).values() for part in run.job.stretches]  # one after the other
+    return max(sum(slot_bytes(one.only(phase.fields), phase, workers) for phase in phases) for phases in readers)
 
 
 def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], parameters: int) -> float:
     """Weights, gradients and two moments; a slice of images as floats; outputs of the super-batch; picks that wait."""
     job = run.job
     b, big_b = job.training.batch_size, job.super_batch_size
+    embedded = max([b, *map(run.order.largest, job.scoring)])
     sample = sum(tensor.nbytes for tensor in probe.fields.values()) / len(probe)
     output = sum(tensor.nbytes for tensor in outputs.values() if tensor.ndim) / len(probe)
     at_once = score_slice(job.training, run.device)
     waiting = job.selection.stale_steps * (b * sample + 16 * big_b)
-    return 16 * parameters + 4 * at_once * sample + 2 * output * (big_b if run.job.scores else b) + waiting
+    return 16 * parameters + 4 * at_once * sample + 2 * output * embedded + waiting
 
 
 def sentence(run: LiveRun, plan: Plan) -> str:
@@ -110,9 +132,8 @@ def sentence(run: LiveRun, plan: Plan) -> str:
     job = run.job
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
-        chunks = f"N = {job.selection.num_chunks}" if job.selection.method == "joint" else ""
-        rule = ", ".join(filter(None, (job.selection.method, job.task.reads.score, chunks)))
-        how = f"picks b = {plan['batch_size']} of {_super_batch(run)} ({rule}){_who_scores(run, plan)}"
+        parts = [_chosen_from(run, part) for part in job.stretches]
+        how = f"picks b = {plan['batch_size']} of {'; from step '.join(parts)}{_who_scores(run, plan)}"
     work = f"{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
     shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""
     room = f"{plan['memory_mb']} MB of memory besides activations{shared}, {plan['disk_mb']} MB of disk"
@@ -122,9 +143,14 @@ def sentence(run: LiveRun, plan: Plan) -> str:
     )
 
 
-def _super_batch(run: LiveRun) -> str:
-    first, last = (run.order.size(step) for step in (0, run.job.training.steps - 1))
-    return f"B = {first}" if first == last else f"B = {first} at first, {last} at last"
+def _chosen_from(run: LiveRun, part: Stretch) -> str:
+    """Say out of how many some steps choose, and by what; of steps that take over, which is the first."""
+    (steps, rule), selection = part, run.job.selection
+    first, last = run.order.size(steps[0]), run.order.size(steps[-1])
+    size = f"B = {first}" if first == last else f"B = {first} at first, {last} at last"
+    chunks = f"N = {selection.num_chunks}" if rule.method == "joint" else ""
+    how = ", ".join(filter(None, (rule.method, run.job.task.reads_by(rule).score, chunks)))
+    return f"{f'{steps[0]:,} on of ' if steps[0] else ''}{size} ({how})"
 
 
 def _who_scores(run: LiveRun, plan: Plan) -> str:

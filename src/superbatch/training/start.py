@@ -60,7 +60,7 @@ def _check(job: Job, ranks: Ranks) -> None:
             f"{job.training.batch_size} samples cannot be dealt to {cuts} micro-batches",
             "start fewer processes, or lower training.accumulate",
         )
-    if job.selection.stale_steps and not job.scores:
+    if job.selection.stale_steps and not job.scoring:
         raise UserError("selection.stale_steps", "no model scores, so no weights could be stale", "leave it out")
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from superbatch.data.fields import Batch
 from superbatch.losses import LossName, Peers
-from superbatch.options import TrainingSettings
+from superbatch.options import Rule, TrainingSettings
 from superbatch.selection import Criterion
 from superbatch.training.flops import Forwards
 
@@ -131,7 +131,7 @@ class Task(Protocol):
 
     Attributes:
         models: every model that is not frozen, by name; `learner` first.
-        reads: the fields it needs.
+        reads: the fields it needs, of each sample.
     """
 
     models: Mapping[str, Model]
@@ -141,11 +141,12 @@ class Task(Protocol):
         """Put all models on the device; asked for once, before anything else."""
         ...
 
-    def scores(self, batch: Batch) -> Scores:
+    def scores(self, batch: Batch, rule: Rule) -> Scores:
         """Score a slice of a super-batch by the present weights; models are in evaluation mode, and no graph is kept.
 
         Args:
             batch: the fields that scoring reads.
+            rule: by which this step chooses; along a run the criterion may change (`selection.then`).
         """
         ...
 
@@ -190,6 +191,10 @@ class Task(Protocol):
         ...
 
     # What follows has an answer that fits most tasks, for those that derive from this class.
+
+    def reads_by(self, rule: Rule) -> Reads:
+        """Return the fields that it needs where batches are chosen by a rule; those for training are always the same. By default `reads`."""
+        return self.reads
 
     def after_update(self, step: int) -> None:
         """Do what follows a step's update of all trained models, such as bounds and moving averages; by default nothing."""

@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,26 +88,33 @@ class Pace:
     """Measures the rate of the first steps that are made, to correct the plan's estimate where that was off.
 
     Attributes:
-        planned: seconds a step, as the plan has them.
+        planned: seconds of the whole run, as the plan has them.
         steps: of the whole run.
+        share: returns the share of the whole run's work that some steps are.
         made: steps so far; `seconds`: of all but the first, which warms up.
     """
 
     planned: float
     steps: int
+    share: Callable[[range], float]
     made: int = 0
     seconds: float = 0.0
 
-    def note(self, row: Mapping[str, float], left: int) -> str | None:
-        """Take a ledger row in; return a sentence once, if the time left differs from the plan by more than a third."""
+    def note(self, row: Mapping[str, float], done: int) -> str | None:
+        """Take a ledger row in; return a sentence once, if the time left differs from the plan by more than a third.
+
+        Args:
+            row: of the step that was made last. done: steps of the run until then, with those of before a resume.
+        """
         self.seconds += _spent(row) if self.made else 0.0
         self.made += 1
         if self.made != min(TIMED, max(FEWEST, self.steps // 20)):
             return None
-        planned, measured = left * self.planned, left * self.seconds / (self.made - 1)
+        left = self.share(range(done, self.steps))
+        planned, measured = left * self.planned, left * self.seconds / self.share(range(done - self.made + 1, done))
         if max(planned, measured) < WORTH_A_LINE or abs(measured - planned) <= planned / 3:
             return None
-        return f"{left:,} steps left take about {measured:,.0f} s at the measured rate, not {planned:,.0f} s; evaluations come on top"
+        return f"{self.steps - done:,} steps left take about {measured:,.0f} s at the measured rate, not {planned:,.0f} s; evaluations come on top"
 
 
 def _spent(row: Mapping[str, float]) -> float:

@@ -24,9 +24,16 @@ def chosen(report: Report) -> Chosen:
 
 
 def _criterion(run: Run) -> str:
+    """What a score means; of a run that changed its criterion, in both parts."""
+    said = dict.fromkeys(_meaning(rule.criterion) for rule in run.selection.rules)
+    return f", and from step {run.selection.new_kind(run.steps):,} on ".join(said)
+
+
+def _meaning(criterion: str) -> str:
     meanings = {
         "learnability": "learnability: the learner's loss minus the reference's, high for what is still to be learned and can be",
         "easy_reference": "minus the reference's loss, high for what the reference finds easy",
         "hard_learner": "the learner's loss, high for what the learner finds hard",
+        "easy_learner": "minus the learner's loss, high for what the learner finds easy",
     }
-    return meanings.get(str(run.setting("selection", "criterion", "learnability")), "as the method defines it")
+    return meanings[criterion]
