@@ -76,7 +76,7 @@ def test_every_picture_is_a_picture(page: str) -> None:
             assert base64.b64decode(content, validate=True).startswith(STARTS[kind])
 
 
-FIGURES = {"accuracy", "cost", "schedules", "purity", "scores", "standing", "health", "time"}
+FIGURES = {"accuracy", "check", "cost", "schedules", "purity", "scores", "standing", "health", "time"}
 
 
 def numbered(drawing: str) -> str:

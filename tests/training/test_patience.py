@@ -112,3 +112,15 @@ def test_all_ranks_end_at_the_same_step(make_job, tmp_path):
 def test_patience_needs_a_metric():
     with pytest.raises(UserError, match=r"training.patience: waits 2 evaluations for a better value of nothing"):
         TrainingSettings(patience=2)
+
+
+def test_within_the_tolerance_the_last_counts(waiting, monkeypatch):
+    """Values 0.1, 0.2, 0.5, 0.3, 0.5, 0.4, 0.9: with 0.1 the one after 10 steps is as good as those before it, with 0.05 that after 8."""
+    assert train(waiting(state="a", tolerance=0.05, steps=10)).summary["result_of_step"] == 8
+    result = train(waiting(state="b", tolerance=0.1, steps=10))
+    assert result.summary["result_of_step"] == 10 and result.summary["final"] == {"set/top1": 0.4}
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 9)
+        train(waiting(tolerance=0.1, steps=10))
+    assert outcome(train(waiting(tolerance=0.1, steps=10))) == outcome(result)
+    assert waiting(tolerance=0.1).run_hash != waiting().run_hash

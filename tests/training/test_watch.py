@@ -292,7 +292,7 @@ def test_a_best_checkpoint_that_was_damaged_is_left_out(make_job, monkeypatch, c
     (job.state_dir / "best" / "open_clip_model.safetensors").write_bytes(b"")
     record = job.state_dir / "best" / "best.json"
     record.write_text(
-        json.dumps(json.loads(record.read_text()) | {"value": 1e9})
+        json.dumps(json.loads(record.read_text()) | {"value": 1e9, "highest": 1e9})
     )  # else the next best would replace it
     caplog.set_level(logging.WARNING)
     assert not (train(make_job(keep_best="set/top1")).model_dir / "best").exists()

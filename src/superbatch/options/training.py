@@ -73,6 +73,9 @@ class TrainingSettings(Settings, section="training"):
     keep_best: str | None = None  # a validation metric, `<set>/<metric>`: its best checkpoint is kept too
     # evaluations without a better `keep_best`, after which the run ends; its best checkpoint is then the result. 0: takes all its steps
     patience: Natural = 0
+    tolerance: Annotated[float, Ge(0)] = (
+        0.0  # values of `keep_best` this far below the highest are not told from it: the last counts
+    )
     evaluate_every: Count = 200
     score_batch: Natural = 0  # samples a forward pass of the scoring step; 0: 128 on a CPU, 1,024 elsewhere
     on_bad_step: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite, or a spike

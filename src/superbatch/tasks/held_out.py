@@ -1,6 +1,6 @@
 """How well a reference in training tells the curated pairs that are held out from it: what its steps are chosen by.
 
-Not by their loss, which rises long before a reference is at its best: it grows too sure of itself, while it still learns to tell pairs
+Not by their loss, which rises long before a reference is at its best: it grows too sure of itself, while it still learns to tell concepts
 apart (docs/experiments.md, 11).
 """
 
@@ -41,8 +41,14 @@ def with_held_out(evaluate: Evaluate | None, manifest: Manifest, rows: np.ndarra
     return both
 
 
-def without_held_out(training: TrainingSettings, rows: np.ndarray) -> TrainingSettings:
-    """Return settings under which a reference can be trained: where too few pairs are held out to go by, all its steps are taken."""
-    if training.keep_best != METRIC or len(rows) >= FEWEST:
+def settled(training: TrainingSettings, rows: np.ndarray) -> TrainingSettings:
+    """Return the settings under which a reference is trained.
+
+    Too few pairs to go by: it takes all its steps. Else values within a standard error of the highest, at most 1/2 of 1/sqrt(n), are not told
+    apart, and the longest training of those counts: learners gain by it long after held-out pairs stop to tell (docs/experiments.md, 11).
+    """
+    if training.keep_best != METRIC:
         return training
-    return replace(training, keep_best=None, patience=0)
+    if len(rows) < FEWEST:
+        return replace(training, keep_best=None, patience=0)
+    return replace(training, tolerance=training.tolerance or round(0.5 / len(rows) ** 0.5, 4))

@@ -20,7 +20,7 @@ from superbatch.models.cost import count_forward
 from superbatch.options import ReferenceSettings, SelectionSettings
 from superbatch.tasks.calibrate import calibrate
 from superbatch.tasks.contrastive import Contrastive
-from superbatch.tasks.held_out import with_held_out, without_held_out
+from superbatch.tasks.held_out import settled, with_held_out
 from superbatch.tasks.learner import Evaluate, build
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import preprocessing, shell
@@ -42,7 +42,7 @@ def reference_job(
     """Make the job that trains the reference uniformly on the curated set, without the rows that are held out; these may say when to end."""
     uniform, manifest = SelectionSettings(), curated.manifest()
     rows, held_out = split_rows(manifest, settings.held_out)
-    training = without_held_out(settings.training, held_out)
+    training = settled(settings.training, held_out)
     built = build(settings.model, training, uniform, [curated], state_root)
     identity = built.identity | ({HELD_OUT: len(held_out)} if len(held_out) else {})
     return Job(

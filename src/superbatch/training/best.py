@@ -25,7 +25,7 @@ RECORD = "best.json"  # in it: the value, and the SHA-256 of its files
 
 
 def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
-    """Save the model as the best so far, where `training.keep_best` names a metric and no earlier value was as high.
+    """Save the model as the best so far, where `training.keep_best` names a metric and no earlier value was as high (`training.tolerance`).
 
     A run that is killed and goes back to a checkpoint meets the same values again, so the folder may be ahead of it.
 
@@ -37,28 +37,45 @@ def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
         return
     if name not in metrics:
         raise UserError("training.keep_best", f"{name!r} is not evaluated", f"evaluated: {', '.join(sorted(metrics))}")
-    if metrics[name] > _record(directory)["value"]:
+    highest = _record(directory)["highest"]
+    if _is_better(metrics[name], highest, job.training.tolerance):
         found = {"run": job.name, "run_hash": job.run_hash, "steps": step, "metric": name, "value": metrics[name]}
+        record = {"value": metrics[name], "highest": max(highest, metrics[name])}
         with atomic_directory(directory) as temporary:
             job.task.save(temporary, found)
-            write_json(temporary / RECORD, {"value": metrics[name], "files": file_digests(temporary)})
+            write_json(temporary / RECORD, record | {"files": file_digests(temporary)})
 
 
 def _record(directory: Path) -> dict[str, Any]:
     file = directory / RECORD
-    return read_json(file) if file.is_file() else {"value": -math.inf, "files": {}}
+    found = read_json(file) if file.is_file() else {"value": -math.inf, "files": {}}
+    return {"highest": found["value"]} | found
+
+
+def _is_better(value: float, highest: float, tolerance: float) -> bool:
+    """Whether a value takes the place of those before it: it is above all of them, or with a tolerance not told from their highest."""
+    return value > highest if tolerance == 0 else value >= highest - tolerance
+
+
+def _best(values: np.ndarray, tolerance: float) -> int:
+    """Which of some values, in their order, is the best: the last that took the place of those before it."""
+    highest, best = -math.inf, 0
+    for place, value in enumerate(values):
+        if _is_better(value, highest, tolerance):
+            best = place
+        highest = max(highest, value)
+    return best
 
 
 def waited_enough(job: Job, evaluations: pa.Table) -> bool:
     """Whether the last `training.patience` evaluations brought nothing better than the one before them; a pure function of the record."""
     values = _values(job, evaluations)
-    return 0 < job.training.patience < len(values) - int(np.argmax(values))
+    return 0 < job.training.patience < len(values) - _best(values, job.training.tolerance)
 
 
 def best_step(job: Job, evaluations: pa.Table) -> int:
-    """Return after how many steps the metric of `training.keep_best` was highest, the first time."""
-    steps = _of_metric(job, evaluations)["step"].to_numpy()
-    return int(steps[int(np.argmax(_values(job, evaluations)))])
+    """Return after how many steps the metric of `training.keep_best` was best."""
+    return int(_of_metric(job, evaluations)["step"][_best(_values(job, evaluations), job.training.tolerance)].as_py())
 
 
 def _of_metric(job: Job, evaluations: pa.Table) -> pa.Table:
@@ -70,13 +87,18 @@ def _values(job: Job, evaluations: pa.Table) -> np.ndarray:
     return found
 
 
+def _best_value(job: Job, evaluations: pa.Table) -> float:
+    values = _values(job, evaluations)
+    return float(values[_best(values, job.training.tolerance)])
+
+
 def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
     """Copy the best checkpoint into the finished one, `best/`; one that was damaged meanwhile is left out, saying so."""
     source, target = job.state_dir / BEST, model_dir / BEST
     shutil.rmtree(target, ignore_errors=True)
     if job.training.keep_best is None:
         return
-    if not _is_whole(source, _values(job, evaluations).max()):
+    if not _is_whole(source, _best_value(job, evaluations)):
         log.warning("%s: the checkpoint of the best %s is damaged and left out", job.name, job.training.keep_best)
         return
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(RECORD))
@@ -89,7 +111,7 @@ def publish_best_as_result(job: Job, evaluations: pa.Table, model_dir: Path) -> 
         UserError: it was damaged meanwhile.
     """
     source = job.state_dir / BEST
-    if not _is_whole(source, _values(job, evaluations).max()):
+    if not _is_whole(source, _best_value(job, evaluations)):
         what = f"the checkpoint of the best {job.training.keep_best} is damaged"
         raise UserError(str(source), what, "train it again with training.fresh")
     with atomic_directory(model_dir) as temporary:
@@ -97,9 +119,9 @@ def publish_best_as_result(job: Job, evaluations: pa.Table, model_dir: Path) -> 
     return str(read_metadata(model_dir)["weights_sha256"])
 
 
-def _is_whole(source: Path, highest: float) -> bool:
+def _is_whole(source: Path, value: float) -> bool:
     """Whether the best checkpoint's files are as they were written, and it is the best that the record knows of."""
     record = _record(source)
     files = record["files"].items()
     same = all((source / name).is_file() and file_sha256(source / name) == sha for name, sha in files)
-    return same and record["value"] == highest
+    return same and record["value"] == value

@@ -44,6 +44,7 @@ LATER = {
     "final_filter_ratio",
     "then",
     "patience",
+    "tolerance",
     "deterministic",
     "max_scale",
     "clusters",
