@@ -110,7 +110,7 @@ def test_an_audit_judges_every_row(job, pool):
     result.training_dir.rename(result.training_dir.parent / "run" / "training")
     run, manifest = Run(result.training_dir.parent / "run"), read_manifest(pool)
     nothing_known = np.full(ROWS, np.nan)
-    frame = audit_rows(run.picks, open_draw(run, manifest, nothing_known), nothing_known, AuditSettings())
+    frame = audit_rows(run.picks, open_draw(run, manifest), nothing_known, AuditSettings())
     assert len(frame) == ROWS and frame.chosen.sum() == 40 * 6 and frame.seen.sum() == 40 * 24
     assert "worth_it" in set(frame.verdict)
 

@@ -25,8 +25,8 @@ def chosen(report: Report) -> Chosen:
 
 def _criterion(run: Run) -> str:
     """What a score means; of a run that changed its criterion, in both parts."""
-    said = dict.fromkeys(_meaning(rule.criterion) for rule in run.selection.rules)
-    return f", and from step {run.selection.new_kind(run.steps):,} on ".join(said)
+    new, (first, *later) = run.selection.new_kind(run.steps), [_meaning(rule.criterion) for rule in run.selection.rules]
+    return first if new is None else f"{first}, and from step {new:,} on {later[0]}"
 
 
 def _meaning(criterion: str) -> str:
