@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -19,7 +20,7 @@ from superbatch.config import read
 from superbatch.declared import bare, is_block, kinds, taken_apart
 from superbatch.errors import UserError
 
-BLOCKS: list[Any] = [kind for kind in map(vars(options).get, options.__all__) if isinstance(kind, type)]
+BLOCKS: list[Any] = [kind for kind in map(vars(options).get, options.__all__) if is_dataclass(kind)]
 FIELDS = [(block, name) for block in BLOCKS for name in kinds(block)]
 BOUNDS = (Ge, Gt, Le, Lt, MinLen, Predicate)
 every_block = pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)

@@ -42,7 +42,7 @@ def test_a_chain_is_all_stages_and_jest_has_uniform_beside_it() -> None:
     assert data_inputs(pipelines["jest"]) == {"runs"}
 
 
-@pytest.mark.parametrize("method", ["jest", "filtered", "filtered_jest", "independent", "easy_reference", "self_paced"])
+@pytest.mark.parametrize("method", ["jest", "filtered", "filtered_jest", "independent", "easy_reference", "curriculum"])
 def test_what_a_learner_would_refuse_shows_before_a_reference_is_trained_for_it(method: str) -> None:
     order = [node.name for node in pipeline_registry.register_pipelines()[method].nodes]
     assert order.index("ingest_pool") < order.index(f"{method}.check") < order.index("reference.train")

@@ -36,7 +36,7 @@ def learner(method: str, checked: bool = True) -> Pipeline:
     """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it."""
     given = SHARED | (CHECK if checked else {})
     rules = {"template": "params:template", "override": "params:learner"}
-    # By its name Kedro runs it before `reference.train` for every method that selects: a mistake shows in seconds.
+    # By its name Kedro runs it before `reference.train`, for methods whose names come before "reference": a mistake shows in seconds.
     check = node(
         named(check_learner, method),
         inputs={name: SHARED[name] for name in ("pool", "curated")} | rules,
