@@ -291,7 +291,8 @@ def test_understand_tells_what_the_runs_picked(
     assert said.err == "" and runs.keys() == {"jest", "uniform", "easy_reference"}, (
         "nothing was left out or came out otherwise"
     )
-    assert runs["easy_reference"]["percentile"] > 0.7 and abs(runs["uniform"]["percentile"] - 0.5) < 0.1
+    assert abs(runs["uniform"]["percentile"] - 0.5) < 0.1
+    assert runs["easy_reference"]["percentile"] > runs["uniform"]["percentile"], "even by a reference of ten steps"
     assert 0.2 < runs["uniform"]["purity"] < 0.5, "the truth was found"
     for name, how in {"jest": "estimated", "easy_reference": "made again"}.items():
         assert re.search(rf"^{name} +alone .* {how}$", said.out, re.MULTILINE)
