@@ -114,7 +114,7 @@ def _remedy(found: Evidence) -> str:
         return "it is weak on your pairs: import a stronger one, or train one on them (reference.import_from: null)"
     known = f"R@1 in {found.of} {_percent(found.trained.value)} % on training pairs"
     if found.overfit:
-        return f"it is overfit ({known}): curate more pairs, or lower reference.training.steps"
+        return f"it is overfit ({known}): curate more pairs, or import a pretrained one (reference.import_from)"
     if found.trained.value >= THRESHOLDS["recall"].helps and found.curated < FEW_CURATED:
         return (
             f"{found.curated:,} curated pairs are few: curate more, or import a pretrained one (reference.import_from)"
