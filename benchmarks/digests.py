@@ -74,7 +74,7 @@ def main() -> None:
     asked = options.parse_args()
     project = asked.project.resolve()
     if not (project / "data/quick/04_feature/pool").is_dir():
-        kedro(project, "--pipeline=uniform")
+        kedro(project, "--pipeline=filtered")  # with all stages before a learner; uniform's chain checks no reference
     found = {name: run(project, *way) for name, way in asked_for(asked.quick).items()}
     rows = [
         [name, one["hash"], one["picks"][:12], one["weights"][:12], f"{one['flops'] / 1e9:.3f}"]
