@@ -28,7 +28,7 @@ def evidence(
         (evidence("above", "above"), "helps", ""),
         (evidence("above", "between"), "unsure", "weak and not overfit .*raise reference.training.steps.*larger.*import a pretrained"),
         (evidence("above", "below", trained=0.1), "would_harm", "weak and not overfit .R@1 in 64 10 % on training pairs"),
-        (evidence("below", "above", trained=0.9), "would_harm", "it is overfit .R@1 in 64 90 % on training pairs.: curate more pairs, or lower"),
+        (evidence("below", "above", trained=0.9), "would_harm", "it is overfit .R@1 in 64 90 % on training pairs.: curate more pairs, or import"),
         (evidence("between", "between", trained=0.95), "unsure", "it is overfit"),
         (evidence("between", "between", trained=0.3, curated=200), "unsure", "200 curated pairs are few: curate more"),
         (evidence("between", "between", trained=0.05, curated=200), "unsure", "weak and not overfit"),
