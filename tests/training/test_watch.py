@@ -299,6 +299,13 @@ def test_a_best_checkpoint_that_was_damaged_is_left_out(make_job, monkeypatch, c
     assert "damaged and left out" in caplog.text
 
 
+def test_where_nothing_is_evaluated_there_is_no_best(make_job, caplog):
+    job = make_job(keep_best="set/top1")
+    job.evaluate = None
+    caplog.set_level(logging.WARNING)
+    assert not (train(job).model_dir / "best").exists() and "left out" in caplog.text
+
+
 def test_an_unknown_metric_is_named(make_job):
     with pytest.raises(UserError, match=r"training.keep_best: 'top1' is not evaluated; evaluated: set/top1"):
         train(make_job(keep_best="top1"))

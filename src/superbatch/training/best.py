@@ -69,27 +69,25 @@ def _best(values: np.ndarray, tolerance: float) -> int:
 
 def waited_enough(job: Job, evaluations: pa.Table) -> bool:
     """Whether the last `training.patience` evaluations brought nothing better than the one before them; a pure function of the record."""
-    values = _values(job, evaluations)
+    values = _of_metric(job, evaluations)["value"].to_numpy()
     return 0 < job.training.patience < len(values) - _best(values, job.training.tolerance)
 
 
 def best_step(job: Job, evaluations: pa.Table) -> int:
     """Return after how many steps the metric of `training.keep_best` was best."""
-    return int(_of_metric(job, evaluations)["step"][_best(_values(job, evaluations), job.training.tolerance)].as_py())
+    return int(_best_row(job, evaluations)["step"])
 
 
 def _of_metric(job: Job, evaluations: pa.Table) -> pa.Table:
     return evaluations.filter(pc.equal(evaluations["name"], job.training.keep_best or ""))
 
 
-def _values(job: Job, evaluations: pa.Table) -> np.ndarray:
-    found: np.ndarray = _of_metric(job, evaluations)["value"].to_numpy()
-    return found
-
-
-def _best_value(job: Job, evaluations: pa.Table) -> float:
-    values = _values(job, evaluations)
-    return float(values[_best(values, job.training.tolerance)])
+def _best_row(job: Job, evaluations: pa.Table) -> dict[str, Any]:
+    """The best evaluation of the metric of `training.keep_best`: its step and its value, None of both where nothing was evaluated."""
+    found = _of_metric(job, evaluations)
+    if not len(found):
+        return {"step": None, "value": None}
+    return dict(found.slice(_best(found["value"].to_numpy(), job.training.tolerance), 1).to_pylist()[0])
 
 
 def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
@@ -98,7 +96,7 @@ def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     if job.training.keep_best is None:
         return
-    if not _is_whole(source, _best_value(job, evaluations)):
+    if not _is_whole(source, _best_row(job, evaluations)["value"]):
         log.warning("%s: the checkpoint of the best %s is damaged and left out", job.name, job.training.keep_best)
         return
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(RECORD))
@@ -111,7 +109,7 @@ def publish_best_as_result(job: Job, evaluations: pa.Table, model_dir: Path) -> 
         UserError: it was damaged meanwhile.
     """
     source = job.state_dir / BEST
-    if not _is_whole(source, _best_value(job, evaluations)):
+    if not _is_whole(source, _best_row(job, evaluations)["value"]):
         what = f"the checkpoint of the best {job.training.keep_best} is damaged"
         raise UserError(str(source), what, "train it again with training.fresh")
     with atomic_directory(model_dir) as temporary:
@@ -119,7 +117,7 @@ def publish_best_as_result(job: Job, evaluations: pa.Table, model_dir: Path) -> 
     return str(read_metadata(model_dir)["weights_sha256"])
 
 
-def _is_whole(source: Path, value: float) -> bool:
+def _is_whole(source: Path, value: float | None) -> bool:
     """Whether the best checkpoint's files are as they were written, and it is the best that the record knows of."""
     record = _record(source)
     files = record["files"].items()

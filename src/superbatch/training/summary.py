@@ -98,8 +98,8 @@ def _publish(run: LiveRun, model_dir: Path) -> tuple[str, dict[str, int], int]:
     """
     job, evaluations = run.job, run.records.read("evaluations")
     if job.training.patience:
-        steps = {"result_of_step": best_step(job, evaluations), "steps_taken": run.records.read("ledger").num_rows}
-        return publish_best_as_result(job, evaluations, model_dir), steps, steps["result_of_step"]
+        weights, step = publish_best_as_result(job, evaluations, model_dir), best_step(job, evaluations)
+        return weights, {"result_of_step": step, "steps_taken": run.records.read("ledger").num_rows}, step
     last = job.training.steps
     metadata = {"run": job.name, "run_hash": job.run_hash, "steps": last, "superbatch": __version__}
     weights = job.task.save(model_dir, metadata)
