@@ -38,12 +38,11 @@ UNSEEN, UNSEEN_SHARE = (
     1_000,
     0.4,
 )  # curated pairs that no reference is trained on, and the share of the set that they are at most
-SAFE = {"learner": {"selection": {"method": "joint", "criterion": "easy_reference", "filter_ratio": 0.95, "final_filter_ratio": 0.0}}}  # fmt: skip
 SPLITS = ("validation", "test")
 
 
 def parameters(environment: str | None) -> dict[str, Any]:
-    """Read the project's parameters with those of an environment on top, and the preset `safe` beside the methods.
+    """Read the project's parameters with those of an environment on top.
 
     Models' configurations are named by their whole paths: the working directory is the one that the sets were ingested in.
     """
@@ -55,7 +54,7 @@ def parameters(environment: str | None) -> dict[str, Any]:
         found = merge(found, yaml.safe_load((conf / environment / "parameters.yml").read_text()))
     for block in ("reference", "learner"):
         found[block]["model"]["config"] = str(common.ROOT / found[block]["model"]["config"])
-    return {"safe": SAFE} | found
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from superbatch.data.sampling import sampled_rows
 from superbatch.errors import UserError
 
 FIT_ROWS = 50_000  # rows that the centres are fitted to, at most: a random sample of larger sets
@@ -56,7 +57,7 @@ def text_clusters(embeddings: Texts, k: int) -> np.ndarray:
     cluster_N = np.empty(len(embeddings), np.int32)
     # One thread: sums over several depend on how many there are, and the other processes of a run want theirs.
     with threadpool_limits(1):
-        model.fit(_unit_texts(embeddings, _sample(len(embeddings))))
+        model.fit(_unit_texts(embeddings, sampled_rows(len(embeddings), FIT_ROWS, SEED)))
         for rows in _tiles(len(embeddings)):
             cluster_N[rows] = model.predict(_unit_texts(embeddings, rows))
     return cluster_N
@@ -81,12 +82,6 @@ def check_clusters(k: int, rows: int, setting: str = "clusters") -> None:
     if k > most:
         of = f"{rows:,} rows" if rows == most else f"the {most:,} rows that they are fitted to"
         raise UserError(setting, f"{k:,} clusters of {of}", f"use {most:,} or fewer")
-
-
-def _sample(rows: int) -> np.ndarray:
-    if rows <= FIT_ROWS:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(SEED).choice(rows, FIT_ROWS, replace=False, shuffle=False))
 
 
 def _tiles(rows: int) -> Iterator[np.ndarray]:

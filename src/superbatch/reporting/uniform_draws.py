@@ -6,8 +6,10 @@ Legend: R rows of the pool, C concepts, b batch size, n samples.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln, xlogy
+from scipy.special import xlogy
 from scipy.stats import binom
+
+from superbatch.evaluation.pairs.recall import log_choose
 
 WINDOW = 12  # standard deviations around the mean; what lies outside has no weight that float64 shows
 
@@ -29,15 +31,9 @@ def expected_in_batch(sizes_C: np.ndarray, batch_size: int) -> float:
         sizes_C: rows of each concept; they sum to R.
     """
     rows, others_C = int(sizes_C.sum()), sizes_C.sum() - sizes_C
-    possible = others_C >= batch_size
-    none_C = np.zeros(len(sizes_C))
-    none_C[possible] = np.exp(_choose(others_C[possible], batch_size) - _choose(np.array(rows), batch_size))
+    drawn = np.array(batch_size)
+    none_C = np.exp(log_choose(others_C, drawn) - log_choose(np.array(rows), drawn))
     return float((1 - none_C).sum())
-
-
-def _choose(n: np.ndarray, k: int) -> np.ndarray:
-    found: np.ndarray = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
-    return found
 
 
 def expected_effective(sizes_C: np.ndarray, samples: int) -> float:

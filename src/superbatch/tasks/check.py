@@ -15,6 +15,7 @@ from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.curation.clusters import text_clusters
 from superbatch.curation.held_out import MOST, held_out_rows
 from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.data.sampling import sampled_rows
 from superbatch.errors import UserError
 from superbatch.evaluation.pairs.batches import Pairs
 from superbatch.evaluation.pairs.measure import Seen, measure
@@ -101,8 +102,8 @@ def check(checked: Checked, device: str = "auto") -> dict[str, Any]:
     look = _Look(clip, Towers.of(clip, place, "auto"))
     held_rows, seen_rows = _split(checked)
     held = look(checked.curated, held_rows) if len(held_rows) else None
-    trained = look(checked.curated, _sample(seen_rows)) if len(seen_rows) else None
-    pool = look(checked.pool, _sample(np.arange(len(checked.pool))))
+    trained = look(checked.curated, seen_rows[sampled_rows(len(seen_rows), SAMPLE, SEED)]) if len(seen_rows) else None
+    pool = look(checked.pool, sampled_rows(len(checked.pool), SAMPLE, SEED))
     rare = None if held is None else rare_concepts(pool, held)
     found = measure(Seen(held, trained, pool, rare, len(seen_rows)))
     weights = read_metadata(checked.model)["weights_sha256"]
@@ -133,13 +134,6 @@ def _split(checked: Checked) -> tuple[np.ndarray, np.ndarray]:
     held = held_out_rows(checked.curated.column("sha256").to_pylist(), checked.held_out)
     seen = np.setdiff1d(np.arange(len(checked.curated)), held)
     return held, seen[:0] if checked.imported else seen
-
-
-def _sample(rows: np.ndarray) -> np.ndarray:
-    """A random sample of rows, ascending; all of them where they are few."""
-    if len(rows) <= SAMPLE:
-        return rows
-    return np.sort(np.random.default_rng(SEED).choice(rows, SAMPLE, replace=False, shuffle=False))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def check_reference(
     def write(out: Path) -> None:
         found = check(checked, wanted.device)
         write_json(out / CHECK, found)
-        (out / FIGURE).write_bytes(png(check_figure(read_json(out / CHECK)), transparent=False))
+        (out / FIGURE).write_bytes(png(check_figure(found), transparent=False))
 
     made = build_once("reference check", checked.fingerprint, Path(folders.stages), write)
     found = read_json(made.path / CHECK)
