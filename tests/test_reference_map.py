@@ -19,7 +19,6 @@ import pytest
 from superbatch.artifacts.atomic import write_json
 from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError
-from superbatch.tasks.check import _split
 from tests.project import PROJECT
 
 NAMES = ("reference_map", "reference_map_world", "reference_map_rows", "reference_map_sets")
@@ -84,7 +83,7 @@ def test_every_reference_is_judged_by_the_pairs_that_none_has_seen(
     seen = np.arange(0) if imported else curated.subset(20)[3:]
     write_json(tmp_path / "run.json", {"settings": {"imported_from": "x"} if imported else {"held_out": 3}})
     part = read_manifest(curated.part(np.union1d(curated.unseen, seen)))
-    held, known = _split(scripts["world"].Judged(tmp_path, tmp_path, part, part, len(curated.unseen)))
+    held, known = scripts["world"].Judged(tmp_path, tmp_path, part, part, len(curated.unseen)).split()
     digests, whole = images(part.path.parent), images(curated.directory)
     assert [digests[row] for row in held] == [whole[row] for row in curated.unseen]
     assert [digests[row] for row in known] == [whole[row] for row in seen]

@@ -15,6 +15,7 @@ from superbatch.tasks.check import said
 from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
+from superbatch.tasks.trusted import held_out_scores
 from superbatch.training.job import Job
 
 
@@ -43,17 +44,19 @@ class Directories:
 
 def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
     """Make the job of a learner run; its charges are those of the reference and of embedding the pool."""
+    curated = SetFiles(given.curated, given.curated_features)
     return learner_job(
         name,
         settings,
         SetFiles(given.pool, given.pool_features),
         given.state_root,
-        curated=SetFiles(given.curated, given.curated_features),
+        curated=curated,
         reference_dir=given.reference_model,
         evaluate=make_evaluate(given.evaluation_sets, "validation", settings.training.device),
         charges=charges(given.reference_training, given.pool_features),
         remarks=remarks(settings, given),
         recipe=partial(build_learner, name, settings, given),
+        known=partial(held_out_scores, curated, given.reference_model, given.reference_training),
     )
 
 

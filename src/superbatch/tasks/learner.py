@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.curation.clusters import check_clusters
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
@@ -17,7 +19,7 @@ from superbatch.errors import UserError
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
-from superbatch.tasks.filtering import Kept, kept, kept_count
+from superbatch.tasks.filtering import Kept, kept, kept_count, with_share
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
 from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell, shell_of
@@ -104,6 +106,7 @@ def learner_job(
     charges: dict[str, float] | None = None,
     remarks: dict[str, Any] | None = None,
     recipe: Callable[[], Job] | None = None,
+    known: Callable[[], np.ndarray] | None = None,
 ) -> Job:
     """Make a learner's job.
 
@@ -118,6 +121,7 @@ def learner_job(
         charges: FLOPs that a full account adds.
         remarks: what else its record says, by name; it decides nothing.
         recipe: makes the job anew in another process.
+        known: gives the scores of curated pairs that the reference was not trained on (`trusted.held_out_scores`), for `pool.like_curated`.
 
     Raises:
         UserError: what does not fit: sets, features, reference, proxy.
@@ -128,13 +132,14 @@ def learner_job(
         model = replace(model, pretrained=str(_given(reference_dir, "reference_dir", "learner.warm_start")))
     files = [pool, _given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(model, training, selection, files, state_root)
-    identity = built.identity | {"pool": deciding(settings.pool, PoolSettings()), "warm_start": settings.warm_start}
     cache = _reference_cache(settings, built, files, reference_dir)
+    rows = settings.pool if cache is None else _settled(name, settings.pool, cache, known)
+    identity = built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start}
     fields, filtered, reference = built.fields, Kept(), None
     if cache is not None:
         identity |= _reference_identity(_given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
-        filtered = _kept(name, cache, settings.pool)
+        filtered = _kept(name, cache, rows)
         identity |= filtered.identity
         reference = Reference(cache.scale, cache.bias)
     return Job(
@@ -175,12 +180,12 @@ def _reference_cache(
     Raises:
         UserError: there are none, or they are of another reference, set or preprocessing, or not to be held against the learner's loss.
     """
-    if settings.selection.method == "uniform" and settings.pool.keep_share == 1:
+    if settings.selection.method == "uniform" and not settings.pool.filters:
         return None
     if len(files) > 1:
         raise UserError(
             "pool.add_curated",
-            "cannot be combined with selection or keep_share",
+            "cannot be combined with selection or a filter",
             "add the curated shards to the pool's list instead",
         )
     if files[0].features is None:
@@ -232,6 +237,19 @@ def _reference_identity(reference_dir: Path) -> dict[str, str]:
     if "imported_from" in metadata:
         identity["reference_preprocessing"] = preprocessing(shell(reference_dir))
     return identity
+
+
+def _settled(
+    name: str, pool: PoolSettings, cache: EmbeddingCache, known: Callable[[], np.ndarray] | None
+) -> PoolSettings:
+    """Find the share of the pool that is kept, where curated pairs decide it."""
+    if not pool.like_curated:
+        return pool
+    known_H = _given(known, "known", "pool.like_curated")()
+    found = with_share(pool, cache, known_H)
+    pairs = f"{100 * pool.like_curated:g} % of the {len(known_H):,} curated pairs that the reference was not trained on"
+    log.info("%s: %.2f %% of the pool score like %s", name, 100 * found.keep_share, pairs)
+    return found
 
 
 def _kept(name: str, cache: EmbeddingCache, pool: PoolSettings) -> Kept:

@@ -49,6 +49,7 @@ LATER = {
     "max_scale",
     "clusters",
     "balance",
+    "like_curated",
 }
 
 
