@@ -140,6 +140,7 @@ def test_a_run_without_it_has_the_hash_of_before_and_one_with_it_another(make_jo
     [
         (lambda: SelectionSettings(then=THEN), "selection.then: with method: uniform nothing is chosen"),
         (lambda: SelectionSettings("joint", stale_steps=1, then=THEN), "selection.stale_steps: batches cannot be chosen ahead over"),
+        (lambda: SelectionSettings("joint", falls_over=0.3), "selection.falls_over: 0.3, and f does not change; set"),
         (lambda: ThenSettings(after=1.0), "then.after: 1 is too large; use a value between 0 and 1"),
         (lambda: ThenSettings(filter_ratio=0), "then.filter_ratio: 0 is too small; use a value between 0 and 1"),
         (

@@ -42,6 +42,7 @@ LATER = {
     "compile",
     "stale_steps",
     "final_filter_ratio",
+    "falls_over",
     "then",
     "patience",
     "tolerance",
