@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superbatch.data.kept import KeptPixels
@@ -22,6 +22,7 @@ class Counted:
         return np.broadcast_to(rows.astype(np.uint8)[:, None, None, None], (len(rows), 3, SIZE, SIZE)).copy()
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 3), unique=True), max_size=6), st.booleans())
 def test_images_are_what_is_decoded_and_each_is_decoded_once_where_all_fit(reads: list[list[int]], fit: bool) -> None:
     source, whole = Counted(), len(ROWS) * 3 * SIZE**2
