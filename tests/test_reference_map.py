@@ -99,7 +99,7 @@ def test_a_small_curated_set_has_a_smaller_batch(scripts) -> None:
 
 def test_the_methods_are_the_projects_own_and_safe_ends_uniformly(world) -> None:
     safe, easy = (world.settings(name, 50, 1e-3, 7) for name in ("safe", "easy_reference"))
-    assert safe.selection == replace(easy.selection, final_filter_ratio=0.0)
+    assert safe.selection == replace(easy.selection, final_filter_ratio=0.0, falls_over=0.3)
     assert [rule.sizes(64) for rule in safe.selection.rules] == [(1_280, 64)]
     assert (easy.training.steps, easy.training.seed, easy.training.threads) == (50, 7, 1)
     assert world.settings("filtered", 50, 5e-4, 0).training.optimizer.learning_rate == 5e-4
