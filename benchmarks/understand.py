@@ -115,7 +115,10 @@ def of_pool(runs: list[Run], manifest: Manifest, cache: EmbeddingCache) -> list[
 
 
 def beside_alone(run: Run, manifest: Manifest, cache: EmbeddingCache, quick: bool) -> Beside | None:
-    """Put a run's joint picks beside independent ones; None for runs that don't draw jointly, or by one criterion all along."""
+    """Put a run's joint picks beside independent ones; None for runs that don't draw jointly, or by one criterion all along.
+
+    None too where only the record could tell, and B changes: it is read as of one B.
+    """
     if run.setting("selection", "method") != "joint" or run.super_batch_size <= run.batch_size:
         return None
     if run.selection.new_kind(run.steps) is not None:
@@ -123,6 +126,8 @@ def beside_alone(run: Run, manifest: Manifest, cache: EmbeddingCache, quick: boo
     assert run.picks is not None
     gain, criterion = run.setting("selection", "gain"), run.setting("selection", "criterion", "learnability")
     if criterion != "easy_reference":
+        if run.order(run.super_batch_size).candidates:
+            return None
         return from_record(run.picks, run.super_batch_size, gain, run.seed)
     rule = SelectionSettings("joint", run.filter_ratio, criterion, run.setting("selection", "num_chunks"), gain)
     draw = open_draw(run, manifest, rows_in_use(run, cache))

@@ -10,8 +10,16 @@ import pytest
 import torch
 
 from superbatch.data.fields import Field, Source, Stored
+from superbatch.data.sampling import rows_aside
 from superbatch.models import Vocabulary, build_model
-from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, ThenSettings, TrainingSettings
+from superbatch.options import (
+    AdaptSettings,
+    ModelSettings,
+    OptimizerSettings,
+    SelectionSettings,
+    ThenSettings,
+    TrainingSettings,
+)
 from superbatch.tasks import Contrastive, Reference
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.tasks.learner import model_identity
@@ -69,6 +77,7 @@ def make_job(model_file: Path, tmp_path: Path):
         final: float | None = None,
         then: ThenSettings | None = None,
         over: float = 1.0,
+        adapt: AdaptSettings | None = None,
         **changes,
     ) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
@@ -82,7 +91,7 @@ def make_job(model_file: Path, tmp_path: Path):
         }
         training = TrainingSettings(**{**options, **changes})
         scorer = ModelSettings(config=str(proxy)) if proxy else None
-        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final, then, over)
+        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final, then, over, adapt)
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)
@@ -100,7 +109,7 @@ def make_job(model_file: Path, tmp_path: Path):
         return Job(
             name,
             Contrastive(clip, training, selection, Reference(10.0, -1.0), small, vocabulary),
-            Source(fields | random_embeddings(ROWS)),
+            Source(fields | random_embeddings(ROWS), aside=rows_aside(selection, ROWS, training.seed)),
             training,
             selection,
             selection.largest(4),

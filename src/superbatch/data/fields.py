@@ -168,6 +168,16 @@ class Batch:
         return replace(self, fields={**self.fields, **other.fields})
 
 
+def skipping(positions: np.ndarray, aside: np.ndarray) -> np.ndarray:
+    """Turn positions among the places that are left into places among all: no array of all of them is needed.
+
+    Args:
+        positions: of any shape. aside: places that are left out, ascending.
+    """
+    left_before: np.ndarray = aside - np.arange(len(aside))  # how many of those that stay lie before each
+    return positions + np.searchsorted(left_before, positions, side="right")
+
+
 @dataclass(frozen=True)
 class Source:
     """What a run draws from: the fields of a set, and the rows in use.
@@ -175,19 +185,29 @@ class Source:
     Attributes:
         fields: by name, all of one length.
         rows: row numbers in use, ascending, int64; None for all.
+        aside: which of these the order leaves out, by place, ascending, int64; None for none of them.
     """
 
     fields: Mapping[str, Field]
     rows: np.ndarray | None = None
+    aside: np.ndarray | None = None
 
     @property
     def num_rows(self) -> int:
         """Rows that the order runs over."""
-        return len(next(iter(self.fields.values()))) if self.rows is None else len(self.rows)
+        in_use = len(next(iter(self.fields.values()))) if self.rows is None else len(self.rows)
+        return in_use if self.aside is None else in_use - len(self.aside)
 
     def manifest_rows(self, positions: np.ndarray) -> np.ndarray:
         """Turn positions of the order into row numbers of the manifest."""
-        return positions if self.rows is None else self.rows[positions]
+        places = positions if self.aside is None else skipping(positions, self.aside)
+        return places if self.rows is None else self.rows[places]
+
+    @property
+    def without_order(self) -> Source:
+        """The rows that the order leaves out, as a source of their own."""
+        assert self.aside is not None, "nothing is left out"
+        return Source(self.fields, self.aside if self.rows is None else self.rows[self.aside])
 
     def read(self, names: Iterable[str], positions: np.ndarray, step: int) -> Batch:
         """Return the named fields of n positions of the order, on the CPU.

@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from superbatch.errors import UserError
+from superbatch.options import SelectionSettings
+
+MOST_ASIDE = 10  # one row in so many, at most, is held out to be measured by
+
 
 def sampled_rows(rows: int, most: int, seed: int) -> np.ndarray:
     """Return so many of the rows at most, drawn without replacement, int64 ascending; all where there are no more."""
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False, shuffle=False))
+
+
+def rows_aside(selection: SelectionSettings, rows: int, seed: int) -> np.ndarray | None:
+    """Return which of the rows in use a run measures by and does not train on (`selection.adapt`), by place, int64 ascending; None for none.
+
+    Args:
+        selection, seed: the run's. rows: in use, before any is left out.
+
+    Raises:
+        UserError: too few rows to spare two of them.
+    """
+    if selection.adapt is None:
+        return None
+    most = min(selection.adapt.sample, rows // MOST_ASIDE)
+    if most < 2:
+        what = f"measures by a tenth of the rows in use at most, and there are {rows:,} of them"
+        raise UserError("selection.adapt", what, f"use {2 * MOST_ASIDE} rows or more, or leave it out")
+    return sampled_rows(rows, most, seed)

@@ -10,12 +10,13 @@ from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, Si
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
-from superbatch.options.selection import Rule, SelectionSettings, Stretch, ThenSettings
+from superbatch.options.selection import AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
 __all__ = [
     "MAX_PIXELS",
     "VERDICTS",
+    "AdaptSettings",
     "AuditSettings",
     "CheckSettings",
     "EmbedSettings",

@@ -62,6 +62,21 @@ class ThenSettings(Settings, section="then"):
 
 
 @dataclass(frozen=True)
+class AdaptSettings(Settings, section="adapt"):
+    """How the filter ratio follows the learner, by what it can tell of the pool's pairs."""
+
+    every: Count = 50  # steps between two measurements
+    # pairs of the pool that are measured by and never trained on; a tenth of the rows at most
+    sample: Annotated[int, Ge(2), Because("{value} pairs have no others to be held against")] = 1_000
+    power: Positive = 2.0  # B = b / g^power, where g is the share of pairs that look right
+
+    def size(self, share: float, b: int, largest: int) -> int:
+        """Return how many samples a batch of b is chosen from where so large a share of pairs looks right: b to `largest`."""
+        share_to = share**self.power
+        return largest if share_to * largest <= b else round(b / share_to)
+
+
+@dataclass(frozen=True)
 class SelectionSettings(Settings, section="selection"):
     """How a sub-batch is chosen out of the super-batch (JEST, Algorithms 1-3)."""
 
@@ -78,6 +93,7 @@ class SelectionSettings(Settings, section="selection"):
     then: ThenSettings | None = None  # another criterion and f from a share of the steps on
     # the share of the steps by whose end f has come to final_filter_ratio; from there on it stays
     falls_over: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the steps")] = 1.0
+    adapt: AdaptSettings | None = None  # f follows the learner, from filter_ratio down; None: f is as set
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -150,5 +166,30 @@ class SelectionSettings(Settings, section="selection"):
             self.then is None or not self.stale_steps,
             "selection.stale_steps",
             "batches cannot be chosen ahead over the step at which selection.then takes over",
+            "leave one of the two out",
+        )
+        self._check_adapt()
+
+    def _check_adapt(self) -> None:
+        """Refuse an f that follows the learner where nothing is chosen, where f is set otherwise too, or where batches are chosen ahead."""
+        if self.adapt is None:
+            return
+        require(
+            self.method != "uniform",
+            "selection.adapt",
+            "with method: uniform nothing is chosen",
+            "leave it out, or set it in the block of a method that chooses, such as adaptive",
+        )
+        for name in ("final_filter_ratio", "then"):  # falls_over needs the first of them
+            require(
+                getattr(self, name) is None,
+                f"selection.{name}",
+                "says how f goes along the run, and so does selection.adapt",
+                "leave one of the two out",
+            )
+        require(
+            not self.stale_steps,
+            "selection.stale_steps",
+            "batches cannot be chosen ahead over the steps at which selection.adapt measures",
             "leave one of the two out",
         )

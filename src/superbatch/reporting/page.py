@@ -53,7 +53,10 @@ def render(report: Report) -> str:
 
 
 def _sizes(run: Run) -> str:
-    """B and f; of a run that changed its rule, of both parts."""
+    """B and f; of a run that changed its rule, of both parts; of one whose f followed the learner, the largest and the last."""
+    if run.windows:
+        last = run.windows[-1].last
+        return f"at most B = {run.super_batch_size:,} (f = {run.filter_ratio:g}), {last:,} (f = {1 - run.batch_size / last:.2f}) at last"
     if run.selection.then is None:
         return f"B = {run.super_batch_size:,} (f = {run.filter_ratio:g})"
     order, parts = run.order(run.super_batch_size), run.selection.stretches(run.steps)

@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from superbatch.data.order import Order, candidates_of
+from superbatch.data.order import Candidates, Order, candidates_of
+from superbatch.data.windows import MEASURED, windows_of
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.options import SelectionSettings, ThenSettings
+from superbatch.options import AdaptSettings, SelectionSettings, ThenSettings
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
 from superbatch.reporting.measured import Measured, measured, test_intervals
@@ -153,8 +154,17 @@ class Run:
     def order(self, rows: int) -> Order:
         """Which of so many rows each step looked at."""
         window = self.setting("training", "shuffle_window", 0)
-        candidates = candidates_of(self.selection, self.batch_size, self.steps)
+        candidates = self.windows or candidates_of(self.selection, self.batch_size, self.steps)
         return Order(self.seed, rows, self.super_batch_size, window, candidates)
+
+    @cached_property
+    def windows(self) -> tuple[Candidates, ...]:
+        """How many rows its steps looked at where that followed the learner, by what it measured; empty where it did not."""
+        if self.selection.adapt is None or self.evaluations is None:
+            return ()
+        name, split = MEASURED
+        kept = self.evaluations[(self.evaluations["name"] == name) & (self.evaluations["split"] == split)]
+        return windows_of(self.selection, self.batch_size, kept.sort_values("step")["value"].astype(float))
 
     def looked_at(self, steps: np.ndarray) -> np.ndarray:
         """Return how many rows some steps chose from, int64 (n,)."""
@@ -166,8 +176,8 @@ class Run:
         """By which rules it chose, as far as that was recorded; uniform where nothing was."""
         names = ("method", "criterion", "filter_ratio", "final_filter_ratio", "falls_over")
         known = {name: value for name in names if (value := self.setting("selection", name)) is not None}
-        then = self.setting("selection", "then")
-        return SelectionSettings(**known, then=then and ThenSettings(**then))
+        then, adapt = (self.setting("selection", name) for name in ("then", "adapt"))
+        return SelectionSettings(**known, then=then and ThenSettings(**then), adapt=adapt and AdaptSettings(**adapt))
 
     @property
     def filter_ratio(self) -> float:

@@ -126,6 +126,10 @@ class Contrastive(Task):
         image, text = (batch[name] for name in CACHED)
         return Pairs((image, text), self.reference.scale, self.reference.bias, "reference")
 
+    def sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embed images and captions with the learner, also where a proxy scores."""
+        return self._towers[LEARNER].embed(batch[IMAGE], batch[TOKENS])
+
     def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
         """Return image and text embeddings (n, d), scale and, where the model has one, bias."""
         image, text = self._towers[model].embed(batch[IMAGE], batch[TOKENS])

@@ -15,6 +15,7 @@ from superbatch.curation.clusters import check_clusters
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.fields import Field, Source
 from superbatch.data.manifest import Manifest
+from superbatch.data.sampling import rows_aside
 from superbatch.errors import UserError
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, SelectionSettings, TrainingSettings
@@ -142,10 +143,11 @@ def learner_job(
         filtered = _kept(name, cache, rows)
         identity |= filtered.identity
         reference = Reference(cache.scale, cache.bias)
+    source = Source(fields, filtered.rows)
     return Job(
         name,
         Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary),
-        Source(fields, filtered.rows),
+        replace(source, aside=rows_aside(selection, source.num_rows, training.seed)),
         training,
         selection,
         settings.super_batch_size,
@@ -272,4 +274,6 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     check_clusters(settings.pool.clusters, rows, "pool.clusters")
     rows = kept_count(rows, settings.pool.keep_share)
     rows += len(curated.manifest()) if settings.pool.add_curated else 0
+    aside = rows_aside(settings.selection, rows, settings.training.seed)
+    rows -= 0 if aside is None else len(aside)
     order_of(settings.training, settings.selection, rows, settings.super_batch_size)

@@ -52,12 +52,13 @@ def book(run: LiveRun, pick: Pick, learning_rate: float, found: Sequence[Measure
 
 def _count(run: LiveRun) -> None:
     """Add a step's samples and operations, with what was scored since the last one."""
-    b, totals, scored = run.job.training.batch_size, run.totals, run.scored
+    b, totals, scored, measured = run.job.training.batch_size, run.totals, run.scored, run.measured
     totals.samples_scored += scored
     totals.samples_trained += b
-    totals.flops_as_executed += run.account.step(b, scored)
-    totals.flops_paper += run.account.step(b, scored, as_executed=False)
-    run.scored = 0
+    totals.samples_measured += measured
+    totals.flops_as_executed += run.account.step(b, scored) + run.account.measuring(measured)
+    totals.flops_paper += run.account.step(b, scored, as_executed=False) + run.account.measuring(measured)
+    run.scored = run.measured = 0
 
 
 @torch.no_grad()
@@ -79,7 +80,7 @@ def _ledger_row(run: LiveRun, pick: Pick, learning_rate: float, found: Sequence[
     for one, measured in zip(run.trained[1:], found[1:], strict=True):
         row |= {f"loss_{one.name}": measured.loss}
         row |= {f"flops_{one.name}": run.account.training(one.name, totals.samples_trained)}
-    row |= {name: value for name, value in vars(totals).items() if name != "seconds"}
+    row |= {name: value for name, value in vars(totals).items() if name in run.records.schemas["ledger"].names}
     row["score_super_batch"] = selection.mean_score_superbatch if selection else None
     row["score_pick"] = selection.mean_score_pick if selection else None
     return row

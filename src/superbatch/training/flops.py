@@ -3,7 +3,8 @@
 F is the forward pass of one sample (DESIGN: uniform 3F a trained sample). Two accountings: the paper's re-uses the forward of the
 chosen samples, F(2 + B/b) (papers.md 1.7); as executed, the scoring pass keeps no graph, so the chosen are run forward again:
 F(3 + B/b). Per trained sample, in both. A proxy of F_p that scores and is trained along: 3F + F_p(3 + B/b). Micro-batches are run
-forward twice, and activations that are not kept are computed again: as executed that counts, the paper knows of neither.
+forward twice, and activations that are not kept are computed again: as executed that counts, the paper knows of neither. What
+`selection.adapt` measures by counts in both.
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class Account:
         """Operations of scoring some samples."""
         return self.forwards.scored * samples
 
+    def measuring(self, samples: int) -> float:
+        """Operations of running the learner forward on the samples that `selection.adapt` measures by."""
+        return self.forwards.learner * samples
+
     def training(self, model: str, samples: int, as_executed: bool = True) -> float:
         """Operations of training a model on some samples: forward once, backward twice as much, and what is done again.
 
@@ -118,6 +123,8 @@ class Account:
             "charged": dict(charges),
             "charged_total": totals.flops_as_executed + sum(charges.values()),
         }
+        if totals.samples_measured:
+            found["measuring_total"] = self.measuring(totals.samples_measured)
         for model in self.beside():
             found[f"forward_{model}"] = self.forwards.trained[model]
             found[f"{model}_total"] = self.training(model, totals.samples_trained)

@@ -43,6 +43,7 @@ LATER = {
     "stale_steps",
     "final_filter_ratio",
     "falls_over",
+    "adapt",
     "then",
     "patience",
     "tolerance",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from superbatch.data.fields import Batch
 from superbatch.data.order import Order
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
@@ -30,8 +31,10 @@ class LiveRun:
         account: of operations; `totals`: used so far; `scored`: samples since the last step was counted.
         records, clock: where steps and their time are noted.
         ranks: who takes part.
-        order: of whole super-batches.
+        order: of whole super-batches; with `selection.adapt`, as far as B is known.
         pending: picks that wait, in order of steps.
+        shares: of right pairs, measured so far (`adapt`). sample: what is measured by, once it is read.
+        measured: samples run forward for that since the last step was counted.
     """
 
     job: Job
@@ -45,6 +48,9 @@ class LiveRun:
     order: Order
     pending: deque[Pick]
     scored: int = 0
+    shares: list[float] = field(default_factory=list)
+    sample: Batch | None = None
+    measured: int = 0
 
     @property
     def kept(self) -> Kept:

@@ -2,7 +2,8 @@
 
 Uniform reads what it trains on. Where a model scores, the super-batch is read ahead, scored by the present weights, and what training
 needs besides is read of the chosen alone. Where scores need no weights, batches are chosen ahead, and nothing but the chosen is read
-for training. Where `selection.then` takes over, one way ends and another begins, with readers of its own.
+for training. Where `selection.then` takes over, one way ends and another begins, with readers of its own. With `selection.adapt` steps are
+read and chosen window by window, by the same workers: nothing is read ahead over a measurement.
 
 Shapes: B super-batch, b sub-batch.
 """
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
 from superbatch.data.fields import Batch
 from superbatch.options import Rule, Stretch
 from superbatch.selection import Selection
+from superbatch.training.adapt import windows
 from superbatch.training.choosing import agree, choose, score, score_slice
 from superbatch.training.dealing import deal, own_places
 from superbatch.training.distributed import Ranks
@@ -43,7 +46,7 @@ def _picks(run: LiveRun, part: Stretch, first: int) -> Iterator[Pick]:
     phases, draw = reading_phases(run.job, run.ranks, part), _how(run, part.rule)
     left = Stretch(range(first + len(run.pending), part.steps.stop), part.rule)
     with Reader(run.job.source, phases, run.job.training.workers, run.device) as reader:
-        for pick in draw(run, reader, left):
+        for pick in chain.from_iterable(draw(run, reader, window) for window in windows(run, left)):
             run.pending.append(pick)
             if len(run.pending) > run.job.selection.stale_steps:
                 yield _complete(run, reader, run.pending.popleft())

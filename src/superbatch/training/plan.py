@@ -14,6 +14,7 @@ from superbatch.data.fields import Batch
 from superbatch.data.order import Order
 from superbatch.models import evaluating
 from superbatch.options import Stretch
+from superbatch.training.adapt import samples_measured
 from superbatch.training.choosing import score_slice
 from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
@@ -28,8 +29,11 @@ Plan = dict[str, Any]
 
 
 def describe(run: LiveRun) -> Plan:
-    """Return rows, B, b, steps, epochs, operations, expected seconds, memory and disk of a run; with a proxy, what it saves."""
-    job, order, account = run.job, run.order, run.account
+    """Return rows, B, b, steps, epochs, operations, expected seconds, memory and disk of a run; with a proxy, what it saves.
+
+    Where B follows the learner, they are those of the largest, so at most as much.
+    """
+    job, order, account = run.job, run.job.order, run.account
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
     probe = _probe(run)
     seconds, outputs = _forward(run, probe)
@@ -66,13 +70,14 @@ def _epochs(order: Order, steps: int) -> float:
 
 def _flops(run: LiveRun, steps: range) -> float:
     """Operations of some steps, as executed."""
-    return run.account.step(len(steps) * run.job.training.batch_size, _scored(run, steps))
+    measured = run.account.measuring(samples_measured(run, steps))
+    return run.account.step(len(steps) * run.job.training.batch_size, _scored(run, steps)) + measured
 
 
 def _scored(run: LiveRun, steps: range) -> int:
     """How many samples are scored for some steps."""
     parts = (range(max(steps.start, part.start), min(steps.stop, part.stop)) for part in run.job.scoring)
-    return sum(map(run.order.looked_at, parts))
+    return sum(map(run.job.order.looked_at, parts))
 
 
 def share_of_work(run: LiveRun, steps: range) -> float:
@@ -122,29 +127,32 @@ def _reading_bytes(run: LiveRun, probe: Batch) -> int:
 
 
 def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], parameters: int) -> float:
-    """Weights, gradients and two moments; a slice of images as floats; outputs of the super-batch; picks that wait."""
+    """Weights, gradients and two moments; a slice of images as floats; outputs of the super-batch; picks that wait, and pairs to measure by."""
     job = run.job
     b, big_b = job.training.batch_size, job.super_batch_size
-    embedded = max([b, *map(run.order.largest, job.scoring)])
+    embedded = max([b, *map(job.order.largest, job.scoring)])
     sample = sum(tensor.nbytes for tensor in probe.fields.values()) / len(probe)
     output = sum(tensor.nbytes for tensor in outputs.values() if tensor.ndim) / len(probe)
     at_once = score_slice(job.training, run.device)
     waiting = job.selection.stale_steps * (b * sample + 16 * big_b)
+    waiting += sample * (0 if job.source.aside is None else len(job.source.aside))
     return 16 * parameters + 4 * at_once * sample + 2 * output * embedded + waiting
 
 
 def sentence(run: LiveRun, plan: Plan) -> str:
     """Say the plan in one line."""
-    job = run.job
+    job, most = run.job, ""
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
         parts = [_chosen_from(run, part) for part in job.stretches]
         how = f"picks b = {plan['batch_size']} of {'; from step '.join(parts)}{_who_scores(run, plan)}"
-    work = f"{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
+    if job.selection.adapt is not None:
+        most, how = "at most ", f"{how}, and B follows the learner"
+    work = f"{most}{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
     shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""
     room = f"{plan['memory_mb']} MB of memory besides activations{shared}, {plan['disk_mb']} MB of disk"
     return (
-        f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({plan['epochs']} epochs), {how}; "
+        f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({most}{plan['epochs']} epochs), {how}; "
         f"{work} on this {machine()}, {room}"
     )
 
@@ -152,7 +160,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
 def _chosen_from(run: LiveRun, part: Stretch) -> str:
     """Say out of how many some steps choose, and by what; of steps that take over, which is the first."""
     (steps, rule), selection = part, run.job.selection
-    first, last = run.order.size(steps[0]), run.order.size(steps[-1])
+    first, last = run.job.order.size(steps[0]), run.job.order.size(steps[-1])
     settled = f"from step {steps[0] + round(rule.falls_over * len(steps)):,} on" if rule.falls_over < 1 else "at last"
     size = f"B = {first}" if first == last else f"B = {first} at first, {last} {settled}"
     chunks = f"N = {selection.num_chunks}" if rule.method == "joint" else ""

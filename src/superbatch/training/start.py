@@ -12,6 +12,7 @@ import torch
 from superbatch.artifacts.atomic import write_json
 from superbatch.data.order import Order
 from superbatch.errors import UserError
+from superbatch.training.adapt import restore as restore_shares
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
 from superbatch.training.gradients import BatchGradients
@@ -49,7 +50,9 @@ def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[L
     waiting = (job.source, task.reads.training, order, ranks, device, job.selection.gain)
     pending = deque(restore(resumed.pending, *waiting))
     clock = Clock(device, account.beside())
-    return LiveRun(job, device, trained, account, records, resumed.totals, clock, ranks, order, pending), resumed.step
+    run = LiveRun(job, device, trained, account, records, resumed.totals, clock, ranks, order, pending)
+    restore_shares(run)
+    return run, resumed.step
 
 
 def _check(job: Job, ranks: Ranks) -> None:
@@ -81,7 +84,7 @@ def _records(job: Job, ranks: Ranks, account: Account, resumed: Resumed) -> Reco
     if not ranks.is_first:
         return NoRecords(directory)
     with torch.no_grad():
-        facts = job.task.facts()
+        facts = [*job.task.facts(), *(["samples_measured"] if job.selection.adapt else [])]
     return Records(directory, resumed.step, resumed.parts, schemas(facts, account.beside()))
 
 

@@ -42,6 +42,7 @@ class Totals:
 
     samples_scored: int = 0
     samples_trained: int = 0
+    samples_measured: int = 0
     flops_as_executed: float = 0.0
     flops_paper: float = 0.0
     seconds: float = 0.0

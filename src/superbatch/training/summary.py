@@ -82,7 +82,9 @@ def _finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
         "waited_for_data": seconds["seconds_data"] / max(sum(seconds.values()), 1e-9),
         "memory_mb": {name: pc.max(ledger[column]).as_py() for name, column in MEMORY.items()},
         "skipped_steps": pc.sum(ledger["skipped"]).as_py() or 0,
-        "final": {row["name"]: row["value"] for row in evaluations if row["step"] == step},
+        "final": {
+            row["name"]: row["value"] for row in evaluations if row["step"] == step and row["split"] == "validation"
+        },
         **told,
         **job.remarks,
     }

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from superbatch.data.fields import Batch
+from superbatch.errors import UserError
 from superbatch.losses import LossName, Peers
 from superbatch.options import Rule, TrainingSettings
 from superbatch.selection import Criterion
@@ -195,6 +196,20 @@ class Task(Protocol):
     def reads_by(self, rule: Rule) -> Reads:
         """Return the fields that it needs where batches are chosen by a rule; those for training are always the same. By default `reads`."""
         return self.reads
+
+    def sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the learner's embeddings of both sides of n pairs, (n, D) each and of length 1, by its present weights.
+
+        `selection.adapt` tells by them how many pairs are right. The learner is in evaluation mode, and no graph is kept.
+
+        Args:
+            batch: the fields that training reads.
+
+        Raises:
+            UserError: by default; a task whose samples are no pairs of two sides has none.
+        """
+        what = "goes by how well the two sides of a pair match, and this task does not tell"
+        raise UserError("selection.adapt", what, "leave it out, or give the task a method `sides`")
 
     def after_update(self, step: int) -> None:
         """Do what follows a step's update of all trained models, such as bounds and moving averages; by default nothing."""

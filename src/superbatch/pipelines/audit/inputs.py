@@ -66,13 +66,15 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
     Raises:
         UserError: the run was trained on another pool.
     """
+    from superbatch.data.sampling import rows_aside
     from superbatch.reporting.audit import Draw
     from superbatch.tasks.filtering import kept_count
 
     if run.settings.get("sets") != [manifest.fingerprint]:
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     count = kept_count(manifest.num_rows, run.setting("pool", "keep_share", 1.0))
-    order = run.order(count)
+    aside = rows_aside(run.selection, count, run.seed)
+    order = run.order(count if aside is None else count - len(aside))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
     learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
@@ -81,7 +83,7 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
 
 
 def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:
-    """Filter the pool as a run did; returns the rows that it drew from, int64 ascending, None for all.
+    """Filter the pool as a run did, less what it held out to measure by; returns the rows that it drew from, int64 ascending, None for all.
 
     Args:
         run: of `open_run`. cache: of `open_embeddings`.
@@ -89,6 +91,9 @@ def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:
     Raises:
         UserError: clusters came out otherwise than when the run was trained.
     """
+    import numpy as np
+
+    from superbatch.data.sampling import rows_aside
     from superbatch.options import PoolSettings
     from superbatch.tasks.filtering import kept
 
@@ -96,7 +101,10 @@ def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:
     if any(run.settings.get(name) != digest for name, digest in found.identity.items()):
         what = "was trained on other rows of the pool: its clusters come out otherwise here (another processor or scikit-learn)"
         raise UserError(_record(run), what, "audit it where it was trained, or train it again here")
-    return found.rows
+    aside = rows_aside(run.selection, len(cache) if found.rows is None else len(found.rows), run.seed)
+    if aside is None:
+        return found.rows
+    return np.delete(np.arange(len(cache)) if found.rows is None else found.rows, aside)
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:

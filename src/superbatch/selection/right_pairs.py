@@ -1,0 +1,51 @@
+"""How many pairs of a pool are right, as far as a model can tell: from how high each pair's own score stands among those of others.
+
+The share of other captions that score no lower with an image than its own does is a p-value: of a wrong pair, whose caption is like any other,
+it is uniform on 0 to 1; of a right one it is near 0 once the model knows something. Storey's estimate of true nulls (J. R. Stat. Soc. B 64:479,
+2002) then bounds the share of wrong pairs from above.
+
+Shapes: n pairs, D embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+TILE = 1_000  # images, and captions, whose scores are in memory at once
+# Scores so near to each other are a tie, which speaks against a pair: embeddings that have all become one tell nothing, whichever way
+# their last digits fall.
+TIE = 1e-6
+LAMBDA = 0.5  # p-values above it are taken for those of wrong pairs alone
+
+
+@torch.no_grad()
+def p_values(image_nD: Tensor, text_nD: Tensor) -> Tensor:
+    """Return the share of others that score no lower than a pair's own do: captions with its image, then images with its caption.
+
+    Args:
+        image_nD, text_nD: embeddings of length 1 of n pairs, 2 or more; a score is their cosine.
+
+    Returns:
+        float64 (2, n), on the CPU. A score that is not finite counts as no lower.
+    """
+    image_nD, text_nD = image_nD.cpu().double(), text_nD.cpu().double()
+    n, own_n = len(image_nD), (image_nD * text_nD).sum(1) - TIE
+    counts = torch.zeros(2, n, dtype=torch.float64)
+    tiles = [slice(start, start + TILE) for start in range(0, n, TILE)]
+    for images in tiles:
+        for texts in tiles:
+            scores = image_nD[images] @ text_nD[texts].T
+            counts[0, images] += (~(scores < own_n[images, None])).sum(1)
+            counts[1, texts] += (~(scores < own_n[texts])).sum(0)
+    return (counts - 1) / (n - 1)  # less the pair itself
+
+
+def share_of_right(p: Tensor) -> float:
+    """Return a lower estimate of the share of right pairs, 0 to 1: 1 - P(p >= lambda) / (1 - lambda).
+
+    Args:
+        p: p-values, of any shape.
+    """
+    wrong = float((p >= LAMBDA).double().mean()) / (1 - LAMBDA)
+    return min(1.0, max(0.0, 1 - wrong))

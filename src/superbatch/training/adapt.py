@@ -1,0 +1,113 @@
+"""A filter ratio that follows the learner (`selection.adapt`): window by window the share of right pairs is measured, and B follows.
+
+The pairs measured by are never trained on: learned by heart they would all look right. What was measured is recorded with the evaluations and so
+with each state; a run that goes on knows the sizes of all windows that it has begun, and measures for those to come.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from superbatch.data.windows import MEASURED, smoothed, windows_of
+from superbatch.models import evaluating
+from superbatch.options import Stretch
+from superbatch.selection import p_values, share_of_right
+from superbatch.training.choosing import score_slice
+from superbatch.training.live import LiveRun
+from superbatch.training.random_state import keeping_random_state
+from superbatch.training.task import LEARNER
+
+log = logging.getLogger(__name__)
+
+
+def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
+    """Cut steps where B may change; whoever asks for a window has trained on all steps before it, and `run.order` knows its B from then on.
+
+    Steps of a run whose f is as set are one window.
+    """
+    adapt, (steps, rule) = run.job.selection.adapt, part
+    if adapt is None:
+        yield part
+        return
+    first = steps.start
+    while first < steps.stop:
+        number = first // adapt.every
+        if number == len(run.shares):
+            _measure(run, first)
+        end = min((number + 1) * adapt.every, steps.stop)
+        yield Stretch(range(first, end), rule)
+        first = end
+
+
+def restore(run: LiveRun) -> None:
+    """Take over what was measured before a run was stopped; collective."""
+    if run.job.selection.adapt is None:
+        return
+    found: list[float] = []
+    if run.ranks.is_first:
+        table = run.records.read("evaluations")
+        name, split = (
+            pc.equal(table[column], value) for column, value in zip(("name", "split"), MEASURED, strict=True)
+        )
+        found = table.filter(pc.and_(name, split))["value"].to_pylist()
+    _follow(run, run.ranks.tell(found))
+
+
+def samples_measured(run: LiveRun, steps: range) -> int:
+    """Return how many samples are run forward to measure in some steps, by the plan."""
+    adapt, aside = run.job.selection.adapt, run.job.source.aside
+    if adapt is None or aside is None:
+        return 0
+    return len(aside) * (-(-steps.stop // adapt.every) - -(-steps.start // adapt.every))
+
+
+def _measure(run: LiveRun, step: int) -> None:
+    """Measure before a step by the present weights, record it, and let B follow; rank 0's value counts."""
+    found = share_of_right(_p_values(run)) if run.ranks.is_first else None
+    share = run.ranks.tell(found)
+    assert share is not None and run.job.source.aside is not None, "rank 0 tells"
+    run.measured += len(run.job.source.aside)
+    name, split = MEASURED
+    run.records.add("evaluations", {"step": step, "name": name, "value": share, "split": split})
+    _follow(run, [*run.shares, share])
+    run.clock.lap("score")
+    _say(run, step)
+
+
+def _follow(run: LiveRun, shares: list[float]) -> None:
+    run.shares = shares
+    run.order = replace(run.order, candidates=windows_of(run.job.selection, run.job.training.batch_size, shares))
+
+
+@torch.no_grad()
+def _p_values(run: LiveRun) -> Tensor:
+    """Embed the pairs that are held out, a slice at a time, and hold each against the others."""
+    task, at_once = run.job.task, score_slice(run.job.training, run.device)
+    if run.sample is None:  # read once: the same pairs tell how the learner comes on
+        aside = run.job.source.without_order
+        run.sample = aside.read(task.reads.training, np.arange(aside.num_rows), 0)
+        run.clock.lap("data")
+    cuts = [run.sample.cut(start, start + at_once).to(run.device) for start in range(0, len(run.sample), at_once)]
+    with keeping_random_state(run.device), evaluating(task.models[LEARNER].module):
+        images, texts = zip(*(task.sides(cut) for cut in cuts), strict=True)
+    return p_values(torch.cat(images), torch.cat(texts))
+
+
+def _say(run: LiveRun, step: int) -> None:
+    """Say what was measured at the start, and at the first measurement after each evaluation."""
+    every, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
+    assert every is not None
+    if step and step // evaluated == (step - every.every) // evaluated:
+        return
+    share, size = smoothed(run.shares)[-1], run.order.size(step)
+    log.info(
+        "%s: %.0f %% of the pool's pairs look right to the learner: B = %s, f = %.2f",
+        *(run.job.name, 100 * share, f"{size:,}", 1 - run.job.training.batch_size / size),
+    )
