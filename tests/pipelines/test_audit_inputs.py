@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
+from superbatch.data.fields import Source
+from superbatch.data.sampling import rows_aside
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
 from superbatch.pipelines.audit.inputs import check_run, open_draw, open_embeddings, open_run, rows_in_use
@@ -90,6 +92,28 @@ def test_a_run_that_changed_its_rule_is_audited_by_both(tmp_path: Path) -> None:
     draw = open_draw(open_run(training(tmp_path, selection=both, training={"steps": 3})), MANIFEST)  # type: ignore[arg-type]
     assert [len(draw.super_batch(step)) for step in range(3)] == [10, 4, 4]
     assert (draw.learnability, draw.new_kind, draw.base_rate) == (False, 1, 6 / 18)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.75])
+def test_a_run_whose_f_followed_the_learner_is_audited_by_what_it_measured(tmp_path: Path, share: float) -> None:
+    """Of 40 or 30 rows it drew from all but the tenth that it measured by; B = 10 at step 0, and 2 / 0.5 from then on."""
+    adapt = {"every": 1, "sample": 100, "power": 1.0}
+    follows = {"method": "joint", "filter_ratio": 0.8, "criterion": "learnability", "adapt": adapt}
+    folder = training(tmp_path, selection=follows, training={"steps": 3}, pool={"keep_share": share})
+    measured = pd.DataFrame(
+        {"step": [0, 1, 2], "name": "pool/right_pairs", "value": [0.0, 5 / 3, 0.5], "split": "pool"}
+    )
+    other = measured.assign(name="set/top1", split="validation")
+    pd.concat([measured, other]).to_parquet(folder / "evaluations.parquet")
+    run, cache = open_run(folder), EmbeddingCache(features(tmp_path) / "embeddings.arrow")
+    draw = open_draw(run, MANIFEST, rows_in_use(run, cache))  # type: ignore[arg-type]
+    in_use = kept(cache, PoolSettings(keep_share=share)).rows
+    in_use = np.arange(40) if in_use is None else in_use
+    source = Source({}, in_use, rows_aside(run.selection, len(in_use), 5))
+    assert draw.rows is not None and draw.order.num_rows == len(draw.rows) == source.num_rows == len(in_use) * 9 // 10
+    assert [len(draw.super_batch(step)) for step in range(3)] == [10, 4, 4]
+    assert draw.super_batch(1).tolist() == source.manifest_rows(draw.order.rows(1)).tolist()
+    assert not set(draw.rows) & set(source.left_out.rows)  # type: ignore[arg-type]
 
 
 def test_runs_without_picks_are_refused(tmp_path: Path) -> None:

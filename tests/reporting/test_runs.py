@@ -90,6 +90,21 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         _ = Run(path).record
 
 
+def test_a_run_whose_f_followed_the_learner_says_so(tmp_path: Path) -> None:
+    adapt = {"every": 10, "sample": 100, "power": 1.0}
+    rule = {"method": "joint", "criterion": "easy_reference", "filter_ratio": 0.8, "adapt": adapt}
+    path = synthetic.write_run(tmp_path, "jest", 20, selection=rule)
+    file = path / "training" / "evaluations.parquet"
+    before = pd.read_parquet(file)
+    measured = pd.DataFrame({"step": [0, 10], "name": "pool/right_pairs", "value": [0.0, 1.0], "split": "pool"})
+    pd.concat([before, measured]).to_parquet(file)
+    run = Run(path)
+    assert run.looked_at(np.array([0, 9, 10, 19])).tolist() == [80, 80, 53, 53]  # 16 / 0.3
+    said = "at most B = 80 (f = 0.8), 53 (f = 0.70) at last, when 30 % of the pool's pairs looked right to the learner"
+    assert f"out of super-batches of {said}" in plan_of(run)
+    assert "pool/right_pairs" not in run.validation
+
+
 def test_a_run_that_changed_its_rule_says_both(tmp_path: Path) -> None:
     then = {"after": 0.5, "criterion": "easy_learner", "filter_ratio": 0.5, "final_filter_ratio": None}
     rule = {"method": "joint", "criterion": "easy_reference", "filter_ratio": 0.8, "then": then}

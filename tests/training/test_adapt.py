@@ -101,7 +101,7 @@ def test_it_measures_by_the_weights_before_a_window_on_pairs_that_are_never_pick
     seen = given([0.5] * 3)
     job = make_job(**BY_CACHE)
     aside = rows_aside(job.selection, 60, 0)
-    batch = job.source.without_order.read((IMAGE, TOKENS), np.arange(6), 0)
+    batch = job.source.left_out.read((IMAGE, TOKENS), np.arange(6), 0)
     assert batch.rows.tolist() == aside.tolist() and len(aside) == 6
     task = make_job(**BY_CACHE, state="other").task
     task.place(torch.device("cpu"), job.training)
@@ -122,24 +122,23 @@ def jumping(p: torch.Tensor) -> float:
     return float(p.mean() * 1e3) % 1
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_killed_before_at_and_after_a_border_is_never_killed(make_job, monkeypatch, workers):
-    how = BY_LEARNER if workers else BY_CACHE
-    usual = {**how, "steps": 14, "workers": workers, "adapt": AdaptSettings(every=4, sample=6, power=1.0)}
-    with monkeypatch.context() as patch:
-        patch.setattr(adapt, "share_of_right", jumping)
-        never = train(make_job(**usual, state="never"))
-        again = partial(make_job, **usual, state="killed", checkpoint_every=2)
-        for steps in (3, 2, 3, 5):  # killed in steps 3, 4, 7 and 11, from the states of 2, 4, 6 and 10 steps
-            with patch.context() as inner, pytest.raises(Killed):
-                kill_after(inner, steps)
-                train(again())
-        assert outcome(train(again())) == outcome(never)
+@pytest.mark.parametrize("how", [BY_CACHE, BY_LEARNER])
+def test_killed_before_at_and_after_a_border_is_never_killed(make_job, monkeypatch, how):
+    """Killed in steps 3, 4, 7 and 11, from the states of 2, 4, 6 and 10 steps; with workers and without."""
+    usual = {**how, "steps": 14, "adapt": AdaptSettings(every=4, sample=6, power=1.0)}
+    monkeypatch.setattr(adapt, "share_of_right", jumping)
+    never = train(make_job(**usual, state="never"))
+    again = partial(make_job, **usual, state="killed", checkpoint_every=2)
+    for steps, workers in ((3, 1), (2, 0), (3, 1), (5, 0)):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, steps)
+            train(again(workers=workers))
+    assert outcome(train(again(workers=1))) == outcome(never)
     assert [step for step, _ in measurements(never)] == [0, 4, 8, 12]
-    assert len({len(picks) for picks in picks_by_step(never)}) > 1, "B changed"
+    assert len({len(rows) for rows in rows_by_step(never)}) > 1, "B changed"
 
 
-def picks_by_step(result) -> list[list[int]]:
+def rows_by_step(result) -> list[list[int]]:
     picks = pq.read_table(result.training_dir / "picks.parquet").to_pandas()
     return [rows.tolist() for _, rows in picks.groupby("step")["row"]]
 

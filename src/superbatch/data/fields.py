@@ -204,7 +204,7 @@ class Source:
         return places if self.rows is None else self.rows[places]
 
     @property
-    def without_order(self) -> Source:
+    def left_out(self) -> Source:
         """The rows that the order leaves out, as a source of their own."""
         assert self.aside is not None, "nothing is left out"
         return Source(self.fields, self.aside if self.rows is None else self.rows[self.aside])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from superbatch.artifacts.atomic import atomic_path
+from superbatch.data.windows import smoothed
 from superbatch.reporting import templating
 from superbatch.reporting.findings import cautions, gains
 from superbatch.reporting.pictures import pictures_of
@@ -54,9 +57,10 @@ def render(report: Report) -> str:
 
 def _sizes(run: Run) -> str:
     """B and f; of a run that changed its rule, of both parts; of one whose f followed the learner, the largest and the last."""
-    if run.windows:
-        last = run.windows[-1].last
-        return f"at most B = {run.super_batch_size:,} (f = {run.filter_ratio:g}), {last:,} (f = {1 - run.batch_size / last:.2f}) at last"
+    if run.shares:
+        last, share = run.looked_at(np.array([run.steps - 1]))[0], smoothed(run.shares)[-1]
+        found = f"{100 * share:.0f} % of the pool's pairs looked right to the learner"
+        return f"at most B = {run.super_batch_size:,} (f = {run.filter_ratio:g}), {last:,} (f = {1 - run.batch_size / last:.2f}) at last, when {found}"
     if run.selection.then is None:
         return f"B = {run.super_batch_size:,} (f = {run.filter_ratio:g})"
     order, parts = run.order(run.super_batch_size), run.selection.stretches(run.steps)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from superbatch.data.order import Candidates, Order, candidates_of
+from superbatch.data.order import Order, candidates_of
 from superbatch.data.windows import MEASURED, windows_of
 from superbatch.errors import UserError
 from superbatch.files import read_json
@@ -154,17 +154,19 @@ class Run:
     def order(self, rows: int) -> Order:
         """Which of so many rows each step looked at."""
         window = self.setting("training", "shuffle_window", 0)
-        candidates = self.windows or candidates_of(self.selection, self.batch_size, self.steps)
+        b = self.batch_size
+        follows = windows_of(self.selection, b, self.shares) if self.shares else ()
+        candidates = follows or candidates_of(self.selection, b, self.steps)
         return Order(self.seed, rows, self.super_batch_size, window, candidates)
 
     @cached_property
-    def windows(self) -> tuple[Candidates, ...]:
-        """How many rows its steps looked at where that followed the learner, by what it measured; empty where it did not."""
+    def shares(self) -> list[float]:
+        """The shares of right pairs that it measured, in order of steps, where f followed the learner; empty where it did not."""
         if self.selection.adapt is None or self.evaluations is None:
-            return ()
+            return []
         name, split = MEASURED
         kept = self.evaluations[(self.evaluations["name"] == name) & (self.evaluations["split"] == split)]
-        return windows_of(self.selection, self.batch_size, kept.sort_values("step")["value"].astype(float))
+        return [float(value) for value in kept.sort_values("step")["value"]]
 
     def looked_at(self, steps: np.ndarray) -> np.ndarray:
         """Return how many rows some steps chose from, int64 (n,)."""

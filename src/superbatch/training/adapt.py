@@ -91,20 +91,20 @@ def _p_values(run: LiveRun) -> Tensor:
     """Embed the pairs that are held out, a slice at a time, and hold each against the others."""
     task, at_once = run.job.task, score_slice(run.job.training, run.device)
     if run.sample is None:  # read once: the same pairs tell how the learner comes on
-        aside = run.job.source.without_order
-        run.sample = aside.read(task.reads.training, np.arange(aside.num_rows), 0)
+        left_out = run.job.source.left_out
+        run.sample = left_out.read(task.reads.training, np.arange(left_out.num_rows), 0)
         run.clock.lap("data")
-    cuts = [run.sample.cut(start, start + at_once).to(run.device) for start in range(0, len(run.sample), at_once)]
+    cuts = [run.sample.cut(start, start + at_once) for start in range(0, len(run.sample), at_once)]
     with keeping_random_state(run.device), evaluating(task.models[LEARNER].module):
-        images, texts = zip(*(task.sides(cut) for cut in cuts), strict=True)
+        images, texts = zip(*(task.sides(cut.to(run.device)) for cut in cuts), strict=True)
     return p_values(torch.cat(images), torch.cat(texts))
 
 
 def _say(run: LiveRun, step: int) -> None:
     """Say what was measured at the start, and at the first measurement after each evaluation."""
-    every, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
-    assert every is not None
-    if step and step // evaluated == (step - every.every) // evaluated:
+    adapt, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
+    assert adapt is not None, "else nothing is measured"
+    if step and step // evaluated == (step - adapt.every) // evaluated:
         return
     share, size = smoothed(run.shares)[-1], run.order.size(step)
     log.info(

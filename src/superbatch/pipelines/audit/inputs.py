@@ -74,7 +74,7 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     count = kept_count(manifest.num_rows, run.setting("pool", "keep_share", 1.0))
     aside = rows_aside(run.selection, count, run.seed)
-    order = run.order(count if aside is None else count - len(aside))
+    order = run.order(count - (0 if aside is None else len(aside)))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
     learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
@@ -101,10 +101,10 @@ def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:
     if any(run.settings.get(name) != digest for name, digest in found.identity.items()):
         what = "was trained on other rows of the pool: its clusters come out otherwise here (another processor or scikit-learn)"
         raise UserError(_record(run), what, "audit it where it was trained, or train it again here")
-    aside = rows_aside(run.selection, len(cache) if found.rows is None else len(found.rows), run.seed)
-    if aside is None:
+    if run.selection.adapt is None:
         return found.rows
-    return np.delete(np.arange(len(cache)) if found.rows is None else found.rows, aside)
+    rows = np.arange(len(cache)) if found.rows is None else found.rows
+    return np.delete(rows, rows_aside(run.selection, len(rows), run.seed))
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:
