@@ -25,7 +25,7 @@ from tests.training.test_ranks import assert_close, ledger_of, picks_of, trained
 from tests.training.test_then import chosen_rows
 from tests.training.training_helpers import Killed, kill_after, outcome
 
-ADAPT = AdaptSettings(every=4, sample=6)
+ADAPT = AdaptSettings(every=4, sample=6, power=2.0)
 MEASURED = [
     0.0,
     1.0,
@@ -171,7 +171,7 @@ def test_one_and_two_ranks_make_the_same_run(make_job, tmp_path):
 def test_a_run_without_it_has_the_hash_of_before_and_one_with_it_another(make_job):
     plain, follows = make_job(criterion="easy_reference"), make_job(**BY_CACHE)
     assert "adapt" not in plain.full_identity["selection"]
-    rarely = make_job(criterion="easy_reference", adapt=AdaptSettings(every=5, sample=6))
+    rarely = make_job(criterion="easy_reference", adapt=AdaptSettings(every=5, sample=6, power=2.0))
     assert len({job.run_hash for job in (plain, follows, rarely)}) == 3
 
 

@@ -12,7 +12,7 @@ from superbatch.data.order import Candidates
 from superbatch.options import SelectionSettings
 
 MEASURED = ("pool/right_pairs", "pool")  # name and split of a measurement in a run's table of evaluations
-# What stays of the value before at each measurement. A sample of 1,000 pairs measures to 2 points or so, and B goes by the square, so that
+# What stays of the value before at each measurement. A sample of 1,000 pairs measures to 2 points or so, and B goes by a power of it, so that
 # small shares would make it jump. With 0.7 the scatter is 0.42 of that, and the value is two measurements late.
 KEPT = 0.7
 

@@ -68,7 +68,7 @@ class AdaptSettings(Settings, section="adapt"):
     every: Count = 50  # steps between two measurements
     # pairs of the pool that are measured by and never trained on; a tenth of the rows at most
     sample: Annotated[int, Ge(2), Because("{value} pairs have no others to be held against")] = 1_000
-    power: Positive = 2.0  # B = b / g^power, where g is the share of pairs that look right
+    power: Positive = 1.5  # B = b / g^power, where g is the share of pairs that look right
 
     def size(self, share: float, b: int, largest: int) -> int:
         """Return how many samples a batch of b is chosen from where so large a share of pairs looks right: b to `largest`."""
