@@ -12,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -49,7 +51,7 @@ def _places(visual: nn.Module) -> _Places | None:
     if isinstance(visual, VisionTransformer):
         return _Places("conv1", "positional_embedding", "patch_dropout", 1, 1)
     trunk = getattr(visual, "trunk", None)
-    if isinstance(trunk, TimmTransformer) and trunk.pos_embed is not None and not trunk.dynamic_img_size:
+    if isinstance(trunk, TimmTransformer) and trunk.pos_embed is not None:
         extra = 0 if trunk.no_embed_class else trunk.num_prefix_tokens
         names = (f"trunk.{name}" for name in ("patch_embed.proj", "pos_embed", "patch_drop"))
         return _Places(*names, extra, trunk.num_prefix_tokens)
@@ -169,7 +171,9 @@ def _prepare(visual: nn.Module, places: _Places, low: LowSettings, where: str) -
     if not isinstance(kernel, _AnyPatch):
         visual.set_submodule(places.kernel, _AnyPatch.of(kernel))
     if hasattr(visual, "trunk"):
-        visual.trunk.patch_embed.strict_img_size = False
+        trunk: Any = visual.trunk
+        # timm would refuse another size, or resample the table itself: by a filter whose gradients a GPU does not repeat.
+        trunk.patch_embed.strict_img_size, trunk.patch_embed.flatten, trunk.dynamic_img_size = False, True, False
     dropping = visual.get_submodule(places.dropping)
     if isinstance(dropping, nn.Identity):
         visual.set_submodule(places.dropping, _SomePatches(places.tokens))
@@ -213,13 +217,13 @@ def kept_patches(low: LowSettings, patches: int) -> int:
 
 
 def resize_matrix(old: int, new: int) -> Tensor:
-    """Return the matrix (new, old) that resizes a line of pixels as our images are resized: bicubic, antialiased; float64 on the CPU.
+    """Return the matrix (new, old) that resizes a column of pixels just as our images are resized; float64 on the CPU.
 
-    A square is resized by it on either side, for the filter is separable.
+    A square is resized by it on either side, for the filter (bicubic, antialiased) is separable.
     """
-    lines = torch.eye(old, dtype=torch.float64)[:, None, :, None]
-    found = functional.interpolate(lines, (new, 1), mode="bicubic", antialias=True, align_corners=False)
-    return found[:, 0, :, 0].T
+    unit = Image.fromarray(np.eye(old, dtype=np.float32))
+    found = np.asarray(unit.resize((old, new), Image.Resampling.BICUBIC))
+    return torch.from_numpy(found.astype(np.float64))
 
 
 def resized(squares: Tensor, matrix: Tensor) -> Tensor:

@@ -92,9 +92,8 @@ class Flexi(Contrastive):
             return super().training_sides(model, batch)
         low = batch[LOW].bool()
         at_full, at_low = (~low).nonzero()[:, 0], low.nonzero()[:, 0]
-        found = (
-            [towers.images(batch[IMAGE][at_full])] if len(at_full) else []
-        )  # a small micro-batch may have one kind alone
+        # A small micro-batch may have one kind alone.
+        found = [towers.images(batch[IMAGE][at_full])] if len(at_full) else []
         found += [self._low(towers, batch, at_low)] if len(at_low) else []
         back = torch.cat([at_full, at_low]).argsort()
         return torch.cat(found).index_select(0, back), towers.texts(batch[TOKENS])
@@ -203,7 +202,7 @@ def with_low(evaluate: Evaluate, at_low: Evaluate, low: LowSettings) -> Evaluate
 
     Args:
         evaluate: at full view.
-        at_low: the same for a model of the low view's image size.
+        at_low: the same for a model of the low view's image size; it may be one and the same where that is the full view's.
         low: the view; where patches are left out at random there is nothing to add.
     """
 

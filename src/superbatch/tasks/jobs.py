@@ -72,11 +72,11 @@ def build_reference(settings: ReferenceSettings, curated: Path, evaluation_sets:
 def _evaluate(flexi: FlexiSettings | None, evaluation_sets: Path, device: str) -> Evaluate:
     """Return the validation that a training calls: at full view, and of a model with a low view at low too."""
     evaluate = make_evaluate(evaluation_sets, "validation", device)
-    return (
-        evaluate
-        if flexi is None
-        else with_low(evaluate, make_evaluate(evaluation_sets, "validation", device), flexi.low)
-    )
+    if flexi is None:
+        return evaluate
+    same_pixels = flexi.low.image_size is None
+    at_low = evaluate if same_pixels else make_evaluate(evaluation_sets, "validation", device)
+    return with_low(evaluate, at_low, flexi.low)
 
 
 def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Evaluate:
