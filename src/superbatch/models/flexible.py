@@ -53,8 +53,8 @@ def _places(visual: nn.Module) -> _Places | None:
     trunk = getattr(visual, "trunk", None)
     if isinstance(trunk, TimmTransformer) and trunk.pos_embed is not None:
         extra = 0 if trunk.no_embed_class else trunk.num_prefix_tokens
-        names = (f"trunk.{name}" for name in ("patch_embed.proj", "pos_embed", "patch_drop"))
-        return _Places(*names, extra, trunk.num_prefix_tokens)
+        tokens = trunk.num_prefix_tokens
+        return _Places("trunk.patch_embed.proj", "trunk.pos_embed", "trunk.patch_drop", extra, tokens)
     return None
 
 

@@ -46,16 +46,16 @@ class Towers:
 
     def images(self, pixels: Tensor, encode: Callable[..., Tensor] | None = None) -> Tensor:
         """Return normalised embeddings, float32 (n, d), of uint8 images (n, 3, S, S); by another way than `encode_image`, if given."""
-        encode = encode or (self.compiled[0] if self.compiled else self.clip.model.encode_image)
+        own: Any = self.compiled[0] if self.compiled else self.clip.model.encode_image
         with self.precision():
-            embedded: Tensor = encode((pixels.float() - self.mean) * self.inverse_std, normalize=True)
+            embedded: Tensor = (encode or own)((pixels.float() - self.mean) * self.inverse_std, normalize=True)
         return embedded.float()
 
     def texts(self, token_ids: Tensor, encode: Callable[..., Tensor] | None = None) -> Tensor:
         """Return normalised embeddings, float32 (n, d), of token ids, int64 (n, L); by another way than `encode_text`, if given."""
-        encode = encode or (self.compiled[1] if self.compiled else self.clip.model.encode_text)
+        own: Any = self.compiled[1] if self.compiled else self.clip.model.encode_text
         with self.precision():
-            embedded: Tensor = encode(token_ids, normalize=True)
+            embedded: Tensor = (encode or own)(token_ids, normalize=True)
         return embedded.float()
 
     def scale_and_bias(self) -> tuple[Tensor, Tensor | None]:

@@ -89,6 +89,8 @@ def embed(
     settings = settings or EmbedSettings()
     out, manifest, reference = files.features, files.manifest(), load_checkpoint(reference_dir)
     reference_sha256 = read_metadata(reference_dir)["weights_sha256"]
+    if settings.low is not None:
+        LowView(reference, settings.low, "embed.low")  # what cannot be is refused before anything long
     out.mkdir(parents=True, exist_ok=True)
     for clip in [reference] if learner is None else [learner, reference]:
         write_view(clip, manifest, out, pack_limit_bytes=settings.pack_limit_mb * 1_000_000, jobs=settings.jobs)

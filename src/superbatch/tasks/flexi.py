@@ -70,7 +70,7 @@ class Flexi(Contrastive):
             return replace(reads, training=training)
         seen = IMAGE_LOW if smaller else IMAGE
         own = tuple(dict.fromkeys((*(seen if name == IMAGE else name for name in reads.scoring), *which, *kept)))
-        return replace(reads, training=training, scoring=own)
+        return replace(reads, training=training, scoring=own, score=f"{reads.score} at {self.flexi.low.name}")
 
     def place(self, device: torch.device, settings: TrainingSettings) -> None:
         """Put the model on the device, and what the low view is made by."""
