@@ -306,7 +306,7 @@ def test_two_views_stand_beside_jest_in_one_project(project: Path, data: Path) -
     record = run_record(data, "flexi_jest")
     assert {"headline", "low/headline", "low/classification/top1"} <= set(record["final"])
     views = record["flops"]
-    assert views["forward_low"] / views["forward_full"] == pytest.approx(0.577, abs=0.003), "A, as docs/methods.md says"
+    assert views["forward_low"] / views["forward_full"] == pytest.approx(0.567, abs=0.003), "A, as docs/methods.md says"
     assert record["settings"]["reference"] == run_record(data, "jest")["settings"]["reference"]
     assert load_checkpoint(data / "06_models" / "flexi_jest").image_size == 32
 

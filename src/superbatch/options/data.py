@@ -84,9 +84,7 @@ class EmbedSettings(Settings, section="embed"):
     device: str = "auto"
     pack_limit_mb: Natural = 2_000  # pixels are packed as uint8 where the whole set stays under this
     jobs: Count = 2
-    low: LowSettings | None = (
-        None  # a low view that the reference embeds in besides, for `learner.flexi.reference: low`
-    )
+    low: LowSettings | None = None  # a low view that it embeds in besides, for `learner.flexi.reference: low`
 
     def check(self) -> None:
         """Refuse a low view that is none, and one that differs from step to step."""
