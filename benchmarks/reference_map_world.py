@@ -15,15 +15,18 @@ from typing import Any
 
 import common
 import numpy as np
+import torch
 import yaml
 from reference_map_sets import Curated, once
 
 from superbatch.artifacts.stamps import Staged
 from superbatch.config import learner_settings, read
+from superbatch.data.embeddings import cosines
 from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError, did_you_mean
 from superbatch.files import read_json
 from superbatch.models import ClipModel, build_model, load_checkpoint, pick_device, read_metadata
+from superbatch.models.towers import Towers
 from superbatch.nested import merge
 from superbatch.options import EmbedSettings, LearnerSettings, ReferenceSettings
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
@@ -31,13 +34,10 @@ from superbatch.tasks.check import Checked, check
 from superbatch.tasks.embed import write_view
 from superbatch.tasks.jobs import make_evaluate
 from superbatch.tasks.reference import check_reference, split_rows
+from superbatch.tasks.sample import embed_rows
 from superbatch.tasks.view import preprocessing, shell
 from superbatch.training import train_once
 
-UNSEEN, UNSEEN_SHARE = (
-    1_000,
-    0.4,
-)  # curated pairs that no reference is trained on, and the share of the set that they are at most
 SPLITS = ("validation", "test")
 
 
@@ -81,13 +81,14 @@ class Reference:
     """A reference, trained or still to be.
 
     Attributes:
-        run_hash: names it. seen: rows of the curated set that it is trained on, int64.
+        run_hash: names it. seen, held: rows of the curated set that it is trained on, and that were held out from just that, int64.
         make: trains or imports it, unless that is done; returns checkpoint and records.
     """
 
     strength: Strength
     run_hash: str
     seen: np.ndarray
+    held: np.ndarray
     make: Callable[[], tuple[Staged, Staged]]
 
 
@@ -134,7 +135,7 @@ class World:
     def _trained(self, strength: Strength, settings: ReferenceSettings) -> Reference:
         rows = self.curated.subset(strength.pairs)
         curated = SetFiles(self.curated.part(rows))
-        places, _ = split_rows(curated.manifest(), settings.held_out)
+        places, held = split_rows(curated.manifest(), settings.held_out)
         training = replace(
             settings.training,
             steps=strength.steps,
@@ -146,7 +147,9 @@ class World:
         settings = replace(settings, training=training)
         check_reference(settings, len(places), len(rows) - len(places))
         job = reference_job(settings, curated, self.work / "state")
-        return Reference(strength, job.run_hash, rows[places], partial(train_once, job, self.work / "stages"))
+        return Reference(
+            strength, job.run_hash, rows[places], rows[held], partial(train_once, job, self.work / "stages")
+        )
 
     def _imported(self, strength: Strength, settings: ReferenceSettings) -> Reference:
         # Scale and bias are fitted to these pairs where the checkpoint has none.
@@ -154,7 +157,7 @@ class World:
         settings = replace(settings, import_from=str(strength.source))
         made = import_reference(settings, rest, self.work / "stages", lambda clip: {})
         run_hash = str(read_json(made[1].path / "run.json")["run_hash"])
-        return Reference(strength, run_hash, np.arange(0), lambda: made)
+        return Reference(strength, run_hash, np.arange(0), self.curated.unseen, lambda: made)
 
     def judge(self, reference: Reference) -> dict[str, Any]:
         """Train or import a reference, run the reference check on the pairs that none has seen, and measure it as a model."""
@@ -185,12 +188,21 @@ class World:
         model = None if reference is None else reference.make()[0].path
         features = self._view if model is None else self._features(model)
         pool = SetFiles(self.pool, features)
-        job = learner_job(method, settings, pool, self.work / "state", reference_dir=model)
+        known = None if reference is None else partial(self._known, reference)
+        job = learner_job(method, settings, pool, self.work / "state", reference_dir=model, known=known)
         learner, training = train_once(job, self.work / "stages")
         found = {"run_hash": job.run_hash, "digests": read_json(training.path / "run.json")["digests"]}
         found |= self._measured(learner.path)
         shutil.rmtree(job.state_dir)
         return found
+
+    def _known(self, reference: Reference) -> np.ndarray:
+        """How curated pairs score that a reference was not trained on, as far as a user with its curated set would have them."""
+        clip = load_checkpoint(reference.make()[0].path)
+        clip.model.eval()
+        towers = Towers.of(clip, torch.device("cpu"), "auto")
+        images, texts, _ = embed_rows(clip, towers, self.curated.manifest, reference.held)
+        return cosines(images.numpy(), texts.numpy())
 
     def _measured(self, model: Path) -> dict[str, Any]:
         clip = load_checkpoint(model)

@@ -1,7 +1,8 @@
 """What selection is worth: the recorded runs of `compare` on both pools, steps and FLOPs to target, and how to make any run again.
 
     python benchmarks/results.py                                    the tables, from benchmarks/results/compare_<pool>.json
-    python benchmarks/results.py --pool icons --record              take over the last `kedro run --pipelines=compare --env=icons`
+    python benchmarks/results.py --pool icons --record [FILE]       take over the last `kedro run --pipelines=compare --env=icons`, or another
+                                                                    project folder's compare.json
     python benchmarks/results.py --pool simweb --run --only RUN     make one run anew and compare its digests with the recorded ones
 
 The last line is one line of JSON with a block for each pool: `steps_to_target` (against uniform), `steps_to_target_best_simple`,
@@ -14,7 +15,6 @@ recommends.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,9 +23,12 @@ from typing import Any
 
 import common
 import pandas as pd
+import yaml
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.pipelines.compare.grid import expand
 from superbatch.reporting.best import best_cell
 from superbatch.reporting.cells import readable, target_table, to_text
 from superbatch.reporting.comparison import Comparison, compare
@@ -56,13 +59,20 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     made = common.parser(__doc__.splitlines()[0])
     made.add_argument("--pool", choices=POOLS, action="append", help="this pool alone; may be repeated")
-    made.add_argument("--record", action="store_true", help="keep the outcome of the pool's last compare")
+    made.add_argument(
+        "--record",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FILE",
+        help="keep the outcome of the pool's last compare, or that of a compare.json elsewhere, beside what is recorded already",
+    )
     made.add_argument("--run", action="store_true", help="make the runs named by --only anew")
     made.add_argument("--only", metavar="RUN", action="append", default=[], help="a run's name; may be repeated")
     made.add_argument("--plot", type=Path, metavar="PNG", help="draw accuracy against schedule length there (one pool)")
     options = made.parse_args()
     options.pool = options.pool or list(POOLS)
-    if (options.record or options.run or options.plot) and len(options.pool) > 1:
+    if (options.record is not None or options.run or options.plot) and len(options.pool) > 1:
         made.error(f"name one pool for that: --pool {' or '.join(POOLS)}")
     return options
 
@@ -71,8 +81,11 @@ def main() -> None:
     """Print the recorded outcomes, or make runs again."""
     options, figures, seeds = arguments(), dict[str, Any](), set[int]()
     for pool in options.pool:
-        if options.record:
-            shutil.copy(common.ROOT / POOLS[pool] / "08_reporting" / "compare.json", recorded(pool))
+        if options.record is not None:
+            source = (
+                options.record if options.record.name else common.ROOT / POOLS[pool] / "08_reporting" / "compare.json"
+            )
+            write_json(recorded(pool), merged(pool, read_json(recorded(pool)), read_json(source)))
         rows = read_json(recorded(pool))
         seeds |= {row["seed"] for row in rows}
         if options.plot:
@@ -80,6 +93,17 @@ def main() -> None:
         figures[pool] = again(pool, rows, options.only) if options.run else outcome(pool, rows, options.only)
     options.seed = sorted(seeds)
     common.report("results", figures, options)
+
+
+def merged(pool: str, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lay new rows over the recorded ones, by run; runs that the pool's list in conf does not have (any more) are left out.
+
+    So a long grid can be made in pieces, on several machines, and the record never has what its list can't make anew.
+    """
+    file = "base/parameters_compare.yml" if pool == "simweb" else f"{pool}/parameters.yml"
+    listed = expand(yaml.safe_load((common.ROOT / "conf" / file).read_text())["compare"])
+    rows = {row["run"]: row for row in [*old, *new]}
+    return [rows[name] for name in ("reference", *(spec.name for spec in listed)) if name in rows]
 
 
 def outcome(pool: str, rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:

@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 from superbatch.artifacts.atomic import atomic_path
-from superbatch.curation.clusters import text_clusters
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
@@ -31,10 +30,8 @@ from superbatch.pipelines.audit.inputs import open_draw, rows_in_use
 from superbatch.pipelines.report.nodes import find_truth
 from superbatch.reporting import Run, find_runs
 from superbatch.reporting.alone import Beside, agreement, from_record, replayed, weight_of_others
-from superbatch.reporting.audit_truth import GOOD_KINDS
 from superbatch.reporting.cells import to_text
-from superbatch.reporting.choices import Known
-from superbatch.reporting.purity import concepts_of_rows, kinds_of_rows
+from superbatch.reporting.picked import foreign, what_is_known
 from superbatch.reporting.understanding import (
     Choices,
     choices_of,
@@ -72,7 +69,7 @@ def main() -> None:
     options = arguments()
     pool, runs = options.data / "02_intermediate" / "pool", find_runs(options.data / "07_model_output")
     manifest, cache = read_manifest(pool), EmbeddingCache(options.data / "04_feature" / "pool" / EMBEDDINGS)
-    known = what_is_known(manifest, cache, options.clusters)
+    known = what_is_known(cache, manifest.path, find_truth(manifest), options.clusters)
     found = [
         choices_of(run, known, beside_alone(run, manifest, cache, options.quick))
         for run in of_pool(runs, manifest, cache)
@@ -104,28 +101,14 @@ def main() -> None:
     common.report("understand", {"pool": options.pool, **figures}, options)
 
 
-def what_is_known(manifest: Manifest, cache: EmbeddingCache, clusters: int) -> Known:
-    """Gather scores, clusters and, of a simulated pool, the truth."""
-    scores, concepts, truth = cache.pair_scores(), text_clusters(cache, clusters), find_truth(manifest)
-    if truth is None:
-        return Known(scores, concepts)
-    good = np.isin(kinds_of_rows(truth, manifest.path), GOOD_KINDS)
-    return Known(scores, concepts, good, concepts_of_rows(truth, manifest.path))
-
-
 def of_pool(runs: list[Run], manifest: Manifest, cache: EmbeddingCache) -> list[Run]:
     """Keep the finished runs that drew from this pool, and by this reference if by any; say which were left out."""
     kept = []
     for run in runs:
-        other_reference = run.settings.get("reference") not in (None, cache.metadata.get("reference"))
-        other_pool = list(run.settings.get("sets", []))[:1] != [manifest.fingerprint]
         if run.role == "reference" or run.picks is None:
             continue
-        if other_pool or other_reference:
-            print(
-                f"{run.name}: left out, it was trained with another {'pool' if other_pool else 'reference'}",
-                file=sys.stderr,
-            )
+        if other := foreign(run, manifest.fingerprint, cache.metadata.get("reference")):
+            print(f"{run.name}: left out, it was trained with another {other}", file=sys.stderr)
             continue
         kept.append(run)
     return kept

@@ -9,10 +9,14 @@ from __future__ import annotations
 import gc
 
 import pytest
+from hypothesis import settings
 
 from tests.forked import start_servers
 
 gc.disable()  # what is imported stays: looking for garbage among it takes a fifth of the time that collecting tests takes
+
+settings.register_profile("superbatch", deadline=None)  # an example that waits for a busy machine has not failed
+settings.load_profile("superbatch")
 
 LONG = (
     "test_dvc_repro.py",  # makes the project that test_one_notion_of_done.py copies: not at the same time

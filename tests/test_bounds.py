@@ -125,7 +125,11 @@ class ManySettings(Settings, section="many"):
         ("words", {}, "many.words: {} is not text, a whole number or a list"),
         ("words", [[]], "many.words: [] is not text"),
         ("limit", 9, "many.limit: 9 is too large; use 1 or more and less than 9, or leave it out"),
-        ("block", 3, "many.block: 3 is not a block of settings; its keys: keep_share, add_curated, clusters, balance"),
+        (
+            "block",
+            3,
+            "many.block: 3 is not a block of settings; its keys: keep_share, add_curated, clusters, balance, like_curated",
+        ),
     ],
 )
 def test_kinds_of_every_shape(name: str, value: Any, line: str) -> None:
@@ -210,6 +214,10 @@ def test_every_setting_that_is_refused_has_a_remedy(block: Any, name: str) -> No
         (
             lambda: options.PoolSettings(clusters=64),
             "pool.clusters: 64 clusters of a pool that is kept whole; set pool.keep_share below 1, or leave the clusters out",
+        ),
+        (
+            lambda: options.PoolSettings(keep_share=0.3, like_curated=0.95),
+            "pool.like_curated: 0.95, and keep_share says 0.3: both say how much is kept; set keep_share to 1, or like_curated to 0",
         ),
         (
             lambda: options.PoolSettings(keep_share=0.3, balance=0.5),

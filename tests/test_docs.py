@@ -510,6 +510,19 @@ def test_the_recommended_preset_is_the_benchmarks(monkeypatch: pytest.MonkeyPatc
     assert f"**We recommend `{results.RECOMMENDED}`**" in (PROJECT / "docs" / "results.md").read_text()
 
 
+def test_a_record_is_made_in_pieces_and_has_only_what_its_list_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    results = importlib.import_module("results")
+    old = [{"run": "uniform-T16000-s0", "value": 1}, {"run": "gone-T1-s0"}, {"run": "uniform-T8000-s0", "value": 1}]
+    new = [{"run": "uniform-T16000-s0", "value": 2}, {"run": "reference"}]
+    found = results.merged("icons", old, new)
+    assert found[0] == {"run": "reference"}
+    assert sorted(found[1:], key=lambda row: row["run"]) == [
+        {"run": "uniform-T16000-s0", "value": 2},
+        {"run": "uniform-T8000-s0", "value": 1},
+    ]
+
+
 @pytest.mark.parametrize("pool", ["simweb", "icons"])
 def test_the_figures_of_both_pools_are_derived_from_their_records(
     pool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -15,6 +15,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from superbatch import pipeline_registry
+from superbatch.pipelines.naming import is_check
 
 PROJECT = Path(__file__).parents[1]
 NOT_PRODUCED = {"conf/models"}  # inputs that people write
@@ -85,7 +86,7 @@ def path_of(name: str, catalog: DataCatalog) -> str:
 
 
 def data_sets(names: set[str]) -> set[str]:
-    return {name for name in names if not name.startswith("params:") and name != "parameters"}
+    return {name for name in names if not name.startswith("params:") and name != "parameters" and not is_check(name)}
 
 
 def written(stage: dict[str, Any]) -> set[str]:

@@ -19,7 +19,6 @@ import pytest
 from superbatch.artifacts.atomic import write_json
 from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError
-from superbatch.tasks.check import _split
 from tests.project import PROJECT
 
 NAMES = ("reference_map", "reference_map_world", "reference_map_rows", "reference_map_sets")
@@ -84,7 +83,7 @@ def test_every_reference_is_judged_by_the_pairs_that_none_has_seen(
     seen = np.arange(0) if imported else curated.subset(20)[3:]
     write_json(tmp_path / "run.json", {"settings": {"imported_from": "x"} if imported else {"held_out": 3}})
     part = read_manifest(curated.part(np.union1d(curated.unseen, seen)))
-    held, known = _split(scripts["world"].Judged(tmp_path, tmp_path, part, part, len(curated.unseen)))
+    held, known = scripts["world"].Judged(tmp_path, tmp_path, part, part, len(curated.unseen)).split()
     digests, whole = images(part.path.parent), images(curated.directory)
     assert [digests[row] for row in held] == [whole[row] for row in curated.unseen]
     assert [digests[row] for row in known] == [whole[row] for row in seen]
@@ -100,7 +99,7 @@ def test_a_small_curated_set_has_a_smaller_batch(scripts) -> None:
 
 def test_the_methods_are_the_projects_own_and_safe_ends_uniformly(world) -> None:
     safe, easy = (world.settings(name, 50, 1e-3, 7) for name in ("safe", "easy_reference"))
-    assert safe.selection == replace(easy.selection, final_filter_ratio=0.0)
+    assert safe.selection == replace(easy.selection, final_filter_ratio=0.0, falls_over=0.3)
     assert [rule.sizes(64) for rule in safe.selection.rules] == [(1_280, 64)]
     assert (easy.training.steps, easy.training.seed, easy.training.threads) == (50, 7, 1)
     assert world.settings("filtered", 50, 5e-4, 0).training.optimizer.learning_rate == 5e-4

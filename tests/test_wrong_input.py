@@ -106,23 +106,26 @@ def test_super_batches_larger_than_the_pool(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "line"),
+    ("method", "params", "line"),
     [
-        ("learner.training.batch_size=400", "super-batch: B = 2,000 rows are more than the"),
-        ("learner.model.config=conf/models/mine.json", "conf/models/mine.json: no such model configuration"),
-        ("learner.model.pretrained=mine", "mine: no open_clip weights there"),
+        ("jest", "learner.training.batch_size=400", "super-batch: B = 2,000 rows are more than the"),
+        ("jest", "learner.model.config=conf/models/mine.json", "conf/models/mine.json: no such model configuration"),
+        ("warm_start", "learner.model.pretrained=mine", "mine: no open_clip weights there"),
         (
+            "jest",
             "jest.learner.selection.proxy.config=conf/models/tiny_emoji.json",
             "selection.proxy: conf/models/tiny_emoji.json: vision_cfg.image_size is 48, and 32 in the learner's conf/models/tiny.json",
         ),
     ],
 )
 def test_what_the_learner_cannot_do_is_said_before_a_reference_is_trained(
-    project: Path, params: str, line: str
+    project: Path, method: str, params: str, line: str
 ) -> None:
     states = project / DATA / "06_models" / ".state"
     before = sorted(states.iterdir())
-    assert refused(project, "--pipeline=jest", params=f"{params},{SMALL},reference.training.seed=7").startswith(line)
+    assert refused(project, f"--pipeline={method}", params=f"{params},{SMALL},reference.training.seed=7").startswith(
+        line
+    )
     assert sorted(states.iterdir()) == before
 
 

@@ -73,10 +73,12 @@ def _absent(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
 def stage_makers() -> dict[str, str]:
     """Return the stage that makes each directory."""
     from superbatch.pipeline_registry import STAGES, register_pipelines
+    from superbatch.pipelines.naming import is_check
 
     pipelines = register_pipelines()
     outputs = {name: stage for stage in STAGES for name in pipelines[stage].all_outputs()}
-    return {name: stage for name, stage in outputs.items() if name != "runs"}  # whatever lies there
+    # Runs are whatever lies there, and that settings were checked lies nowhere.
+    return {name: stage for name, stage in outputs.items() if name != "runs" and not is_check(name)}
 
 
 def _stages_before(missing: list[str], catalog: CatalogProtocol, makers: Mapping[str, str]) -> dict[str, Pipeline]:

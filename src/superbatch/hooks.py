@@ -48,6 +48,7 @@ class ProjectHooks:
         """
         from superbatch.commands import require_inputs, run_command
 
+        stand_in_for_checks(pipeline, catalog)
         check_ranks(pipeline)
         check_runner(str(run_params.get("runner")), pipeline)
         check_later_stages(pipeline, catalog)
@@ -84,6 +85,14 @@ class ProjectHooks:
         for name in ("report", "audit", "search"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+
+
+def stand_in_for_checks(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Give what waits for a check of settings an answer, where a part of a pipeline (--namespaces, --tags, --from-nodes) has no such check."""
+    from superbatch.pipelines.naming import is_check
+
+    for check in filter(is_check, pipeline.inputs()):
+        catalog[check] = "not checked in this command"
 
 
 def leave_to_dvc(outputs: set[str], catalog: CatalogProtocol) -> None:
@@ -150,11 +159,11 @@ def check_grid(catalog: CatalogProtocol) -> None:
     Raises:
         UserError: the first mistake found, named by its run.
     """
-    from superbatch.pipelines.compare.grid import check_runs, expand
+    from superbatch.pipelines.compare.grid import expand, methods_of, settings_of
 
     specs = expand(catalog.load("params:compare"))
-    methods = {name: catalog.load(f"params:{name}.learner") for name in {spec.method for spec in specs}}
-    check_runs(specs, catalog.load("params:learner"), methods)
+    methods = {name: catalog.load(f"params:{name}.learner") for name in methods_of(specs)}
+    settings_of(specs, catalog.load("params:learner"), methods)
 
 
 def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:
@@ -180,7 +189,7 @@ def check_ranks(pipeline: Pipeline) -> None:
     from superbatch.errors import UserError
 
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        others = [node.name for node in pipeline.nodes if node.outputs and "training" not in node.tags]
+        others = [node.name for node in pipeline.nodes if node.outputs and not node.tags & {"training", "settings"}]
         if others:
             remedy = "run `kedro run --pipelines=learner --namespaces=jest` under it, and the other stages without it"
             raise UserError("torchrun", f"{others[0]} is for one process", remedy)

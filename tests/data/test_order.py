@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,33 @@ def test_of_two_stretches_each_has_its_own_sizes(final: float | None) -> None:
     assert [order.largest(steps) for steps, _ in rule.stretches(10)] == [16, 20]
     assert order.looked_at(range(3, 6)) == sum(sizes[3:6])
     assert order.rows(1).tolist() == Order(5, 60, 20).rows(1)[:16].tolist()
+
+
+@given(rows=st.integers(40, 300), last=st.integers(2, 12), over=st.integers(1, 8), shares=st.integers(1, 2))
+@settings(deadline=None, max_examples=40)
+def test_once_the_size_has_settled_whole_epochs_are_read(rows: int, last: int, over: int, shares: int) -> None:
+    """Until then it is the order of ever; behind it each epoch has every row once but for a tail that fills no batch."""
+    first, per_epoch = 30, rows // last
+    order = Order(7, rows, first, candidates=(Candidates(first, last, over + 2 * per_epoch, over),))
+    whole = Order(7, rows, first)
+    for step in range(over):
+        assert order.rows(step).tolist() == whole.rows(step)[: order.size(step)].tolist()
+    assert order.size(over - 1) == (last if over > 1 else first)
+    for epoch in range(2):
+        steps = range(over + epoch * per_epoch, over + (epoch + 1) * per_epoch)
+        read = [np.concatenate([order.rows(step, share, shares) for share in range(shares)]) for step in steps]
+        assert {len(batch) for batch in read} == {last}
+        assert len(set(np.concatenate(read).tolist())) == last * per_epoch > rows - last
+
+
+def test_f_falls_over_a_share_of_the_steps_and_stays() -> None:
+    rule = SelectionSettings("joint", 0.75, "easy_reference", final_filter_ratio=0.0, falls_over=0.3)
+    (part,) = candidates_of(rule, 4, 10)
+    assert part == Candidates(16, 4, 10, 3) and part.settles == 3
+    order = Order(5, 60, rule.largest(4), candidates=(part,))
+    assert [order.size(step) for step in range(10)] == [16, 8] + [4] * 8
+    assert candidates_of(replace(rule, falls_over=1.0), 4, 10) == (Candidates(16, 4, 10),)
+    assert candidates_of(replace(rule, falls_over=0.01), 4, 10)[0].settles == 1, "one step at least"
 
 
 def test_sizes_that_do_not_change_need_no_candidates() -> None:

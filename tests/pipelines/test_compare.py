@@ -38,12 +38,18 @@ def run(project: Path, pipelines: str, grid: str = "", code: int = 0, common: di
 
 def test_a_stopped_grid_has_test_values_of_what_was_finished(project: Path) -> None:
     grid = "    - {method: uniform, label: a, steps: 2}\n"
-    grid += (
-        "    - {method: uniform, label: b, steps: 2, set: {training.batch_size: 4000}}\n"  # more than there are rows
-    )
-    assert "batch" in run(project, "compare", grid, code=1).stderr
+    grid += "    - {method: uniform, label: b, steps: 2, set: {training.resume_from: nowhere}}\n"
+    assert "training.resume_from: nowhere" in run(project, "compare", grid, code=1).stderr
     results = project / "data/quick/07_model_output/a-T2-s0/evaluation/classification.json"
     assert "top1" in json.loads(results.read_text())["metrics"]
+
+
+def test_what_a_later_run_would_refuse_is_said_before_the_first_is_trained(project: Path) -> None:
+    grid = "    - {method: uniform, label: first, steps: 2}\n"
+    grid += "    - {method: uniform, label: large, steps: 2, set: {training.batch_size: 4000}}\n"
+    said = run(project, "compare", grid, code=1).stderr
+    assert said.startswith("Error: large-T2-s0: super-batch: B = 4,000 rows are more than the ")
+    assert not (project / "data/quick/07_model_output/first-T2-s0").exists()
 
 
 def test_a_grid_alone_ends_with_its_table_and_the_way_to_the_report(project: Path) -> None:

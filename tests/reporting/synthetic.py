@@ -43,7 +43,8 @@ def write_set(root: Path, rows: int = 2_000, seed: int = 0) -> tuple[Path, Path]
     pd.DataFrame({"key": keys, "captions": captions}).to_parquet(manifest / "manifest.parquet")
     order = rng.permutation(rows)  # the truth comes in another order than the rows
     truth = root / "truth.parquet"
-    pd.DataFrame({"key": np.array(keys)[order], "kind": kinds[order]}).to_parquet(truth)
+    told = {"key": np.array(keys)[order], "kind": kinds[order], "concept": order % 7}
+    pd.DataFrame(told).to_parquet(truth)
     return manifest, truth
 
 

@@ -76,7 +76,7 @@ def test_every_picture_is_a_picture(page: str) -> None:
             assert base64.b64decode(content, validate=True).startswith(STARTS[kind])
 
 
-FIGURES = {"accuracy", "check", "cost", "schedules", "purity", "scores", "standing", "health", "time"}
+FIGURES = {"accuracy", "check", "cost", "schedules", "picked", "purity", "scores", "standing", "health", "time"}
 
 
 def numbered(drawing: str) -> str:
@@ -109,6 +109,7 @@ def test_questions_come_in_order(page: str) -> None:
         "What it finds",
         "At which cost",
         "What was chosen",
+        "What it picked",
         "How the picks changed",
         "How healthy the run was",
         "How to reproduce it",

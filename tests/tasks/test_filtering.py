@@ -14,7 +14,7 @@ from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
-from superbatch.tasks.filtering import best_of_each, best_rows, kept, kept_count, quotas
+from superbatch.tasks.filtering import best_of_each, best_rows, kept, kept_count, quotas, with_share
 from superbatch.training.job import deciding
 
 SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any).map(np.array)
@@ -149,6 +149,34 @@ def test_without_clusters_a_run_keeps_its_hash() -> None:
     now = deciding(PoolSettings(keep_share=0.3, clusters=64, balance=0.5), PoolSettings())
     assert canonical(now) == before | {"clusters": 64, "balance": 0.5}
     assert canonical(deciding(PoolSettings(keep_share=0.3, clusters=64), PoolSettings())) == before | {"clusters": 64}
+
+
+def test_the_share_that_scores_like_known_pairs(cache: EmbeddingCache) -> None:
+    scores = cache.pair_scores()
+    known = np.linspace(0.7, 0.9, 21)  # 95 % of these score 0.71 or more
+    found = with_share(PoolSettings(like_curated=0.95), cache, known)
+    assert found == PoolSettings(keep_share=float(np.mean(scores >= 0.71))), "as if the share had been given"
+    few = with_share(PoolSettings(like_curated=0.95), cache, known[3:6])
+    assert few.keep_share == float(np.mean(scores >= known[3])), "of few pairs the lowest decides"
+    assert with_share(PoolSettings(like_curated=0.5, clusters=2), cache, known).clusters == 2
+    assert with_share(PoolSettings(like_curated=0.5), cache, np.array([1.5])).keep_share == 1e-4, "never nothing"
+    assert with_share(PoolSettings(like_curated=0.95), cache, np.array([-1.0])).keep_share == 1
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=60), st.floats(0.01, 0.99))
+def test_so_many_known_pairs_score_no_lower(known: list[float], like: float) -> None:
+    """The oracle counts: of the known pairs at least the share asked for lie at or above the line, and no higher pair would do as a line."""
+    lowest = np.quantile(known, 1 - like, method="lower")
+    assert np.mean(np.array(known) >= lowest) >= like - 1e-9
+    above = [score for score in known if score > lowest]
+    assert not above or np.mean(np.array(known) >= min(above)) <= like + 1 / len(known)
+
+
+def test_without_known_pairs_no_share_is_found(cache: EmbeddingCache) -> None:
+    with pytest.raises(
+        UserError, match=r"^pool\.like_curated: no curated pair was held out .*; set reference.held_out, such as 0.1"
+    ):
+        with_share(PoolSettings(like_curated=0.95), cache, np.empty(0))
 
 
 @pytest.mark.parametrize(("rows", "share", "count"), [(39_600, 0.3, 11_880), (3, 0.5, 2), (5, 0.5, 2), (10, 0.01, 1)])

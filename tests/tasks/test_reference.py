@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.curation.held_out import held_out_rows
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache, embeddings_file
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
@@ -39,6 +42,7 @@ from superbatch.options import (
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
 from superbatch.tasks.learner import check_sizes
 from superbatch.tasks.reference import check_reference, split_rows
+from superbatch.tasks.trusted import held_out_scores
 from superbatch.training import train
 from tests.tiny_model import tiny_model_cfg
 
@@ -375,3 +379,34 @@ def test_a_low_view_that_is_none_is_refused_before_a_reference_is_trained(tmp_pa
     settings = replace(learner_settings(tmp_path, "sigmoid"), flexi=FlexiSettings(LowSettings(patch_size=12)))
     with pytest.raises(UserError, match=r"flexi\.low\.patch_size: patches of 12 pixels do not divide an image of 16"):
         check_sizes(settings, SetFiles(pool), SetFiles(pool))
+
+
+def test_a_learner_over_rows_that_score_like_held_out_pairs(
+    tmp_path: Path, pool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run is the one that the share found would have given, and trains on no row that scores below the line."""
+    reference = imported(tmp_path, write_theirs(tmp_path / "theirs"), pool)
+    settings = replace(learner_settings(tmp_path, "sigmoid"), selection=SelectionSettings())
+    embed_pool(tmp_path, reference, pool, settings)
+    write_json(tmp_path / "run.json", {"settings": {"sets": [read_manifest(pool).fingerprint], "held_out": 10}})
+    curated = SetFiles(pool, tmp_path / "features")  # the same set serves as both
+
+    def job(filtered: PoolSettings):
+        known = partial(held_out_scores, curated, reference, tmp_path)
+        asked, state = replace(settings, pool=filtered), tmp_path / "state"
+        return learner_job("filtered", asked, curated, state, reference_dir=reference, known=known)
+
+    with caplog.at_level("INFO"):
+        found = job(PoolSettings(like_curated=0.7))
+    scores = EmbeddingCache(tmp_path / "features" / EMBEDDINGS).pair_scores()
+    held = held_out_rows(read_manifest(pool).column("sha256").to_pylist(), 10)
+    kept = np.flatnonzero(scores >= np.sort(scores[held])[2])
+    assert found.source.rows.tolist() == kept.tolist() and 0 < len(kept) < ROWS
+    assert found.run_hash == job(PoolSettings(keep_share=round(len(kept) / ROWS, 4))).run_hash
+    assert "% of the pool score like 70 % of the 10 curated pairs that the reference was not trained on" in caplog.text
+    with pytest.raises(UserError, match=r"^pool\.like_curated: needs `known`, which was not given"):
+        learner_of(tmp_path, reference, pool, replace(settings, pool=PoolSettings(like_curated=0.7)))
+    with pytest.raises(
+        UserError, match=r"^embed: the curated set has no embeddings; run `kedro run --pipelines embed` first"
+    ):
+        held_out_scores(SetFiles(pool), reference, tmp_path)

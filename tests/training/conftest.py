@@ -68,6 +68,7 @@ def make_job(model_file: Path, tmp_path: Path):
         criterion: str = "learnability",
         final: float | None = None,
         then: ThenSettings | None = None,
+        over: float = 1.0,
         **changes,
     ) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
@@ -81,7 +82,7 @@ def make_job(model_file: Path, tmp_path: Path):
         }
         training = TrainingSettings(**{**options, **changes})
         scorer = ModelSettings(config=str(proxy)) if proxy else None
-        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final, then)
+        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final, then, over)
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)

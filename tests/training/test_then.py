@@ -100,6 +100,24 @@ def test_killed_before_at_and_after_the_switch_is_never_killed(taught, monkeypat
         assert outcome(train(again())) == never
 
 
+def test_an_f_that_has_settled_reads_whole_epochs_and_a_kill_changes_nothing(make_job, monkeypatch):
+    """B falls from 16 to 4 over five of 15 steps; the ten left are batches of 4 that follow one another through the 40 rows and more."""
+    falling = {"criterion": "easy_reference", "final": 0.0, "over": 1 / 3, "steps": 15}
+    job = make_job(**falling)
+    never = train(job)
+    assert [job.order.size(step) for step in (0, 3, 4, 14)] == [16, 6, 4, 4]
+    settled = chosen_rows(never)[5:]
+    assert [sorted(rows) for rows in settled] == [sorted(job.order.rows(step).tolist()) for step in range(5, 15)]
+    whole = job.source.num_rows // 4
+    assert len({row for rows in settled[:whole] for row in rows}) == 4 * min(10, whole)
+    again = partial(make_job, **falling, state="killed", checkpoint_every=3)
+    for steps in (4, 5):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, steps)
+            train(again())
+    assert outcome(train(again())) == outcome(never)
+
+
 def test_micro_batches_choose_the_same(taught):
     assert picks_of(train(taught(state="cut", accumulate=3))) == picks_of(train(taught()))
 
@@ -140,6 +158,7 @@ def test_a_run_without_it_has_the_hash_of_before_and_one_with_it_another(make_jo
     [
         (lambda: SelectionSettings(then=THEN), "selection.then: with method: uniform nothing is chosen"),
         (lambda: SelectionSettings("joint", stale_steps=1, then=THEN), "selection.stale_steps: batches cannot be chosen ahead over"),
+        (lambda: SelectionSettings("joint", falls_over=0.3), "selection.falls_over: 0.3, and f does not change; set"),
         (lambda: ThenSettings(after=1.0), "then.after: 1 is too large; use a value between 0 and 1"),
         (lambda: ThenSettings(filter_ratio=0), "then.filter_ratio: 0 is too small; use a value between 0 and 1"),
         (

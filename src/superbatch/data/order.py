@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superbatch.errors import UserError
-from superbatch.options import SelectionSettings
+from superbatch.options import Rule, SelectionSettings
 
 ROUNDS = 8
 _MASK = (1 << 64) - 1
@@ -71,20 +71,27 @@ def _feistel(values: np.ndarray, height: int, width: int, keys: np.ndarray) -> n
 
 @dataclass(frozen=True)
 class Candidates:
-    """How many rows of a super-batch are looked at over some steps: from `first` at the first to `last` at the last, by one factor a step.
+    """How many rows of a super-batch are looked at over some steps: from `first` at the first to `last`, by one factor a step.
 
     Attributes:
         first, last: rows; either may be the larger.
         steps: how many, one after the other.
+        over: the first of these steps, by the last of which it is `last`; None: all.
     """
 
     first: int
     last: int
     steps: int
+    over: int | None = None
+
+    @property
+    def settles(self) -> int:
+        """The first step, counted from the stretch's own, at which nothing changes any more; `steps` where that is none."""
+        return self.steps if self.over is None else self.over
 
     def at(self, step: int) -> int:
         """Return how many at a step; after the last one as many as then."""
-        done = min(1.0, step / max(1, self.steps - 1))
+        done = min(1.0, step / max(1, self.settles - 1))
         return round(self.first ** (1 - done) * self.last**done)
 
 
@@ -94,8 +101,13 @@ def candidates_of(selection: SelectionSettings, batch_size: int, steps: int) -> 
     Args:
         selection: the run's. batch_size: b. steps: of the whole run.
     """
-    parts = [Candidates(*rule.sizes(batch_size), len(span)) for span, rule in selection.stretches(steps)]
+    parts = [_candidates(rule, batch_size, len(span)) for span, rule in selection.stretches(steps)]
     return tuple(parts) if len({size for part in parts for size in (part.first, part.last)}) > 1 else ()
+
+
+def _candidates(rule: Rule, batch_size: int, steps: int) -> Candidates:
+    over = max(1, round(rule.falls_over * steps))
+    return Candidates(*rule.sizes(batch_size), steps, None if over == steps else over)
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,8 @@ class Order:
     """The super-batches of a run, by step.
 
     An epoch visits every row at most once and no super-batch straddles two epochs: the tail, `dropped_per_epoch` rows,
-    other ones in each epoch, is left out.
+    other ones in each epoch, is left out. A step looks at the first rows of its super-batch; once the number of these no longer changes
+    (`Candidates.settles`), super-batches are of that size and follow one another through whole epochs, so none of the pool is left aside.
 
     Args:
         seed: any integer.
@@ -180,12 +193,30 @@ class Order:
         """
         size = self.size(step)
         assert step >= 0 and 0 <= share < shares <= size, "steps and shares count from 0"
-        epoch, within = divmod(step, self.steps_per_epoch)
-        first, last = (within * self.batch_size + size * i // shares for i in (share, share + 1))
+        epoch, begin = self._place(step, size)
+        first, last = (begin + size * i // shares for i in (share, share + 1))
         positions = np.arange(first, last, dtype=np.int64)
         if 0 < self.shuffle_window < self.num_rows:
             return self._windowed(positions, epoch)
         return permute(positions, self.num_rows, round_keys(self.seed, epoch))
+
+    def _place(self, step: int, size: int) -> tuple[int, int]:
+        """Return the epoch in which a step's rows lie, and the position of the first of them."""
+        settled = self._settled(step)
+        if settled is None:
+            epoch, within = divmod(step, self.steps_per_epoch)
+            return epoch, within * self.batch_size
+        epoch, within = divmod(step - settled, self.num_rows // size)
+        return self.epoch(settled - 1) + 1 + epoch, within * size
+
+    def _settled(self, step: int) -> int | None:
+        """Return the step from which on super-batches are of one size that is not B, if a step is one of these."""
+        begin = 0
+        for part in self.candidates:
+            settles, begin = begin + part.settles, begin + part.steps
+            if settles <= step < begin:
+                return settles
+        return None
 
     def _windowed(self, positions: np.ndarray, epoch: int) -> np.ndarray:
         """Permute windows, then rows inside each; the one short window comes last.

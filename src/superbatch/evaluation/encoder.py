@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from superbatch.data.kept import KeptPixels
 from superbatch.data.reader import ImageReader
 from superbatch.evaluation.sets import CLASSIFICATION, EvaluationSet
 from superbatch.evaluation.zero_shot import distinct, ensemble
@@ -40,7 +41,7 @@ class SetEncoder:
         self.tokenizer, self.image_size, self.mean, self.std = tokenizer, image_size, mean, std
         self.device, self.batch_size, self.autocast, self.verbose = device, batch_size, autocast, verbose
         self._free_bytes = cache_bytes
-        self._pixels: dict[tuple[str, str], Tensor] = {}
+        self._pixels: dict[tuple[str, str], KeptPixels] = {}
         self._ids: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
 
     def texts(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
@@ -80,22 +81,13 @@ class SetEncoder:
 
     def _pixel_batches(self, evaluation_set: EvaluationSet) -> Iterator[Tensor]:
         """Yield uint8 images (n, 3, S, S): decoded on first use, kept if they fit into what is left of the cache."""
-        key = (evaluation_set.split, evaluation_set.name)
-        if key in self._pixels:
-            yield from self._pixels[key].split(self.batch_size)
-            return
-        reader = ImageReader(evaluation_set.manifest, self.image_size)
-        size = evaluation_set.num_images * 3 * self.image_size**2
-        kept: list[Tensor] | None = [] if size <= self._free_bytes else None
-        for start in range(0, evaluation_set.num_images, self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, evaluation_set.num_images))
-            pixels = torch.as_tensor(reader.read(rows))
-            if kept is not None:
-                kept.append(pixels)
-            yield pixels
-        if kept is not None:
-            self._pixels[key] = torch.cat(kept)
-            self._free_bytes -= size
+        key, rows = (evaluation_set.split, evaluation_set.name), np.arange(evaluation_set.num_images)
+        if key not in self._pixels:
+            reader = ImageReader(evaluation_set.manifest, self.image_size)
+            self._pixels[key] = KeptPixels(reader, rows, self._free_bytes)
+            self._free_bytes -= self._pixels[key].num_bytes
+        for start in range(0, len(rows), self.batch_size):
+            yield torch.from_numpy(self._pixels[key].read(rows[start : start + self.batch_size]))
 
     def _encode(self, encode: Any, batch: Tensor) -> Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Interval
 
 from superbatch.bounds import Because, Natural, Settings, require
-from superbatch.options.flexi import FlexiSettings
+from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
 
@@ -23,11 +23,24 @@ class PoolSettings(Settings, section="pool"):
     clusters: Natural = 0  # of the pool's captions; the best of each are kept; 0 filters the pool as a whole
     # how evenly clusters share what is kept: 0 as in the pool, 1 as many of each
     balance: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    # the share kept is found: rows that score no lower than so many held-out curated pairs do, such as 0.95; 0: keep_share says it
+    like_curated: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the held-out pairs")] = 0.0
+
+    @property
+    def filters(self) -> bool:
+        """Whether the reference's scores decide which rows are drawn from."""
+        return self.keep_share < 1 or self.like_curated > 0
 
     def check(self) -> None:
-        """Refuse clusters where nothing is filtered, and a balance without clusters."""
+        """Refuse two ways to say what is kept, clusters where nothing is filtered, and a balance without clusters."""
         require(
-            self.clusters == 0 or self.keep_share < 1,
+            self.like_curated == 0 or self.keep_share == 1,
+            "pool.like_curated",
+            f"{self.like_curated:g}, and keep_share says {self.keep_share:g}: both say how much is kept",
+            "set keep_share to 1, or like_curated to 0",
+        )
+        require(
+            self.clusters == 0 or self.filters,
             "pool.clusters",
             f"{self.clusters:,} clusters of a pool that is kept whole",
             "set pool.keep_share below 1, or leave the clusters out",
@@ -102,12 +115,12 @@ class LearnerSettings(Settings, section="learner"):
     @property
     def uses_reference(self) -> bool:
         """Whether the reference decides anything: the batches, the rows, or where the learner starts."""
-        return self.selection.uses_reference or self.pool.keep_share < 1 or self.warm_start
+        return self.selection.uses_reference or self.pool.filters or self.warm_start
 
     @property
-    def low_reference(self) -> bool:
-        """Whether the reference's embeddings are those of the low view."""
-        return self.flexi is not None and self.flexi.reference == "low"
+    def reference_view(self) -> LowSettings | None:
+        """The low view in which the reference saw the pool; None where it was the full one."""
+        return self.flexi.low if self.flexi is not None and self.flexi.reference == "low" else None
 
     @property
     def super_batch_size(self) -> int:

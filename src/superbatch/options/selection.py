@@ -23,6 +23,7 @@ class Rule(NamedTuple):
     criterion: Criterion
     filter_ratio: float
     final_filter_ratio: float | None
+    falls_over: float = 1.0
 
     @property
     def scores(self) -> bool:
@@ -75,11 +76,16 @@ class SelectionSettings(Settings, section="selection"):
     # f at the last step: the super-batch shrinks (or grows) to it by one factor a step; 0 ends uniformly. None: f stays
     final_filter_ratio: FinalRatio = None
     then: ThenSettings | None = None  # another criterion and f from a share of the steps on
+    # the share of the steps by whose end f has come to final_filter_ratio; from there on it stays
+    falls_over: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the steps")] = 1.0
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rule of the whole run, or those of its two parts."""
-        own, then = Rule(self.method, self.criterion, self.filter_ratio, self.final_filter_ratio), self.then
+        own, then = (
+            Rule(self.method, self.criterion, self.filter_ratio, self.final_filter_ratio, self.falls_over),
+            self.then,
+        )
         if then is None:
             return (own,)
         return own, Rule(self.method, then.criterion, then.filter_ratio, then.final_filter_ratio)
@@ -119,6 +125,12 @@ class SelectionSettings(Settings, section="selection"):
             "selection.filter_ratio",
             f"f = {self.filter_ratio:g} leaves nothing to {'choose from' if self.filter_ratio <= 0 else 'train on'}",
             "use a value between 0 and 1, or method: uniform",
+        )
+        require(
+            self.falls_over == 1 or self.final_filter_ratio is not None,
+            "selection.falls_over",
+            f"{self.falls_over:g}, and f does not change",
+            "set selection.final_filter_ratio, such as 0, or leave it out",
         )
         why = f"method: {self.method}" if self.method == "uniform" else f"criterion: {self.criterion}"
         for name in ("stale_steps", "proxy"):

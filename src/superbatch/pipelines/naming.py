@@ -1,4 +1,4 @@
-"""Nodes that know which run they are: a function with its run's name bound, still showing its own source."""
+"""Names inside pipelines: nodes that know which run they are, and what says that a run's settings were checked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ from collections.abc import Callable
 from functools import partial, update_wrapper
 from typing import Any
 
+# What a check of settings gives, `<run>.checked_settings`: a line in memory. Whoever takes it begins after the check.
+CHECKED = "checked_settings"
+
 
 def named(function: Callable[..., Any], name: str | None) -> Callable[..., Any]:
     """Bind the first argument of a node function to a run's name; Kedro and Kedro-Viz still see the function behind it."""
     bound: Callable[..., Any] = update_wrapper(partial(function, name), function)
     return bound
+
+
+def is_check(name: str) -> bool:
+    """Whether a data set says that settings were checked."""
+    return name.rpartition(".")[2] == CHECKED

@@ -1,6 +1,6 @@
 """What a run trained on, along the run: how pure, how easy for the reference, over how many concepts, and the same rows how often.
 
-Concepts are clusters of captions, which every pool has; where a pool is simulated the true ones stand beside them. Whatever is counted has the
+Concepts are clusters of captions, which any pool may have; where a pool is simulated the true ones stand beside them. Whatever is counted has the
 same of uniform sampling beside it, over the whole pool and for as many samples (`by_chance`).
 
 Legend: R rows of the pool, C concepts, b batch size.
@@ -30,13 +30,13 @@ class Known:
 
     Attributes:
         reference_R: the reference's score, float; none of them NaN.
-        concept_R: cluster of the caption, int, from 0.
+        concept_R: cluster of the caption, int, from 0; None where none were made.
         good_R: whether the caption says what the image shows, bool; None where nobody knows.
         true_concept_R: concept of the image, int, -1 for none; likewise.
     """
 
     reference_R: np.ndarray
-    concept_R: np.ndarray
+    concept_R: np.ndarray | None
     good_R: np.ndarray | None = None
     true_concept_R: np.ndarray | None = None
 
@@ -44,8 +44,8 @@ class Known:
         return len(self.reference_R)
 
     def concepts(self) -> dict[str, np.ndarray]:
-        """Labels by the beginning of their columns' names: `concepts`, and `true_concepts` where they are known; all from 0."""
-        found = {"": self.concept_R}
+        """Labels by the beginning of their columns' names: `concepts` and `true_concepts`, where they are known; all from 0."""
+        found = {} if self.concept_R is None else {"": self.concept_R}
         return found if self.true_concept_R is None else found | {"true_": self.true_concept_R + 1}
 
 
@@ -114,8 +114,7 @@ def described(chosen: pd.DataFrame, known: Known, place_R: np.ndarray) -> dict[s
         "purity": np.nan if known.good_R is None else float(known.good_R[rows].mean()),
         "reference": float(known.reference_R[rows].mean(dtype=np.float64)),
         "percentile": float(place_R[rows].mean()),
-        "true_concepts": np.nan,
-        "true_in_batch": np.nan,
+        **dict.fromkeys(("concepts", "in_batch", "true_concepts", "true_in_batch"), np.nan),
     }
     for name, concept_R in known.concepts().items():
         found[f"{name}concepts"] = effective_number(np.bincount(concept_R[rows]))

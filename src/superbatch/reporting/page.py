@@ -16,6 +16,7 @@ from superbatch.reporting.sections.cost import cost
 from superbatch.reporting.sections.found import found
 from superbatch.reporting.sections.gained import gained
 from superbatch.reporting.sections.health import health
+from superbatch.reporting.sections.picked import picked
 from superbatch.reporting.sections.reference import reference
 from superbatch.reporting.sections.reproduce import reproduce
 from superbatch.reporting.tiles import tiles
@@ -44,6 +45,7 @@ def render(report: Report) -> str:
         found=found(report),
         cost=cost(report),
         chosen=chosen(report),
+        picked=picked(report),
         changed=changed(report),
         health=health(report.main),
         reproduce=reproduce(report),

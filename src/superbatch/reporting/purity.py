@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pyarrow import parquet
 
 from superbatch.errors import UserError
 from superbatch.reporting.spans import spans
@@ -40,6 +41,14 @@ def concepts_of_rows(truth: Path, manifest: Path) -> np.ndarray:
     Arguments and errors as in `kinds_of_rows`; the truth has `concept`.
     """
     return _of_rows(truth, manifest, "concept").fillna(-1).to_numpy(np.int64)
+
+
+def has_concepts(truth: Path) -> bool:
+    """Whether a truth has a column `concept`; one that can't be read has none."""
+    try:
+        return "concept" in parquet.read_schema(truth).names
+    except (OSError, ValueError):
+        return False
 
 
 def _of_rows(truth: Path, manifest: Path, column: str) -> pd.Series:

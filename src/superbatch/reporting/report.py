@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from superbatch.reporting.standing import Standing, cache_of, standing
 from superbatch.reporting.tables import final_table
 from superbatch.reporting.targets import ToTarget
 from superbatch.reporting.tuning import tuned
+
+if TYPE_CHECKING:
+    from superbatch.reporting.understanding import Choices
 
 PICKS_A_SPAN = 400  # fewer, and the share of a rare kind jumps about
 
@@ -143,6 +146,16 @@ class Report:
         if cache is None or run.picks is None or run.role != "selecting":
             return None
         return standing(run.picks, cache, 1 - run.filter_ratio, self._spans())
+
+    @cached_property
+    def picked(self) -> list[Choices]:
+        """What the runs on the pool picked, the main one first; empty without picks or without the embeddings of the pool."""
+        from superbatch.reporting.picked import picked  # it loads torch, which few readers of runs need
+
+        files, cache = self.sources, cache_of(self.sources.features, self.main.settings.get("reference"))
+        if cache is None or files.manifest is None:
+            return []
+        return picked(files.runs, self.main, cache, files.manifest, files.truth, files.fingerprints.get("pool"))
 
     @cached_property
     def kind_totals(self) -> pd.DataFrame | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from superbatch.reporting.figures import (
     accuracy_figure,
     check_figure,
+    choices_figure,
     cost_figure,
     flops_figure,
     health_figure,
@@ -17,8 +18,10 @@ from superbatch.reporting.figures import (
     standing_figure,
     time_figure,
 )
+from superbatch.reporting.names import label_of
 from superbatch.reporting.purity import repeats
 from superbatch.reporting.theme import LIGHT, Theme
+from superbatch.reporting.understanding import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +32,8 @@ FILES = ("steps", "samples", "flops", "seconds")  # accuracy by each of these
 
 
 def page_figures(report: Report, theme: Theme = LIGHT) -> dict[str, Figure]:
-    """All figures that the runs allow, by name: accuracy, cost, schedules, check, purity, scores, standing, health, time."""
-    parts = (_of_comparison, _of_reference, _of_picks, _of_main_run)
+    """All figures that the runs allow, by name: accuracy, cost, schedules, check, picked, purity, scores, standing, health, time."""
+    parts = (_of_comparison, _of_reference, _of_choices, _of_picks, _of_main_run)
     return {name: figure for part in parts for name, figure in part(report, theme).items()}
 
 
@@ -47,6 +50,15 @@ def _of_comparison(report: Report, theme: Theme) -> dict[str, Figure]:
     if len(compared) and compared.groupby(["method", "f"])["steps"].nunique().max() > 1:
         found["schedules"] = schedule_figure(report.tuned, report.comparison, theme, report.title)
     return found
+
+
+def _of_choices(report: Report, theme: Theme) -> dict[str, Figure]:
+    """The runs as long as the one that comes first, by the two measures that tell most."""
+    runs = shown([one for one in report.picked if one.run.steps == report.picked[0].run.steps])
+    if not runs:
+        return {}
+    lines = {label_of(one.run.method, one.run.filter_ratio): (one.run.role, one.parts) for one in runs}
+    return {"picked": choices_figure(lines, runs[0].chance_parts, theme, most=2)}
 
 
 def _of_picks(report: Report, theme: Theme) -> dict[str, Figure]:

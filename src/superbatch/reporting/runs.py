@@ -164,7 +164,7 @@ class Run:
     @property
     def selection(self) -> SelectionSettings:
         """By which rules it chose, as far as that was recorded; uniform where nothing was."""
-        names = ("method", "criterion", "filter_ratio", "final_filter_ratio")
+        names = ("method", "criterion", "filter_ratio", "final_filter_ratio", "falls_over")
         known = {name: value for name in names if (value := self.setting("selection", name)) is not None}
         then = self.setting("selection", "then")
         return SelectionSettings(**known, then=then and ThenSettings(**then))

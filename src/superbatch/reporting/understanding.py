@@ -222,7 +222,8 @@ def render(
 
 def _facts(found: Sequence[Choices], known: Known) -> list[str]:
     """Say what the pool is."""
-    facts = [f"{len(known):,} rows", f"{len(np.unique(known.concept_R)):,} clusters of captions", f"{len(found)} runs"]
+    clusters = 0 if known.concept_R is None else len(np.unique(known.concept_R))
+    facts = [f"{len(known):,} rows", f"{clusters:,} clusters of captions", f"{len(found)} runs"]
     if known.good_R is not None:
         told = told_apart(known.reference_R, known.good_R)
         facts.append(

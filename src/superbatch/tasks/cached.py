@@ -28,19 +28,18 @@ def reference_cache(
     Raises:
         UserError: there are none, or they are of another reference, set or preprocessing, or not to be held against the learner's loss.
     """
-    if settings.selection.method == "uniform" and settings.pool.keep_share == 1:
+    if settings.selection.method == "uniform" and not settings.pool.filters:
         return None
     if len(files) > 1:
         raise UserError(
             "pool.add_curated",
-            "cannot be combined with selection or keep_share",
+            "cannot be combined with selection or a filter",
             "add the curated shards to the pool's list instead",
         )
     if files[0].features is None:
         raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
     reference_dir = given(reference_dir, "reference_dir", "selection")
-    low = settings.flexi.low if settings.flexi is not None and settings.low_reference else None
-    cache = open_cache(files[0].features, reference_dir, manifests[0], low)
+    cache = open_cache(files[0].features, reference_dir, manifests[0], settings.reference_view)
     check_loss(cache, settings)
     return cache
 

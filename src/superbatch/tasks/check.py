@@ -13,10 +13,8 @@ import numpy as np
 
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.curation.clusters import text_clusters
-from superbatch.curation.held_out import MOST, held_out_rows
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.data.sampling import sampled_rows
-from superbatch.errors import UserError
 from superbatch.evaluation.pairs.batches import Pairs
 from superbatch.evaluation.pairs.measure import Seen, measure
 from superbatch.evaluation.pairs.verdict import FEW_CURATED, FEWEST_PAIRS, OVERFIT, THRESHOLDS
@@ -24,8 +22,8 @@ from superbatch.files import read_json
 from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
 from superbatch.models.towers import Towers
 from superbatch.tasks.embed import reference_loss
-from superbatch.tasks.reference import HELD_OUT
 from superbatch.tasks.sample import embed_rows
+from superbatch.tasks.trusted import Trusted
 from superbatch.tasks.view import preprocessing, shell
 
 FORMAT = 1  # raised when the same inputs give another check
@@ -36,17 +34,13 @@ SAID = ("verdict", "line", "remedy")  # what a learner's record takes over
 
 
 @dataclass(frozen=True)
-class Checked:
+class Checked(Trusted):
     """A reference with the sets that it is checked on.
 
     Attributes:
-        model, training: its checkpoint and its records, which say what it was trained on.
-        curated, pool: the ingested sets.
+        pool: the ingested set that it is to choose from.
     """
 
-    model: Path
-    training: Path
-    curated: Manifest
     pool: Manifest
 
     @classmethod
@@ -57,25 +51,8 @@ class Checked:
             UserError: the reference was trained on another curated set.
         """
         checked = cls(model, training, read_manifest(curated), read_manifest(pool))
-        sets = checked._settings.get("sets", [checked.curated.fingerprint])
-        if sets != [checked.curated.fingerprint]:
-            what = f"the reference was trained on another curated set than {curated}"
-            raise UserError(str(model), what, "run `kedro run --pipelines reference` again")
+        checked.check_curated()
         return checked
-
-    @property
-    def _settings(self) -> dict[str, Any]:
-        return dict(read_json(self.training / "run.json")["settings"])
-
-    @property
-    def imported(self) -> bool:
-        """Whether it was trained on none of the curated pairs."""
-        return "imported_from" in self._settings
-
-    @property
-    def held_out(self) -> int:
-        """Pairs of the curated set that it was not trained on and that are measured: of an imported one all, as far as they are needed."""
-        return min(MOST, len(self.curated)) if self.imported else int(self._settings.get(HELD_OUT, 0))
 
     @property
     def fingerprint(self) -> str:
@@ -100,7 +77,7 @@ def check(checked: Checked, device: str = "auto") -> dict[str, Any]:
     place = pick_device(device)
     clip.model.to(place).eval()
     look = _Look(clip, Towers.of(clip, place, "auto"))
-    held_rows, seen_rows = _split(checked)
+    held_rows, seen_rows = checked.split()
     held = look(checked.curated, held_rows) if len(held_rows) else None
     trained = look(checked.curated, seen_rows[sampled_rows(len(seen_rows), SAMPLE, SEED)]) if len(seen_rows) else None
     pool = look(checked.pool, sampled_rows(len(checked.pool), SAMPLE, SEED))
@@ -127,13 +104,6 @@ class _Look:
     def __call__(self, manifest: Manifest, rows: np.ndarray) -> Pairs:
         images, texts, captions = embed_rows(self.clip, self.towers, manifest, rows)
         return Pairs(images.cpu(), texts.cpu(), captions, *self.clip.scale_and_bias(), reference_loss(self.clip))
-
-
-def _split(checked: Checked) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the curated set that are measured as held out, and those that the reference was trained on."""
-    held = held_out_rows(checked.curated.column("sha256").to_pylist(), checked.held_out)
-    seen = np.setdiff1d(np.arange(len(checked.curated)), held)
-    return held, seen[:0] if checked.imported else seen
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ Legend: N rows of the pool, C clusters.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
 from superbatch.data.embeddings import EmbeddingCache
+from superbatch.errors import UserError
 from superbatch.options import PoolSettings
+
+DIGITS = 4  # of a share that is found: a score that another processor rounds otherwise makes no other run
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,29 @@ def kept(cache: EmbeddingCache, pool: PoolSettings) -> Kept:
     rows = best_of_each(scores_N, cluster_N, quota_C)
     # Another processor may round to other clusters: that is then another run, and an audit can tell.
     return Kept(rows, _words(sizes_C, quota_C), {"kept_rows": _digest(rows)})
+
+
+def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -> PoolSettings:
+    """Return the settings with the share that `like_curated` comes to: of the rows that score no lower than so many known true pairs.
+
+    Where the reference tells true pairs from others, most of the others score lower than nearly all of the true ones, and are left out;
+    where it does not, nearly everything is kept. With few known pairs the lowest of them decides, so more is kept.
+
+    Args:
+        pool: with `like_curated`. cache: of the pool.
+        known_H: cosines of curated pairs that the reference was not trained on.
+
+    Raises:
+        UserError: there are no such pairs.
+    """
+    if not len(known_H):
+        what = "no curated pair was held out from the reference's training, and it goes by these"
+        raise UserError(
+            "pool.like_curated", what, "set reference.held_out, such as 0.1, or give pool.keep_share instead"
+        )
+    lowest = np.quantile(known_H, 1 - pool.like_curated, method="lower")
+    share = float(np.mean(cache.pair_scores() >= lowest))
+    return replace(pool, keep_share=max(round(share, DIGITS), 10.0**-DIGITS), like_curated=0.0)
 
 
 def _digest(rows: np.ndarray) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 from superbatch.evaluation.run import Evaluator
 from superbatch.files import read_json
 from superbatch.models import ClipModel
-from superbatch.options import FlexiSettings, LearnerSettings, ReferenceSettings
+from superbatch.options import FlexiSettings, LearnerSettings, LowSettings, ReferenceSettings
 from superbatch.tasks.check import said
 from superbatch.tasks.flexi import with_low
 from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
+from superbatch.tasks.trusted import held_out_scores
 from superbatch.training.job import Job
 
 
@@ -44,17 +45,21 @@ class Directories:
 
 def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
     """Make the job of a learner run; its charges are those of the reference and of embedding the pool."""
+    curated = SetFiles(given.curated, given.curated_features)
     return learner_job(
         name,
         settings,
         SetFiles(given.pool, given.pool_features),
         given.state_root,
-        curated=SetFiles(given.curated, given.curated_features),
+        curated=curated,
         reference_dir=given.reference_model,
         evaluate=_evaluate(settings.flexi, given.evaluation_sets, settings.training.device),
-        charges=charges(given.reference_training, given.pool_features, settings.low_reference),
+        charges=charges(given.reference_training, given.pool_features, settings.reference_view),
         remarks=remarks(settings, given),
         recipe=partial(build_learner, name, settings, given),
+        known=partial(
+            held_out_scores, curated, given.reference_model, given.reference_training, settings.reference_view
+        ),
     )
 
 
@@ -99,7 +104,7 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
     return {} if found is None else {"reference_check": found}
 
 
-def charges(reference_training: Path, pool_features: Path, low: bool = False) -> dict[str, float]:
+def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, float]:
     """FLOPs that an honest account adds to a run that uses the reference: training it, embedding the pool with it, at full view or at low."""
     spent = {}
     summary = reference_training / "run.json"
@@ -107,5 +112,5 @@ def charges(reference_training: Path, pool_features: Path, low: bool = False) ->
         spent["reference_training"] = float(read_json(summary)["flops"]["as_executed_total"])
     embedded = pool_features / "features.json"
     if embedded.is_file():
-        spent["embedding"] = float(read_json(embedded).get("flops_low" if low else "flops", 0.0))
+        spent["embedding"] = float(read_json(embedded).get("flops" if low is None else "flops_low", 0.0))
     return spent

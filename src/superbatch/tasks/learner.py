@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.curation.clusters import check_clusters
 from superbatch.data.embeddings import EmbeddingCache
@@ -23,7 +25,7 @@ from superbatch.options import (
 )
 from superbatch.tasks.cached import given, reference_cache, reference_identity
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
-from superbatch.tasks.filtering import Kept, kept, kept_count
+from superbatch.tasks.filtering import Kept, kept, kept_count, with_share
 from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
@@ -110,6 +112,7 @@ def learner_job(
     charges: dict[str, float] | None = None,
     remarks: dict[str, Any] | None = None,
     recipe: Callable[[], Job] | None = None,
+    known: Callable[[], np.ndarray] | None = None,
 ) -> Job:
     """Make a learner's job.
 
@@ -124,6 +127,7 @@ def learner_job(
         charges: FLOPs that a full account adds.
         remarks: what else its record says, by name; it decides nothing.
         recipe: makes the job anew in another process.
+        known: gives the scores of curated pairs that the reference was not trained on (`trusted.held_out_scores`), for `pool.like_curated`.
 
     Raises:
         UserError: what does not fit: sets, features, reference, proxy.
@@ -134,13 +138,14 @@ def learner_job(
         model = replace(model, pretrained=str(given(reference_dir, "reference_dir", "learner.warm_start")))
     files = [pool, given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(model, training, selection, files, state_root)
-    identity = built.identity | {"pool": deciding(settings.pool, PoolSettings()), "warm_start": settings.warm_start}
     cache = reference_cache(settings, built.sets.manifests, files, reference_dir)
+    rows = settings.pool if cache is None else _settled(name, settings.pool, cache, known)
+    identity = built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start}
     fields, filtered, reference = built.fields, Kept(), None
     if cache is not None:
         identity |= reference_identity(given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
-        filtered = _kept(name, cache, settings.pool)
+        filtered = _kept(name, cache, rows)
         identity |= filtered.identity
         reference = Reference(cache.scale, cache.bias)
     task = contrastive_task(built, training, selection, settings.flexi, reference)
@@ -188,6 +193,19 @@ def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, flo
     if uses_cache:
         return dict(charges)
     return {name: spent for name, spent in charges.items() if settings.warm_start and name == "reference_training"}
+
+
+def _settled(
+    name: str, pool: PoolSettings, cache: EmbeddingCache, known: Callable[[], np.ndarray] | None
+) -> PoolSettings:
+    """Find the share of the pool that is kept, where curated pairs decide it."""
+    if not pool.like_curated:
+        return pool
+    known_H = given(known, "known", "pool.like_curated")()
+    found = with_share(pool, cache, known_H)
+    pairs = f"{100 * pool.like_curated:g} % of the {len(known_H):,} curated pairs that the reference was not trained on"
+    log.info("%s: %.2f %% of the pool score like %s", name, 100 * found.keep_share, pairs)
+    return found
 
 
 def _kept(name: str, cache: EmbeddingCache, pool: PoolSettings) -> Kept:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from superbatch.data.kept import KeptPixels
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader
 from superbatch.models import ClipModel
@@ -14,11 +17,40 @@ from superbatch.models.towers import Towers
 BATCH = 128
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Prepared:
+    """Image and first caption of n rows, ready to be embedded as often as is asked for.
+
+    Attributes:
+        pixels: in the model's view. ids: int64 (n, L), by the model's tokenizer. captions: empty where a row has none.
+    """
+
+    pixels: KeptPixels
+    ids: Tensor
+    captions: list[str]
+
+    @classmethod
+    def of(cls, clip: ClipModel, manifest: Manifest, rows: np.ndarray, most_bytes: int = 0) -> Prepared:
+        """Tokenise the captions of some rows; their images are decoded when they are embedded, and kept up to so many bytes."""
+        captions = [(of_row or [""])[0] for of_row in manifest.captions(rows)]
+        pixels = KeptPixels(ImageReader(manifest, clip.image_size), rows, most_bytes)
+        return cls(pixels, clip.tokenizer()(captions), captions)
+
+    @torch.no_grad()
+    def embed(self, towers: Towers) -> tuple[Tensor, Tensor]:
+        """Return image and text embeddings of length 1, float32 (n, D), on the model's device; it must be in evaluation mode."""
+        device, count, found = towers.mean.device, len(self.captions), []
+        for some in np.array_split(np.arange(count), max(1, count // BATCH)):
+            pixels = torch.from_numpy(self.pixels.read(some))
+            found.append(towers.embed(pixels.to(device), self.ids[torch.from_numpy(some)].to(device)))
+        images, texts = (torch.cat(tensors) for tensors in zip(*found, strict=True))
+        return images, texts
+
+
 def embed_rows(
     clip: ClipModel, towers: Towers, manifest: Manifest, rows: np.ndarray
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """Embed image and first caption of some rows.
+    """Embed image and first caption of some rows, once.
 
     Args:
         clip: a model in evaluation mode. towers: the same, where it lies.
@@ -28,11 +60,5 @@ def embed_rows(
     Returns:
         Image and text embeddings of length 1, float32 (n, D), on the model's device, and the captions; empty where a row has none.
     """
-    reader, tokenizer, device = ImageReader(manifest, clip.image_size), clip.tokenizer(), towers.mean.device
-    captions = [(of_row or [""])[0] for of_row in manifest.captions(rows)]
-    found = []
-    for some in np.array_split(np.arange(len(rows)), max(1, len(rows) // BATCH)):
-        ids = tokenizer([captions[place] for place in some]).to(device)
-        found.append(towers.embed(torch.from_numpy(reader.read(rows[some])).to(device), ids))
-    images, texts = (torch.cat(tensors) for tensors in zip(*found, strict=True))
-    return images, texts, captions
+    prepared = Prepared.of(clip, manifest, rows)
+    return *prepared.embed(towers), prepared.captions

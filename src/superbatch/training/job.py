@@ -42,6 +42,7 @@ LATER = {
     "compile",
     "stale_steps",
     "final_filter_ratio",
+    "falls_over",
     "then",
     "patience",
     "tolerance",
@@ -49,6 +50,7 @@ LATER = {
     "max_scale",
     "clusters",
     "balance",
+    "like_curated",
 }
 
 

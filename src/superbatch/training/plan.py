@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from superbatch.data.fields import Batch
+from superbatch.data.order import Order
 from superbatch.models import evaluating
 from superbatch.options import Stretch
 from superbatch.training.choosing import score_slice
@@ -45,7 +46,7 @@ def describe(run: LiveRun) -> Plan:
         "batch_size": b,
         **({"last_super_batch_size": order.size(steps - 1)} if order.candidates else {}),
         "steps": steps,
-        "epochs": round(steps / order.steps_per_epoch, 2),
+        "epochs": round(_epochs(order, steps), 2),
         "dropped_per_epoch": order.dropped_per_epoch,
         "flops_as_executed": flops,
         **saved,
@@ -56,6 +57,11 @@ def describe(run: LiveRun) -> Plan:
         "disk_mb": round((3 * 4 * parameters * job.training.keep_checkpoints + 20.0 * steps * (b + 32)) / 1e6, 1),
         "ranks": run.ranks.world,
     }
+
+
+def _epochs(order: Order, steps: int) -> float:
+    """How often the rows are gone through; where super-batches change their size, how often they are looked at."""
+    return order.looked_at(range(steps)) / order.num_rows if order.candidates else steps / order.steps_per_epoch
 
 
 def _flops(run: LiveRun, steps: range) -> float:
@@ -147,7 +153,8 @@ def _chosen_from(run: LiveRun, part: Stretch) -> str:
     """Say out of how many some steps choose, and by what; of steps that take over, which is the first."""
     (steps, rule), selection = part, run.job.selection
     first, last = run.order.size(steps[0]), run.order.size(steps[-1])
-    size = f"B = {first}" if first == last else f"B = {first} at first, {last} at last"
+    settled = f"from step {steps[0] + round(rule.falls_over * len(steps)):,} on" if rule.falls_over < 1 else "at last"
+    size = f"B = {first}" if first == last else f"B = {first} at first, {last} {settled}"
     chunks = f"N = {selection.num_chunks}" if rule.method == "joint" else ""
     how = ", ".join(filter(None, (rule.method, run.job.task.reads_by(rule).score, chunks)))
     return f"{f'{steps[0]:,} on of ' if steps[0] else ''}{size} ({how})"

@@ -10,6 +10,7 @@ from typing import Any
 from superbatch.config import learner_settings
 from superbatch.errors import UserError
 from superbatch.nested import dotted, from_dotted, merge
+from superbatch.options import LearnerSettings
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,27 @@ def override_of(spec: RunSpec, method: Mapping[str, Any] | None) -> dict[str, An
     return merge(method, from_dotted(spec.overrides), f"{spec.name}.learner")
 
 
-def check_runs(specs: Iterable[RunSpec], template: Mapping[str, Any], methods: Mapping[str, Any]) -> None:
-    """Check the settings of runs, one for all seeds, before the first of them is trained.
+def settings_of(
+    specs: Iterable[RunSpec], template: Mapping[str, Any], methods: Mapping[str, Any]
+) -> dict[str, LearnerSettings]:
+    """Read the settings of runs, one for all seeds, before the first of them is trained.
 
     Args:
         template: `params:learner`; methods: `params:<method>.learner` by method.
+
+    Returns:
+        Settings by the run's name.
 
     Raises:
         UserError: the first mistake, named by its run.
     """
     without_seeds = {f"{spec.method} {spec.overrides | {'training.seed': 0}}": spec for spec in specs}
-    for spec in without_seeds.values():
-        learner_settings(template, override_of(spec, methods[spec.method]), spec.name)
+    return {
+        spec.name: learner_settings(template, override_of(spec, methods[spec.method]), spec.name)
+        for spec in without_seeds.values()
+    }
+
+
+def methods_of(specs: Iterable[RunSpec]) -> list[str]:
+    """List the methods of some runs, each once."""
+    return list(dict.fromkeys(spec.method for spec in specs))

@@ -8,10 +8,40 @@ from typing import Any
 
 from superbatch.artifacts.stamps import Staged
 from superbatch.config import ReportSettings, read
+from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.pipelines.compare.grid import expand, override_of
+from superbatch.pipelines.compare.grid import expand, methods_of, override_of, settings_of
 from superbatch.pipelines.evaluate.nodes import evaluate_model
 from superbatch.pipelines.learner.nodes import train_learner
+
+
+def check_runs(
+    pool: Path, curated: Path, compare: dict[str, Any], template: dict[str, Any], *overrides: dict[str, Any] | None
+) -> str:
+    """Refuse what some run's training would refuse, before the first of the grid is trained.
+
+    Args:
+        pool, curated: ingested sets.
+        compare: `params:compare`; template: `params:learner`.
+        overrides: `params:<method>.learner` of each method of the grid, in its order.
+
+    Returns:
+        A line; it puts the runs behind the check.
+
+    Raises:
+        UserError: the first mistake, named by its run.
+    """
+    from superbatch.tasks.learner import check_sizes
+    from superbatch.tasks.sets import SetFiles
+
+    specs = expand(compare)
+    found = settings_of(specs, template, dict(zip(methods_of(specs), overrides, strict=True)))
+    for name, settings in found.items():
+        try:
+            check_sizes(settings, SetFiles(pool), SetFiles(curated))
+        except UserError as error:
+            raise UserError(f"{name}: {error.where}", error.what, error.remedy) from None
+    return f"compare: the settings of {len(specs)} runs fit the sets"
 
 
 def run_compared(
@@ -22,7 +52,7 @@ def run_compared(
     evaluate: dict[str, Any],
     storage: dict[str, Any],
     evaluation_sets: Path,
-    **directories: Any,
+    **others: Any,
 ) -> tuple[Staged, Staged, Staged]:
     """Train one run of the grid, the method's settings with the run's own on top, and evaluate it at once.
 
@@ -33,14 +63,14 @@ def run_compared(
         compare: `params:compare`, where `grid.expand` finds the run's settings by its name.
         evaluate: `params:evaluate`.
 
-    The other arguments, and the directories by name, are those of `learner.nodes.train_learner`.
+    The others, directories by name and what says that settings were checked, are those of `learner.nodes.train_learner`.
 
     Returns:
         The checkpoint, the run's records, its test results.
     """
     spec = next(spec for spec in expand(compare) if spec.name == name)
     train = partial(train_learner, name, template=template, override=override_of(spec, override), storage=storage)
-    model, training = train(evaluation_sets=evaluation_sets, **directories)
+    model, training = train(evaluation_sets=evaluation_sets, **others)
     return model, training, evaluate_model(name, model.path, evaluation_sets, evaluate, storage)
 
 

@@ -1,4 +1,4 @@
-"""Wiring of the stage `compare`: a node for every run of the grid, which trains and evaluates it, and their records in one file."""
+"""Wiring of the stage `compare`: a check of all settings, a node for every run of the grid, which trains and evaluates it, and one of their records."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from superbatch.pipelines.compare.grid import RunSpec
-from superbatch.pipelines.compare.nodes import collect_runs, run_compared
+from superbatch.pipelines.compare.grid import RunSpec, methods_of
+from superbatch.pipelines.compare.nodes import check_runs, collect_runs, run_compared
 from superbatch.pipelines.evaluate.pipeline import evaluation
 from superbatch.pipelines.learner.pipeline import CHECK, SHARED
-from superbatch.pipelines.naming import named
+from superbatch.pipelines.naming import CHECKED, named
+
+SETTINGS = f"compare.{CHECKED}"
 
 
 def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
@@ -26,7 +28,14 @@ def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
         name="collect_runs",
         tags="reporting",
     )
-    return runs + pipeline([collect])
+    return _check(specs) + runs + pipeline([collect])
+
+
+def _check(specs: Sequence[RunSpec]) -> Pipeline:
+    """Return the check of all runs' settings, which each of them waits for."""
+    overrides = [f"params:{method}.learner" for method in methods_of(specs)]
+    inputs = [SHARED["pool"], SHARED["curated"], "params:compare", "params:learner", *overrides]
+    return pipeline([node(check_runs, inputs=inputs, outputs=SETTINGS, name="check_runs", tags="settings")])
 
 
 def compared(spec: RunSpec) -> Pipeline:
@@ -40,10 +49,10 @@ def compared(spec: RunSpec) -> Pipeline:
     }
     run = node(
         named(run_compared, spec.name),
-        inputs=SHARED | CHECK | parameters,
+        inputs=SHARED | CHECK | parameters | {"checked": SETTINGS},
         outputs=["checkpoint", "training", "evaluation"],
         name="run",
         tags="evaluation",
     )
-    given = {*SHARED.values(), *CHECK.values()}
+    given = {*SHARED.values(), *CHECK.values(), SETTINGS}
     return pipeline([run], namespace=spec.name, inputs=given, parameters=set(parameters.values()))

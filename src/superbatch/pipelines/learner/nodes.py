@@ -11,18 +11,22 @@ from superbatch.config import Storage, learner_settings, read
 
 def check_learner(
     method: str, pool: Path, curated: Path, template: dict[str, Any], override: dict[str, Any] | None
-) -> None:
-    """Refuse what a learner's training would refuse, before a reference is trained for it: sizes, and files of its model.
+) -> str:
+    """Refuse what a learner's training would refuse, before anything is trained for it: sizes, and files of its model.
 
     Args:
         method: the run's name, bound by the pipeline.
         pool, curated: ingested sets.
         template, override: as for `train_learner`.
+
+    Returns:
+        A line; it puts trainings behind the check.
     """
     from superbatch.tasks.learner import check_sizes
     from superbatch.tasks.sets import SetFiles
 
     check_sizes(learner_settings(template, override, method), SetFiles(pool), SetFiles(curated))
+    return f"{method}: the settings fit the sets"
 
 
 def train_learner(
@@ -38,6 +42,7 @@ def train_learner(
     override: dict[str, Any] | None,
     storage: dict[str, Any],
     reference_check: Path | None = None,
+    checked: str = "",
 ) -> tuple[Staged, Staged]:
     """Train a method's learner, or find that this very run is finished.
 
@@ -49,6 +54,7 @@ def train_learner(
         template: `params:learner`; override: `params:<method>.learner` (see `config.learner_settings`).
         storage: `params:storage`.
         reference_check: what the check found of the reference, for the run's record; None where it was not checked.
+        checked: that the settings were checked (`check_learner`): an edge.
 
     Returns:
         The checkpoint and the run's records.

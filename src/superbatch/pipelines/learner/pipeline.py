@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from kedro.pipeline import Pipeline, node, pipeline
 
 from superbatch.pipelines.learner.nodes import check_learner, train_learner
-from superbatch.pipelines.naming import named
+from superbatch.pipelines.naming import CHECKED, named
 
 # What every learner reads, under the names of the node's arguments.
 SHARED = {
@@ -33,19 +33,22 @@ def create_pipeline(methods: Iterable[str], checked: bool = True) -> Pipeline:
 
 
 def learner(method: str, checked: bool = True) -> Pipeline:
-    """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it."""
+    """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it.
+
+    Its settings are checked first, and in a chain before the reference is trained (`reference.pipeline` tells why).
+    """
     given = SHARED | (CHECK if checked else {})
     rules = {"template": "params:template", "override": "params:learner"}
-    # By its name Kedro runs it before `reference.train`, for methods whose names come before "reference": a mistake shows in seconds.
     check = node(
         named(check_learner, method),
         inputs={name: SHARED[name] for name in ("pool", "curated")} | rules,
-        outputs=None,
+        outputs=CHECKED,
         name="check",
+        tags="settings",
     )
     train = node(
         named(train_learner, method),
-        inputs=given | rules | {"storage": "params:storage"},
+        inputs=given | rules | {"storage": "params:storage", "checked": CHECKED},
         outputs=["checkpoint", "training"],
         name="train",
         tags="training",

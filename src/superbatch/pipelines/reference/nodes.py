@@ -11,18 +11,22 @@ from superbatch.options import ReferenceSettings
 from superbatch.pipelines.learner.nodes import use_project_logging
 
 
-def check_curated(curated: Path, settings: dict[str, Any]) -> None:
+def check_curated(curated: Path, settings: dict[str, Any]) -> str:
     """Refuse sizes that the reference's training would refuse.
 
     Args:
         curated: the ingested curated set.
         settings: `params:reference`.
+
+    Returns:
+        A line; it puts the training behind the check.
     """
     from superbatch.data.manifest import read_manifest
     from superbatch.tasks.reference import check_reference, split_rows
 
     reference = read(ReferenceSettings, settings, "reference")
     check_reference(reference, *map(len, split_rows(read_manifest(curated), reference.held_out)))
+    return "reference: the settings fit the set"
 
 
 def check_rendered(settings: dict[str, Any], simweb: dict[str, Any], ingest: dict[str, Any]) -> None:
@@ -45,7 +49,7 @@ def check_rendered(settings: dict[str, Any], simweb: dict[str, Any], ingest: dic
 
 
 def train_reference(
-    curated: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any]
+    curated: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any], checked: str = ""
 ) -> tuple[Staged, Staged]:
     """Train the reference on the curated set, or import an open_clip checkpoint (`import_from`).
 
@@ -54,6 +58,7 @@ def train_reference(
         evaluation_sets: ingested evaluation sets, looked at during training (validation).
         settings: `params:reference` -> `options.ReferenceSettings`.
         storage: `params:storage` -> `config.Storage`.
+        checked: that the settings were checked (`check_curated`): an edge.
 
     Returns:
         The checkpoint and the records of its training (run.json; of an import: what was imported, no steps).

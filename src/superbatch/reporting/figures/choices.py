@@ -37,13 +37,16 @@ APART = 0.11  # of an axis' height: labels closer than this would touch
 Line = tuple[str, np.ndarray, np.ndarray, str, object]  # name, where, values, colour, line style
 
 
-def choices_figure(runs: Mapping[str, tuple[str, pd.DataFrame]], chance: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
+def choices_figure(
+    runs: Mapping[str, tuple[str, pd.DataFrame]], chance: pd.DataFrame, theme: Theme = LIGHT, most: int = len(PANELS)
+) -> Figure:
     """Draw what runs of one length picked, a panel a measure, uniform sampling as the dashed line.
 
     Args:
         runs: role and `choices.along` by label. chance: `choices.by_chance` of the same length.
+        most: panels; those of the first measures that are known.
     """
-    panels = _panels(PANELS, chance)
+    panels = _panels(PANELS, chance)[:most]
     rows = -(-len(panels) // 2)
     figure, axes = new_figure(theme, rows=rows, columns=2, height=2.5 * rows)
     drawn = styles([(label, role) for label, (role, _) in runs.items()], theme)

@@ -1,0 +1,145 @@
+"""The picture of README and of talks: what a step is worth on both pools, in classification and in retrieval, with few lines and direct labels.
+
+    python benchmarks/talk_figure.py --out docs/images/results.png
+
+It draws the recorded runs (benchmarks/results/compare_<pool>.json); `results.py` makes and records them. Each point is a complete schedule of its own,
+the mean over seeds on the test split, of the settings that validation chose; bars are 95 % intervals where there are seeds enough.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import common
+import numpy as np
+import pandas as pd
+from results import POOLS, RECOMMENDED, finals, recorded
+
+from superbatch.errors import UserError
+from superbatch.files import read_json
+from superbatch.reporting.figures import png
+from superbatch.reporting.figures.canvas import new_figure, thousands
+from superbatch.reporting.intervals import mean_interval
+from superbatch.reporting.theme import LIGHT
+from superbatch.reporting.tuning import tuned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MEASURES = {"zero-shot top-1 %": "value", "retrieval, mean R@1 %": "test r1"}
+TITLES = {
+    "simweb": "simweb: a noisy crawl, 34 % of captions right",
+    "icons": "icons: 316,000 real drawings, named by their designers",
+}
+
+
+class Line(NamedTuple):
+    """How a method is drawn, and what it is called in a talk."""
+
+    words: str
+    color: str
+    width: float = 1.8
+    style: str = "-"
+
+
+LINES = {
+    "uniform": Line("uniform", LIGHT.text),
+    "filtered": Line("the usual filter", LIGHT.simple[0], style="--"),
+    "jest": Line("JEST", LIGHT.selecting[1]),
+    RECOMMENDED: Line(f"{RECOMMENDED} (recommended)", LIGHT.selecting[0], 2.6),
+}
+
+
+def main() -> None:
+    """Draw the picture and print what is in it."""
+    made = common.parser(__doc__.splitlines()[0])
+    made.add_argument("--out", type=Path, metavar="PNG", default=common.ROOT / "docs" / "images" / "results.png")
+    options = made.parse_args()
+    figure, axes = new_figure(LIGHT, len(MEASURES), len(POOLS), height=6.4)
+    drawn, shown = iter(axes), []
+    points = {pool: tuned(finals(read_json(recorded(pool)))) for pool in POOLS}
+    for name, column in MEASURES.items():
+        for pool, frame in points.items():
+            ax = next(drawn)
+            shown += [[pool, name, *row] for row in panel(ax, frame, column)]
+            ax.set_ylabel(name if pool == next(iter(POOLS)) else "")
+            if column == "value":
+                ax.set_title(TITLES[pool], fontsize=10.5, color=LIGHT.text, loc="left")
+            else:
+                ax.set_xlabel("steps of a complete schedule")
+    print(common.table(["pool", "measure", "method", "steps", "%", "seeds"], shown))
+    if not options.quick:
+        options.out.write_bytes(png(figure, transparent=False))
+    common.report("talk_figure", {"points": len(shown)}, options)
+
+
+def panel(ax: Axes, frame: pd.DataFrame, column: str) -> list[list[str]]:
+    """Draw one measure on one pool; returns the points as rows of a table."""
+    rows, ends = [], []
+    for method, line in LINES.items():
+        own = one_ratio(frame[frame["method"] == method])
+        points = [(int(steps), *mean_interval(cell[column]), len(cell)) for steps, cell in own.groupby("steps")]
+        if points:
+            draw(ax, points, line)
+            ends.append((points[-1], line))
+            rows += [[method, f"{steps:,}", f"{100 * mean:.1f}", str(seeds)] for steps, mean, _, _, seeds in points]
+    ax.set_xscale("log", base=2)
+    lengths = [2**power * 1_000 for power in range(-1, 6)]
+    ax.set_xticks(lengths, [thousands(length) for length in lengths])
+    ax.minorticks_off()
+    ax.set_ylim(bottom=0)
+    label(ax, ends)
+    return rows
+
+
+def one_ratio(own: pd.DataFrame) -> pd.DataFrame:
+    """Of several filtering ratios keep the one that validation prefers at the longest schedule all have in common, or else the best one."""
+    if own["f"].nunique() < 2:
+        return own
+    best = own.groupby("f")["validation"].mean().idxmax()
+    return own[own["f"] == best]
+
+
+def draw(ax: Axes, points: list[tuple[int, float, float, float, int]], line: Line) -> None:
+    """Draw a method's schedules; intervals only where there are three seeds or more, since those of two are as wide as the picture."""
+    steps, mean, low, high, seeds = (np.array(column, float) for column in zip(*points, strict=True))
+    spread = np.where(seeds >= 3, np.stack([mean - low, high - mean]), np.nan)
+    ax.errorbar(
+        steps,
+        100 * mean,
+        yerr=100 * spread,
+        color=line.color,
+        lw=line.width,
+        ls=line.style,
+        marker="o",
+        ms=4,
+        capsize=2,
+        elinewidth=1,
+    )
+
+
+def label(ax: Axes, ends: list[tuple[tuple[int, float, float, float, int], Line]]) -> None:
+    """Write each method's name at its line's end, moved apart where they would lie over each other."""
+    low, high = ax.get_ylim()
+    ax.set_xlim(right=ax.get_xlim()[1] * 3.2)
+    gap, floor = 0.065 * (high - low), -np.inf
+    for (steps, mean, *_), line in sorted(ends, key=lambda end: end[0][1]):
+        floor = max(100 * mean, floor + gap)
+        ax.annotate(
+            line.words,
+            (steps, 100 * mean),
+            (steps * 1.12, floor),
+            color=line.color,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"Error: {error}")
