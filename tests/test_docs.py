@@ -325,6 +325,8 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "learner.pool": [options.PoolSettings],
     "learner.selection": [options.SelectionSettings],
     "learner.selection.then": [options.ThenSettings],
+    "learner.flexi": [options.FlexiSettings],
+    "learner.flexi.low": [options.LowSettings],
     "embed": [options.EmbedSettings],
     "evaluate": [options.EvaluateSettings],
     "evaluate.few_shot": [options.FewShotSettings],

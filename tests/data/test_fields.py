@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superbatch.data.fields import Batch, Joined, Mapped, Source, Stored, joined
+from superbatch.data.fields import Batch, Drawn, Joined, Mapped, Source, Stored, Where, joined
 
 
 def stored(values: np.ndarray) -> Stored:
@@ -52,3 +52,36 @@ def test_what_is_taken_of_a_batch_keeps_its_rows_and_fields() -> None:
     assert set(both.fields) == {"a", "b"} and torch.equal(both["b"], torch.eye(3)[[2, 0]])
     with pytest.raises(AssertionError, match="other rows"):
         taken.beside(batch.take(torch.tensor([0, 2])))
+
+
+@given(seed=st.integers(-5, 2**40), step=st.integers(0, 10**6))
+def test_what_is_drawn_is_of_seed_step_and_row_alone(seed: int, step: int) -> None:
+    field, rows = Drawn(seed, 1_000, 3), np.array([5, 999, 0, 7])
+    found = field.read(rows, step)
+    assert found.shape == (4, 3) and (found >= 0).all() and (found < 1).all()
+    assert np.array_equal(field.read(rows[::-1], step), found[::-1]), "whatever rows are read beside"
+    others = (
+        field.read(rows, step + 1),
+        Drawn(seed + 1, 1_000, 3).read(rows, step),
+        Drawn(seed, 9, 3, 1).read(rows, step),
+    )
+    assert not any((other == found).any() for other in others)
+
+
+def test_what_is_drawn_is_even() -> None:
+    values = Drawn(0, 20_000, 2).read(np.arange(20_000), 3)
+    assert np.allclose(np.histogram(values, 10, (0, 1))[0] / values.size, 0.1, atol=0.01)
+    assert abs(np.corrcoef(values.T)[0, 1]) < 0.03 and abs(np.corrcoef(values[1:, 0], values[:-1, 0])[0, 1]) < 0.03
+
+
+def test_only_what_is_asked_for_is_read() -> None:
+    read: list[int] = []
+
+    def noting(rows: np.ndarray) -> np.ndarray:
+        read.extend(rows.tolist())
+        return rows[:, None] + 10
+
+    field = Where(Stored(noting, 6), stored(np.array([0, 1, 0, 1, 1, 0])))
+    assert field.read(np.array([4, 0, 1]), 0).tolist() == [[14], [0], [11]] and read == [4, 1] and len(field) == 6
+    assert field.read(np.array([3, 4]), 0).tolist() == [[13], [14]]
+    assert field.read(np.array([5, 0]), 0).tolist() == [[0], [0]], "one was read for its shape"

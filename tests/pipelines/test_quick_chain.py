@@ -300,6 +300,17 @@ def test_understand_tells_what_the_runs_picked(
     assert "What the joint draw adds" in (data / "08_reporting" / "understand.html").read_text()
 
 
+def test_two_views_stand_beside_jest_in_one_project(project: Path, data: Path) -> None:
+    """flexi_jest reads what jest reads, and both of its views were measured."""
+    run_again(project, "--pipelines=learner", "--namespaces=flexi_jest")
+    record = run_record(data, "flexi_jest")
+    assert {"headline", "low/headline", "low/classification/top1"} <= set(record["final"])
+    views = record["flops"]
+    assert views["forward_low"] / views["forward_full"] == pytest.approx(0.567, abs=0.003), "A, as docs/methods.md says"
+    assert record["settings"]["reference"] == run_record(data, "jest")["settings"]["reference"]
+    assert load_checkpoint(data / "06_models" / "flexi_jest").image_size == 32
+
+
 def test_a_changed_parameter_trains_anew_and_only_that(project: Path, data: Path) -> None:
     changed = f"{ONE_THREAD},jest.learner.selection.gain=7"
     done = run_again(project, "--pipelines=learner", "--namespaces=uniform,jest", params=changed)

@@ -44,6 +44,13 @@ def test_roles_come_from_settings(tmp_path: Path) -> None:
     )
 
 
+def test_uniform_at_two_views_is_simple_and_no_repeat_of_uniform(tmp_path: Path) -> None:
+    plain = Run(synthetic.write_run(tmp_path, "uniform", 20))
+    flexi = Run(synthetic.write_run(tmp_path, "uniform", 20, name="flexi_uniform", flexi={"low_share": 0.5}))
+    assert flexi.role == "simple" and plain.role == "uniform"
+    assert flexi.family != plain.family and flexi.configuration != plain.configuration
+
+
 def test_filter_over_which_one_selects_is_not_simple(tmp_path: Path) -> None:
     assert Run(synthetic.write_run(tmp_path, "jest", 20, pool={"keep_share": 0.5})).role == "selecting"
 

@@ -19,16 +19,20 @@ from safetensors.torch import save_file
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.curation.held_out import held_out_rows
-from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
+from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache, embeddings_file
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
 from superbatch.data.writing import Sample, write_shard
 from superbatch.errors import UserError
 from superbatch.models import build_model, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models.flexible import LowView
+from superbatch.models.towers import Towers
 from superbatch.options import (
     EmbedSettings,
+    FlexiSettings,
     LearnerSettings,
+    LowSettings,
     ModelSettings,
     PoolSettings,
     ReferenceSettings,
@@ -321,6 +325,60 @@ def test_a_learner_over_levelled_clusters(tmp_path: Path, pool: Path, caplog: py
     assert set(picks["row"].to_pylist()) <= set(rows.tolist())
     with pytest.raises(UserError, match=r"^pool\.clusters: 41 clusters of 40 rows; use 40 or fewer"):
         check_sizes(replace(settings, pool=PoolSettings(keep_share=0.5, clusters=41)), SetFiles(pool), SetFiles(pool))
+
+
+LOW = LowSettings(patch_size=16)
+
+
+def low_learner(folder: Path, view: str) -> LearnerSettings:
+    """A learner that scores in patches of 16, and the view of its reference's cache."""
+    return replace(learner_settings(folder, "sigmoid"), flexi=FlexiSettings(LOW, reference=view))
+
+
+def test_the_low_view_has_a_cache_of_its_own_beside_the_other(tmp_path: Path, pool: Path) -> None:
+    settings, reference = low_learner(tmp_path, "low"), tmp_path / "reference"
+    clip = build_model(settings.model, loss="sigmoid", batch_size=8, seed=7)
+    save_checkpoint(reference, clip, {})
+    embed_pool(tmp_path, reference, pool, settings)
+    at_full = low_learner(tmp_path, "full")
+    hashes = {learner_of(tmp_path, reference, pool, at_full).run_hash}
+    with pytest.raises(UserError, match=r"did not embed this set in the low view \(patch16\); set embed\.low to fl"):
+        learner_of(tmp_path, reference, pool, settings)
+
+    before = (tmp_path / "features" / EMBEDDINGS).read_bytes()
+    files, how = SetFiles(pool, tmp_path / "features"), EmbedSettings(device="cpu", jobs=1, low=LOW)
+    embed(files, reference, learner=clip, settings=how)
+    assert (tmp_path / "features" / EMBEDDINGS).read_bytes() == before, "jest goes on as ever"
+    cache = EmbeddingCache(tmp_path / "features" / embeddings_file(LOW))
+    towers = Towers.of(clip, torch.device("cpu"), "fp32")
+    pixels = torch.from_numpy(ImageReader(read_manifest(pool), 16).read(np.arange(ROWS)))
+    with torch.no_grad():
+        expected = towers.images(pixels, LowView(clip, LOW).encode_image)
+    assert np.allclose(cache.rows(np.arange(ROWS))[0], expected.numpy(), atol=2e-3)
+    job = learner_of(tmp_path, reference, pool, settings)
+    assert np.array_equal(job.source.fields["reference_image"].read(np.arange(4), 0), cache.images(np.arange(4)))
+    assert job.run_hash not in hashes
+    spent = json.loads((tmp_path / "features" / "features.json").read_text())
+    assert 0 < spent["flops_low"] < spent["flops"]
+    (tmp_path / "features" / EMBEDDINGS).rename(tmp_path / "features" / embeddings_file(LOW))
+    with pytest.raises(UserError, match="embeddings that the reference made with another configuration"):
+        learner_of(tmp_path, reference, pool, settings)
+
+
+def test_a_reference_may_be_trained_at_both_views(tmp_path: Path, pool: Path) -> None:
+    settings = learner_settings(tmp_path, "sigmoid")
+    plain = ReferenceSettings(settings.model, settings.training)
+    job = reference_job(replace(plain, flexi=FlexiSettings(LOW)), SetFiles(pool), tmp_path / "state")
+    assert job.run_hash != reference_job(plain, SetFiles(pool), tmp_path / "state").run_hash
+    summary = train(job).summary
+    assert summary["flops"]["forward_low"] < summary["flops"]["forward_per_sample"] < summary["flops"]["forward_full"]
+    assert load_checkpoint(job.state_dir / "final").image_size == 16
+
+
+def test_a_low_view_that_is_none_is_refused_before_a_reference_is_trained(tmp_path: Path, pool: Path) -> None:
+    settings = replace(learner_settings(tmp_path, "sigmoid"), flexi=FlexiSettings(LowSettings(patch_size=12)))
+    with pytest.raises(UserError, match=r"flexi\.low\.patch_size: patches of 12 pixels do not divide an image of 16"):
+        check_sizes(settings, SetFiles(pool), SetFiles(pool))
 
 
 def test_a_learner_over_rows_that_score_like_held_out_pairs(

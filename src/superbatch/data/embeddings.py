@@ -19,11 +19,17 @@ import pyarrow as pa
 
 from superbatch.artifacts.atomic import atomic_path
 from superbatch.errors import UserError
+from superbatch.options import LowSettings
 
 EMBEDDINGS = "embeddings.arrow"  # the cache inside a set's feature directory
 ROWS_PER_BLOCK = 65_536
 _METADATA_KEY = b"superbatch"
 _REQUIRED = ("scale", "bias", "loss", "fingerprint")
+
+
+def embeddings_file(low: LowSettings | None = None) -> str:
+    """Name the cache inside a set's feature directory; each low view of the images has one of its own."""
+    return EMBEDDINGS if low is None else f"embeddings-{low.name}.arrow"
 
 
 class EmbeddingCacheWriter:

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superbatch.data.order import mix, round_keys
+
 
 class Field(Protocol):
     """What can be read of each row; made to be sent to worker processes."""
@@ -93,6 +95,60 @@ class Joined:
                 found = np.empty((len(rows), *values.shape[1:]), values.dtype)
             found[mask] = values
         assert found is not None, "no rows asked for"
+        return found
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Random numbers of each row, uniform in [0, 1): functions of seed, step and row, so ranks, workers and a resumed run see the same.
+
+    Attributes:
+        seed: any integer.
+        num_rows: N.
+        width: numbers a row, w.
+        purpose: what they are for: other numbers for another.
+    """
+
+    seed: int
+    num_rows: int
+    width: int = 1
+    purpose: int = 0
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return the numbers of some rows at a step, float64 (n, w)."""
+        key = round_keys(self.seed, step, self.purpose, count=1)
+        keys_n1 = mix(key + np.asarray(rows, np.uint64)[:, None])
+        found: np.ndarray = mix(keys_n1 + np.arange(self.width, dtype=np.uint64))
+        return (found >> np.uint64(11)) * 2.0**-53
+
+
+@dataclass(frozen=True)
+class Where:
+    """A field that is read of some rows alone; the others have zeros.
+
+    Attributes:
+        field: what is read.
+        asked: a field of numbers (n,), 0 for the rows that are left out.
+    """
+
+    field: Field
+    asked: Field
+
+    def __len__(self) -> int:
+        return len(self.field)
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return the values of the rows that are asked for, and zeros of their shape for the rest."""
+        asked = self.asked.read(rows, step).astype(bool)
+        if asked.all():
+            return self.field.read(rows, step)
+        some = self.field.read(rows[asked] if asked.any() else rows[:1], step)  # one tells the shape
+        found = np.zeros((len(rows), *some.shape[1:]), some.dtype)
+        if asked.any():
+            found[asked] = some
         return found
 
 

@@ -21,7 +21,7 @@ ROUNDS = 8
 _MASK = (1 << 64) - 1
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
+def mix(values: np.ndarray) -> np.ndarray:
     """Scramble uint64 values with splitmix64's finaliser (Steele et al., 2014)."""
     values = np.asarray(values) + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -34,8 +34,8 @@ def round_keys(*words: int, count: int = ROUNDS) -> np.ndarray:
     """Derive `count` uint64 keys from integers of any size and sign."""
     state = np.zeros(1, np.uint64)
     for word in words:
-        state = _mix(state ^ np.array([word & _MASK], np.uint64))
-    return _mix(state + np.arange(1, count + 1, dtype=np.uint64))
+        state = mix(state ^ np.array([word & _MASK], np.uint64))
+    return mix(state + np.arange(1, count + 1, dtype=np.uint64))
 
 
 def permute(positions: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
@@ -63,9 +63,9 @@ def _feistel(values: np.ndarray, height: int, width: int, keys: np.ndarray) -> n
     left, right = np.divmod(values, np.uint64(width))
     for i, key in enumerate(keys):
         if i % 2 == 0:
-            left = (left + _mix(right ^ key) % np.uint64(height)) % np.uint64(height)
+            left = (left + mix(right ^ key) % np.uint64(height)) % np.uint64(height)
         else:
-            right = (right + _mix(left ^ key) % np.uint64(width)) % np.uint64(width)
+            right = (right + mix(left ^ key) % np.uint64(width)) % np.uint64(width)
     return left * np.uint64(width) + right
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from superbatch.models.build import ClipModel
+from superbatch.models.flexible import LowView
 from superbatch.models.modes import evaluating
+from superbatch.models.short import encode_short
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,21 @@ def count_forward(clip: ClipModel, samples: int = 2) -> ForwardFlops:
     return ForwardFlops(image / samples, text / samples)
 
 
-def count_recomputed(clip: ClipModel, samples: int = 2) -> float:
-    """Count what `checkpoint_activations` computes a second time in a sample's backward pass.
+def count_low(clip: ClipModel, view: LowView, tokens: int | None = None) -> ForwardFlops:
+    """Count a forward pass in a low view, and of captions that are cut to so many tokens.
+
+    What is done once a pass, however many samples it has, stays out: the view's kernel and positions are made from the master.
+    """
+    ids = _inputs(clip, 1)[1]
+    short = ids if tokens is None else ids[:, :tokens]
+    with evaluating(clip.model), torch.no_grad():
+        one, two = (count(partial(view.encode_image, *view.inputs(samples))) for samples in (1, 2))
+        text = count(lambda: encode_short(clip.model, short) if tokens else clip.model.encode_text(ids))
+    return ForwardFlops(two - one, text)
+
+
+def count_recomputed(clip: ClipModel, samples: int = 2, view: LowView | None = None) -> float:
+    """Count what `checkpoint_activations` computes a second time in a sample's backward pass, of images at full or in a low view.
 
     Gradients that the parameters hold are left alone.
     """
@@ -45,7 +61,8 @@ def count_recomputed(clip: ClipModel, samples: int = 2) -> float:
     weights = [p for p in clip.model.parameters() if p.requires_grad]
 
     def both_ways() -> None:
-        found: Tensor = clip.model.encode_image(images).sum() + clip.model.encode_text(ids).sum()
+        image: Tensor = clip.model.encode_image(images) if view is None else view.encode_image(*view.inputs(samples))
+        found: Tensor = image.sum() + clip.model.encode_text(ids).sum()
         torch.autograd.grad(found, weights, allow_unused=True)
 
     with evaluating(clip.model):

@@ -44,18 +44,18 @@ class Towers:
         """Return normalised image and text embeddings, float32 (n, d) each, of uint8 (n, 3, S, S) and int64 (n, L)."""
         return self.images(pixels), self.texts(token_ids)
 
-    def images(self, pixels: Tensor) -> Tensor:
-        """Return normalised embeddings, float32 (n, d), of uint8 images (n, 3, S, S)."""
-        encode = self.compiled[0] if self.compiled else self.clip.model.encode_image
+    def images(self, pixels: Tensor, encode: Callable[..., Tensor] | None = None) -> Tensor:
+        """Return normalised embeddings, float32 (n, d), of uint8 images (n, 3, S, S); by another way than `encode_image`, if given."""
+        own: Any = self.compiled[0] if self.compiled else self.clip.model.encode_image
         with self.precision():
-            embedded: Tensor = encode((pixels.float() - self.mean) * self.inverse_std, normalize=True)
+            embedded: Tensor = (encode or own)((pixels.float() - self.mean) * self.inverse_std, normalize=True)
         return embedded.float()
 
-    def texts(self, token_ids: Tensor) -> Tensor:
-        """Return normalised embeddings, float32 (n, d), of token ids, int64 (n, L)."""
-        encode = self.compiled[1] if self.compiled else self.clip.model.encode_text
+    def texts(self, token_ids: Tensor, encode: Callable[..., Tensor] | None = None) -> Tensor:
+        """Return normalised embeddings, float32 (n, d), of token ids, int64 (n, L); by another way than `encode_text`, if given."""
+        own: Any = self.compiled[1] if self.compiled else self.clip.model.encode_text
         with self.precision():
-            embedded: Tensor = encode(token_ids, normalize=True)
+            embedded: Tensor = (encode or own)(token_ids, normalize=True)
         return embedded.float()
 
     def scale_and_bias(self) -> tuple[Tensor, Tensor | None]:

@@ -8,6 +8,7 @@ from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
 from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
+from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
 from superbatch.options.selection import AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
@@ -23,10 +24,12 @@ __all__ = [
     "EvaluateSettings",
     "ExportSettings",
     "FewShotSettings",
+    "FlexiSettings",
     "KnnSettings",
     "IconsSettings",
     "LearnerSettings",
     "LinearProbeSettings",
+    "LowSettings",
     "ModelSettings",
     "OptimizerSettings",
     "PoolSettings",

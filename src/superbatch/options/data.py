@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import Ge, MinLen
 
 from superbatch.bounds import Because, Count, Natural, Settings, require
+from superbatch.options.flexi import LowSettings
 
 # Of an image: Pillow calls more a possible decompression bomb, and refuses more than twice as many.
 MAX_PIXELS = 89_478_485
@@ -83,3 +84,15 @@ class EmbedSettings(Settings, section="embed"):
     device: str = "auto"
     pack_limit_mb: Natural = 2_000  # pixels are packed as uint8 where the whole set stays under this
     jobs: Count = 2
+    low: LowSettings | None = None  # a low view that it embeds in besides, for `learner.flexi.reference: low`
+
+    def check(self) -> None:
+        """Refuse a low view that is none, and one that differs from step to step."""
+        if self.low is not None:
+            self.low.require_way("embed.low")
+        require(
+            self.low is None or self.low.patch_drop is None,
+            "embed.low.patch_drop",
+            "leaves out other patches at each step, and is embedded once",
+            "use patch_size or image_size",
+        )

@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import Interval
 
 from superbatch.bounds import Because, Natural, Settings, require
+from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
 
@@ -61,9 +62,10 @@ class LearnerSettings(Settings, section="learner"):
     selection: SelectionSettings = field(default_factory=SelectionSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     warm_start: bool = False  # start from the reference's weights
+    flexi: FlexiSettings | None = None  # the image tower's low view, which scores and trains in part (Flexi-JEST)
 
     def check(self) -> None:
-        """Refuse a selection that does not fit the training, and a proxy that reads other token ids than the learner."""
+        """Refuse a selection that does not fit the training, a proxy that reads other token ids, and a low view of no use."""
         b, n = self.training.batch_size, self.selection.num_chunks
         require(
             self.selection.method != "joint" or n <= b,
@@ -92,11 +94,33 @@ class LearnerSettings(Settings, section="learner"):
             "is not the learner's, and both read the same token ids",
             "set it as model.compact_vocabulary is",
         )
+        if self.flexi is not None:
+            self._check_flexi(self.flexi)
+
+    def _check_flexi(self, flexi: FlexiSettings) -> None:
+        selection = self.selection
+        require(
+            selection.proxy is None,
+            "flexi",
+            "a proxy scores in the learner's place, so the learner's low view would score nothing",
+            "leave one of flexi and selection.proxy out",
+        )
+        for unused, name, does in (
+            (not flexi.low_share and not selection.scores, "low_share", "is 0, and no model scores: nothing is low"),
+            (flexi.tokens is not None and not selection.scores, "tokens", "are those of scoring, and no model scores"),
+            (flexi.reference == "low" and not selection.uses_reference, "reference", "is low, and nothing reads it"),
+        ):
+            require(not unused, f"flexi.{name}", does, "leave it out, or use a criterion that does, as in jest")
 
     @property
     def uses_reference(self) -> bool:
         """Whether the reference decides anything: the batches, the rows, or where the learner starts."""
         return self.selection.uses_reference or self.pool.filters or self.warm_start
+
+    @property
+    def reference_view(self) -> LowSettings | None:
+        """The low view in which the reference saw the pool; None where it was the full one."""
+        return self.flexi.low if self.flexi is not None and self.flexi.reference == "low" else None
 
     @property
     def super_batch_size(self) -> int:
@@ -113,3 +137,19 @@ class ReferenceSettings(Settings, section="reference"):
     import_from: str | None = None  # a local open_clip checkpoint directory; nothing is trained then
     # share of the curated set that it is not trained on, for the reference check; conf/base sets 0.1
     held_out: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the curated set")] = 0.0
+    flexi: FlexiSettings | None = None  # trains some samples at a low view, so that it is good at both
+
+    def check(self) -> None:
+        """Refuse a low view that nothing is trained at, and what it has for scoring alone."""
+        if self.flexi is None:
+            return
+        require(
+            self.import_from is None,
+            "reference.flexi",
+            "an imported reference is not trained, at no view",
+            "leave it out",
+        )
+        require(self.flexi.low_share > 0, "reference.flexi.low_share", "is 0: nothing is low", "use more, or no flexi")
+        for name, usual in (("tokens", None), ("reference", "full")):
+            what = "is of scoring, and the reference is trained without"
+            require(getattr(self.flexi, name) == usual, f"reference.flexi.{name}", what, "set it in learner.flexi")

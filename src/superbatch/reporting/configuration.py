@@ -8,6 +8,7 @@ from typing import Any
 from superbatch.artifacts.fingerprints import fingerprint
 
 _SECTIONS = ("training", "selection", "pool", "model", "warm_start", "proxy")
+_LATER = ("flexi",)  # that older runs have none of
 _NOT_IDENTITY = {
     "seed",
     "device",
@@ -36,7 +37,8 @@ def configuration(method: str, steps: int, settings: dict[str, Any]) -> str:
     Args:
         settings: the run's, by section, as run.json has them.
     """
-    return fingerprint([method, steps, *(identity(settings.get(section)) for section in _SECTIONS)])
+    later = [identity(settings[section]) for section in _LATER if section in settings]
+    return fingerprint([method, steps, *(identity(settings.get(section)) for section in _SECTIONS), *later])
 
 
 def identity(settings: Any) -> Any:

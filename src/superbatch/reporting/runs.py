@@ -203,6 +203,7 @@ class Run:
             self.setting("pool", "keep_share", 1.0) < 1
             or self.setting("pool", "add_curated", False)
             or self.settings.get("warm_start", False)
+            or self.settings.get("flexi") is not None
         )
         return "simple" if altered or self.method.startswith(_SIMPLE_NAMES) else "uniform"
 

@@ -58,7 +58,9 @@ def ends(run: Run) -> dict[str, float]:
     """Where a run ended: the main metric of each test set, or of the validation split where it was not tested."""
     mains = {name: float(result["main"]) for name, result in run.tested.items() if "main" in result}
     return mains or {
-        name: value for name, value in run.validation.items() if name.endswith("top1") or name == "headline"
+        name: value
+        for name, value in run.validation.items()
+        if (name.endswith("top1") and not name.startswith("low/")) or name == "headline"
     }
 
 

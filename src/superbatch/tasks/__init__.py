@@ -2,6 +2,7 @@
 
 from superbatch.tasks.contrastive import Contrastive, Reference
 from superbatch.tasks.embed import embed
+from superbatch.tasks.flexi import Flexi
 from superbatch.tasks.inference import embed_images, embed_texts
 from superbatch.tasks.learner import learner_job
 from superbatch.tasks.reference import import_reference, reference_job
@@ -9,6 +10,7 @@ from superbatch.tasks.sets import SetFiles
 
 __all__ = [
     "Contrastive",
+    "Flexi",
     "Reference",
     "SetFiles",
     "embed",

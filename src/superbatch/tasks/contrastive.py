@@ -118,8 +118,15 @@ class Contrastive(Task):
 
     def _own_pairs(self, batch: Batch) -> Pairs:
         scorer = self._scorer
-        sides = self._towers[scorer].embed(batch[IMAGE], batch[TOKENS])
-        return Pairs(sides, *self.clips[scorer].scale_and_bias(), scorer)
+        return Pairs(self.scoring_sides(batch), *self.clips[scorer].scale_and_bias(), scorer)
+
+    def scoring_sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embed images and texts (n, d) with the model that scores, as scoring sees them."""
+        return self._towers[self._scorer].embed(batch[IMAGE], batch[TOKENS])
+
+    def training_sides(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embed images and texts (n, d) with a model, as training sees them."""
+        return self._towers[model].embed(batch[IMAGE], batch[TOKENS])
 
     def _cached_pairs(self, batch: Batch) -> Pairs:
         assert self.reference is not None, "refused where a rule needs one"
@@ -132,7 +139,7 @@ class Contrastive(Task):
 
     def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
         """Return image and text embeddings (n, d), scale and, where the model has one, bias."""
-        image, text = self._towers[model].embed(batch[IMAGE], batch[TOKENS])
+        image, text = self.training_sides(model, batch)
         scale, bias = self._towers[model].scale_and_bias()
         outputs = {"image": image, "text": text, "scale": scale}
         return outputs if bias is None else {**outputs, "bias": bias}

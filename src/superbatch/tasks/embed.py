@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from superbatch.artifacts.atomic import write_json
-from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCacheWriter
+from superbatch.data.embeddings import EmbeddingCacheWriter, embeddings_file
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, Pixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
 from superbatch.losses import LossName
 from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
-from superbatch.models.cost import count_forward
+from superbatch.models.cost import count_forward, count_low
+from superbatch.models.flexible import LowView
 from superbatch.models.towers import Towers
-from superbatch.options import EmbedSettings
+from superbatch.options import EmbedSettings, LowSettings
 from superbatch.progress import progress
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import View, embedding_fingerprint, open_pixels
@@ -48,11 +50,12 @@ def write_embeddings(
     batch: int,
     device: str,
     metadata: dict[str, object],
+    low: LowSettings | None = None,
 ) -> None:
-    """Embed every row of a set, image and first caption, into an Arrow file of float16 rows."""
+    """Embed every row of a set, image and first caption, into an Arrow file of float16 rows; images at full view, or at low."""
     place = pick_device(device)
     clip.model.to(place).eval()
-    towers = Towers.of(clip, place, "auto")
+    towers, view = Towers.of(clip, place, "auto"), None if low is None else LowView(clip, low, "embed.low")
     width = int(clip.config["model_cfg"]["embed_dim"])
     scale, bias = clip.scale_and_bias()
     with EmbeddingCacheWriter(out, width, width, {"scale": scale, "bias": bias, **metadata}) as writer:
@@ -60,7 +63,8 @@ def write_embeddings(
         for start in progress(starts, description=f"embed {name}", unit="batch"):
             rows = np.arange(start, min(start + batch, len(tokens)))
             images = torch.from_numpy(pixels.read(rows)).to(place)
-            image_nd, text_nd = towers.embed(images, torch.from_numpy(tokens.of_rows(rows)).to(place))
+            image_nd = towers.images(images, None if view is None else view.encode_image)
+            text_nd = towers.texts(torch.from_numpy(tokens.of_rows(rows)).to(place))
             writer.append(image_nd.cpu().numpy(), text_nd.cpu().numpy())
 
 
@@ -78,34 +82,58 @@ def embed(
         files: the ingested set, and the directory to fill.
         reference_dir: the reference's checkpoint.
         learner: a model of the learner's configuration (its weights are not used); None where it is the reference's.
-        settings: batch, device, limit of packed pixels, processes; None: their defaults.
+        settings: batch, device, limit of packed pixels, processes, a low view to embed in besides; None: their defaults.
         name: of the set, for the progress bar.
     """
     assert files.features is not None, "the directory to fill"
     settings = settings or EmbedSettings()
     out, manifest, reference = files.features, files.manifest(), load_checkpoint(reference_dir)
     reference_sha256 = read_metadata(reference_dir)["weights_sha256"]
+    if settings.low is not None:
+        LowView(reference, settings.low, "embed.low")  # what cannot be is refused before anything long
     out.mkdir(parents=True, exist_ok=True)
     for clip in [reference] if learner is None else [learner, reference]:
         write_view(clip, manifest, out, pack_limit_bytes=settings.pack_limit_mb * 1_000_000, jobs=settings.jobs)
-    view = View.of(reference)
-    cache_name = embedding_fingerprint(reference_sha256, manifest, reference)
-    metadata: dict[str, object] = {
-        "fingerprint": cache_name,
-        "loss": reference_loss(reference),
-        "reference": reference_sha256,
-        "manifest": manifest.fingerprint,
-    }
-    pixels, tokens = open_pixels(view, manifest, out), Tokens(out / view.tokens_dir)
+    found: dict[str, object] = {}
+    for low in (None,) if settings.low is None else (None, settings.low):
+        metadata: dict[str, object] = {
+            "fingerprint": embedding_fingerprint(reference_sha256, manifest, reference, low),
+            "loss": reference_loss(reference),
+            "reference": reference_sha256,
+            "manifest": manifest.fingerprint,
+        }
+        word = name if low is None else f"{name} at {low.name}"
+        found |= _embed_view(files, reference, manifest, low, settings, word, metadata)
+    write_json(out / "features.json", found)
+
+
+def _embed_view(
+    files: SetFiles,
+    reference: ClipModel,
+    manifest: Manifest,
+    low: LowSettings | None,
+    settings: EmbedSettings,
+    name: str,
+    metadata: dict[str, object],
+) -> dict[str, object]:
+    """Write the reference's embeddings in one view of the images; returns what `features.json` says of it."""
+    out, view = files.features, View.of(reference)
+    assert out is not None, "the directory to fill"
+    tokens = Tokens(out / view.tokens_dir)
+    if low is not None and low.image_size is not None:
+        view = replace(view, image_size=low.image_size)
     write_embeddings(
         reference,
-        pixels,
+        open_pixels(view, manifest, out),
         tokens,
-        out / EMBEDDINGS,
+        out / embeddings_file(low),
         name=name,
         batch=settings.batch,
         device=settings.device,
         metadata=metadata,
+        low=low,
     )
-    flops = count_forward(reference).total * len(manifest)
-    write_json(out / "features.json", {**metadata, "rows": len(manifest), "flops": flops})
+    if low is not None:
+        flops = count_low(reference, LowView(reference, low, "embed.low")).total * len(manifest)
+        return {"fingerprint_low": metadata["fingerprint"], "flops_low": flops}
+    return {**metadata, "rows": len(manifest), "flops": count_forward(reference).total * len(manifest)}

@@ -10,8 +10,9 @@ from typing import Any
 from superbatch.evaluation.run import Evaluator
 from superbatch.files import read_json
 from superbatch.models import ClipModel
-from superbatch.options import LearnerSettings, ReferenceSettings
+from superbatch.options import FlexiSettings, LearnerSettings, LowSettings, ReferenceSettings
 from superbatch.tasks.check import said
+from superbatch.tasks.flexi import with_low
 from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
@@ -52,11 +53,13 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
         given.state_root,
         curated=curated,
         reference_dir=given.reference_model,
-        evaluate=make_evaluate(given.evaluation_sets, "validation", settings.training.device),
-        charges=charges(given.reference_training, given.pool_features),
+        evaluate=_evaluate(settings.flexi, given.evaluation_sets, settings.training.device),
+        charges=charges(given.reference_training, given.pool_features, settings.reference_view),
         remarks=remarks(settings, given),
         recipe=partial(build_learner, name, settings, given),
-        known=partial(held_out_scores, curated, given.reference_model, given.reference_training),
+        known=partial(
+            held_out_scores, curated, given.reference_model, given.reference_training, settings.reference_view
+        ),
     )
 
 
@@ -66,9 +69,19 @@ def build_reference(settings: ReferenceSettings, curated: Path, evaluation_sets:
         settings,
         SetFiles(curated),
         state_root,
-        evaluate=make_evaluate(evaluation_sets, "validation", settings.training.device),
+        evaluate=_evaluate(settings.flexi, evaluation_sets, settings.training.device),
         recipe=partial(build_reference, settings, curated, evaluation_sets, state_root),
     )
+
+
+def _evaluate(flexi: FlexiSettings | None, evaluation_sets: Path, device: str) -> Evaluate:
+    """Return the validation that a training calls: at full view, and of a model with a low view at low too."""
+    evaluate = make_evaluate(evaluation_sets, "validation", device)
+    if flexi is None:
+        return evaluate
+    same_pixels = flexi.low.image_size is None
+    at_low = evaluate if same_pixels else make_evaluate(evaluation_sets, "validation", device)
+    return with_low(evaluate, at_low, flexi.low)
 
 
 def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Evaluate:
@@ -91,13 +104,13 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
     return {} if found is None else {"reference_check": found}
 
 
-def charges(reference_training: Path, pool_features: Path) -> dict[str, float]:
-    """FLOPs that an honest account adds to a run that uses the reference: training it, embedding the pool with it."""
+def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, float]:
+    """FLOPs that an honest account adds to a run that uses the reference: training it, embedding the pool with it, at full view or at low."""
     spent = {}
     summary = reference_training / "run.json"
     if summary.is_file():
         spent["reference_training"] = float(read_json(summary)["flops"]["as_executed_total"])
     embedded = pool_features / "features.json"
     if embedded.is_file():
-        spent["embedding"] = float(read_json(embedded)["flops"])
+        spent["embedding"] = float(read_json(embedded).get("flops" if low is None else "flops_low", 0.0))
     return spent

@@ -6,28 +6,34 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.curation.clusters import check_clusters
-from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
+from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
-from superbatch.data.manifest import Manifest
 from superbatch.data.sampling import rows_aside
-from superbatch.errors import UserError
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
-from superbatch.options import LearnerSettings, ModelSettings, PoolSettings, SelectionSettings, TrainingSettings
+from superbatch.options import (
+    FlexiSettings,
+    LearnerSettings,
+    ModelSettings,
+    PoolSettings,
+    SelectionSettings,
+    TrainingSettings,
+)
+from superbatch.tasks.cached import given, reference_cache, reference_identity
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
 from superbatch.tasks.filtering import Kept, kept, kept_count, with_share
+from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
-from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell, shell_of
+from superbatch.tasks.view import shell_of
 from superbatch.training.job import Job, deciding, order_of
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 Evaluate = Callable[[ClipModel], dict[str, float]]
 
 
@@ -130,23 +136,26 @@ def learner_job(
     training, selection = settings.training, settings.selection
     model = settings.model
     if settings.warm_start:
-        model = replace(model, pretrained=str(_given(reference_dir, "reference_dir", "learner.warm_start")))
-    files = [pool, _given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
+        model = replace(model, pretrained=str(given(reference_dir, "reference_dir", "learner.warm_start")))
+    files = [pool, given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(model, training, selection, files, state_root)
-    cache = _reference_cache(settings, built, files, reference_dir)
+    cache = reference_cache(settings, built.sets.manifests, files, reference_dir)
     rows = settings.pool if cache is None else _settled(name, settings.pool, cache, known)
     identity = built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start}
     fields, filtered, reference = built.fields, Kept(), None
     if cache is not None:
-        identity |= _reference_identity(_given(reference_dir, "reference_dir", "selection"))
+        identity |= reference_identity(given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
         filtered = _kept(name, cache, rows)
         identity |= filtered.identity
         reference = Reference(cache.scale, cache.bias)
+    task = contrastive_task(built, training, selection, settings.flexi, reference)
+    fields |= added_fields(task, built, files, training.seed)
+    identity |= {} if settings.flexi is None else {"flexi": settings.flexi}
     source = Source(fields, filtered.rows)
     return Job(
         name,
-        Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary),
+        task,
         replace(source, aside=rows_aside(selection, source.num_rows, training.seed)),
         training,
         selection,
@@ -161,10 +170,24 @@ def learner_job(
     )
 
 
-def _given(path: T | None, argument: str, setting: str) -> T:
-    if path is None:
-        raise UserError(setting, f"needs `{argument}`, which was not given", f"pass {argument} to learner_job")
-    return path
+def contrastive_task(
+    built: Built,
+    training: TrainingSettings,
+    selection: SelectionSettings,
+    flexi: FlexiSettings | None,
+    reference: Reference | None = None,
+) -> Contrastive:
+    """Make the task of a job, with a low view or without."""
+    if flexi is None:
+        return Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary)
+    return Flexi(built.clip, training, selection, flexi, reference, built.vocabulary)
+
+
+def added_fields(task: Contrastive, built: Built, files: list[SetFiles], seed: int) -> dict[str, Field]:
+    """Return the fields that a low view reads besides; none without one."""
+    if not isinstance(task, Flexi):
+        return {}
+    return flexi_fields(task, built.fields, opener(built.clip, built.sets.manifests, files), seed)
 
 
 def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, float]) -> dict[str, float]:
@@ -174,80 +197,13 @@ def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, flo
     return {name: spent for name, spent in charges.items() if settings.warm_start and name == "reference_training"}
 
 
-def _reference_cache(
-    settings: LearnerSettings, built: Built, files: list[SetFiles], reference_dir: Path | None
-) -> EmbeddingCache | None:
-    """Open the reference's cached embeddings where a run scores or filters by them.
-
-    Raises:
-        UserError: there are none, or they are of another reference, set or preprocessing, or not to be held against the learner's loss.
-    """
-    if settings.selection.method == "uniform" and not settings.pool.filters:
-        return None
-    if len(files) > 1:
-        raise UserError(
-            "pool.add_curated",
-            "cannot be combined with selection or a filter",
-            "add the curated shards to the pool's list instead",
-        )
-    if files[0].features is None:
-        raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
-    reference_dir = _given(reference_dir, "reference_dir", "selection")
-    cache = open_cache(files[0].features, reference_dir, built.sets.manifests[0])
-    check_loss(cache, settings)
-    return cache
-
-
-def open_cache(features: Path, reference_dir: Path, manifest: Manifest) -> EmbeddingCache:
-    """Open a reference's embeddings of a set.
-
-    Raises:
-        UserError: they are of another reference or set, or were made with other preprocessing.
-    """
-    weights = read_metadata(reference_dir)["weights_sha256"]
-    cache = EmbeddingCache(features / EMBEDDINGS)
-    if (cache.metadata.get("reference"), cache.metadata.get("manifest")) != (weights, manifest.fingerprint):
-        raise UserError(
-            str(features),
-            f"embeddings of another reference or set ({str(cache.metadata.get('reference'))[:12]}, not {weights[:12]})",
-            "run `kedro run --pipelines embed` again",
-        )
-    if cache.fingerprint != embedding_fingerprint(weights, manifest, shell(reference_dir)):
-        what = "embeddings that the reference made with another configuration (size, mean, std, tokenizer, quick_gelu)"
-        raise UserError(str(features), what, "run `kedro run --pipelines embed` again")
-    return cache
-
-
-def check_loss(cache: EmbeddingCache, settings: LearnerSettings) -> None:
-    """Refuse a softmax reference under a sigmoid learner: it has no bias, so the sigmoid loss of its pairs means nothing.
-
-    Raises:
-        UserError: just that.
-    """
-    if settings.selection.uses_reference and (cache.loss, settings.training.loss) == ("softmax", "sigmoid"):
-        raise UserError(
-            "learner.training.loss",
-            "sigmoid, and the reference was trained by softmax: their losses cannot be subtracted",
-            "train both by one loss, or name the reference's checkpoint as reference.import_from, which fits scale and bias to it",
-        )
-
-
-def _reference_identity(reference_dir: Path) -> dict[str, str]:
-    """Name the reference; of an imported one its configuration too, which may be another one with the same weights."""
-    metadata = read_metadata(reference_dir)
-    identity = {"reference": metadata["weights_sha256"]}
-    if "imported_from" in metadata:
-        identity["reference_preprocessing"] = preprocessing(shell(reference_dir))
-    return identity
-
-
 def _settled(
     name: str, pool: PoolSettings, cache: EmbeddingCache, known: Callable[[], np.ndarray] | None
 ) -> PoolSettings:
     """Find the share of the pool that is kept, where curated pairs decide it."""
     if not pool.like_curated:
         return pool
-    known_H = _given(known, "known", "pool.like_curated")()
+    known_H = given(known, "known", "pool.like_curated")()
     found = with_share(pool, cache, known_H)
     pairs = f"{100 * pool.like_curated:g} % of the {len(known_H):,} curated pairs that the reference was not trained on"
     log.info("%s: %.2f %% of the pool score like %s", name, 100 * found.keep_share, pairs)
@@ -262,7 +218,7 @@ def _kept(name: str, cache: EmbeddingCache, pool: PoolSettings) -> Kept:
 
 
 def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) -> None:
-    """Refuse a super-batch or clusters that are more than the rows, and a model whose files are missing.
+    """Refuse a super-batch or clusters that are more than the rows, a low view that is none, and a model whose files are missing.
 
     Raises:
         UserError: as `learner_job` and `train` would say it, without features and without a reference.
@@ -270,6 +226,7 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     learner, proxy = shell_of(settings.model), settings.selection.proxy
     if proxy is not None:
         check_view(shell_of(proxy), proxy.config, learner, settings.model.config)
+    check_flexi(settings.flexi, learner)
     rows = len(pool.manifest())
     check_clusters(settings.pool.clusters, rows, "pool.clusters")
     rows = kept_count(rows, settings.pool.keep_share)

@@ -19,9 +19,8 @@ from superbatch.models import load_checkpoint, pick_device, read_metadata, save_
 from superbatch.models.cost import count_forward
 from superbatch.options import ReferenceSettings, SelectionSettings
 from superbatch.tasks.calibrate import calibrate
-from superbatch.tasks.contrastive import Contrastive
 from superbatch.tasks.held_out import settled, with_held_out
-from superbatch.tasks.learner import Evaluate, build
+from superbatch.tasks.learner import Evaluate, added_fields, build, contrastive_task
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import preprocessing, shell
 from superbatch.training.flops import Forwards
@@ -45,10 +44,13 @@ def reference_job(
     training = settled(settings.training, held_out)
     built = build(settings.model, training, uniform, [curated], state_root)
     identity = built.identity | ({HELD_OUT: len(held_out)} if len(held_out) else {})
+    identity |= {} if settings.flexi is None else {"flexi": settings.flexi}
+    task = contrastive_task(built, training, uniform, settings.flexi)
+    fields = built.fields | added_fields(task, built, [curated], training.seed)
     return Job(
         "reference",
-        Contrastive(built.clip, training, uniform, vocabulary=built.vocabulary),
-        Source(built.fields, rows if len(held_out) else None),
+        task,
+        Source(fields, rows if len(held_out) else None),
         training,
         uniform,
         training.batch_size,

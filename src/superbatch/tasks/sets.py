@@ -72,12 +72,16 @@ def open_sets(clip: ClipModel, sets: Sequence[SetFiles], scratch: Path) -> OpenS
     """Open sets in a model's view; captions that the embed stage did not tokenise are tokenised into `scratch`."""
     manifests = [files.manifest() for files in sets]
     view = View.of(clip)
-    pixels = [open_pixels(view, m, files.features) for m, files in zip(manifests, sets, strict=True)]
     tokens = [open_tokens(clip, m, files.features, scratch) for m, files in zip(manifests, sets, strict=True)]
     for cache in tokens:
         cache.require_captions()
-    image = joined(Stored(one.read, len(m)) for one, m in zip(pixels, manifests, strict=True))
-    return OpenSets(manifests, image, tokens)
+    return OpenSets(manifests, open_images(view, manifests, sets), tokens)
+
+
+def open_images(view: View, manifests: Sequence[Manifest], sets: Sequence[SetFiles]) -> Field:
+    """Open the pixels of sets, with these manifests, in a view, as one field."""
+    pixels = [open_pixels(view, m, files.features) for m, files in zip(manifests, sets, strict=True)]
+    return joined(Stored(one.read, len(m)) for one, m in zip(pixels, manifests, strict=True))
 
 
 def compact(ids: Field, vocabulary: Vocabulary) -> Field:

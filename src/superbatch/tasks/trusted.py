@@ -13,7 +13,8 @@ from superbatch.data.embeddings import cosines
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.tasks.learner import open_cache
+from superbatch.options import LowSettings
+from superbatch.tasks.cached import open_cache
 from superbatch.tasks.reference import HELD_OUT
 from superbatch.tasks.sets import SetFiles
 
@@ -62,11 +63,12 @@ class Trusted:
         return held, seen[:0] if self.imported else seen
 
 
-def held_out_scores(curated: SetFiles, model: Path, training: Path) -> np.ndarray:
+def held_out_scores(curated: SetFiles, model: Path, training: Path, low: LowSettings | None = None) -> np.ndarray:
     """Return the cosine of image and caption, float (H,), of the curated pairs that a reference was not trained on.
 
     Args:
         curated: the ingested set with its features. model, training: the reference's checkpoint and records.
+        low: the view in which it saw the images; None: full.
 
     Raises:
         UserError: the reference was trained on another set, or the features are another reference's, or there are none.
@@ -76,5 +78,5 @@ def held_out_scores(curated: SetFiles, model: Path, training: Path) -> np.ndarra
     trusted.check_curated()
     if curated.features is None:
         raise UserError("embed", "the curated set has no embeddings", "run `kedro run --pipelines embed` first")
-    cache, (rows, _) = open_cache(curated.features, model, manifest), trusted.split()
+    cache, (rows, _) = open_cache(curated.features, model, manifest, low), trusted.split()
     return cosines(cache.images(rows).astype(np.float32), cache.texts(rows).astype(np.float32))

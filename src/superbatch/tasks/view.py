@@ -13,7 +13,7 @@ from superbatch.data.reader import ImageReader, PackedPixels, Pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
 from superbatch.models import ClipModel, find_weights, read_config
 from superbatch.models.build import tokenizer_name
-from superbatch.options import ModelSettings
+from superbatch.options import LowSettings, ModelSettings
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,15 @@ def preprocessing(clip: ClipModel) -> str:
     return fingerprint([clip.config["model_cfg"], clip.mean_std, vars(View.of(clip))])
 
 
-def embedding_fingerprint(weights_sha256: str, manifest: Manifest, clip: ClipModel) -> str:
+def embedding_fingerprint(
+    weights_sha256: str, manifest: Manifest, clip: ClipModel, low: LowSettings | None = None
+) -> str:
     """Name an embedding cache by reference, set, preprocessing and tokenizer: another name is refused.
 
     Args:
         weights_sha256: of the reference.
         manifest: of the set.
         clip: the reference, or its `shell`.
+        low: the view of its images; None: full.
     """
-    return fingerprint([weights_sha256, manifest.fingerprint, preprocessing(clip)])
+    return fingerprint([weights_sha256, manifest.fingerprint, preprocessing(clip), *([] if low is None else [low])])

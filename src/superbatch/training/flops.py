@@ -21,7 +21,7 @@ class Forwards:
     """Operations of one sample's forward passes.
 
     Attributes:
-        trained: by trained model, the learner first: F.
+        trained: by trained model, the learner first: F; where samples are trained in several views, their mean.
         scored: of scoring a sample; 0 where no model scores.
         scorer: the model that scores.
         reused: what of `scored` a chosen sample would not have to pay again, if its graph were kept; 0 where another model or view

@@ -57,5 +57,6 @@ def embed_set(
         view.tokenizer_id,
         how.batch,
         how.pack_limit_mb,
+        *([] if how.low is None else [how.low]),
     ]
     return build_once(f"{name} features", fingerprint(decides), Path(places.stages), write)
