@@ -101,10 +101,9 @@ def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:
     if any(run.settings.get(name) != digest for name, digest in found.identity.items()):
         what = "was trained on other rows of the pool: its clusters come out otherwise here (another processor or scikit-learn)"
         raise UserError(_record(run), what, "audit it where it was trained, or train it again here")
-    if run.selection.adapt is None:
-        return found.rows
     rows = np.arange(len(cache)) if found.rows is None else found.rows
-    return np.delete(rows, rows_aside(run.selection, len(rows), run.seed))
+    aside = rows_aside(run.selection, len(rows), run.seed)
+    return found.rows if aside is None else np.delete(rows, aside)
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:
