@@ -74,7 +74,11 @@ def test_batches_are_chosen_of_as_many_as_was_measured(make_job, given, caplog, 
     run = Run(result.training_dir.parent)
     assert run.looked_at(np.arange(12)).tolist() == sizes
     assert "step" not in run.validation and set(result.summary["final"]) == {"set/top1"}
-    for said in ("of B = 16 (joint, ", "and B follows the learner; ", "over 54 rows (at most 4.0 epochs)"):
+    for said in (
+        "picks b = 4 of at most B = 16, fewer as the learner learns (joint, ",
+        "; at most 0.00 TFLOP",
+        "over 54 rows (at most 4.0 epochs)",
+    ):
         assert said in caplog.text
     assert "job: 0 % of the pool's pairs look right to the learner: B = 16, f = 0.75" in caplog.text
     assert (

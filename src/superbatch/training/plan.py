@@ -147,7 +147,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
         parts = [_chosen_from(run, part) for part in job.stretches]
         how = f"picks b = {plan['batch_size']} of {'; from step '.join(parts)}{_who_scores(run, plan)}"
     if job.selection.adapt is not None:
-        most, how = "at most ", f"{how}, and B follows the learner"
+        most = "at most "
     work = f"{most}{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
     shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""
     room = f"{plan['memory_mb']} MB of memory besides activations{shared}, {plan['disk_mb']} MB of disk"
@@ -163,6 +163,8 @@ def _chosen_from(run: LiveRun, part: Stretch) -> str:
     first, last = run.job.order.size(steps[0]), run.job.order.size(steps[-1])
     settled = f"from step {steps[0] + round(rule.falls_over * len(steps)):,} on" if rule.falls_over < 1 else "at last"
     size = f"B = {first}" if first == last else f"B = {first} at first, {last} {settled}"
+    if selection.adapt is not None:
+        size = f"at most B = {first}, fewer as the learner learns"
     chunks = f"N = {selection.num_chunks}" if rule.method == "joint" else ""
     how = ", ".join(filter(None, (rule.method, run.job.task.reads_by(rule).score, chunks)))
     return f"{f'{steps[0]:,} on of ' if steps[0] else ''}{size} ({how})"
