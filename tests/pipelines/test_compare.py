@@ -38,7 +38,7 @@ def run(project: Path, pipelines: str, grid: str = "", code: int = 0, common: di
 
 def test_a_stopped_grid_has_test_values_of_what_was_finished(project: Path) -> None:
     grid = "    - {method: uniform, label: a, steps: 2}\n"
-    grid += "    - {method: uniform, label: b, steps: 2, set: {training.resume_from: nowhere}}\n"
+    grid += "    - {method: uniform, label: b, steps: 3, set: {training.resume_from: nowhere}}\n"
     assert "training.resume_from: nowhere" in run(project, "compare", grid, code=1).stderr
     results = project / "data/quick/07_model_output/a-T2-s0/evaluation/classification.json"
     assert "top1" in json.loads(results.read_text())["metrics"]
