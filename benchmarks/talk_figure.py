@@ -19,8 +19,10 @@ from results import POOLS, RECOMMENDED, finals, recorded
 
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.reporting.best import best_cell
 from superbatch.reporting.figures import png
 from superbatch.reporting.figures.canvas import new_figure, thousands
+from superbatch.reporting.figures.choices import spread_out
 from superbatch.reporting.intervals import mean_interval
 from superbatch.reporting.theme import LIGHT
 from superbatch.reporting.tuning import tuned
@@ -95,11 +97,9 @@ def panel(ax: Axes, frame: pd.DataFrame, column: str) -> list[list[str]]:
 
 
 def one_ratio(own: pd.DataFrame) -> pd.DataFrame:
-    """Of several filtering ratios keep the one that validation prefers at the longest schedule all have in common, or else the best one."""
-    if own["f"].nunique() < 2:
-        return own
-    best = own.groupby("f")["validation"].mean().idxmax()
-    return own[own["f"] == best]
+    """Of several filtering ratios keep that of the method's best cell by validation, which also stands for the method in `results.py`."""
+    best = best_cell(own)
+    return own if best is None else own[own["f"] == best["f"].iloc[0]]
 
 
 def draw(ax: Axes, points: list[tuple[int, float, float, float, int]], line: Line) -> None:
@@ -124,17 +124,10 @@ def label(ax: Axes, ends: list[tuple[tuple[int, float, float, float, int], Line]
     """Write each method's name at its line's end, moved apart where they would lie over each other."""
     low, high = ax.get_ylim()
     ax.set_xlim(right=ax.get_xlim()[1] * 3.2)
-    gap, floor = 0.065 * (high - low), -np.inf
-    for (steps, mean, *_), line in sorted(ends, key=lambda end: end[0][1]):
-        floor = max(100 * mean, floor + gap)
+    heights = spread_out(np.array([100 * mean for (_, mean, *_), _ in ends]), 0.065 * (high - low))
+    for ((steps, *_), line), height in zip(ends, heights, strict=True):
         ax.annotate(
-            line.words,
-            (steps, 100 * mean),
-            (steps * 1.12, floor),
-            color=line.color,
-            fontsize=9,
-            va="center",
-            annotation_clip=False,
+            line.words, (steps * 1.12, height), color=line.color, fontsize=9, va="center", annotation_clip=False
         )
 
 

@@ -106,7 +106,7 @@ def candidates_of(selection: SelectionSettings, batch_size: int, steps: int) -> 
 
 
 def _candidates(rule: Rule, batch_size: int, steps: int) -> Candidates:
-    over = max(1, round(rule.falls_over * steps))
+    over = rule.settles(steps)
     return Candidates(*rule.sizes(batch_size), steps, None if over == steps else over)
 
 

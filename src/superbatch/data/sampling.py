@@ -17,19 +17,25 @@ def sampled_rows(rows: int, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False, shuffle=False))
 
 
-def rows_aside(selection: SelectionSettings, rows: int, seed: int) -> np.ndarray | None:
-    """Return which of the rows in use a run measures by and does not train on (`selection.adapt`), by place, int64 ascending; None for none.
+def count_aside(selection: SelectionSettings, rows: int) -> int:
+    """Return how many of the rows in use a run measures by and does not train on (`selection.adapt`); 0 for none.
 
     Args:
-        selection, seed: the run's. rows: in use, before any is left out.
+        selection: the run's. rows: in use, before any is left out.
 
     Raises:
         UserError: too few rows to spare two of them.
     """
     if selection.adapt is None:
-        return None
+        return 0
     most = min(selection.adapt.sample, rows // MOST_ASIDE)
     if most < 2:
         what = f"measures by a tenth of the rows in use at most, and there are {rows:,} of them"
         raise UserError("selection.adapt", what, f"use {2 * MOST_ASIDE} rows or more, or leave it out")
-    return sampled_rows(rows, most, seed)
+    return most
+
+
+def rows_aside(selection: SelectionSettings, rows: int, seed: int) -> np.ndarray | None:
+    """Return which of the rows in use those are, by place, int64 ascending; None for none. `seed` is the run's; else as `count_aside`."""
+    count = count_aside(selection, rows)
+    return sampled_rows(rows, count, seed) if count else None

@@ -35,6 +35,10 @@ class Rule(NamedTuple):
         """Whether the reference's losses count in a score."""
         return self.method != "uniform" and self.criterion not in ("hard_learner", "easy_learner")
 
+    def settles(self, steps: int) -> int:
+        """Return the first of so many steps at which f changes no more: one at least changes it; `steps` where it does to the end."""
+        return max(1, round(self.falls_over * steps))
+
     def sizes(self, b: int) -> tuple[int, int]:
         """Return how many samples a batch of b is chosen from at the first step and at the last: round(b / (1 - f))."""
         if self.method == "uniform":
@@ -98,12 +102,10 @@ class SelectionSettings(Settings, section="selection"):
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rule of the whole run, or those of its two parts."""
-        own, then = (
-            Rule(self.method, self.criterion, self.filter_ratio, self.final_filter_ratio, self.falls_over),
-            self.then,
-        )
-        if then is None:
+        own = Rule(self.method, self.criterion, self.filter_ratio, self.final_filter_ratio, self.falls_over)
+        if self.then is None:
             return (own,)
+        then = self.then
         return own, Rule(self.method, then.criterion, then.filter_ratio, then.final_filter_ratio)
 
     def stretches(self, steps: int) -> tuple[Stretch, ...]:

@@ -14,7 +14,7 @@ from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.curation.clusters import check_clusters
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
-from superbatch.data.sampling import rows_aside
+from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import (
     FlexiSettings,
@@ -134,29 +134,21 @@ def learner_job(
         UserError: what does not fit: sets, features, reference, proxy.
     """
     training, selection = settings.training, settings.selection
-    model = settings.model
-    if settings.warm_start:
-        model = replace(model, pretrained=str(given(reference_dir, "reference_dir", "learner.warm_start")))
     files = [pool, given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
-    built = build(model, training, selection, files, state_root)
+    built = build(_start(settings, reference_dir), training, selection, files, state_root)
     cache = reference_cache(settings, built.sets.manifests, files, reference_dir)
     rows = settings.pool if cache is None else _settled(name, settings.pool, cache, known)
-    identity = built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start}
-    fields, filtered, reference = built.fields, Kept(), None
+    identity, fields, filtered, reference = _identity(settings, built, rows), built.fields, Kept(), None
     if cache is not None:
-        identity |= reference_identity(given(reference_dir, "reference_dir", "selection"))
+        filtered, reference = _kept(name, cache, rows), Reference(cache.scale, cache.bias)
+        identity |= reference_identity(given(reference_dir, "reference_dir", "selection")) | filtered.identity
         fields |= cached_fields(cache)
-        filtered = _kept(name, cache, rows)
-        identity |= filtered.identity
-        reference = Reference(cache.scale, cache.bias)
     task = contrastive_task(built, training, selection, settings.flexi, reference)
     fields |= added_fields(task, built, files, training.seed)
-    identity |= {} if settings.flexi is None else {"flexi": settings.flexi}
-    source = Source(fields, filtered.rows)
     return Job(
         name,
         task,
-        replace(source, aside=rows_aside(selection, source.num_rows, training.seed)),
+        _source(fields, filtered.rows, selection, training.seed),
         training,
         selection,
         settings.super_batch_size,
@@ -168,6 +160,26 @@ def learner_job(
         recipe,
         remarks or {},
     )
+
+
+def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> dict[str, Any]:
+    """What decides a run's outcome, but for the reference."""
+    low = {} if settings.flexi is None else {"flexi": settings.flexi}
+    return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | low
+
+
+def _source(fields: dict[str, Field], rows: np.ndarray | None, selection: SelectionSettings, seed: int) -> Source:
+    """What a run draws from, less the rows that it measures by."""
+    source = Source(fields, rows)
+    return replace(source, aside=rows_aside(selection, source.num_rows, seed))
+
+
+def _start(settings: LearnerSettings, reference_dir: Path | None) -> ModelSettings:
+    """The model with its starting weights: the reference's, where a run starts from them."""
+    if not settings.warm_start:
+        return settings.model
+    weights = given(reference_dir, "reference_dir", "learner.warm_start")
+    return replace(settings.model, pretrained=str(weights))
 
 
 def contrastive_task(
@@ -231,6 +243,5 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     check_clusters(settings.pool.clusters, rows, "pool.clusters")
     rows = kept_count(rows, settings.pool.keep_share)
     rows += len(curated.manifest()) if settings.pool.add_curated else 0
-    aside = rows_aside(settings.selection, rows, settings.training.seed)
-    rows -= 0 if aside is None else len(aside)
+    rows -= count_aside(settings.selection, rows)
     order_of(settings.training, settings.selection, rows, settings.super_batch_size)

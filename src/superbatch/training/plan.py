@@ -161,7 +161,7 @@ def _chosen_from(run: LiveRun, part: Stretch) -> str:
     """Say out of how many some steps choose, and by what; of steps that take over, which is the first."""
     (steps, rule), selection = part, run.job.selection
     first, last = run.job.order.size(steps[0]), run.job.order.size(steps[-1])
-    settled = f"from step {steps[0] + round(rule.falls_over * len(steps)):,} on" if rule.falls_over < 1 else "at last"
+    settled = f"from step {steps[0] + rule.settles(len(steps)):,} on" if rule.falls_over < 1 else "at last"
     size = f"B = {first}" if first == last else f"B = {first} at first, {last} {settled}"
     if selection.adapt is not None:
         size = f"at most B = {first}, fewer as the learner learns"

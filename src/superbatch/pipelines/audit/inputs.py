@@ -66,15 +66,14 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
     Raises:
         UserError: the run was trained on another pool.
     """
-    from superbatch.data.sampling import rows_aside
+    from superbatch.data.sampling import count_aside
     from superbatch.reporting.audit import Draw
     from superbatch.tasks.filtering import kept_count
 
     if run.settings.get("sets") != [manifest.fingerprint]:
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     count = kept_count(manifest.num_rows, run.setting("pool", "keep_share", 1.0))
-    aside = rows_aside(run.selection, count, run.seed)
-    order = run.order(count - (0 if aside is None else len(aside)))
+    order = run.order(count - count_aside(run.selection, count))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
     learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
