@@ -137,6 +137,11 @@ class Contrastive(Task):
         """Embed images and captions with the learner, also where a proxy scores."""
         return self._towers[LEARNER].embed(batch[IMAGE], batch[TOKENS])
 
+    def reference_sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the reference's cached embeddings of images and captions."""
+        image, text = self._cached_pairs(batch).sides
+        return image.float(), text.float()
+
     def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
         """Return image and text embeddings (n, d), scale and, where the model has one, bias."""
         image, text = self.training_sides(model, batch)

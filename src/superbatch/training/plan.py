@@ -145,7 +145,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
         parts = [_chosen_from(run, part) for part in job.stretches]
-        how = f"picks b = {plan['batch_size']} of {'; from step '.join(parts)}{_who_scores(run, plan)}"
+        how = f"picks b = {plan['batch_size']} {'; '.join(parts)}{_who_scores(run, plan)}"
     if job.selection.adapt is not None:
         most = "at most "
     work = f"{most}{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
@@ -165,9 +165,12 @@ def _chosen_from(run: LiveRun, part: Stretch) -> str:
     size = f"B = {first}" if first == last else f"B = {first} at first, {last} {settled}"
     if selection.adapt is not None:
         size = f"at most B = {first}, fewer as the learner learns"
+    since = f"from step {steps[0]:,} on " if steps[0] else ""
+    if since and selection.outgrows:
+        since = "once the learner has outgrown the reference, "
     chunks = f"N = {selection.num_chunks}" if rule.method == "joint" else ""
     how = ", ".join(filter(None, (rule.method, run.job.task.reads_by(rule).score, chunks)))
-    return f"{f'{steps[0]:,} on of ' if steps[0] else ''}{size} ({how})"
+    return f"{since}of {size} ({how})"
 
 
 def _who_scores(run: LiveRun, plan: Plan) -> str:
