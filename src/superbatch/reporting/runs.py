@@ -184,8 +184,8 @@ class Run:
     @property
     def new_kind(self) -> int | None:
         """The first step whose scores are of another kind than those before; None where all are of one."""
-        first, *later = self.stretches
-        return next((part.steps.start for part in later if part.rule.criterion != first.rule.criterion), None)
+        parts = self.stretches
+        return next((part.steps.start for part in parts[1:] if part.rule.criterion != parts[0].rule.criterion), None)
 
     def looked_at(self, steps: np.ndarray) -> np.ndarray:
         """Return how many rows some steps chose from, int64 (n,)."""
