@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import inspect
 import json
 import os
 import select
@@ -16,6 +17,7 @@ import signal
 import socket
 import sys
 import traceback
+from functools import partial
 
 # Kedro's framework reads conf/logging.yml of the folder it is imported in: this project's, of which all others are copies.
 KEDRO = [
@@ -125,6 +127,9 @@ def preload(ready: str) -> None:
         importlib.import_module(name)
     if ready == "kedro":
         build()
+    # Kedro's settings ask which files are on the stack; their source lines, which nobody reads, cost a third of a command.
+    inspect.stack = partial(inspect.stack, 0)
+    inspect.stack()  # it notes where all modules lie, once for all commands
     gc.freeze()  # what is shared stays shared
     gc.enable()
 

@@ -24,6 +24,7 @@ ingest: {jobs: 1}
 embed: {jobs: 1}
 reference: {training: {batch_size: 16, steps: 2, evaluate_every: 2, threads: 1}}
 learner: {training: {batch_size: 16, steps: 2, evaluate_every: 2, checkpoint_every: 2, threads: 1}}
+evaluate: {linear_probe: null}
 """
 
 
