@@ -43,6 +43,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
+    gc.freeze()  # nor is it looked at again, here or in forked ranks
     gc.enable()
 
 

@@ -42,7 +42,7 @@ def taken(block: Any, name: str, value: Any) -> Any:
         return str(error)
 
 
-def leaves(kind: Any) -> Iterator[tuple[Any, list[Any]]]:
+def leaves(kind: Any) -> Iterator[tuple[Any, Sequence[Any]]]:
     """A kind's parts that hold values: types without annotations, and these."""
     inner, marks = taken_apart(kind)
     inside = [option for option in typing.get_args(inner) if option not in (type(None), ...)]

@@ -17,7 +17,9 @@ REFERENCE = (
     f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"  # as `ready_project` made it
 )
 LEARNER = "learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2"
-MEASURED = "evaluate.linear_probe=null"  # training it takes longer than the runs; tests/pipelines/test_quick_chain.py has it
+MEASURED = (
+    "evaluate.linear_probe=null"  # training it takes longer than the runs; tests/pipelines/test_quick_chain.py has it
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,9 @@ def run(project: Path, pipelines: str, grid: str = "", code: int = 0, common: di
     local.write_text(f"compare:\n  set: {json.dumps(common or {})}\n  runs:\n{grid}" if grid else "")
     quick = project / "conf" / "quick" / "parameters.yml"
     quick.write_text(quick.read_text().split("\ncompare:")[0] + "\n")
-    done = forked_kedro(project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={REFERENCE},{LEARNER},{MEASURED}")
+    done = forked_kedro(
+        project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={REFERENCE},{LEARNER},{MEASURED}"
+    )
     assert done.returncode == code, done
     return done
 
