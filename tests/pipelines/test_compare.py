@@ -71,6 +71,7 @@ def test_a_grid_alone_ends_with_its_table_and_the_way_to_the_report(project: Pat
     assert [row["outcome"]["method"] for row in rows] == ["reference", "uniform", "uniform", "jest"]
 
 
+@pytest.mark.slow  # tests/pipelines/test_registry.py has the order, and the report of a chain is in test_quick_chain.py
 def test_a_report_beside_a_grid_shows_its_new_runs(project: Path) -> None:
     run(project, "compare,report", "    - {method: uniform, steps: 5}\n")
     assert "uniform-T5-s0" in (project / "data/quick/08_reporting/report.html").read_text()
