@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,8 +94,8 @@ class Job:
         """Everything that decides the outcome, by name."""
         return {
             "format": STATE_FORMAT,
-            "training": deciding(self.training, TrainingSettings()) | _resolved(self.training),
-            "selection": deciding(self.selection, SelectionSettings()),
+            "training": deciding(self.training, _usual(TrainingSettings)) | _resolved(self.training),
+            "selection": deciding(self.selection, _usual(SelectionSettings)),
             "B": self.super_batch_size,
             **self.identity,
         }
@@ -155,6 +156,11 @@ def deciding(settings: Any, usual: Any) -> dict[str, Any]:
         for name, value in vars(settings).items()
         if name not in NOT_IDENTITY and not (name in LATER and value == getattr(usual, name))
     }
+
+
+@functools.cache  # every look at a run's hash asks, and making settings checks them
+def _usual(block: type) -> Any:
+    return block()
 
 
 def _resolved(settings: TrainingSettings) -> dict[str, str]:
