@@ -32,11 +32,11 @@ from tests.training.test_scoring import noting_weights
 from tests.training.test_then import chosen_by_the_learner, chosen_rows, expected_rows
 from tests.training.training_helpers import Killed, kill_after, outcome
 
-ADAPT = AdaptSettings(every=4, sample=6, power=1.0)
+ADAPT = AdaptSettings(every=2, sample=6, power=1.0)
 THEN = ThenSettings(None, "easy_learner", 0.5)
 HOW = {"criterion": "easy_reference", "adapt": ADAPT, "then": THEN}
-LEADS = [1.0, -0.1, 0.1, -1.0]  # what is measured before the first step does not count: so from step 8 on
-SWITCH = 8
+LEADS = [1.0, -0.1, -0.1, -0.1, -0.1, 0.1, -1.0]  # what is measured before the fifth time does not count: so from step 10 on
+SWITCH = 10
 
 
 @dataclass
@@ -69,8 +69,8 @@ def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_jo
     job = make_job(**HOW, steps=14)
     with noting_weights([job.task.clip.model]) as seen:
         result = train(job)
-    assert leads_of(result) == list(zip((0, 4, 8, 12), LEADS, strict=True))
-    run, sizes = Run(result.training_dir.parent), [16] * SWITCH + [8] * 6  # by the share 20, at most 16 and 8
+    assert leads_of(result) == list(zip(range(0, 14, 2), LEADS, strict=True))
+    run, sizes = Run(result.training_dir.parent), [16] * SWITCH + [8] * 4  # by the share 20, at most 16 and 8
     order = Rows(run.order(job.source.num_rows), job.source)
     turned_out = SimpleNamespace(**vars(job) | {"order": order, "source": Source(job.source.fields)})
     assert run.looked_at(np.arange(14)).tolist() == sizes and run.new_kind == SWITCH
@@ -78,9 +78,9 @@ def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_jo
         job.task.clip.model.load_state_dict(seen[step][0])
         assert rows == (expected_rows if step < SWITCH else chosen_by_the_learner)(turned_out, step), f"step {step}"
     ledger, forward = ledger_of(result), result.summary["flops"]["forward_per_sample"]
-    assert ledger["samples_scored"] == [0] * SWITCH + [8 * n for n in range(1, 7)]
-    assert result.summary["flops"]["as_executed_total"] == pytest.approx((14 * 12 + 6 * 8 + 4 * 6) * forward)
-    assert "job: the learner has outgrown the reference, and chooses for itself from step 8 on" in caplog.text
+    assert ledger["samples_scored"] == [0] * SWITCH + [8 * n for n in range(1, 5)]
+    assert result.summary["flops"]["as_executed_total"] == pytest.approx((14 * 12 + 4 * 8 + 7 * 6) * forward)
+    assert "job: the learner has outgrown the reference, and chooses for itself from step 10 on" in caplog.text
     said = "; once the learner has outgrown the reference, of at most B = 8, fewer as the learner learns (joint, easy_learner"
     assert said in caplog.text
 
@@ -101,11 +101,11 @@ def test_nothing_is_scored_where_there_is_next_to_nothing_to_leave_out(make_job,
     assert sorted(chosen_rows(result)[9]) == sorted(job.source.manifest_rows(order.rows(9)).tolist())
 
 
-def test_the_plan_counts_on_a_learner_that_outgrows_at_once(make_job):
+def test_the_plan_counts_on_a_learner_that_outgrows_as_soon_as_can_be(make_job):
     job = make_job(**HOW, steps=14)
     plan = train(job).summary["plan"]
     forward = train(job).summary["flops"]["forward_per_sample"]
-    assert plan["flops_as_executed"] == pytest.approx((14 * 12 + 10 * 8 + 4 * 6) * forward)
+    assert plan["flops_as_executed"] == pytest.approx((14 * 12 + 6 * 8 + 7 * 6) * forward)
     assert (plan["super_batch_size"], plan["last_super_batch_size"]) == (16, 8)
 
 

@@ -13,6 +13,7 @@ from superbatch.options.training import ModelSettings
 
 Method = Literal["uniform", "independent", "joint"]
 Criterion = Literal["learnability", "easy_reference", "hard_learner", "easy_learner"]
+LOOK_BACK = 4  # measurements over which it is seen whether a learner still comes on
 FinalRatio = Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] | None
 
 
@@ -129,7 +130,7 @@ class SelectionSettings(Settings, section="selection"):
         if self.then is None:
             return steps
         if self.then.after is None:
-            return min(steps, 0 if self.adapt is None else self.adapt.every)
+            return min(steps, 0 if self.adapt is None else LOOK_BACK * self.adapt.every)
         return round(self.then.after * steps)
 
     @property

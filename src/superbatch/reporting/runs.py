@@ -179,7 +179,7 @@ class Run:
     @property
     def stretches(self) -> tuple[Stretch, ...]:
         """Which steps chose by which rule."""
-        return stretches_of(self.selection, self.steps, self.leads)
+        return stretches_of(self.selection, self.steps, self.shares, self.leads)
 
     @property
     def new_kind(self) -> int | None:

@@ -67,7 +67,7 @@ class LiveRun:
     @property
     def stretches(self) -> tuple[Stretch, ...]:
         """Which steps choose by which rule, as far as is known."""
-        return stretches_of(self.job.selection, self.job.training.steps, self.leads)
+        return stretches_of(self.job.selection, self.job.training.steps, self.shares, self.leads)
 
     @property
     def learner(self) -> Trained:
