@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superbatch.data import windows
 from superbatch.data.fields import Source
 from superbatch.data.order import Order
 from superbatch.data.windows import outgrown, stretches_of, windows_of
@@ -35,7 +34,15 @@ from tests.training.training_helpers import Killed, kill_after, outcome
 ADAPT = AdaptSettings(every=2, sample=6, power=1.0)
 THEN = ThenSettings(None, "easy_learner", 0.5)
 HOW = {"criterion": "easy_reference", "adapt": ADAPT, "then": THEN}
-LEADS = [1.0, -0.1, -0.1, -0.1, -0.1, 0.1, -1.0]  # what is measured before the fifth time does not count: so from step 10 on
+LEADS = [
+    1.0,
+    -0.1,
+    -0.1,
+    -0.1,
+    -0.1,
+    0.1,
+    -1.0,
+]  # what is measured before the fifth time does not count: so from step 10 on
 SWITCH = 10
 
 
@@ -85,20 +92,19 @@ def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_jo
     assert said in caplog.text
 
 
-def test_nothing_is_scored_where_there_is_next_to_nothing_to_leave_out(make_job, monkeypatch):
-    """By the shares 0.5, 0.65 and 0.755 (smoothed), that is B = 8, then 6 and 5.3: with nine in ten right it would be 4.4 of 4."""
-    shares, leads = iter([0.5, 1.0, 1.0, 1.0]), iter([-1.0, 1.0, 1.0, 1.0])
+def test_nothing_is_scored_where_too_little_is_left_out(make_job, monkeypatch):
+    """Half of the pairs look right at first, all of them at last: B = 8 of b = 4 while the share is 0.5, then 6 and 5."""
+    shares, leads = iter([0.5] * 6 + [1.0] * 2), iter([-1.0] * 4 + [1.0] * 4)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: next(shares))
     monkeypatch.setattr(adapt, "lead", lambda p, other: next(leads))
-    monkeypatch.setattr(windows, "WORTH_SCORING", 4)
     job = make_job(**HOW, steps=16)
     result = train(job)
     run = Run(result.training_dir.parent)
-    assert run.looked_at(np.arange(0, 16, 4)).tolist() == [8, 6, 4, 4]
-    assert ledger_of(result)["samples_scored"][3::4] == [0, 24, 24, 24]
-    assert run.picks is not None and run.picks[run.picks["step"] >= 8]["chosen"].all()
+    assert run.new_kind == 8 and run.looked_at(np.arange(0, 16, 2)).tolist() == [8] * 6 + [6, 4]
+    assert ledger_of(result)["samples_scored"][1::2] == [0] * 4 + [16, 32, 44, 44]
+    assert run.picks is not None and run.picks[run.picks["step"] >= 14]["chosen"].all()
     order = run.order(job.source.num_rows)
-    assert sorted(chosen_rows(result)[9]) == sorted(job.source.manifest_rows(order.rows(9)).tolist())
+    assert sorted(chosen_rows(result)[14]) == sorted(job.source.manifest_rows(order.rows(14)).tolist())
 
 
 def test_the_plan_counts_on_a_learner_that_outgrows_as_soon_as_can_be(make_job):
@@ -146,7 +152,7 @@ def test_it_is_measured_by_the_cached_embeddings_of_the_same_pairs(make_job, mon
     batch = job.source.left_out.read((IMAGE, TOKENS, *CACHED), np.arange(6), 0)
     train(job)
     expected = p_values(*(batch[name].float() for name in CACHED))
-    assert all(torch.equal(other, expected) for other in seen) and len(seen) == 3
+    assert all(torch.equal(other, expected) for other in seen) and len(seen) == 6
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=2, max_size=30))
@@ -172,16 +178,26 @@ def test_models_that_know_the_same_have_no_lead_and_a_better_one_has():
     assert lead(torch.rand(2, 600), torch.rand(2, 600)) < 0
 
 
-def test_leads_become_stretches_and_sizes():
-    selection = SelectionSettings(
-        "joint", 0.95, "easy_reference", adapt=AdaptSettings(power=1.0), then=ThenSettings(None)
-    )
-    assert outgrown([1.0, -1.0, 0.0]) is None and outgrown([1.0, -1.0, 0.2, 0.3]) == 2
-    sets = ([], [0.0, 0.1], [-1.0] * 3)
-    spans = [[(part.steps.start, part.steps.stop) for part in stretches_of(selection, 160, leads)] for leads in sets]
-    assert spans == [[(0, 160)], [(0, 50), (50, 160)], [(0, 160)]]
-    sizes = [part.first for part in windows_of(selection, 64, [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.1, 0.1])]
-    assert sizes == [1_280, 1_280, 320, 213]  # the share is smoothed: 0.3 at last
+def test_a_reference_is_outgrown_once_the_learner_is_ahead_and_comes_on_no_longer():
+    ahead, level = [0.1] * 8, [0.3] * 8
+    assert outgrown(level, ahead) == 4, "before it cannot be seen how it comes on"
+    assert outgrown(level, [-0.1] * 6 + [0.1] * 2) == 6
+    assert outgrown([0.1 * n for n in range(8)], ahead) is None, "it comes on by the reference's choice"
+    assert outgrown([0.1 * n for n in range(8)] + [0.7] * 12, [0.1] * 20) == 15, "shares are smoothed"
+    assert outgrown([0.3] * 3, [0.1] * 3) is None and outgrown([0.3] * 8, []) is None
+
+
+def test_what_was_measured_becomes_stretches_and_sizes():
+    how = {"adapt": AdaptSettings(power=1.0), "then": ThenSettings(None)}
+    selection = SelectionSettings("joint", 0.95, "easy_reference", **how)
+    shares, sets = [0.04] * 6 + [1.0], ([], [0.1] * 7, [-1.0] * 7)
+    spans = [
+        [tuple(part.steps)[:: len(part.steps) - 1] for part in stretches_of(selection, 460, shares, leads)]
+        for leads in sets
+    ]
+    assert spans == [[(0, 459)], [(0, 199), (200, 459)], [(0, 459)]]
+    sizes = [[part.first for part in windows_of(selection, 64, shares, leads)] for leads in sets[1:]]
+    assert sizes == [[1_280] * 4 + [320, 320, 195], [1_280] * 6 + [195]]  # the share is smoothed: 0.328 at last
 
 
 @pytest.mark.parametrize(
