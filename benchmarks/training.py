@@ -196,7 +196,7 @@ def cases(quick: bool) -> list[Case]:
 def step_cases(quick: bool) -> list[Case]:
     """Return what presets are compared on: 64 and 224 px; quick, both smaller."""
     if quick:
-        return [replace(cases(quick)[0], steps=7), Case("224px_cpu", vit(224, 32, 64, 1, 16), 4, 6)]
+        return [replace(cases(quick)[0], steps=6), Case("224px_cpu", vit(224, 16, 64, 1, 16), 16, 5)]
     found = cases(quick)
     return found[-1:] if torch.cuda.is_available() else [found[0], replace(found[1], steps=9)]
 

@@ -25,7 +25,7 @@ from superbatch.data.sampling import rows_aside
 from superbatch.models import ClipModel, build_model
 from superbatch.models.cost import without_fastpath
 from superbatch.nested import merge
-from superbatch.options import LearnerSettings, ModelSettings
+from superbatch.options import LearnerSettings, ModelSettings, PoolSettings
 from superbatch.tasks import Contrastive, Reference
 from superbatch.tasks.contrastive import IMAGE, TOKENS
 from superbatch.tasks.flexi import LOW, Flexi, flexi_fields
@@ -39,14 +39,32 @@ CONF = {
     name: yaml.safe_load((PROJECT / "conf" / "base" / f"{name}.yml").read_text())
     for name in ("parameters", "parameters_methods")
 }
-PRESETS = {name: CONF["parameters_methods"][name]["learner"] for name in method_names(CONF["parameters_methods"])}
 PROXY = {"selection": {"proxy": {"config": "conf/models/proxy.json"}}}
-TWICE, AGAIN = {"training": {"accumulate": 2}}, {"training": {"checkpoint_activations": True}}
-CASES = {name: (name, {}) for name in PRESETS} | {
-    "jest, a proxy": ("jest", PROXY),
-    "jest, all twice": ("jest", merge(TWICE, AGAIN)),
-    "flexi_jest, all twice": ("flexi_jest", merge(TWICE, AGAIN)),
-}
+ALL_TWICE = {"training": {"accumulate": 2, "checkpoint_activations": True}}
+
+
+def preset(name: str, changes: dict[str, Any] | None = None) -> LearnerSettings:
+    """A preset's settings with some changes, its run a few steps and its batches a few samples."""
+    block = merge(CONF["parameters_methods"][name]["learner"], changes or {})
+    found = learner_settings(CONF["parameters"]["learner"], block, name)
+    sizes = {"batch_size": 32, "steps": 2, "threads": 1, "device": "cpu", "evaluate_every": 2, "checkpoint_every": 2}
+    follows = found.selection.adapt and replace(found.selection.adapt, every=1, sample=40)
+    selection = replace(found.selection, num_chunks=4, adapt=follows)
+    return replace(found, training=replace(found.training, **sizes), selection=selection)
+
+
+def cases() -> dict[str, LearnerSettings]:
+    """Every preset by name; names of those whose steps are the same are joined: from which rows they draw costs nothing at a step."""
+    names: dict[LearnerSettings, list[str]] = {}
+    for name in method_names(CONF["parameters_methods"]):
+        same = replace(preset(name), pool=PoolSettings(), warm_start=False)
+        names.setdefault(same, []).append(name)
+    more = {
+        "jest, a proxy": preset("jest", PROXY),
+        "jest, all twice": preset("jest", ALL_TWICE),
+        "flexi_jest, all twice": preset("flexi_jest", ALL_TWICE),
+    }
+    return {" = ".join(joined): settings for settings, joined in names.items()} | more
 
 
 def few_words(config: str, folder: Path, loss: str) -> ClipModel:
@@ -58,17 +76,8 @@ def few_words(config: str, folder: Path, loss: str) -> ClipModel:
     return build_model(ModelSettings(config=str(file)), loss=loss, batch_size=32, seed=0)
 
 
-def sized(name: str, changes: dict[str, Any]) -> LearnerSettings:
-    """A preset's settings, its run a few steps and its batches a few samples."""
-    found = learner_settings(CONF["parameters"]["learner"], merge(PRESETS[name], changes), name)
-    sizes = {"batch_size": 32, "steps": 2, "threads": 1, "device": "cpu", "evaluate_every": 2, "checkpoint_every": 2}
-    follows = found.selection.adapt and replace(found.selection.adapt, every=1, sample=40)
-    selection = replace(found.selection, num_chunks=4, adapt=follows)
-    return replace(found, training=replace(found.training, **sizes), selection=selection)
-
-
-def job_of(name: str, settings: LearnerSettings, folder: Path) -> Job:
-    """A run on made-up rows. Which rows a method draws from costs nothing at a step, so the pool's settings are left aside."""
+def job_of(settings: LearnerSettings, folder: Path) -> Job:
+    """A run on made-up rows."""
     training, selection = settings.training, settings.selection
     clip = few_words(settings.model.config, folder, training.loss)
     proxy = None if selection.proxy is None else few_words(selection.proxy.config, folder, training.loss)
@@ -83,7 +92,7 @@ def job_of(name: str, settings: LearnerSettings, folder: Path) -> Job:
         at_low = lambda side: in_memory(pixels[:, :, :: SIDE // side, :: SIDE // side])  # noqa: E731
         fields |= flexi_fields(task, fields, at_low, training.seed)
     source = Source(fields | random_embeddings(ROWS, 64), aside=rows_aside(selection, ROWS, training.seed))
-    return Job(name, task, source, training, selection, settings.super_batch_size, {}, folder / "state")
+    return Job("preset", task, source, training, selection, settings.super_batch_size, {}, folder / "state")
 
 
 @pytest.fixture
@@ -117,9 +126,9 @@ def low_share(job: Job, result: TrainResult) -> float:
     return float(np.mean([job.source.fields[LOW].read(rows.to_numpy(), step).mean() for step, rows in steps]))
 
 
-@pytest.mark.parametrize(("name", "changes"), CASES.values(), ids=CASES)
-def test_the_account_is_what_torch_counts(name, changes, counted, tmp_path: Path) -> None:
-    job = job_of(name, sized(name, changes), tmp_path)
+@pytest.mark.parametrize("settings", cases().values(), ids=cases())
+def test_the_account_is_what_torch_counts(settings: LearnerSettings, counted: Counter[str], tmp_path: Path) -> None:
+    job = job_of(settings, tmp_path)
     result = train(job)
     flops, ledger = result.summary["flops"], pq.read_table(result.training_dir / "ledger.parquet").to_pylist()[-1]
     samples = Samples(ledger["samples_trained"], ledger["samples_scored"], ledger.get("samples_measured", 0))

@@ -64,12 +64,17 @@ def count_recomputed(clip: ClipModel, samples: int = 2, view: LowView | None = N
     Gradients that the parameters hold are left alone; checkpointing is on afterwards.
     """
     images, ids = _inputs(clip, samples)
-    image = (
-        partial(clip.model.encode_image, images) if view is None else partial(view.encode_image, *view.inputs(samples))
-    )
+
+    def image() -> Tensor:
+        found: Tensor = clip.model.encode_image(images) if view is None else view.encode_image(*view.inputs(samples))
+        return found
+
+    def text() -> Tensor:
+        found: Tensor = clip.model.encode_text(ids)
+        return found
+
     with evaluating(clip.model):
-        found = [_recomputed(clip, tower) / samples for tower in (image, partial(clip.model.encode_text, ids))]
-    return ForwardFlops(*found)
+        return ForwardFlops(_recomputed(clip, image) / samples, _recomputed(clip, text) / samples)
 
 
 def _recomputed(clip: ClipModel, tower: Callable[[], Tensor]) -> float:

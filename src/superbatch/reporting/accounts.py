@@ -78,10 +78,9 @@ def spent_on(record: dict[str, Any], ledger: pd.DataFrame | None) -> pd.DataFram
             for part, value in parts.items():
                 row = rows.setdefault(part, {})
                 row[f"flops_{accounting}"] = row.get(f"flops_{accounting}", 0.0) + float(value)
-    for column in TIME_PARTS if ledger is not None else ():
-        seconds = float(ledger[column].sum()) if column in ledger else 0.0
-        if seconds > 0:
-            rows.setdefault(column.removeprefix("seconds_"), {})["seconds"] = seconds
+    columns = {} if ledger is None else {part: ledger[part] for part in TIME_PARTS if part in ledger}
+    for part, seconds in columns.items():
+        rows.setdefault(part.removeprefix("seconds_"), {})["seconds"] = float(seconds.sum())
     for name, value in _charged_parts(record).items():
         rows[name] = {"flops_paper": np.nan, "flops_as_executed": value}
     for name, value in (record.get("charged_seconds") or {}).items():
@@ -103,9 +102,11 @@ def one_off_flops(record: dict[str, Any]) -> float:
 
 def one_off_seconds(record: dict[str, Any]) -> float:
     """Seconds charged once, of the same and of decoding beforehand; NaN where not all of them are known."""
-    charged, seconds = _charged_parts(record), record.get("charged_seconds")
-    known = seconds is not None and all(name in seconds for name, flops in charged.items() if flops)
-    return float(sum(seconds.values())) if seconds is not None and known else np.nan
+    charged = _charged_parts(record)
+    seconds: dict[str, float] | None = record.get("charged_seconds")
+    if seconds is None or any(name not in seconds for name, flops in charged.items() if flops):
+        return np.nan
+    return float(sum(seconds.values()))
 
 
 def _charged_parts(record: dict[str, Any]) -> dict[str, float]:
