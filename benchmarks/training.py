@@ -198,7 +198,7 @@ def step_cases(quick: bool) -> list[Case]:
     if quick:
         return [replace(cases(quick)[0], steps=6), Case("224px_cpu", vit(224, 16, 64, 1, 16), 16, 5)]
     found = cases(quick)
-    return found[-1:] if torch.cuda.is_available() else [found[0], replace(found[1], steps=9)]
+    return found[-1:] if torch.cuda.is_available() else [replace(found[0], steps=10), replace(found[1], steps=12)]
 
 
 def rate(steps: Steps, batch: int) -> list[str]:
