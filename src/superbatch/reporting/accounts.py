@@ -68,7 +68,7 @@ def spent_on(record: dict[str, Any], ledger: pd.DataFrame | None) -> pd.DataFram
         record: run.json; older ones tell no operations by part. ledger: its seconds.
 
     Returns:
-        Indexed by part (as in `TIME_PARTS`, without `seconds_`; then `charged`'s names): `flops_paper`, `flops_as_executed`, `seconds`;
+        Indexed by part (the ledger's columns without `seconds_`; then `charged`'s names): `flops_paper`, `flops_as_executed`, `seconds`;
         NaN where one is not known, no row where none is.
     """
     flops = record.get("flops") or {}
@@ -78,9 +78,9 @@ def spent_on(record: dict[str, Any], ledger: pd.DataFrame | None) -> pd.DataFram
             for part, value in parts.items():
                 row = rows.setdefault(part, {})
                 row[f"flops_{accounting}"] = row.get(f"flops_{accounting}", 0.0) + float(value)
-    columns = {} if ledger is None else {part: ledger[part] for part in TIME_PARTS if part in ledger}
-    for part, seconds in columns.items():
-        rows.setdefault(part.removeprefix("seconds_"), {})["seconds"] = float(seconds.sum())
+    if ledger is not None:
+        for column, seconds in ledger[_time_columns(ledger)].sum().items():
+            rows.setdefault(str(column).removeprefix("seconds_"), {})["seconds"] = float(seconds)
     for name, value in _charged_parts(record).items():
         rows[name] = {"flops_paper": np.nan, "flops_as_executed": value}
     for name, value in (record.get("charged_seconds") or {}).items():
@@ -117,7 +117,11 @@ def _charged_parts(record: dict[str, Any]) -> dict[str, float]:
 
 def step_seconds(ledger: pd.DataFrame) -> pd.Series:
     """Seconds of each step, all its parts together."""
-    return ledger[[c for c in ledger.columns if c.startswith("seconds_")]].sum(axis=1)
+    return ledger[_time_columns(ledger)].sum(axis=1)
+
+
+def _time_columns(ledger: pd.DataFrame) -> list[str]:
+    return [column for column in ledger.columns if column.startswith("seconds_")]
 
 
 def time_split(ledger: pd.DataFrame | None) -> dict[str, float]:
