@@ -77,7 +77,7 @@ def accounts(case: Case, pool: SetFiles, ways: Mapping[str, Way]) -> Iterator[tu
 def over_uniform(case: Case, pool: SetFiles, ways: Mapping[str, Way], tower: str | None = None) -> dict[str, float]:
     """Return each way's operations a step as executed over uniform's, of the whole model or of a tower."""
     found = accounts(case, pool, ways)
-    return {name: (account.towers[tower] if tower else account).over_uniform(step) for name, account, step in found}
+    return {name: (account.members[tower] if tower else account).over_uniform(step) for name, account, step in found}
 
 
 def taken(case: Case, pool: SetFiles, ways: Mapping[str, Way], repeats: int) -> dict[str, Steps]:

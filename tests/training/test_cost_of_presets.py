@@ -132,14 +132,14 @@ def test_the_account_is_what_torch_counts(settings: LearnerSettings, counted: Co
     result = train(job)
     flops, ledger = result.summary["flops"], pq.read_table(result.training_dir / "ledger.parquet").to_pylist()[-1]
     samples = Samples(ledger["samples_trained"], ledger["samples_scored"], ledger.get("samples_measured", 0))
-    assert flops["as_executed"] == job.account().by_tower(samples)
+    assert flops["as_executed"] == job.account().by_member(samples)
     assert flops["as_executed_total"] == pytest.approx(job.account().total(samples))
     assert result.summary["plan"]["flops_as_executed"] == pytest.approx(flops["as_executed_total"])
     if LOW in job.source.fields:
         job.task.flexi = replace(job.task.flexi, low_share=low_share(job, result))
     told, towers, about = (
         job.account().parts(samples),
-        job.account().by_tower(samples),
+        job.account().by_member(samples),
         partial(pytest.approx, rel=0.01),
     )
     assert sum(value for part, value in told.items() if part != SCORE) == about(counted["train"])

@@ -97,12 +97,12 @@ def test_a_step_over_uniforms(model, low, image, whole, monkeypatch):
         account = Account(task.forwards())
         assert account.forwards.at_full == pytest.approx(full.total, rel=0.01)
         for as_executed, wanted in ((True, expected), (False, paper or expected)):
-            found = account.towers["image"].over_uniform(step, as_executed), account.over_uniform(step, as_executed)
+            found = account.members["image"].over_uniform(step, as_executed), account.over_uniform(step, as_executed)
             assert found == pytest.approx(wanted, abs=0.006)
     views = account.forwards.views
     a = views["image_low"] / views["image"]
-    assert account.towers["image"].over_uniform(step) == pytest.approx((3 * (0.5 + 0.5 * a) + 5 * a) / 3)
-    assert account.towers["text"].over_uniform(step) == pytest.approx(8 / 3)
+    assert account.members["image"].over_uniform(step) == pytest.approx((3 * (0.5 + 0.5 * a) + 5 * a) / 3)
+    assert account.members["text"].over_uniform(step) == pytest.approx(8 / 3)
 
 
 def test_the_papers_own_share_of_a_low_view():
@@ -129,7 +129,7 @@ def test_parts_and_towers_add_up_to_the_whole(model_file, proxy_file):
     expected = {"train": 8 * (4 * f + again), "score": 40 * f_p + 6 * f, "proxy": 8 * (4 * f_p + again_p)}
     assert account.parts(samples) == pytest.approx(expected)
     assert account.parts(samples, as_executed=False) == pytest.approx({**expected, "train": 24 * f, "proxy": 24 * f_p})
-    towers = account.by_tower(samples)
+    towers = account.by_member(samples)
     assert list(towers) == ["image", "text"] and account.total(samples) == pytest.approx(
         sum(value for parts in towers.values() for value in parts.values())
     )

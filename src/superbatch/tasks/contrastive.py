@@ -188,7 +188,7 @@ class Contrastive(Task):
                 recomputed={name: getattr(forward, tower) for name, forward in again.items()},
                 full=getattr(full, tower),
             )
-        return Forwards.of_towers(towers, {**(views or {}), "image": full.image, "text": full.text})
+        return Forwards.of_members(towers, {**(views or {}), "image": full.image, "text": full.text})
 
     def facts(self) -> dict[str, float]:
         """Return the learner's scale and bias."""

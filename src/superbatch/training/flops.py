@@ -64,7 +64,7 @@ class Forwards:
         recomputed: by trained model: what is computed again where activations are not kept.
         full: of the learner as it is evaluated, which is a uniform step's F; None where it is trained no other way.
         views: the parts that the learner's F consists of, for the record.
-        towers: the same of each tower alone, where the models have some; they add up to the whole.
+        members: the same of each part of the models alone, where they have some, such as two encoders; they add up to the whole.
     """
 
     trained: Mapping[str, float]
@@ -74,12 +74,12 @@ class Forwards:
     recomputed: Mapping[str, float] = field(default_factory=dict)
     full: float | None = None
     views: Mapping[str, float] = field(default_factory=dict)
-    towers: Mapping[str, Forwards] = field(default_factory=dict)
+    members: Mapping[str, Forwards] = field(default_factory=dict)
 
     @classmethod
-    def of_towers(cls, towers: Mapping[str, Forwards], views: Mapping[str, float]) -> Forwards:
-        """Add up the towers of some models."""
-        parts = list(towers.values())
+    def of_members(cls, members: Mapping[str, Forwards], views: Mapping[str, float]) -> Forwards:
+        """Add up the parts that some models consist of."""
+        parts = list(members.values())
         return cls(
             trained=_sums(part.trained for part in parts),
             scored=sum(part.scored for part in parts),
@@ -88,7 +88,7 @@ class Forwards:
             recomputed=_sums(part.recomputed for part in parts),
             full=sum(part.at_full for part in parts),
             views=views,
-            towers=towers,
+            members=members,
         )
 
     @property
@@ -133,9 +133,9 @@ class Account:
         return cls(forwards, settings.accumulate > 1, settings.checkpoint_activations, stale_steps > 0)
 
     @property
-    def towers(self) -> dict[str, Account]:
-        """The account of each tower alone; none where the models have no towers."""
-        return {name: replace(self, forwards=one) for name, one in self.forwards.towers.items()}
+    def members(self) -> dict[str, Account]:
+        """The account of each part of the models alone; none where they have none."""
+        return {name: replace(self, forwards=one) for name, one in self.forwards.members.items()}
 
     def scoring(self, samples: float) -> float:
         """Operations of scoring some samples."""
@@ -196,9 +196,9 @@ class Account:
         """Operations over those of plain uniform steps that train as many samples, 3F each at full view."""
         return self.total(samples, as_executed) / (3 * self.forwards.at_full * samples.trained)
 
-    def by_tower(self, samples: Samples, as_executed: bool = True) -> dict[str, dict[str, float]]:
-        """Operations by tower and by what they are spent on; under `whole` where the models have no towers."""
-        return {name: one.parts(samples, as_executed) for name, one in (self.towers or {"whole": self}).items()}
+    def by_member(self, samples: Samples, as_executed: bool = True) -> dict[str, dict[str, float]]:
+        """Operations by part of the models and by what they are spent on; under `whole` where they have none."""
+        return {name: one.parts(samples, as_executed) for name, one in (self.members or {"whole": self}).items()}
 
     def saved(self, scored: float, trained: float) -> float:
         """Operations saved by a scorer in the learner's place: the learner's scoring less its own scoring and training.
@@ -227,8 +227,8 @@ class Account:
             "as_executed_total": totals.flops_as_executed,
             "paper_total": totals.flops_paper,
             "scoring_total": self.scoring(samples.scored),
-            "as_executed": self.by_tower(samples),
-            "paper": self.by_tower(samples, as_executed=False),
+            "as_executed": self.by_member(samples),
+            "paper": self.by_member(samples, as_executed=False),
             "charged": charged,
             "charged_total": totals.flops_as_executed + sum(charged.values()),
         }
