@@ -92,6 +92,12 @@ class Run:
         return found | ({MEAN: float(np.mean(mains))} if mains else {})
 
     @cached_property
+    def test_low(self) -> dict[str, float]:
+        """Test metrics in the low view of a model that has one, as `low/<set>/<metric>`: for the record, no headline counts them."""
+        parts = (flat_metrics(result.get("low") or {}, f"low/{name}") for name, result in self.tested.items())
+        return {key: value for part in parts for key, value in part.items()}
+
+    @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % intervals over the images or texts of the test sets, by `<set>/<metric>`; the headline's is the mean of theirs."""
         return test_intervals(self.tested)

@@ -17,6 +17,7 @@ from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.trusted import held_out_scores
+from superbatch.training.flops import Spent
 from superbatch.training.job import Job
 
 
@@ -104,13 +105,18 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
     return {} if found is None else {"reference_check": found}
 
 
-def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, float]:
-    """FLOPs that an honest account adds to a run that uses the reference: training it, embedding the pool with it, at full view or at low."""
-    spent = {}
-    summary = reference_training / "run.json"
+def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, Spent]:
+    """What was spent before a run: training the reference, embedding the pool with it (at full view or at low), decoding the pool.
+
+    Decoding takes no operations, only seconds; features of before have no seconds.
+    """
+    spent, summary, embedded = {}, reference_training / "run.json", pool_features / "features.json"
     if summary.is_file():
-        spent["reference_training"] = float(read_json(summary)["flops"]["as_executed_total"])
-    embedded = pool_features / "features.json"
+        record = read_json(summary)
+        flops = float(record["flops"]["as_executed_total"])
+        spent["reference_training"] = Spent(flops, float(sum(record["seconds"].values())))
     if embedded.is_file():
-        spent["embedding"] = float(read_json(embedded).get("flops" if low is None else "flops_low", 0.0))
+        record, suffix = read_json(embedded), "" if low is None else "_low"
+        spent["embedding"] = Spent(float(record.get(f"flops{suffix}", 0.0)), record.get(f"seconds{suffix}"))
+        spent |= {"decoding": Spent(0.0, record["seconds_decoding"])} if "seconds_decoding" in record else {}
     return spent
