@@ -42,14 +42,24 @@ class Directories:
     state_root: Path
     reference_check: Path | None = None
 
+    @property
+    def pool_set(self) -> SetFiles:
+        """The pool with its features."""
+        return SetFiles(self.pool, self.pool_features)
+
+    @property
+    def curated_set(self) -> SetFiles:
+        """The curated set with its features."""
+        return SetFiles(self.curated, self.curated_features)
+
 
 def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
     """Make the job of a learner run; its charges are those of the reference and of embedding the pool."""
-    curated = SetFiles(given.curated, given.curated_features)
+    curated = given.curated_set
     return learner_job(
         name,
         settings,
-        SetFiles(given.pool, given.pool_features),
+        given.pool_set,
         given.state_root,
         curated=curated,
         reference_dir=given.reference_model,
@@ -63,14 +73,17 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
     )
 
 
-def build_reference(settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path) -> Job:
-    """Make the job that trains the reference."""
+def build_reference(
+    settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path, first: Path | None = None
+) -> Job:
+    """Make the job that trains the reference; a second one where `curated` is what became of the `first` curated set."""
     return reference_job(
         settings,
         SetFiles(curated),
         state_root,
         evaluate=_evaluate(settings.flexi, evaluation_sets, settings.training.device),
-        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root),
+        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root, first),
+        first=None if first is None else SetFiles(first).manifest(),
     )
 
 
@@ -105,11 +118,17 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
 
 
 def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, float]:
-    """FLOPs that an honest account adds to a run that uses the reference: training it, embedding the pool with it, at full view or at low."""
+    """FLOPs that an honest account adds to a run that uses the reference, by name.
+
+    Training it, embedding the pool with it, at full view or at low; before a second one, what led to it (`bootstrap`).
+    """
     spent = {}
     summary = reference_training / "run.json"
     if summary.is_file():
-        spent["reference_training"] = float(read_json(summary)["flops"]["as_executed_total"])
+        flops = read_json(summary)["flops"]
+        spent["reference_training"] = float(flops["as_executed_total"])
+        if flops.get("charged"):
+            spent["bootstrapping"] = float(sum(flops["charged"].values()))
     embedded = pool_features / "features.json"
     if embedded.is_file():
         spent["embedding"] = float(read_json(embedded).get("flops" if low is None else "flops_low", 0.0))

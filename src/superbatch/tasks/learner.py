@@ -17,6 +17,7 @@ from superbatch.data.fields import Field, Source
 from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import (
+    SECOND,
     FlexiSettings,
     LearnerSettings,
     ModelSettings,
@@ -164,8 +165,9 @@ def learner_job(
 
 def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> dict[str, Any]:
     """What decides a run's outcome, but for the reference."""
-    low = {} if settings.flexi is None else {"flexi": settings.flexi}
-    return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | low
+    later: dict[str, Any] = {} if settings.flexi is None else {"flexi": settings.flexi}
+    later |= {"bootstrapped": True} if settings.reference == SECOND else {}
+    return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
 def _source(fields: dict[str, Field], rows: np.ndarray | None, selection: SelectionSettings, seed: int) -> Source:
@@ -206,7 +208,7 @@ def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, flo
     """What an honest account adds to a run: all of the reference's cost, its training alone, or nothing."""
     if uses_cache:
         return dict(charges)
-    return {name: spent for name, spent in charges.items() if settings.warm_start and name == "reference_training"}
+    return {name: spent for name, spent in charges.items() if settings.warm_start and name != "embedding"}
 
 
 def _settled(
