@@ -23,6 +23,9 @@ class BootstrapSettings(Settings, section="bootstrap"):
     balance: Annotated[float, Interval(ge=0, le=1)] = 0.5  # 0: in the pool's own proportions; 1: as many of each
     rounds: Count = 3  # at most: a further one is taken only where the last reference was better on validation
     metric: str = "headline"  # that says so
+    least_gain: Annotated[float, Interval(ge=0, lt=1)] = (
+        0.01  # by which it is higher where a reference is better; less is chance
+    )
     reference: dict[str, Any] = field(default_factory=dict)  # what the second reference changes in `reference`
     captioner: str | None = None  # `package.module:function`: gives pairs that are not aligned another caption
     captioner_options: dict[str, Any] = field(default_factory=dict)  # its keyword arguments

@@ -2,7 +2,7 @@
 
 A round: the last reference scores the pool, its best pairs join the *first* curated set (`enlarging`), and another reference is trained on
 both. The pairs held out from the first reference's training are held out from every one's, so all are judged by the same. A further round
-is taken only where the last reference was better on validation than the one before.
+is taken only where the last reference was better on validation than the one before, by more than chance.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from superbatch.tasks.enlarging import Scored, clusters_fit, deciding_settings, 
 from superbatch.tasks.jobs import Directories, build_reference
 from superbatch.tasks.learner import model_identity
 from superbatch.tasks.reference import check_reference
-from superbatch.tasks.rounds import Features, Round, best_round, write_records
+from superbatch.tasks.rounds import Features, Round, best_round, is_better, write_records
 from superbatch.tasks.trusted import held_out_scores
 from superbatch.tasks.view import preprocessing, shell, shell_of
 from superbatch.training.job import deciding
@@ -102,12 +102,12 @@ def bootstrap(made_from: Bootstrapping) -> Made:
 
 def run_rounds(made_from: Bootstrapping) -> list[Round]:
     """Take rounds while they help; returns the first reference, then each round's, of which only the last may be no better than before."""
-    given, metric = made_from.given, made_from.settings.metric
+    given, settings, metric = made_from.given, made_from.settings, made_from.settings.metric
     features = Features(given.pool_features, given.curated_features)
     rounds = [Round(given.reference_model, given.reference_training, features)]
     values = [rounds[0].value(metric)]
-    for number in range(1, made_from.settings.rounds + 1):
-        if number > 1 and values[-1] <= values[-2]:
+    for number in range(1, settings.rounds + 1):
+        if number > 1 and not is_better(values[-1], values[-2], settings.least_gain):
             break
         rounds[-1] = _embedded(made_from, rounds[-1])
         rounds.append(_next(made_from, rounds[-1]))
@@ -119,11 +119,11 @@ def run_rounds(made_from: Bootstrapping) -> list[Round]:
 
 def _publish(made_from: Bootstrapping, mark: str, rounds: list[Round]) -> Made:
     """Stage the set, the checkpoint and the records of the round that is kept."""
-    metric, fresh = made_from.settings.metric, made_from.reference.training.fresh
-    kept = best_round([one.value(metric) for one in rounds])
+    metric, least, fresh = made_from.settings.metric, made_from.settings.least_gain, made_from.reference.training.fresh
+    kept = best_round([one.value(metric) for one in rounds], least)
     best, enlarged = rounds[kept], rounds[kept].enlarged
     assert enlarged is not None, "every round has its set"
-    if best.value(metric) > rounds[0].value(metric):
+    if is_better(best.value(metric), rounds[0].value(metric), least):
         log.info("bootstrap: round %d of %d is kept", kept, len(rounds) - 1)
     else:
         log.warning("bootstrap: the second reference is no better than the first on validation (%s)", metric)

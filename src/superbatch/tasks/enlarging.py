@@ -24,7 +24,7 @@ from superbatch.tasks.captioner import write_captions
 from superbatch.tasks.filtering import best_of_each, kept_count, quotas
 
 SUMMARY = "enlarged.json"  # counts, beside the manifest
-LATER_ON = ("rounds", "metric", "reference")  # settings that do not decide which pairs join
+LATER_ON = ("rounds", "metric", "least_gain", "reference")  # settings that do not decide which pairs join
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,20 @@ class Round:
         }
 
 
-def best_round(values: Sequence[float]) -> int:
+def is_better(value: float, before: float, least_gain: float) -> bool:
+    """Tell whether a reference is better on validation than the one before: higher, and by so much at least."""
+    return value > before and value - before >= least_gain
+
+
+def best_round(values: Sequence[float], least_gain: float) -> int:
     """Return the round whose reference is kept: the last that was better than the one before; round 1 where none was.
 
     Args:
         values: on validation, of the first reference and of each round.
+        least_gain: by which a better one is higher.
     """
-    better = [number for number in range(1, len(values)) if values[number] > values[number - 1]]
-    return max(better, default=1)
+    pairs = enumerate(zip(values[1:], values, strict=False), 1)
+    return max((number for number, (value, before) in pairs if is_better(value, before, least_gain)), default=1)
 
 
 def write_records(out: Path, rounds: Sequence[Round], kept: int, metric: str) -> None:
