@@ -319,6 +319,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "ingest.pool.expect.<statistic>": [config.Threshold],
     "reference": [options.ReferenceSettings, options.LearnerSettings],
     "check": [options.CheckSettings],
+    "bootstrap": [options.BootstrapSettings],
     "reference.model": [options.ModelSettings],
     "reference.training": [options.TrainingSettings],
     "reference.training.optimizer": [options.OptimizerSettings],
@@ -380,11 +381,12 @@ def test_parameters_md_has_every_key_with_its_default_and_its_bounds() -> None:
 
 
 def test_column_tables_are_the_codes() -> None:
+    from superbatch.curation.enlarged import ORIGINS_SCHEMA
     from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
     from superbatch.training.records import SCHEMAS
 
     found = tables(PROJECT / "docs" / "architecture.md")
-    schemas = {"Manifest": MANIFEST_SCHEMA, "Rejects": REJECTS_SCHEMA} | {
+    schemas = {"Manifest": MANIFEST_SCHEMA, "Rejects": REJECTS_SCHEMA, "Enlarged curated set": ORIGINS_SCHEMA} | {
         f"{name}.parquet": schema for name, schema in SCHEMAS.items()
     }
     for title, schema in schemas.items():

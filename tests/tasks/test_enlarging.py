@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -14,41 +13,16 @@ from hypothesis import strategies as st
 
 from superbatch.curation.enlarged import Added, image_numbers, known_images, read_origins, write_enlarged
 from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache, EmbeddingCacheWriter
-from superbatch.data.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, Manifest, read_manifest, write_manifest
+from superbatch.data.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, Manifest, read_manifest
 from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.options import BootstrapSettings
 from superbatch.tasks.captioner import find_captioner, write_captions
 from superbatch.tasks.enlarging import SUMMARY, Scored, best_of_equal, choose, enlarge
 from superbatch.tasks.reference import split_rows
+from tests.manifests import write_made_up
 
 POOL, CURATED = 60, 20
-
-
-def write_set(folder: Path, images: list[int], name: str) -> Manifest:
-    """A set whose images are numbers: equal numbers are equal images. Nothing reads the shards here."""
-    rows = [
-        {
-            "key": f"{row:03d}",
-            "shard": f"{name}/{row // 10}.tar",
-            "offset": 512 * row,
-            "length": 100,
-            "format": "png",
-            "width": 16,
-            "height": 16,
-            "captions": [f"{name} {row}", "another"],
-            "label": None,
-            "sha256": image.to_bytes(32, "big"),
-            "members": 2,
-            "source": None,
-            "notes": [],
-        }
-        for row, image in enumerate(images)
-    ]
-    folder.mkdir(parents=True)
-    shards = {f"{name}/{number}.tar": 10_000 + number for number in range((len(images) + 9) // 10)}
-    write_manifest(folder / MANIFEST_FILE, pa.Table.from_pylist(rows, MANIFEST_SCHEMA), shards)
-    return read_manifest(folder)
 
 
 def write_cache(folder: Path, score_N: np.ndarray, group_N: np.ndarray) -> EmbeddingCache:
@@ -109,14 +83,14 @@ def test_the_best_of_each_cluster_are_chosen(pool: tuple[np.ndarray, ...], most:
 def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Manifest, Manifest, EmbeddingCache]:
     """A pool that repeats two curated images, two evaluation images and three of its own, all among its best."""
     folder = tmp_path_factory.mktemp("sets")
-    curated = write_set(folder / "curated", [1000 + row for row in range(CURATED)], "curated")
-    evaluation = write_set(folder / "evaluation", [2000, 2001, 2002], "evaluation")
+    curated = write_made_up(folder / "curated", [1000 + row for row in range(CURATED)], "curated")
+    evaluation = write_made_up(folder / "evaluation", [2000, 2001, 2002], "evaluation")
     images = list(range(POOL))
     _, held_out = split_rows(curated, 0.3)
     images[0], images[1] = 1000 + int(held_out[0]), 1000 + int(np.setdiff1d(np.arange(CURATED), held_out)[0])
     images[2], images[3] = 2000, 2002
     images[4] = images[5] = images[6]
-    pool = write_set(folder / "pool", images, "pool")
+    pool = write_made_up(folder / "pool", images, "pool")
     score = np.linspace(0.95, 0.05, POOL)
     return curated, evaluation, pool, write_cache(folder, score, np.arange(POOL) % 3)
 

@@ -174,7 +174,8 @@ def _enlarged(made_from: Bootstrapping, last: Round) -> Staged:
     def write(out: Path) -> None:
         enlarge(out, curated, Scored(pool, cache, known), made_from.settings, kept_out)
 
-    return build_once("enlarged curated set", mark, made_from.stages, write)
+    fresh = made_from.reference.training.fresh
+    return build_once("enlarged curated set", mark, made_from.stages, write, fresh=fresh)
 
 
 def check_bootstrap(
