@@ -358,7 +358,9 @@ def defaults(kind: type) -> dict[str, Any]:
     """Default of each key that is no block of its own; what has none is "needed", what is made when asked for stays open."""
     if dataclasses.is_dataclass(kind):
         blocks_of_its_own = {
-            f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.name != "shares"
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.default is dataclasses.MISSING and f.default_factory is not dict and f.name != "shares"
         }
         return {f.name: f.default for f in dataclasses.fields(kind) if f.name not in blocks_of_its_own}
     return {name: "needed" if f.is_required() else f.default for name, f in kind.model_fields.items()}  # type: ignore[attr-defined]
