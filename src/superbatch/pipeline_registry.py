@@ -92,8 +92,8 @@ def uses_reference(method: str) -> bool:
 
 
 def reference_of(method: str) -> str:
-    """Return the name of the reference that a method goes by: the first one of every method that does not ask for the second."""
-    return _settings_of(method).reference
+    """Return the name of the reference that a method goes by: the first one where it uses none, too."""
+    return _settings_of(method).goes_by
 
 
 def _settings_of(method: str) -> LearnerSettings:

@@ -132,6 +132,16 @@ def test_a_run_of_the_grid_goes_by_the_reference_that_it_names() -> None:
     assert "pool_pp.features" in pipelines["audit"].inputs(), "of the run that is audited"
 
 
+def test_the_template_may_name_the_second_reference_for_all_methods() -> None:
+    """Those that use none go by none."""
+    methods = {"a": {"selection": {"method": "joint"}}, "b": {"selection": {"method": "uniform"}}}
+    pipeline_registry.configure(
+        {"learner": {"reference": "reference_pp"}} | {name: {"learner": one} for name, one in methods.items()}
+    )
+    assert [pipeline_registry.reference_of(name) for name in methods] == ["reference_pp", "reference"]
+    assert "reference_pp.checkpoint" not in pipeline_registry.register_pipelines()["b"].datasets()
+
+
 def test_bootstrapping_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = pipeline_registry.register_pipelines()["bootstrap"].only_nodes("bootstrap.check", "bootstrap.train")
     check_ranks(stage)

@@ -98,12 +98,6 @@ class LearnerSettings(Settings, section="learner"):
             "is not the learner's, and both read the same token ids",
             "set it as model.compact_vocabulary is",
         )
-        require(
-            self.reference != SECOND or self.uses_reference,
-            "reference",
-            f"is {SECOND}, and nothing here goes by a reference",
-            "leave it out, or use a criterion, a filter or a warm start that does",
-        )
         if self.flexi is not None:
             self._check_flexi(self.flexi)
 
@@ -126,6 +120,11 @@ class LearnerSettings(Settings, section="learner"):
     def uses_reference(self) -> bool:
         """Whether the reference decides anything: the batches, the rows, or where the learner starts."""
         return self.selection.uses_reference or self.pool.filters or self.warm_start
+
+    @property
+    def goes_by(self) -> str:
+        """The name of the reference that it reads: the first one too where none decides anything."""
+        return self.reference if self.uses_reference else "reference"
 
     @property
     def reference_view(self) -> LowSettings | None:

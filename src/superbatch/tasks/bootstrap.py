@@ -25,10 +25,9 @@ from superbatch.models import read_metadata
 from superbatch.options import BootstrapSettings, ReferenceSettings, TrainingSettings
 from superbatch.tasks.cached import open_cache
 from superbatch.tasks.captioner import find_captioner
-from superbatch.tasks.enlarging import Scored, clusters_fit, deciding_settings, enlarge
+from superbatch.tasks.enlarging import Scored, clusters_fit, deciding_settings, enlarge, most_added
 from superbatch.tasks.jobs import Directories, build_reference
 from superbatch.tasks.learner import model_identity
-from superbatch.tasks.reference import check_reference
 from superbatch.tasks.rounds import Features, Round, best_round, is_better, write_records
 from superbatch.tasks.trusted import held_out_scores
 from superbatch.tasks.view import preprocessing, shell, shell_of
@@ -187,7 +186,7 @@ def check_bootstrap(
         settings: `bootstrap`. reference: of the second reference. pool, curated: the ingested sets.
 
     Raises:
-        UserError: more clusters than rows; nothing held out; a batch larger than the curated set; no such captioner or model.
+        UserError: more clusters than rows; nothing held out; a batch larger than the enlarged set can be; no such captioner or model.
     """
     clusters_fit(settings, len(pool))
     if settings.captioner is not None:
@@ -196,5 +195,10 @@ def check_bootstrap(
     if settings.aligned and not held_out:
         what = "goes by curated pairs that are held out, and reference.held_out leaves none"
         raise UserError("bootstrap.aligned", what, "set reference.held_out, such as 0.1, or aligned to 0")
-    check_reference(reference, len(curated) - held_out, held_out)
+    most = len(curated) - held_out + most_added(settings, len(pool))
+    if reference.training.batch_size > most:
+        what = (
+            f"{reference.training.batch_size:,} pairs are more than the {most:,} that the enlarged curated set can have"
+        )
+        raise UserError("bootstrap.reference.training.batch_size", what, "lower it, or raise bootstrap.share")
     shell_of(reference.model)

@@ -91,6 +91,12 @@ def clusters_fit(settings: BootstrapSettings, rows: int) -> None:
         check_clusters(settings.clusters, rows, "bootstrap.clusters")
 
 
+def most_added(settings: BootstrapSettings, rows: int) -> int:
+    """Return how many pairs of a pool of so many rows join at most."""
+    again = 0 if settings.captioner is None else kept_count(rows, settings.recaption_share)
+    return kept_count(rows, settings.share) + again
+
+
 def clusters_of(cache: EmbeddingCache, k: int) -> np.ndarray:
     """Return each row's cluster of captions, int32 (N,); all in one where k is 0."""
     return text_clusters(cache, k) if k else np.zeros(len(cache), np.int32)

@@ -166,7 +166,7 @@ def learner_job(
 def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> dict[str, Any]:
     """What decides a run's outcome, but for the reference."""
     later: dict[str, Any] = {} if settings.flexi is None else {"flexi": settings.flexi}
-    later |= {"bootstrapped": True} if settings.reference == SECOND else {}
+    later |= {"bootstrapped": True} if settings.goes_by == SECOND else {}
     return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
