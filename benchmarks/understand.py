@@ -27,7 +27,6 @@ from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
 from superbatch.options import SelectionSettings
 from superbatch.pipelines.audit.inputs import open_draw, rows_in_use
-from superbatch.pipelines.report.nodes import find_truth
 from superbatch.reporting import Run, find_runs
 from superbatch.reporting.alone import Beside, agreement, from_record, replayed, weight_of_others
 from superbatch.reporting.cells import to_text
@@ -41,6 +40,7 @@ from superbatch.reporting.understanding import (
     summary_cells,
     weight_cells,
 )
+from superbatch.simweb.truth import find_truth
 
 MEASURES = ("purity", "percentile", "concepts", "in_batch", "true_concepts", "true_in_batch")
 BATCHES = (64, 256, 512)  # for which the weight of the others is told

@@ -321,6 +321,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "ingest.pool.expect.<statistic>": [config.Threshold],
     "reference": [options.ReferenceSettings, options.LearnerSettings],
     "check": [options.CheckSettings],
+    "bootstrap": [options.BootstrapSettings],
     "reference.model": [options.ModelSettings],
     "reference.training": [options.TrainingSettings],
     "reference.training.optimizer": [options.OptimizerSettings],
@@ -359,7 +360,9 @@ def defaults(kind: type) -> dict[str, Any]:
     """Default of each key that is no block of its own; what has none is "needed", what is made when asked for stays open."""
     if dataclasses.is_dataclass(kind):
         blocks_of_its_own = {
-            f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.name != "shares"
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.default is dataclasses.MISSING and f.default_factory is not dict and f.name != "shares"
         }
         return {f.name: f.default for f in dataclasses.fields(kind) if f.name not in blocks_of_its_own}
     return {name: "needed" if f.is_required() else f.default for name, f in kind.model_fields.items()}  # type: ignore[attr-defined]
@@ -382,11 +385,12 @@ def test_parameters_md_has_every_key_with_its_default_and_its_bounds() -> None:
 
 
 def test_column_tables_are_the_codes() -> None:
+    from superbatch.curation.enlarged import ORIGINS_SCHEMA
     from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
     from superbatch.training.records import SCHEMAS
 
     found = tables(PROJECT / "docs" / "architecture.md")
-    schemas = {"Manifest": MANIFEST_SCHEMA, "Rejects": REJECTS_SCHEMA} | {
+    schemas = {"Manifest": MANIFEST_SCHEMA, "Rejects": REJECTS_SCHEMA, "Enlarged curated set": ORIGINS_SCHEMA} | {
         f"{name}.parquet": schema for name, schema in SCHEMAS.items()
     }
     for title, schema in schemas.items():

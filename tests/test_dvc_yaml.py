@@ -21,7 +21,7 @@ from superbatch.pipelines.naming import is_check
 
 PROJECT = Path(__file__).parents[1]
 NOT_PRODUCED = {"conf/models"}  # inputs that people write
-FILES = ("dvc.yaml", "benchmarks/dvc.yaml", "benchmarks/icons/dvc.yaml")
+FILES = ("dvc.yaml", "benchmarks/dvc.yaml", "benchmarks/icons/dvc.yaml", "benchmarks/jest_pp/dvc.yaml")
 ALL_RUNS = "data/07_model_output"  # the report reads whatever lies there
 
 

@@ -20,6 +20,7 @@ from superbatch.nested import merge
 from superbatch.options import (
     MAX_PIXELS,
     AuditSettings,
+    BootstrapSettings,
     CheckSettings,
     EmbedSettings,
     EvaluateSettings,
@@ -155,6 +156,7 @@ SECTIONS: dict[str, Any] = {
     "ingest": IngestSettings,
     "reference": ReferenceSettings,
     "check": CheckSettings,
+    "bootstrap": BootstrapSettings,
     "embed": EmbedSettings,
     "learner": LearnerSettings,
     "evaluate": EvaluateSettings,
@@ -210,6 +212,17 @@ def learner_settings(template: Mapping[str, Any], override: Mapping[str, Any] | 
     return read(LearnerSettings, known | merge(touched, override, place), place)
 
 
+def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str, Any] | None) -> ReferenceSettings:
+    """Read the second reference's settings: those of `reference` with `bootstrap.reference` on top; it is trained, where the first is imported.
+
+    Raises:
+        UserError: as `read`; the key is named where it stands.
+    """
+    read(ReferenceSettings, reference, "reference")  # first, so that a mistake in it is named there
+    override, place = read(BootstrapSettings, bootstrap, "bootstrap").reference, "bootstrap.reference"
+    return read(ReferenceSettings, merge(reference, {**override, "import_from": None}, place), place)
+
+
 def method_names(parameters: Mapping[str, Any]) -> list[str]:
     """List the methods that the parameters define, in order: every block that is none of the sections."""
     return [key for key in parameters if key not in SECTIONS and key != METHODS]
@@ -226,6 +239,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         _check_method_block(method, parameters[method], methods)
     for section, kind in SECTIONS.items():
         read(kind, parameters.get(section), section)
+    second_reference(parameters.get("reference"), parameters.get("bootstrap"))
     for method in methods:
         learner_settings(parameters.get("learner") or {}, parameters[method].get("learner"), method)
     for method in parameters.get(METHODS) or []:

@@ -115,7 +115,8 @@ def grid_table(catalog: CatalogProtocol) -> str:
 
 
 def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check what a later stage would refuse: the report's metric, the runs that are to be audited or search, the reference's batch.
+    """Check what a later stage would refuse: the report's metric, the runs that are to be audited or search, the reference's batch, how it is
+    bootstrapped.
 
     Raises:
         UserError: no such metric or run; a batch larger than the curated set.
@@ -135,6 +136,10 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         from superbatch.pipelines.reference.nodes import check_rendered
 
         check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
+    if "curated_pp.set" in pipeline.all_outputs():
+        from superbatch.pipelines.bootstrap.nodes import check_settings
+
+        check_settings(*(catalog.load(f"params:{section}") for section in ("bootstrap", "ingest")))
     if "search.page" in pipeline.all_outputs():
         check_searching_runs(catalog)
 
@@ -187,9 +192,13 @@ def check_ranks(pipeline: Pipeline) -> None:
         UserError: a stage that only one process may run.
     """
     from superbatch.errors import UserError
+    from superbatch.pipelines.naming import ALONE
 
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        others = [node.name for node in pipeline.nodes if node.outputs and not node.tags & {"training", "settings"}]
+        allowed = {"training", "settings"}
+        others = [
+            node.name for node in pipeline.nodes if node.outputs and (ALONE in node.tags or not node.tags & allowed)
+        ]
         if others:
             remedy = "run `kedro run --pipelines=learner --namespaces=jest` under it, and the other stages without it"
             raise UserError("torchrun", f"{others[0]} is for one process", remedy)

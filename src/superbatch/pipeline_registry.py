@@ -6,9 +6,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline
+
+from superbatch.options import SECOND
+
+if TYPE_CHECKING:
+    from superbatch.options import LearnerSettings
 
 # A node that reads another namespace's output (the report reads `jest.training`) names it with a dot; Kedro warns about any such name.
 warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
@@ -21,6 +26,7 @@ STAGES = (
     "reference",
     "check",
     "embed",
+    "bootstrap",
     "learner",
     "evaluate",
     "report",
@@ -28,7 +34,10 @@ STAGES = (
     "search",
     "compare",
 )
-BESIDE = {"jest": ("uniform",)}  # methods whose chain has others beside it, so that its table compares
+BESIDE = {
+    "jest": ("uniform",),
+    "jest_pp": ("jest", "uniform"),
+}  # methods whose chain has others beside it, so that its table compares
 DEFAULT = "jest"
 
 _parameters: dict[str, Any] | None = None  # those of the running session, once there is one
@@ -79,10 +88,26 @@ def searching_runs() -> tuple[str, ...]:
 
 def uses_reference(method: str) -> bool:
     """Whether a method chooses or filters by the reference, or starts from it: then its chain checks the reference first."""
+    return _settings_of(method).uses_reference
+
+
+def reference_of(method: str) -> str:
+    """Return the name of the reference that a method goes by: the first one where it uses none, too."""
+    return _settings_of(method).goes_by
+
+
+def _settings_of(method: str) -> LearnerSettings:
     from superbatch.config import learner_settings
 
     known = _known_parameters()
-    return learner_settings(known.get("learner") or {}, (known.get(method) or {}).get("learner"), method).uses_reference
+    return learner_settings(known.get("learner") or {}, (known.get(method) or {}).get("learner"), method)
+
+
+def compared_by() -> dict[Any, str]:
+    """Return the name of the reference that each run of `compare` (`RunSpec`) goes by, in the grid's order."""
+    from superbatch.pipelines.compare import grid
+
+    return {spec: grid.reference_of(spec, reference_of(spec.method)) for spec in compared_runs()}
 
 
 def sources() -> tuple[str, ...]:
@@ -117,11 +142,13 @@ class LazyPipelines(Mapping[str, Pipeline]):
 
 def chain(methods: tuple[str, ...]) -> Pipeline:
     """Return all stages for some methods, side by side, with one report at the end; none checks a reference that nobody uses."""
-    checked = any(map(uses_reference, methods))
+    checked, by = any(map(uses_reference, methods)), {method: reference_of(method) for method in methods}
+    references = tuple(sorted({"reference", *by.values()}))
     data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
     reference = _create("reference") + (_create("check") if checked else Pipeline([])) + _create("embed", checked)
-    runs = _create("learner", methods, checked) + _create("evaluate", ("reference", *methods))
-    return data + reference + runs + _create("report", methods, sources())
+    reference += _create("bootstrap") if len(references) > 1 else Pipeline([])
+    runs = _create("learner", by, checked) + _create("evaluate", (*references, *methods))
+    return data + reference + runs + _create("report", methods, sources(), references)
 
 
 def _create(stage: str, *arguments: Any) -> Pipeline:
@@ -132,12 +159,12 @@ def _create(stage: str, *arguments: Any) -> Pipeline:
 def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
         "ingest": lambda: (sources(),),
-        "learner": lambda: (method_names(),),
-        "evaluate": lambda: (("reference", *method_names()),),
+        "learner": lambda: ({method: reference_of(method) for method in method_names()},),
+        "evaluate": lambda: (("reference", SECOND, *method_names()),),
         "report": lambda: ((), sources()),
-        "audit": lambda: (audited_run(), sources()),
+        "audit": lambda: (audited_run(), sources(), reference_of(audited_run())),
         "search": lambda: (searching_runs(),),
-        "compare": lambda: (compared_runs(),),
+        "compare": lambda: (compared_by(),),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())
 

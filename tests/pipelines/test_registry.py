@@ -9,7 +9,7 @@ from kedro.io import DataCatalog, MemoryDataset
 
 from superbatch import pipeline_registry
 from superbatch.errors import UserError
-from superbatch.hooks import check_grid, stand_in_for_checks
+from superbatch.hooks import check_grid, check_ranks, stand_in_for_checks
 from superbatch.pipelines.compare.grid import expand, override_of
 from superbatch.pipelines.naming import is_check
 
@@ -56,7 +56,7 @@ def test_what_a_learner_would_refuse_shows_before_a_reference_is_trained_for_it(
 @pytest.mark.filterwarnings("error:Namespace")
 def test_no_namespace_is_left_and_entered_again() -> None:
     """Kedro warns of it, and Kedro-Viz can't fold such a namespace."""
-    for name in ("safe", "jest", "compare", "learner"):
+    for name in ("safe", "jest", "jest_pp", "compare", "learner"):
         assert pipeline_registry.register_pipelines()[name].nodes
 
 
@@ -90,6 +90,73 @@ def test_a_chain_that_does_not_use_the_reference_checks_none(method: str) -> Non
     assert "reference.check" not in pipeline.datasets() and f"{method}.train" in {node.name for node in pipeline.nodes}
 
 
+def test_jest_pp_has_jest_beside_it_and_a_second_reference_of_its_own() -> None:
+    pipelines = pipeline_registry.register_pipelines()
+    chain, jest = pipelines["jest_pp"], pipelines["jest"]
+    assert {node.name for node in jest.nodes} < {node.name for node in chain.nodes}
+    assert set(pipelines["bootstrap"].nodes) < set(chain.nodes) and not set(pipelines["bootstrap"].nodes) & set(
+        jest.nodes
+    )
+    order = [node.name for node in chain.nodes]
+    assert order.index("bootstrap.check") < order.index("reference.train") < order.index("bootstrap.train")
+    assert order.index("bootstrap.train") < order.index("check_reference_pp") < order.index("embed_pool_pp")
+    assert data_inputs(chain) == {"runs"}
+    read = {node.name: set(node.inputs) for node in chain.nodes}
+    own = {
+        "reference_pp.checkpoint",
+        "reference_pp.training",
+        "reference_pp.check",
+        "pool_pp.features",
+        "curated_pp.features",
+    }
+    first = {name.replace("_pp", "") for name in own}
+    assert own <= read["jest_pp.train"] and not first & read["jest_pp.train"]
+    assert first <= read["jest.train"] and not own & read["jest.train"]
+    assert "pool_pp.features" in read["report"] and "reference_pp.evaluation" in read["report"]
+
+
+def test_a_run_of_the_grid_goes_by_the_reference_that_it_names() -> None:
+    runs = [
+        {"method": "a", "steps": 2},
+        {"method": "a", "label": "b", "steps": 2, "set": {"reference": "reference_pp"}},
+        {"method": "a_pp", "steps": 2},
+    ]
+    joint = {"selection": {"method": "joint"}}
+    methods = {"a": {"learner": joint}, "a_pp": {"learner": joint | {"reference": "reference_pp"}}}
+    pipeline_registry.configure(methods | {"compare": {"runs": runs}, "audit": {"run": "a_pp"}})
+    pipelines = pipeline_registry.register_pipelines()
+    read = {node.namespace: set(node.inputs) for node in pipelines["compare"].nodes if node.name.endswith(".run")}
+    assert {run: "pool_pp.features" in inputs for run, inputs in read.items()} == {
+        "a-T2-s0": False,
+        "b-T2-s0": True,
+        "a_pp-T2-s0": True,
+    }
+    (collect,) = [node for node in pipelines["compare"].nodes if node.name == "collect_runs"]
+    assert collect.inputs[2:6] == [
+        f"{name}.{part}" for name in ("reference", "reference_pp") for part in ("training", "evaluation")
+    ]
+    assert "pool_pp.features" in pipelines["audit"].inputs(), "of the run that is audited"
+
+
+def test_the_template_may_name_the_second_reference_for_all_methods() -> None:
+    """Those that use none go by none."""
+    methods = {"a": {"selection": {"method": "joint"}}, "b": {"selection": {"method": "uniform"}}}
+    pipeline_registry.configure(
+        {"learner": {"reference": "reference_pp"}} | {name: {"learner": one} for name, one in methods.items()}
+    )
+    assert [pipeline_registry.reference_of(name) for name in methods] == ["reference_pp", "reference"]
+    assert "reference_pp.checkpoint" not in pipeline_registry.register_pipelines()["b"].datasets()
+
+
+def test_bootstrapping_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = pipeline_registry.register_pipelines()["bootstrap"].only_nodes("bootstrap.check", "bootstrap.train")
+    check_ranks(stage)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_ranks(stage.only_nodes("bootstrap.check"))
+    with pytest.raises(UserError, match=r"torchrun: bootstrap\.train is for one process"):
+        check_ranks(stage)
+
+
 def test_a_part_of_a_pipeline_waits_for_no_check_that_it_has_not() -> None:
     part = pipeline_registry.register_pipelines()["jest"].only_nodes_with_tags("training")
     waits = {name for name in part.inputs() if is_check(name)}
@@ -110,7 +177,7 @@ def test_stages_side_by_side_are_the_chain() -> None:
     assert chain <= stages
 
 
-@pytest.mark.parametrize("name", ["jest", "compare", "learner", "report", "audit", "search"])
+@pytest.mark.parametrize("name", ["jest", "jest_pp", "compare", "learner", "report", "audit", "search"])
 def test_every_data_set_is_in_the_catalog(name: str) -> None:
     loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
     catalog = DataCatalog.from_config(loader["catalog"])

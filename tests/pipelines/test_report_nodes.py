@@ -7,7 +7,8 @@ import numpy as np
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.writing import Sample, encode_image, write_shard
-from superbatch.pipelines.report.nodes import find_truth, link_to_docs, link_to_search
+from superbatch.pipelines.report.nodes import link_to_docs, link_to_search
+from superbatch.simweb.truth import find_truth
 
 
 def test_the_truth_is_the_one_beside_the_pools_own_shards(tmp_path: Path) -> None:

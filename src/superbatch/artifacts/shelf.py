@@ -61,7 +61,12 @@ def shelved(mark: str, root: Path) -> Iterator[Path]:
 def copy_linked(source: Path, target: Path) -> None:
     """Copy a directory by second names of its files where that works, else by their content; it is whole or not there."""
     with atomic_directory(target) as directory:
-        shutil.copytree(source, directory, copy_function=_link_or_copy, dirs_exist_ok=True)
+        link_into(source, directory)
+
+
+def link_into(source: Path, directory: Path) -> None:
+    """Give the files of a directory second names in another one, or copies where that does not work."""
+    shutil.copytree(source, directory, copy_function=_link_or_copy, dirs_exist_ok=True)
 
 
 def _record(place: Path, root: Path) -> Path:

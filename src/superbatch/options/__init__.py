@@ -5,11 +5,12 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 """
 
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
+from superbatch.options.bootstrap import BootstrapSettings
 from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
-from superbatch.options.runs import LearnerSettings, PoolSettings, ReferenceSettings
+from superbatch.options.runs import SECOND, LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
 from superbatch.options.selection import LOOK_BACK, AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
@@ -17,9 +18,11 @@ from superbatch.options.training import ModelSettings, OptimizerSettings, Traini
 __all__ = [
     "LOOK_BACK",
     "MAX_PIXELS",
+    "SECOND",
     "VERDICTS",
     "AdaptSettings",
     "AuditSettings",
+    "BootstrapSettings",
     "CheckSettings",
     "EmbedSettings",
     "EvaluateSettings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 
@@ -11,6 +11,8 @@ from superbatch.bounds import Because, Natural, Settings, require
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
+
+SECOND = "reference_pp"  # the reference that is trained on the enlarged curated set (`bootstrap`)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class LearnerSettings(Settings, section="learner"):
     training: TrainingSettings = field(default_factory=TrainingSettings)
     warm_start: bool = False  # start from the reference's weights
     flexi: FlexiSettings | None = None  # the image tower's low view, which scores and trains in part (Flexi-JEST)
+    # which one decides: that of the curated set, or the second one, of the curated set as the first enlarged it (JEST++)
+    reference: Literal["reference", "reference_pp"] = "reference"
 
     def check(self) -> None:
         """Refuse a selection that does not fit the training, a proxy that reads other token ids, and a low view of no use."""
@@ -116,6 +120,11 @@ class LearnerSettings(Settings, section="learner"):
     def uses_reference(self) -> bool:
         """Whether the reference decides anything: the batches, the rows, or where the learner starts."""
         return self.selection.uses_reference or self.pool.filters or self.warm_start
+
+    @property
+    def goes_by(self) -> str:
+        """The name of the reference that it reads: the first one too where none decides anything."""
+        return self.reference if self.uses_reference else "reference"
 
     @property
     def reference_view(self) -> LowSettings | None:

@@ -8,12 +8,18 @@ from typing import Any
 
 # What a check of settings gives, `<run>.checked_settings`: a line in memory. Whoever takes it begins after the check.
 CHECKED = "checked_settings"
+ALONE = "alone"  # the tag of a training that is in one process with other work: not for `torchrun`
 
 
 def named(function: Callable[..., Any], name: str | None) -> Callable[..., Any]:
     """Bind the first argument of a node function to a run's name; Kedro and Kedro-Viz still see the function behind it."""
     bound: Callable[..., Any] = update_wrapper(partial(function, name), function)
     return bound
+
+
+def made_by(reference: str, name: str) -> str:
+    """Return what a set's features by a reference are called: `pool` by `reference`, `pool_pp` by `reference_pp`."""
+    return name + reference.removeprefix("reference")
 
 
 def is_check(name: str) -> bool:

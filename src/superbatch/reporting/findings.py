@@ -14,7 +14,8 @@ from superbatch.reporting.chance import chance_sentence
 from superbatch.reporting.curves import first_crossing
 from superbatch.reporting.intervals import Difference, difference
 from superbatch.reporting.numbers import percent
-from superbatch.reporting.reference_check import check_caution
+from superbatch.reporting.reference_check import check_caution, weights_of
+from superbatch.reporting.rounds import rounds_sentence
 from superbatch.reporting.tuning import choices
 from superbatch.reporting.weak_reference import reference_is_weaker, reference_sentence
 
@@ -77,7 +78,9 @@ def gains(report: Report) -> list[str]:
         return [chance_sentence(report.tuned[report.tuned["role"] != "reference"], report.title)]
     lines = [_against_uniform(report), _against_simple(report), _of_all(report), _along_the_run(report)]
     lines += [outcome.sentence() for outcome in _telling(report)]
-    lines += [reference_sentence(report.finals)] if reference_is_weaker(report.finals) else []
+    alone = report.with_own_reference(report.finals)
+    lines += [reference_sentence(alone)] if reference_is_weaker(alone) else []
+    lines += [rounds_sentence(report.rounds)]
     return [line for line in [*lines, *_notes(report, good=True), choices(report.tuned)] if line]
 
 
@@ -85,7 +88,8 @@ def cautions(report: Report) -> list[str]:
     """Sentences on what the gains rest on: a reference too strong or too weak, one seed, an unsettled target, no rival."""
     if report.at_chance:
         return [_seeds(report)] if _seeds(report) else []
-    lines = [] if reference_is_weaker(report.finals) else [reference_sentence(report.finals)]
+    alone = report.with_own_reference(report.finals)
+    lines = [] if reference_is_weaker(alone) else [reference_sentence(alone)]
     lines += [
         check_caution(report.reference_check),
         _other_reference(report),
@@ -158,8 +162,7 @@ def _along_the_run(report: Report) -> str:
 
 def _other_reference(report: Report) -> str:
     used = report.main.settings.get("reference")
-    shown = next((run for run in report.sources.runs if run.role == "reference"), None)
-    weights = shown and (shown.record.get("digests") or {}).get("weights")
+    weights = report.reference and weights_of(report.reference)
     if not used or not weights or used == weights:
         return ""
     return f"{report.main.name} was trained with another reference than the one shown here: run it again, or its reference."

@@ -26,7 +26,7 @@ def facts(report: Report) -> dict[str, object]:
 def fingerprints(report: Report) -> dict[str, object]:
     """Fingerprints of the data: pool, what the reference was trained on and its weights, the test sets."""
     found: dict[str, object] = {f"fingerprint of {k}": v for k, v in report.sources.fingerprints.items()}
-    reference = next((run for run in report.sources.runs if run.role == "reference"), None)
+    reference = report.reference
     if reference is not None and reference.settings.get("sets"):
         found["fingerprint of curated set"] = ", ".join(map(str, reference.settings["sets"]))
     found["digest of the reference's weights"] = report.main.settings.get("reference")

@@ -15,9 +15,21 @@ FILE = Path("check") / "check.json"  # beside the reference's training
 def check_of(runs: Sequence[Run], main: Run) -> dict[str, Any] | None:
     """Return the check that lies beside a reference among the runs; None without one, and where the run used another reference."""
     files = [run.path / FILE for run in runs if run.role == "reference"]
-    found = next((dict(read_json(file)) for file in files if file.is_file()), None)
+    found = [dict(read_json(file)) for file in files if file.is_file()]
     own = main.settings.get("reference")
-    return found if found is not None and own in (None, found["reference"]) else None
+    return next((one for one in found if own in (None, one["reference"])), None)
+
+
+def reference_of(runs: Sequence[Run], main: Run) -> Run | None:
+    """Return the reference that a run was trained with, or else the first one there is; None without any."""
+    references = [run for run in runs if run.role == "reference"]
+    own = [run for run in references if weights_of(run) == main.settings.get("reference")]
+    return next(iter(own or references), None)
+
+
+def weights_of(reference: Run) -> str | None:
+    """Return the SHA-256 of a reference's weights; None where it was not recorded."""
+    return (reference.record.get("digests") or {}).get("weights")
 
 
 def check_caution(found: dict[str, Any] | None) -> str:

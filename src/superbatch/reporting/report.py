@@ -18,7 +18,8 @@ from superbatch.reporting.gallery import Shelf, first_captions, gallery
 from superbatch.reporting.metrics import MEAN, headline_title, metric_title
 from superbatch.reporting.names import label_of
 from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
-from superbatch.reporting.reference_check import check_of
+from superbatch.reporting.reference_check import check_of, reference_of
+from superbatch.reporting.rounds import rounds_of
 from superbatch.reporting.runs import Run
 from superbatch.reporting.sources import Sources, main_run
 from superbatch.reporting.standing import Standing, cache_of, standing
@@ -117,6 +118,21 @@ class Report:
     def reference_check(self) -> dict[str, Any] | None:
         """What the check found of the main run's reference; None where that is not known."""
         return check_of(self.sources.runs, self.main)
+
+    @cached_property
+    def reference(self) -> Run | None:
+        """The reference that the main run was trained with, or else the first one there is."""
+        return reference_of(self.sources.runs, self.main)
+
+    @cached_property
+    def rounds(self) -> dict[str, Any] | None:
+        """The rounds of bootstrapping that led to that reference; None where there were none."""
+        return rounds_of(self.reference)
+
+    def with_own_reference(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Leave other references than the main run's out of a frame of runs."""
+        own = None if self.reference is None else self.reference.name
+        return frame[(frame["role"] != "reference") | (frame["run"] == own)]
 
     @cached_property
     def kinds(self) -> np.ndarray | None:

@@ -48,7 +48,9 @@ def _of_comparison(report: Report, theme: Theme) -> dict[str, Figure]:
         found["cost"] = cost_figure(report.long_curves, theme, report.title)
     compared = report.tuned[report.tuned["role"] != "reference"]
     if len(compared) and compared.groupby(["method", "f"])["steps"].nunique().max() > 1:
-        found["schedules"] = schedule_figure(report.tuned, report.comparison, theme, report.title)
+        found["schedules"] = schedule_figure(
+            report.with_own_reference(report.tuned), report.comparison, theme, report.title
+        )
     return found
 
 

@@ -43,14 +43,24 @@ class Directories:
     state_root: Path
     reference_check: Path | None = None
 
+    @property
+    def pool_set(self) -> SetFiles:
+        """The pool with its features."""
+        return SetFiles(self.pool, self.pool_features)
+
+    @property
+    def curated_set(self) -> SetFiles:
+        """The curated set with its features."""
+        return SetFiles(self.curated, self.curated_features)
+
 
 def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
     """Make the job of a learner run; its charges are those of the reference and of embedding the pool."""
-    curated = SetFiles(given.curated, given.curated_features)
+    curated = given.curated_set
     return learner_job(
         name,
         settings,
-        SetFiles(given.pool, given.pool_features),
+        given.pool_set,
         given.state_root,
         curated=curated,
         reference_dir=given.reference_model,
@@ -64,14 +74,17 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
     )
 
 
-def build_reference(settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path) -> Job:
-    """Make the job that trains the reference."""
+def build_reference(
+    settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path, first: Path | None = None
+) -> Job:
+    """Make the job that trains the reference; a second one where `curated` is what became of the `first` curated set."""
     return reference_job(
         settings,
         SetFiles(curated),
         state_root,
         evaluate=_evaluate(settings.flexi, evaluation_sets, settings.training.device),
-        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root),
+        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root, first),
+        first=None if first is None else SetFiles(first).manifest(),
     )
 
 
@@ -108,13 +121,15 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
 def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, Spent]:
     """What was spent before a run: training the reference, embedding the pool with it (at full view or at low), decoding the pool.
 
-    Decoding takes no operations, only seconds; features of before have no seconds.
+    Before a second reference, also what led to it (`bootstrap`). Decoding takes no operations, only seconds; features of before have no
+    seconds, and of what led to a second reference they are not known.
     """
     spent, summary, embedded = {}, reference_training / "run.json", pool_features / "features.json"
     if summary.is_file():
         record = read_json(summary)
-        flops = float(record["flops"]["as_executed_total"])
-        spent["reference_training"] = Spent(flops, float(sum(record["seconds"].values())))
+        flops, before = record["flops"], record["flops"].get("charged")
+        spent["reference_training"] = Spent(float(flops["as_executed_total"]), float(sum(record["seconds"].values())))
+        spent |= {"bootstrapping": Spent(float(sum(before.values())), None)} if before else {}
     if embedded.is_file():
         record, suffix = read_json(embedded), "" if low is None else "_low"
         spent["embedding"] = Spent(float(record.get(f"flops{suffix}", 0.0)), record.get(f"seconds{suffix}"))

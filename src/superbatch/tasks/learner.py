@@ -17,6 +17,7 @@ from superbatch.data.fields import Field, Source
 from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import (
+    SECOND,
     FlexiSettings,
     LearnerSettings,
     ModelSettings,
@@ -165,8 +166,9 @@ def learner_job(
 
 def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> dict[str, Any]:
     """What decides a run's outcome, but for the reference."""
-    low = {} if settings.flexi is None else {"flexi": settings.flexi}
-    return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | low
+    later: dict[str, Any] = {} if settings.flexi is None else {"flexi": settings.flexi}
+    later |= {"bootstrapped": True} if settings.goes_by == SECOND else {}
+    return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
 def _source(fields: dict[str, Field], rows: np.ndarray | None, selection: SelectionSettings, seed: int) -> Source:
@@ -205,7 +207,7 @@ def added_fields(task: Contrastive, built: Built, files: list[SetFiles], seed: i
 
 def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spent]) -> dict[str, Spent]:
     """What an honest account adds to a run: decoding the pool beforehand, and of the reference all, its training alone, or nothing."""
-    owed = {"decoding"} | ({"reference_training"} if uses_cache or settings.warm_start else set())
+    owed = {"decoding"} | ({"reference_training", "bootstrapping"} if uses_cache or settings.warm_start else set())
     owed |= {"embedding"} if uses_cache else set()
     return {name: spent for name, spent in charges.items() if name in owed}
 

@@ -17,7 +17,7 @@ from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.models import load_checkpoint, pick_device, read_metadata, save_checkpoint
 from superbatch.models.cost import count_forward
-from superbatch.options import ReferenceSettings, SelectionSettings
+from superbatch.options import SECOND, ReferenceSettings, SelectionSettings
 from superbatch.tasks.calibrate import calibrate
 from superbatch.tasks.held_out import settled, with_held_out
 from superbatch.tasks.learner import Evaluate, added_fields, build, contrastive_task
@@ -28,6 +28,7 @@ from superbatch.training.job import STATE_FORMAT, Job
 from superbatch.training.summary import import_summary
 
 HELD_OUT = "held_out"  # in a run's identity: how many rows of the curated set it did not see; nothing where it saw all
+FIRST = "first_curated"  # in a second reference's: the curated set that was enlarged
 
 
 def reference_job(
@@ -37,18 +38,30 @@ def reference_job(
     *,
     evaluate: Evaluate | None = None,
     recipe: Callable[[], Job] | None = None,
+    first: Manifest | None = None,
 ) -> Job:
-    """Make the job that trains the reference uniformly on the curated set, without the rows that are held out; these may say when to end."""
+    """Make the job that trains the reference uniformly on the curated set, without the rows that are held out; these may say when to end.
+
+    Args:
+        settings: of the reference.
+        curated: the curated set.
+        state_root: folder of the runs' states.
+        evaluate: called at intervals.
+        recipe: makes the job anew in another process.
+        first: of a second reference: the curated set whose enlarged one it is trained on. Pairs of it are held out; they are the first rows.
+    """
     uniform, manifest = SelectionSettings(), curated.manifest()
-    rows, held_out = split_rows(manifest, settings.held_out)
+    _, held_out = split_rows(manifest if first is None else first, settings.held_out)
+    rows = np.setdiff1d(np.arange(len(manifest)), held_out, assume_unique=True)
     training = settled(settings.training, held_out)
     built = build(settings.model, training, uniform, [curated], state_root)
     identity = built.identity | ({HELD_OUT: len(held_out)} if len(held_out) else {})
     identity |= {} if settings.flexi is None else {"flexi": settings.flexi}
+    identity |= {} if first is None else {FIRST: first.fingerprint}
     task = contrastive_task(built, training, uniform, settings.flexi)
     fields = built.fields | added_fields(task, built, [curated], training.seed)
     return Job(
-        "reference",
+        "reference" if first is None else SECOND,
         task,
         Source(fields, rows if len(held_out) else None),
         training,

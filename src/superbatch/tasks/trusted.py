@@ -15,7 +15,7 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.options import LowSettings
 from superbatch.tasks.cached import open_cache
-from superbatch.tasks.reference import HELD_OUT
+from superbatch.tasks.reference import FIRST, HELD_OUT
 from superbatch.tasks.sets import SetFiles
 
 
@@ -33,14 +33,17 @@ class Trusted:
     curated: Manifest
 
     def check_curated(self) -> None:
-        """Refuse another curated set than the one that the reference was trained on.
+        """Refuse another curated set than the one that the reference was trained on, or on whose enlarged one.
 
         Raises:
             UserError: just that.
         """
-        if self._settings.get("sets", [self.curated.fingerprint]) != [self.curated.fingerprint]:
+        ours, settings = [self.curated.fingerprint], self._settings
+        second = FIRST in settings
+        if ([settings[FIRST]] if second else settings.get("sets", ours)) != ours:
             what = f"the reference was trained on another curated set than {self.curated.path}"
-            raise UserError(str(self.model), what, "run `kedro run --pipelines reference` again")
+            stage = "bootstrap" if second else "reference"
+            raise UserError(str(self.model), what, f"run `kedro run --pipelines {stage}` again")
 
     @property
     def _settings(self) -> dict[str, Any]:

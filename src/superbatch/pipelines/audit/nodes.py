@@ -93,10 +93,10 @@ def show_audit(
     from superbatch.data.manifest import read_manifest
     from superbatch.data.reader import ImageReader
     from superbatch.pipelines.audit.inputs import open_draw, open_run
-    from superbatch.pipelines.report.nodes import find_truth
     from superbatch.reporting.audit_page import Audit, render
     from superbatch.reporting.gallery import first_captions
     from superbatch.reporting.purity import kinds_of_rows
+    from superbatch.simweb.truth import find_truth
 
     manifest, run = read_manifest(pool), open_run(training)
     truth = find_truth(manifest)

@@ -7,21 +7,23 @@ from collections.abc import Iterable
 from kedro.pipeline import Pipeline, node, pipeline
 
 from superbatch.pipelines.audit.nodes import export_subset, judge_rows, show_audit
+from superbatch.pipelines.naming import made_by
 
 SETTINGS = "params:audit"
 
 
-def create_pipeline(run: str, sources: Iterable[str] = ("simweb",)) -> Pipeline:
+def create_pipeline(run: str, sources: Iterable[str] = ("simweb",), reference: str = "reference") -> Pipeline:
     """Return the stage for one run: judge the rows, export some, show all.
 
     Args:
         run: whose records are read (`audit.run`).
         sources: stages whose shards are read, which are edges then.
+        reference: that the run goes by, by name.
     """
     training = f"{run}.training"
     judge = node(
         judge_rows,
-        inputs=["pool.set", "pool.features", training, SETTINGS],
+        inputs=["pool.set", f"{made_by(reference, 'pool')}.features", training, SETTINGS],
         outputs="audit.rows",
         name="judge_rows",
         tags="reporting",

@@ -101,6 +101,15 @@ def settings_of(
     }
 
 
+def reference_of(spec: RunSpec, by_method: str) -> str:
+    """Return the name of the reference that a run goes by.
+
+    Args:
+        by_method: the one that its method goes by.
+    """
+    return str(spec.overrides.get("reference", by_method))
+
+
 def methods_of(specs: Iterable[RunSpec]) -> list[str]:
     """List the methods of some runs, each once."""
     return list(dict.fromkeys(spec.method for spec in specs))

@@ -10,6 +10,7 @@ from superbatch.artifacts.stamps import Staged
 from superbatch.config import ReportSettings, read
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.options import SECOND
 from superbatch.pipelines.compare.grid import expand, methods_of, override_of, settings_of
 from superbatch.pipelines.evaluate.nodes import evaluate_model
 from superbatch.pipelines.learner.nodes import train_learner
@@ -81,14 +82,16 @@ def collect_runs(
 
     Args:
         compare: `params:compare`; report: `params:report`, whose metric counts.
-        directories: training and evaluation of the reference, then of each run, two and two, in the grid's order.
+        directories: training and evaluation of the reference, of the second one where a run goes by it, then of each run, two and two, in
+            the grid's order.
 
     Returns:
         Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics; then nothing to add to the data set of all runs,
         which puts a report that is asked for in the same command behind this node.
     """
     specs = expand(compare)
-    names = [("reference", "reference", "reference"), *((spec.name, spec.label, spec.method) for spec in specs)]
+    references = ("reference", SECOND)[: len(directories) // 2 - len(specs)]
+    names = [*((name,) * 3 for name in references), *((spec.name, spec.label, spec.method) for spec in specs)]
     places = zip(directories[::2], directories[1::2], strict=True)
     metric = read(ReportSettings, report, "report").metric
     rows = [row(*name, *place, metric) for name, place in zip(names, places, strict=True)]

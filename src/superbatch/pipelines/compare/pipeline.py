@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from kedro.pipeline import Pipeline, node, pipeline
 
 from superbatch.pipelines.compare.grid import RunSpec, methods_of
 from superbatch.pipelines.compare.nodes import check_runs, collect_runs, run_compared
 from superbatch.pipelines.evaluate.pipeline import evaluation
-from superbatch.pipelines.learner.pipeline import CHECK, SHARED
+from superbatch.pipelines.learner.pipeline import checked_by, shared
 from superbatch.pipelines.naming import CHECKED, named
 
 SETTINGS = f"compare.{CHECKED}"
 
 
-def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
-    """Return the stage; `--namespaces <run>` runs one of its runs alone."""
-    runs = sum((compared(spec) for spec in specs), evaluation("reference"))
-    edges = [
-        f"{run}.{part}" for run in ("reference", *(spec.name for spec in specs)) for part in ("training", "evaluation")
-    ]
+def create_pipeline(specs: Mapping[RunSpec, str]) -> Pipeline:
+    """Return the stage; `--namespaces <run>` runs one of its runs alone.
+
+    Args:
+        specs: the reference that each run goes by, by its name.
+    """
+    references = sorted({"reference", *specs.values()})
+    runs = sum((compared(spec, reference) for spec, reference in specs.items()), Pipeline([]))
+    runs = sum(map(evaluation, references), runs)
+    names = (*references, *(spec.name for spec in specs))
+    edges = [f"{run}.{part}" for run in names for part in ("training", "evaluation")]
     collect = node(
         collect_runs,
         inputs=["params:compare", "params:report", *edges],
@@ -28,17 +33,17 @@ def create_pipeline(specs: Sequence[RunSpec]) -> Pipeline:
         name="collect_runs",
         tags="reporting",
     )
-    return _check(specs) + runs + pipeline([collect])
+    return _check(list(specs)) + runs + pipeline([collect])
 
 
-def _check(specs: Sequence[RunSpec]) -> Pipeline:
+def _check(specs: list[RunSpec]) -> Pipeline:
     """Return the check of all runs' settings, which each of them waits for."""
     overrides = [f"params:{method}.learner" for method in methods_of(specs)]
-    inputs = [SHARED["pool"], SHARED["curated"], "params:compare", "params:learner", *overrides]
+    inputs = ["pool.set", "curated.set", "params:compare", "params:learner", *overrides]
     return pipeline([node(check_runs, inputs=inputs, outputs=SETTINGS, name="check_runs", tags="settings")])
 
 
-def compared(spec: RunSpec) -> Pipeline:
+def compared(spec: RunSpec, reference: str = "reference") -> Pipeline:
     """Return one run of the grid: training and evaluation in one node, under the run's name."""
     parameters = {
         "template": "params:learner",
@@ -47,12 +52,13 @@ def compared(spec: RunSpec) -> Pipeline:
         "evaluate": "params:evaluate",
         "storage": "params:storage",
     }
+    read = shared(reference) | checked_by(reference)
     run = node(
         named(run_compared, spec.name),
-        inputs=SHARED | CHECK | parameters | {"checked": SETTINGS},
+        inputs=read | parameters | {"checked": SETTINGS},
         outputs=["checkpoint", "training", "evaluation"],
         name="run",
         tags="evaluation",
     )
-    given = {*SHARED.values(), *CHECK.values(), SETTINGS}
+    given = {*read.values(), SETTINGS}
     return pipeline([run], namespace=spec.name, inputs=given, parameters=set(parameters.values()))

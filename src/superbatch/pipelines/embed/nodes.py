@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.shelf import copy_linked
 from superbatch.artifacts.stamps import Staged, build_once
 from superbatch.config import Storage, read
 from superbatch.options import EmbedSettings, LearnerSettings
@@ -21,17 +22,19 @@ def embed_set(
     learner: dict[str, Any],
     storage: dict[str, Any],
     check: Path | None = None,
+    views: Path | None = None,
 ) -> Staged:
     """Embed a set with the reference; tokenise its captions and pack its pixels in the views of reference and learner.
 
     Args:
-        name: of the set (`pool`, `curated`), bound by the pipeline.
+        name: of the set (`pool`, `curated`), with `_pp` by the second reference; bound by the pipeline.
         directory: the ingested set.
         reference_model: the reference's checkpoint.
         settings: `params:embed` -> `options.EmbedSettings`.
         learner: `params:learner`, for the learner's view (`model`).
         storage: `params:storage`.
         check: the reference check, an edge that puts this node behind it.
+        views: features of the same set by another reference, whose packed pixels and token ids serve here, too.
     """
     how, places = read(EmbedSettings, settings, "embed"), read(Storage, storage, "storage")
     model = read(LearnerSettings, learner, "learner").model
@@ -44,6 +47,8 @@ def embed_set(
     view = build_model(model, loss="sigmoid", batch_size=2, seed=0)
 
     def write(out: Path) -> None:
+        for folder in [] if views is None else [*views.glob("pixels-*"), *views.glob("tokens-*")]:
+            copy_linked(folder, out / folder.name)
         embed(SetFiles(directory, out), reference_model, learner=view, settings=how, name=name)
 
     decides = [

@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from kedro.pipeline import Pipeline, node, pipeline
 
 from superbatch.pipelines.learner.nodes import check_learner, train_learner
-from superbatch.pipelines.naming import CHECKED, named
-
-# What every learner reads, under the names of the node's arguments.
-SHARED = {
-    "pool": "pool.set",
-    "pool_features": "pool.features",
-    "curated": "curated.set",
-    "curated_features": "curated.features",
-    "reference_model": "reference.checkpoint",
-    "reference_training": "reference.training",
-    "evaluation_sets": "evaluation.sets",
-}
-CHECK = {"reference_check": "reference.check"}  # read too, where the reference was checked
+from superbatch.pipelines.naming import CHECKED, made_by, named
 
 
-def create_pipeline(methods: Iterable[str], checked: bool = True) -> Pipeline:
+def shared(reference: str = "reference") -> dict[str, str]:
+    """Return what every learner reads, under the names of the node's arguments, by the reference that it goes by."""
+    return {
+        "pool": "pool.set",
+        "pool_features": f"{made_by(reference, 'pool')}.features",
+        "curated": "curated.set",
+        "curated_features": f"{made_by(reference, 'curated')}.features",
+        "reference_model": f"{reference}.checkpoint",
+        "reference_training": f"{reference}.training",
+        "evaluation_sets": "evaluation.sets",
+    }
+
+
+def checked_by(reference: str) -> dict[str, str]:
+    """Return what a learner reads besides, where its reference was checked."""
+    return {"reference_check": f"{reference}.check"}
+
+
+def create_pipeline(methods: Mapping[str, str], checked: bool = True) -> Pipeline:
     """Return the learners of some methods, each in its own namespace.
 
     Args:
-        methods: their names.
+        methods: the reference that each goes by, by its name.
         checked: whether the reference was checked; in a chain that uses none it is not.
     """
-    return sum((learner(method, checked) for method in methods), Pipeline([]))
+    return sum((learner(method, reference, checked) for method, reference in methods.items()), Pipeline([]))
 
 
-def learner(method: str, checked: bool = True) -> Pipeline:
+def learner(method: str, reference: str = "reference", checked: bool = True) -> Pipeline:
     """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it.
 
     Its settings are checked first, and in a chain before the reference is trained (`reference.pipeline` tells why).
     """
-    given = SHARED | (CHECK if checked else {})
+    given = shared(reference) | (checked_by(reference) if checked else {})
     rules = {"template": "params:template", "override": "params:learner"}
     check = node(
         named(check_learner, method),
-        inputs={name: SHARED[name] for name in ("pool", "curated")} | rules,
+        inputs={name: given[name] for name in ("pool", "curated")} | rules,
         outputs=CHECKED,
         name="check",
         tags="settings",

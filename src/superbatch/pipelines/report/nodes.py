@@ -10,7 +10,6 @@ from superbatch.config import ReportSettings, Storage, read
 from superbatch.files import read_json
 
 if TYPE_CHECKING:
-    from superbatch.data.manifest import Manifest
     from superbatch.reporting import Report
     from superbatch.reporting.sources import SetImages
 
@@ -79,6 +78,7 @@ def gather(
     from superbatch.data.reader import ImageReader
     from superbatch.reporting import Report, Run, Sources
     from superbatch.reporting.gallery import first_captions
+    from superbatch.simweb.truth import find_truth
 
     manifest = read_manifest(pool)
     truth = find_truth(manifest)
@@ -103,13 +103,6 @@ def gather(
             search=link_to_search(data_docs),
         )
     )
-
-
-def find_truth(pool: Manifest) -> Path | None:
-    """Return the truth about a pool's pairs, if its maker left one: `<folder>/truth/pool.parquet` of shards in `<folder>/pool`."""
-    folders = {pool.shard_path(shard).parent.parent for shard in pool.shard_sizes}
-    found = [folder / "truth" / "pool.parquet" for folder in sorted(folders)]
-    return next((file for file in found if file.is_file()), None)
 
 
 def images_of_sets(evaluation_sets: Path) -> dict[str, SetImages]:

@@ -11,6 +11,7 @@ import pandas as pd
 from superbatch.reporting.numbers import NONE, percent
 from superbatch.reporting.parts import Table
 from superbatch.reporting.report import Report
+from superbatch.reporting.rounds import rounds_cells, rounds_sentence
 
 SCORES = {"pair": "pair score", "conditional": "score in a batch"}
 CONCEPTS = {"all": "", "rare": ", rare concepts", "frequent": ", frequent concepts"}
@@ -19,21 +20,29 @@ Row = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Reference:
-    """What the section shows, beside its figure: the verdict in a line and the table of measures; empty where nothing was checked."""
+    """What the section shows, beside its figure.
+
+    Attributes:
+        line, measures: the verdict, and the table of measures; empty where nothing was checked.
+        bootstrapped, rounds: of a second reference: what led to it, in a line and a round a row.
+    """
 
     line: str
     measures: Table
+    bootstrapped: str
+    rounds: Table
 
 
 def reference(report: Report) -> Reference:
     """The verdict on the reference, and what it rests on."""
-    found = report.reference_check
+    found, rounds = report.reference_check, Table.of(rounds_cells(report.rounds))
+    bootstrapped = rounds_sentence(report.rounds)
     if found is None:
-        return Reference("", Table((), ()))
+        return Reference("", Table((), ()), bootstrapped, rounds)
     rows = [*_telling(found), *_memory(found), *_pool(found)]
     cells = pd.DataFrame(rows, columns=["measure", "value", "95 % interval", "pairs"])
     sentence = str(found["sentence"])
-    return Reference(sentence[0].upper() + sentence[1:] + ".", Table.of(cells))
+    return Reference(sentence[0].upper() + sentence[1:] + ".", Table.of(cells), bootstrapped, rounds)
 
 
 def _telling(found: dict[str, Any]) -> Iterator[Row]:

@@ -1,0 +1,14 @@
+"""Where the truth about a simulated pool lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from superbatch.data.manifest import Manifest
+
+
+def find_truth(pool: Manifest) -> Path | None:
+    """Return the truth about a pool's pairs, if its maker left one: `<folder>/truth/pool.parquet` of shards in `<folder>/pool`."""
+    folders = {pool.shard_path(shard).parent.parent for shard in pool.shard_sizes}
+    found = [folder / "truth" / "pool.parquet" for folder in sorted(folders)]
+    return next((file for file in found if file.is_file()), None)
