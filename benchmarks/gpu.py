@@ -31,6 +31,7 @@ from superbatch.tasks import Contrastive, Reference
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.training.choosing import choose, score, score_slice
 from superbatch.training.distributed import ALONE
+from superbatch.training.flops import Account
 from superbatch.training.gradients import BatchGradients
 from superbatch.training.machine import repeatable
 from superbatch.training.optimizer import make_optimizer
@@ -186,7 +187,7 @@ class Steps:
         }
         formula = found["uniform step"] + found["forward of the super-batch"]  # F(3 + B/b) with both parts measured
         peak = matrix_peak(self.device, sizes.matrix, sizes.repeats)
-        achieved = 3 * self.task.forwards().learner * batch / (found["uniform step"] / 1e3)
+        achieved = Account(self.task.forwards()).step(batch, 0) / (found["uniform step"] / 1e3)
         return {**found, "jest_step_over_formula": found["JEST step"] / formula, "mfu": achieved / peak}
 
 

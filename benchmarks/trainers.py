@@ -16,9 +16,17 @@ import torch
 from turns import Wrap
 
 from superbatch.data.fields import Batch, Field, Source
-from superbatch.options import LearnerSettings, ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
+from superbatch.options import (
+    FlexiSettings,
+    LearnerSettings,
+    ModelSettings,
+    OptimizerSettings,
+    SelectionSettings,
+    TrainingSettings,
+)
 from superbatch.tasks import Contrastive, Reference, SetFiles, learner_job
 from superbatch.tasks.contrastive import CACHED
+from superbatch.tasks.flexi import Flexi
 from superbatch.tasks.proxy import build_proxy, share_vocabulary
 from superbatch.training import Job, picks, train
 from superbatch.training.reading import SCORING, TRAINING, Reader
@@ -100,9 +108,15 @@ def random_reference(num_rows: int, dim: int) -> dict[str, Field]:
 
 
 def our_job(
-    case: Case, pool: SetFiles, folder: Path, *, compact: bool = True, selection: SelectionSettings = UNIFORM
+    case: Case,
+    pool: SetFiles,
+    folder: Path,
+    *,
+    compact: bool = True,
+    selection: SelectionSettings = UNIFORM,
+    flexi: FlexiSettings | None = None,
 ) -> Job:
-    """Make a run of ours; its state goes to `folder`. A proxy is built as the learner's settings say."""
+    """Make a run of ours; its state goes to `folder`. A proxy is built as the learner's settings say; a low view has larger patches."""
     training = TrainingSettings(
         batch_size=case.batch,
         steps=case.steps,
@@ -116,7 +130,7 @@ def our_job(
         optimizer=OptimizerSettings(learning_rate=5e-4, weight_decay=0.2, beta2=0.98, epsilon=1e-6),
     )
     model = ModelSettings(config=str(write_config(case, folder / "model")), compact_vocabulary=compact)
-    settings = LearnerSettings(model=model, training=training)
+    settings = LearnerSettings(model=model, training=training, flexi=flexi)
     job = learner_job(case.name, settings, pool, folder / "state")
     return job if selection.method == "uniform" else _choosing(job, settings, selection, case)
 
@@ -129,10 +143,15 @@ def _choosing(job: Job, settings: LearnerSettings, selection: SelectionSettings,
     if selection.proxy is not None:
         proxy = build_proxy(selection.proxy, clip, training, case.name)
         share_vocabulary(proxy, vocabulary, selection.proxy.config)
+    reference = Reference(10.0, -10.0)
+    if settings.flexi is None:
+        task = Contrastive(clip, training, selection, reference, proxy, vocabulary)
+    else:
+        task = Flexi(clip, training, selection, settings.flexi, reference, vocabulary)
     made = random_reference(job.source.num_rows, case.config["model_cfg"]["embed_dim"])
     return replace(
         job,
-        task=Contrastive(clip, training, selection, Reference(10.0, -10.0), proxy, vocabulary),
+        task=task,
         source=Source({**job.source.fields, **made}),
         selection=selection,
         super_batch_size=replace(settings, selection=selection).super_batch_size,

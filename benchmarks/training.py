@@ -1,9 +1,10 @@
-"""The training engine: the loader against the decoder alone, uniform training against open_clip's trainer, a JEST step against its formula.
+"""The training engine: the loader against the decoder alone, uniform training against open_clip's trainer, steps that score against uniform's.
 
     python benchmarks/training.py [--quick] [--json FILE] [--threads N] [--only PART] [--shards "POOL/{00000..00003}.tar"]
 
-Figures (DESIGN.md, "Numbers to hold"): loader_vs_decoder.<size>px, train_vs_open_clip.<size>px_<device>, jest_step_over_formula;
-besides, step_over_jest.<model>_<who scores>.
+Figures (DESIGN.md, "Numbers to hold"): loader_vs_decoder.<size>px, train_vs_open_clip.<size>px_<device>, jest_step_over_formula and its worst
+preset, flexi_step_over_uniform_224; besides, step_over_formula.<case>_<preset>, step_over_uniform.<case>_<preset> and
+step_over_jest.<model>_<who scores>.
 Pictures are made up (photos.py) unless --shards names real ones. Contenders take turns, a step each; where there are loader
 processes, a run each. A GPU adds ViT-B/32 and ViT-B/16 in bf16; it was never run on one.
 """
@@ -11,11 +12,10 @@ processes, a run each. A GPU adds ViT-B/32 and ViT-B/16 in bf16; it was never ru
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable
-from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ import torch
 from common import interleaved, median, parser, processor_seconds, report, table
 from photos import write_shards
 from PIL import Image
+from steps import headline, show_scoring, show_steps
 from trainers import Case, open_clips, our_job, ours, vit, write_config
 from turns import Steps, in_turns
 
@@ -35,12 +36,9 @@ from superbatch.data.ingest import ingest
 from superbatch.data.order import Order
 from superbatch.data.reader import ImageReader
 from superbatch.files import expand_shards
-from superbatch.models.cost import closed_form
-from superbatch.options import ModelSettings, SelectionSettings
 from superbatch.tasks import SetFiles
 from superbatch.tasks.contrastive import IMAGE, TOKENS
 from superbatch.training import Job
-from superbatch.training.flops import Account, Forwards
 from superbatch.training.optimizer import make_optimizer
 from superbatch.training.reading import TRAINING, Phase, Reader, read_ahead
 from superbatch.training.task import LEARNER
@@ -177,12 +175,6 @@ def profile(case: Case, pool: Pool, folder: Path, compact: bool, fused: bool, re
     return [float(part) for part in np.median(rounds[1:], axis=0)]
 
 
-def over_formula(uniform: list[float], jest: list[float]) -> float:
-    """Return (JEST step / uniform step) over (3 + B/b) / 3, the formula of operations as executed."""
-    share = 1 - SelectionSettings().filter_ratio
-    return median(jest) / median(uniform) / ((3 + 1 / share) / 3)
-
-
 def cases(quick: bool) -> list[Case]:
     """Return what is trained: on a CPU always, on a GPU where there is one."""
     if quick:
@@ -199,6 +191,14 @@ def cases(quick: bool) -> list[Case]:
             small = f"{name.lower().replace('-', '')}_gpu"
             found.append(Case(small, config, 512, 40, "amp_bf16", "cuda", max(1, (os.cpu_count() or 2) - 2)))
     return found
+
+
+def step_cases(quick: bool) -> list[Case]:
+    """Return what presets are compared on: 64 and 224 px; quick, both smaller."""
+    if quick:
+        return [replace(cases(quick)[0], steps=6), Case("224px_cpu", vit(224, 16, 64, 1, 16), 16, 5)]
+    found = cases(quick)
+    return found[-1:] if torch.cuda.is_available() else [replace(found[0], steps=10), replace(found[1], steps=12)]
 
 
 def rate(steps: Steps, batch: int) -> list[str]:
@@ -260,99 +260,10 @@ def show_profile(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[
 
 
 def show_jest(options: argparse.Namespace, pool: Pool) -> dict[str, float]:
-    """Run, print and return the JEST step's part; reading is left out of both steps."""
-    case = cases(options.quick)[-1 if torch.cuda.is_available() else 0]
-    ways = (SelectionSettings(), SelectionSettings("joint"))
-    contenders = {way.method: partial(ours, case, pool.files, selection=way) for way in ways}
-    steps = in_turns(contenders, options.repeats, step_by_step=case.workers == 0)
-    header = [f"{case.name}, b = {case.batch}", "step ms", "of it data", "processor ms", "samples/s"]
-    print(table(header, [[name, *rate(found, case.batch)] for name, found in steps.items()]))
-    wall = over_formula(*(np.subtract(found.seconds, found.waiting).tolist() for found in steps.values()))
-    processor = over_formula(*(np.subtract(found.processor, found.reading).tolist() for found in steps.values()))
-    print(f"JEST step over the formula: {wall:.2f}, by processor time {processor:.2f}\n", flush=True)
-    return {"jest_step_over_formula": round(wall, 3), "jest_step_over_formula_processor": round(processor, 3)}
-
-
-def half_as_wide(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a ViT's configuration with half its widths: a proxy of about a quarter of the operations, with the same view."""
-    model = deepcopy(config)
-    cfg = model["model_cfg"]
-    for block, name in (
-        (cfg, "embed_dim"),
-        (cfg["vision_cfg"], "width"),
-        (cfg["vision_cfg"], "head_width"),
-        (cfg["text_cfg"], "width"),
-    ):
-        block[name] //= 2
-    return model
-
-
-def scoring_ways(proxy: Path) -> dict[str, SelectionSettings]:
-    """Return who scores, by name."""
-    small = ModelSettings(config=str(proxy))
-    return {
-        "uniform": SelectionSettings(),
-        "jest": SelectionSettings("joint"),
-        "stale_4": SelectionSettings("joint", stale_steps=4),
-        "proxy": SelectionSettings("joint", proxy=small),
-        "proxy_stale_4": SelectionSettings("joint", stale_steps=4, proxy=small),
-    }
-
-
-def operations(way: SelectionSettings, forward: float, proxy: float) -> float:
-    """Return those of a trained sample as executed."""
-    forwards = Forwards(
-        trained={LEARNER: forward} | ({"proxy": proxy} if way.proxy else {}),
-        scored=(proxy if way.proxy else forward) if way.scores else 0.0,
-    )
-    return Account(forwards).step(1, round(1 / (1 - way.filter_ratio)))
-
-
-def show_scoring(options: argparse.Namespace, pool: Pool, folder: Path) -> dict[str, float]:
-    """Run, print and return what a JEST step costs by who scores, reading left out; the proxy is half as wide as the learner."""
-    tiny = json.loads((Path(__file__).resolve().parents[1] / "conf" / "models" / "tiny.json").read_text())
-    cases = (
-        [Case("tiny", tiny, 16, 12)]
-        if options.quick
-        else [Case("tiny", tiny, 64, 24), Case("64px", vit(64, 8, 128, 4, 16), 64, 12)]
-    )
-    figures: dict[str, float] = {}
-    for case in cases:
-        small = half_as_wide(case.config)
-        file = folder / f"{case.name}_proxy.json"
-        file.write_text(json.dumps(small))
-        ways = scoring_ways(file)
-        contenders = {name: partial(ours, case, pool.files, selection=way) for name, way in ways.items()}
-        found = in_turns(contenders, options.repeats, step_by_step=True)
-        forwards = [closed_form(config).total for config in (case.config, small)]
-        values = {
-            "": {name: median(np.subtract(one.seconds, one.waiting).tolist()) for name, one in found.items()},
-            "_processor": {
-                name: median(np.subtract(one.processor, one.reading).tolist()) for name, one in found.items()
-            },
-            "_operations": {name: operations(way, *forwards) for name, way in ways.items()},
-        }
-        header = [
-            f"{case.name}, b = {case.batch}, F_p = {forwards[1] / forwards[0]:.2f} F",
-            "step ms",
-            "over jest",
-            "by processor",
-            "by operations",
-        ]
-        rows = [
-            [
-                name,
-                f"{1e3 * values[''][name]:.1f}",
-                *(f"{value[name] / value['jest']:.2f}" for value in values.values()),
-            ]
-            for name in ways
-        ]
-        print(table(header, rows) + "\n", flush=True)
-        for suffix, value in values.items():
-            figures |= {
-                f"step_over_jest{suffix}.{case.name}_{name}": round(value[name] / value["jest"], 3) for name in ways
-            }
-    return figures
+    """Run, print and return the steps of presets that score, over uniform's."""
+    of_steps = step_cases(options.quick)
+    figures = show_steps(options, pool.files, of_steps)
+    return figures | headline(figures, of_steps[0].name)
 
 
 def main() -> None:
@@ -370,7 +281,7 @@ def main() -> None:
             "trainers": lambda: show_trainers(options, pool, folder),
             "profile": lambda: show_profile(options, pool, folder),
             "jest": lambda: show_jest(options, pool),
-            "scoring": lambda: show_scoring(options, pool, folder),
+            "scoring": lambda: show_scoring(options, pool.files, folder),
         }
         for part, run in parts.items():
             if options.only in (None, part):

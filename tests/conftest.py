@@ -22,18 +22,20 @@ LONG = (
     "test_dvc_repro.py",  # makes the project that test_one_notion_of_done.py copies: not at the same time
     "test_quick_chain.py",
     "test_wrong_input.py",
-    "test_scoring.py",
-    "test_one_notion_of_done.py",
-    "test_page.py",
     "test_compare.py",
-    "test_ranks.py",
+    "test_one_notion_of_done.py",
+    "test_resume.py",
+    "test_scoring.py",
     "test_notebook.py",
     "test_kills.py",
-    "test_caption_labels.py",
-    "test_chosen.py",
+    "test_ranks.py",
     "test_cli.py",
+    "test_page.py",
+    "test_caption_labels.py",
     "test_distribution.py",
-    "test_damage.py",
+    "test_flexi.py",
+    "test_docs.py",
+    "test_gradients.py",
     "test_floors.py",
 )
 
@@ -43,6 +45,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
+    gc.freeze()  # nor is it looked at again, here or in forked ranks
     gc.enable()
 
 

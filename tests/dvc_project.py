@@ -18,12 +18,13 @@ from tests.project import PROJECT, UNREPORTED, command, copy_project
 METHODS = "conf/base/parameters_methods.yml"
 
 TINY = """
-simweb: {pool_pairs: 1000, curated_pairs: 100, shard_size: 500, jobs: 1,
+simweb: {pool_pairs: 400, curated_pairs: 100, shard_size: 200, jobs: 1,
   validation_images_per_class: 1, test_images_per_class: 1, validation_retrieval_images: 20, test_retrieval_images: 20}
 ingest: {jobs: 1}
 embed: {jobs: 1}
 reference: {training: {batch_size: 16, steps: 2, evaluate_every: 2, threads: 1}}
 learner: {training: {batch_size: 16, steps: 2, evaluate_every: 2, checkpoint_every: 2, threads: 1}}
+evaluate: {linear_probe: null}
 """
 
 

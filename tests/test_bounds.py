@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import is_dataclass
 from typing import Annotated, Any, Literal
 
@@ -42,7 +42,7 @@ def taken(block: Any, name: str, value: Any) -> Any:
         return str(error)
 
 
-def leaves(kind: Any) -> Iterator[tuple[Any, list[Any]]]:
+def leaves(kind: Any) -> Iterator[tuple[Any, Sequence[Any]]]:
     """A kind's parts that hold values: types without annotations, and these."""
     inner, marks = taken_apart(kind)
     inside = [option for option in typing.get_args(inner) if option not in (type(None), ...)]

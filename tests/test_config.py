@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ PROJECT = Path(__file__).parents[1]
 
 
 def parameters(env: str = "base") -> dict[str, Any]:
+    return deepcopy(_read(env))
+
+
+@functools.cache
+def _read(env: str) -> dict[str, Any]:
     merging = {"parameters": "soft", "globals": "soft"}
     return OmegaConfigLoader(
         str(PROJECT / "conf"), env=env, base_env="base", default_run_env="base", merge_strategy=merging

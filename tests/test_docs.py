@@ -213,13 +213,14 @@ def check_env(value: str) -> None:
     assert (PROJECT / "conf" / value).is_dir(), f"--env={value}"
 
 
+@functools.cache
 def check_params(value: str) -> None:
     """Keys and values as Kedro's own command line takes them."""
-    changed = base()
+    given: dict[str, Any] = {}
     for item in value.split(","):
         key, _, text = item.partition("=")
-        changed = merge(changed, from_dotted({key: yaml.safe_load(text)}))
-    config.check_parameters(changed)
+        given = merge(given, from_dotted({key: yaml.safe_load(text)}))
+    config.check_parameters(merge(base(), given))
 
 
 def test_every_wish_changes_something() -> None:
@@ -294,6 +295,7 @@ def test_parameter_keys_exist(page: Path) -> None:
             assert is_known(re.sub(r"<[^>]+>", "classification", key)), f"{page_id(page)} names the parameter {key}"
 
 
+@functools.cache  # many pages name the same
 def is_known(key: str) -> bool:
     """Whether the settings know a key, whatever its value."""
     try:

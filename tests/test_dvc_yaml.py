@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +25,29 @@ FILES = ("dvc.yaml", "benchmarks/dvc.yaml", "benchmarks/icons/dvc.yaml", "benchm
 ALL_RUNS = "data/07_model_output"  # the report reads whatever lies there
 
 
-@pytest.fixture
-def loader(name: str) -> OmegaConfigLoader:
-    """The configuration in the environment of a stage's command."""
-    env = options_of(STAGES[name]).get("--env", "base")
+@functools.cache
+def configuration(env: str, part: str) -> dict[str, Any]:
+    """Parameters or catalog of an environment, which no test changes."""
     merging = {"parameters": "soft", "globals": "soft"}
     return OmegaConfigLoader(
         str(PROJECT / "conf"), env=env, base_env="base", default_run_env="base", merge_strategy=merging
-    )
+    )[part]
 
 
 @pytest.fixture
-def parameters(loader: OmegaConfigLoader) -> dict[str, Any]:
-    return loader["parameters"]
+def env(name: str) -> str:
+    """The environment of a stage's command."""
+    return options_of(STAGES[name]).get("--env", "base")
 
 
 @pytest.fixture
-def catalog(loader: OmegaConfigLoader) -> DataCatalog:
-    return DataCatalog.from_config(loader["catalog"])
+def parameters(env: str) -> dict[str, Any]:
+    return configuration(env, "parameters")
+
+
+@pytest.fixture
+def catalog(env: str) -> DataCatalog:
+    return DataCatalog.from_config(deepcopy(configuration(env, "catalog")))
 
 
 def options_of(stage: dict[str, Any]) -> dict[str, str]:

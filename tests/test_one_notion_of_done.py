@@ -106,7 +106,7 @@ def test_nothing_is_made_in_a_copied_folder_or_after_touch(project: Path, tmp_pa
 def test_nothing_is_made_after_a_checkout_of_other_data_and_back(project: Path) -> None:
     """And DVC takes what `kedro run` made of other settings: committed without running it."""
     before = models(project)
-    change(project / PARAMETERS, {"simweb": {"pool_pairs": 900}})
+    change(project / PARAMETERS, {"simweb": {"pool_pairs": 300}})
     kedro(project, "--pipelines=simweb,ingest")
     assert models(project) != before
     dvc(project, "commit", "--force", "simweb", "ingest")

@@ -8,7 +8,7 @@ Remedies are made of the bounds themselves (`Ge(2)` says "use 2 or more"), so th
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar, Literal
@@ -121,7 +121,7 @@ def accepted(kind: Any) -> str:
     return " and ".join(words)
 
 
-def _accepted_inside(kind: Any, marks: list[Any]) -> str:
+def _accepted_inside(kind: Any, marks: Sequence[Any]) -> str:
     is_dict = typing.get_origin(kind) is dict
     inside = accepted(typing.get_args(kind)[1 if is_dict else 0])
     least = next((f"{mark.min_length} or more" for mark in marks if isinstance(mark, MinLen)), "")
@@ -222,7 +222,7 @@ def _holds(mark: Any, value: Any) -> bool:
     return True
 
 
-def _reason(marks: list[Any], value: Any) -> str:
+def _reason(marks: Sequence[Any], value: Any) -> str:
     """Say why a value outside its bounds is wrong."""
     own = next((mark for mark in marks if isinstance(mark, Because)), None)
     if own:

@@ -207,7 +207,9 @@ def learner_settings(template: Mapping[str, Any], override: Mapping[str, Any] | 
         raise UserError(f"{method}.learner", f"{override!r} is not a block of settings", "see parameters_methods.yml")
     read(LearnerSettings, template, "learner")  # first, so that a mistake in the template is named there
     place = f"{method}.learner"
-    return read(LearnerSettings, merge(template, override, place), place)
+    known = dict(template or {})
+    touched = {key: known[key] for key in override or {} if key in known}  # merging takes long: the rest stays as it is
+    return read(LearnerSettings, known | merge(touched, override, place), place)
 
 
 def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str, Any] | None) -> ReferenceSettings:

@@ -24,17 +24,20 @@ def kinds(block: Any) -> dict[str, Any]:
     return {key: hints[key] for key in keys}
 
 
+@functools.cache
 def is_block(kind: Any) -> bool:
     """Whether a kind is a class of settings itself."""
     return isinstance(kind, type) and (dataclasses.is_dataclass(kind) or hasattr(kind, "model_fields"))
 
 
+@functools.cache
 def options_of(kind: Any) -> tuple[Any, ...]:
     """Return what a kind may be: the members of a union, or itself alone."""
     is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
     return typing.get_args(kind) if is_union else (kind,)
 
 
+@functools.cache
 def bare(kind: Any) -> Any:
     """Strip a kind of annotations and of `| None`."""
     while typing.get_origin(kind) is Annotated:
@@ -43,12 +46,13 @@ def bare(kind: Any) -> Any:
     return bare(given[0]) if len(given) == 1 and given[0] is not kind else kind
 
 
-def taken_apart(kind: Any) -> tuple[Any, list[Any]]:
+@functools.cache  # all settings are checked whenever a block of them is made
+def taken_apart(kind: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a kind without its annotations, and these, groups of bounds as single ones."""
     if typing.get_origin(kind) is not Annotated:
-        return kind, []
+        return kind, ()
     inner, *marks = typing.get_args(kind)
-    return inner, [one for mark in marks for one in (mark if isinstance(mark, GroupedMetadata) else [mark])]
+    return inner, tuple(one for mark in marks for one in (mark if isinstance(mark, GroupedMetadata) else [mark]))
 
 
 def kind_at(kind: Any, location: Iterable[str | int]) -> Any:

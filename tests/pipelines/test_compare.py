@@ -17,6 +17,9 @@ REFERENCE = (
     f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"  # as `ready_project` made it
 )
 LEARNER = "learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2"
+MEASURED = (
+    "evaluate.linear_probe=null"  # training it takes longer than the runs; tests/pipelines/test_quick_chain.py has it
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,9 @@ def run(project: Path, pipelines: str, grid: str = "", code: int = 0, common: di
     local.write_text(f"compare:\n  set: {json.dumps(common or {})}\n  runs:\n{grid}" if grid else "")
     quick = project / "conf" / "quick" / "parameters.yml"
     quick.write_text(quick.read_text().split("\ncompare:")[0] + "\n")
-    done = forked_kedro(project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={REFERENCE},{LEARNER}")
+    done = forked_kedro(
+        project, "run", f"--pipelines={pipelines}", "--env=quick", f"--params={REFERENCE},{LEARNER},{MEASURED}"
+    )
     assert done.returncode == code, done
     return done
 
@@ -66,6 +71,7 @@ def test_a_grid_alone_ends_with_its_table_and_the_way_to_the_report(project: Pat
     assert [row["outcome"]["method"] for row in rows] == ["reference", "uniform", "uniform", "jest"]
 
 
+@pytest.mark.slow  # tests/pipelines/test_registry.py has the order, and the report of a chain is in test_quick_chain.py
 def test_a_report_beside_a_grid_shows_its_new_runs(project: Path) -> None:
     run(project, "compare,report", "    - {method: uniform, steps: 5}\n")
     assert "uniform-T5-s0" in (project / "data/quick/08_reporting/report.html").read_text()

@@ -97,6 +97,8 @@ def test_every_stage_leaves_its_files(data: Path) -> None:
             "classification",
             "retrieval",
         }
+        results = json.loads((data / "07_model_output" / run / "evaluation" / "classification.json").read_text())
+        assert 0 <= results["metrics"]["linear_probe"] <= 1
 
 
 def test_the_report_compares(data: Path) -> None:

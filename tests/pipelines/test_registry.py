@@ -69,6 +69,12 @@ def test_all_learners_and_all_runs_of_a_grid_are_checked_before_the_first_is_tra
     assert runs and all("compare.checked_settings" in run.inputs for run in runs)
 
 
+def test_a_report_beside_a_grid_comes_after_all_of_its_runs() -> None:
+    pipelines = pipeline_registry.register_pipelines()
+    order = [node.name for node in (pipelines["compare"] + pipelines["report"]).nodes]
+    assert order[-1] == "report" and sum(name.endswith(".run") for name in order) > 1
+
+
 @pytest.mark.parametrize("method", ["jest", "filtered", "easy_reference", "self_paced", "warm_start"])
 def test_a_reference_is_checked_before_anything_long_is_made_with_it(method: str) -> None:
     order = [node.name for node in pipeline_registry.register_pipelines()[method].nodes]

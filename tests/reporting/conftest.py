@@ -15,6 +15,7 @@ import synthetic
 from superbatch.reporting import Report, Sources, find_runs
 from superbatch.reporting.page import write_page
 from superbatch.reporting.purity import kinds_of_rows
+from tests.project import copy_of
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,8 @@ class World:
     features: Path
 
 
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def write_world(root: Path) -> None:
     """Uniform at four lengths, jest at three, a filter; two seeds; a weak reference."""
-    root = tmp_path_factory.mktemp("project")
     manifest, truth = synthetic.write_set(root, rows=600)
     kinds = kinds_of_rows(truth, manifest)
     lengths = {"uniform": (50, 200, 400, 800), "filtered": (100, 200, 400), "jest": (50, 100, 400)}
@@ -39,7 +38,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             for seed in range(2):
                 synthetic.write_run(root / "runs", method, length, seed, b=8, rows=600, kinds=kinds, noise=0.003)
     synthetic.write_check(synthetic.write_reference(root / "runs", 0.195))
-    return World(root / "runs", manifest, truth, synthetic.write_features(root, kinds))
+    synthetic.write_features(root, kinds)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """See `write_world`."""
+    root = copy_of("synthetic", write_world, tmp_path_factory)
+    return World(root / "runs", root / "pool", root / "truth.parquet", root / "features")
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +67,5 @@ def report(world: World) -> Report:
 @pytest.fixture(scope="session")
 def page_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The full report as a page."""
-    path = tmp_path_factory.mktemp("page") / "deep" / "report.html"
-    write_page(report, path)
-    return path
+    folder = copy_of("page", lambda folder: write_page(report, folder / "deep" / "report.html"), tmp_path_factory)
+    return folder / "deep" / "report.html"

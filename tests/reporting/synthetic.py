@@ -150,7 +150,8 @@ def _record(
     final: float,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
-    per_step = FORWARD * (3 * b + (big if selects else 0))
+    scored = big if selects else 0
+    per_step = FORWARD * (3 * b + scored)
     return {
         "run": name,
         "method": method,
@@ -185,9 +186,20 @@ def _record(
         "flops": {
             "forward_per_sample": FORWARD,
             "as_executed_total": per_step * steps,
+            **{
+                accounting: {
+                    tower: {
+                        "train": share * (3 * b - less) * FORWARD * steps,
+                        "score": share * FORWARD * scored * steps,
+                    }
+                    for tower, share in (("image", 0.75), ("text", 0.25))
+                }
+                for accounting, less in (("as_executed", 0), ("paper", b if selects else 0))
+            },
             "charged": {} if method == "uniform" else {"reference": 2e9, "embed": rows * FORWARD},
         },
         "seconds": {},
+        "charged_seconds": {} if method == "uniform" else {"reference": 30.0, "embed": 2.0},
         "final": {"classification/top1": final},
     }
 

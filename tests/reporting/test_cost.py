@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from superbatch.reporting import Report, Sources
-from superbatch.reporting.cost import amount, cost_table
+from superbatch.reporting.accounts import by_tower, one_off_seconds, spent_on
+from superbatch.reporting.cost import amount, cost_table, sentence, split_table, uniform_beside, whole
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,43 @@ def test_the_cost_stands_beside_that_of_uniform(report: Report) -> None:
     assert cells.loc["samples trained", "times uniform"] == "1×" and cells.loc["samples scored", "uniform"] == "0"
     alone = Report(Sources([report.main]))
     assert list(cost_table(alone)) == ["cost", report.main.name]
+
+
+def test_operations_are_told_by_tower_in_both_accountings(report: Report) -> None:
+    cells = cost_table(report)
+    towers = cells[cells["cost"].str.startswith("of these")]
+    assert list(towers["times uniform"]) == ["2.33×", "2.33×", "2.67×", "2.67×"]
+    own, beside = whole(report.main), uniform_beside(report)
+    assert beside is not None
+    for accounting in ("paper", "as_executed"):
+        parts = own[f"flops_{accounting}_image"] + own[f"flops_{accounting}_text"]
+        assert parts == pytest.approx(own[f"flops_{accounting}"])
+    assert (
+        own["seconds_charged"] == pytest.approx(own["seconds"] + 32)
+        and whole(beside)["seconds_charged"] == whole(beside)["seconds"]
+    )
+    told = sentence(report)
+    assert (
+        "took 2.67× uniform's operations as executed (image tower 2.67×, text tower 2.67×), 2.33× by the paper's"
+        in told
+    )
+    assert sentence(Report(Sources([report.main]))) == ""
+
+
+def test_what_it_was_spent_on_adds_up(report: Report) -> None:
+    found, own = spent_on(report.main.record, report.main.ledger), whole(report.main)
+    assert list(found.index) == ["train", "score", "data", "select", "reference", "embed"]
+    assert found["flops_as_executed"].sum() == pytest.approx(own["flops_charged"])
+    assert found["flops_paper"].sum() == pytest.approx(own["flops_paper"])
+    assert found["seconds"].sum() == pytest.approx(own["seconds_charged"])
+    cells = split_table(report.main).set_index("spent on")
+    assert cells.loc["choosing", "FLOPs, as executed"] == "–" and cells.loc["scoring", "time"].endswith(" s")
+
+
+def test_older_records_tell_what_they_know(report: Report) -> None:
+    record = {
+        "flops": {"as_executed_total": 5.0, "charged": {"reference_training": 2.0}},
+        "seconds": {"seconds_train": 3.0},
+    }
+    assert np.isnan(one_off_seconds(record)) and by_tower(record, "paper") == {}
+    assert spent_on(record, None).index.tolist() == ["reference_training"]

@@ -40,10 +40,12 @@ from superbatch.options import (
     TrainingSettings,
 )
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
-from superbatch.tasks.learner import check_sizes
+from superbatch.tasks.jobs import charges
+from superbatch.tasks.learner import _charged, check_sizes
 from superbatch.tasks.reference import check_reference, split_rows
 from superbatch.tasks.trusted import held_out_scores
 from superbatch.training import train
+from superbatch.training.flops import Spent
 from tests.tiny_model import tiny_model_cfg
 
 ROWS = 40
@@ -360,9 +362,31 @@ def test_the_low_view_has_a_cache_of_its_own_beside_the_other(tmp_path: Path, po
     assert job.run_hash not in hashes
     spent = json.loads((tmp_path / "features" / "features.json").read_text())
     assert 0 < spent["flops_low"] < spent["flops"]
+    assert min(spent["seconds"], spent["seconds_low"]) > 0 and "seconds_decoding" in spent
     (tmp_path / "features" / EMBEDDINGS).rename(tmp_path / "features" / embeddings_file(LOW))
     with pytest.raises(UserError, match="embeddings that the reference made with another configuration"):
         learner_of(tmp_path, reference, pool, settings)
+
+
+def test_what_was_spent_before_is_charged_to_whoever_owes_it(tmp_path: Path) -> None:
+    training, features = tmp_path / "training", tmp_path / "features"
+    record = {"flops": {"as_executed_total": 5e9}, "seconds": {"seconds_train": 2.0, "seconds_data": 1.0}}
+    write_json(training / "run.json", record)
+    embedded = {"flops": 3e9, "seconds": 4.0, "flops_low": 1e9, "seconds_low": 2.0, "seconds_decoding": 6.0}
+    write_json(features / "features.json", embedded)
+    spent = charges(training, features)
+    assert spent == {"reference_training": Spent(5e9, 3.0), "embedding": Spent(3e9, 4.0), "decoding": Spent(0.0, 6.0)}
+    assert charges(training, features, LOW)["embedding"] == Spent(1e9, 2.0)
+    plain = LearnerSettings(training=TrainingSettings())
+    for settings, uses_cache, owed in (
+        (plain, False, {"decoding"}),
+        (replace(plain, warm_start=True), False, {"decoding", "reference_training"}),
+        (plain, True, set(spent)),
+    ):
+        assert set(_charged(settings, uses_cache, spent)) == owed
+    write_json(features / "features.json", {"flops": 3e9})
+    older = charges(training, features)
+    assert older["embedding"] == Spent(3e9, None) and "decoding" not in older
 
 
 def test_a_reference_may_be_trained_at_both_views(tmp_path: Path, pool: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_task_that_knows_no_pairs_says_so(make_job, monkeypatch):
         (lambda: SelectionSettings(adapt=ADAPT), "selection.adapt: with method: uniform nothing is chosen"),
         (lambda: SelectionSettings("joint", adapt=ADAPT, final_filter_ratio=0.0), "selection.final_filter_ratio: says how f goes along the run"),
         (lambda: SelectionSettings("joint", adapt=ADAPT, final_filter_ratio=0.0, falls_over=0.5), "selection.final_filter_ratio: says how f"),
-        (lambda: SelectionSettings("joint", adapt=ADAPT, then=ThenSettings()), "selection.then: says how f goes along the run"),
+        (lambda: SelectionSettings("joint", adapt=ADAPT, then=ThenSettings()), "selection.then.after: says how f goes along the run, and so does selection.adapt; set it to null"),
         (lambda: SelectionSettings("joint", adapt=ADAPT, stale_steps=1), "selection.stale_steps: batches cannot be chosen ahead over"),
         (lambda: AdaptSettings(sample=1), "adapt.sample: 1 pairs have no others to be held against"),
         (lambda: AdaptSettings(power=0), "adapt.power: 0 is too small"),

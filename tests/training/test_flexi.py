@@ -111,11 +111,10 @@ def test_micro_batches_and_ranks_make_the_run_of_one_process(make_flexi, tmp_pat
     cut, moved = trained(partial(make_flexi, kind), {"state": "cut", "accumulate": 3})
     assert picks_of(cut) == picks_of(alone)
     assert_close(moved, weights)
-    if kind == "patch":
-        everybody = in_ranks(2, trained, tmp_path / "ranks", partial(make_flexi, kind), {"state": "two"})
-        assert picks_of(everybody[0][0]) == picks_of(alone)
-        assert ledger_of(everybody[0][0])["loss"] == pytest.approx(ledger_of(alone)["loss"], rel=1e-3)
-        assert_close(everybody[0][1], weights)
+    everybody = in_ranks(2, trained, tmp_path / "ranks", partial(make_flexi, kind), {"state": "two"})
+    assert picks_of(everybody[0][0]) == picks_of(alone)
+    assert ledger_of(everybody[0][0])["loss"] == pytest.approx(ledger_of(alone)["loss"], rel=1e-3)
+    assert_close(everybody[0][1], weights)
 
 
 def test_the_checkpoint_is_open_clips_and_learns_at_both_views(make_flexi):

@@ -23,10 +23,15 @@ from tests.in_ranks import in_ranks
 CPU = torch.device("cpu")
 
 
+NEVER_KILLED: dict[str, dict] = {}  # outcomes by method, each trained once
+
+
 @pytest.mark.parametrize("method", ["uniform", "independent", "joint"])
 @pytest.mark.parametrize("kills", [[1], [6], [5, 3], [9, 1]])
 def test_killed_and_resumed_is_bit_identical(make_job, monkeypatch, method, kills):
-    expected = outcome(train(make_job(method, state="never-killed")))
+    if method not in NEVER_KILLED:
+        NEVER_KILLED[method] = outcome(train(make_job(method, state="never-killed")))
+    expected = NEVER_KILLED[method]
     for steps in kills:
         with monkeypatch.context() as patch, pytest.raises(Killed):
             kill_after(patch, steps)

@@ -1,20 +1,27 @@
 """Super-batches that follow the learner: from the shares of right pairs that were measured along a run to how many rows its steps look at.
 
-A run's steps are cut into windows. Before each the share is measured (`selection.right_pairs`), and B stays for the window.
+A run's steps are cut into windows. Before each the share is measured (`selection.right_pairs`), and B stays for the window. With
+`selection.then.after: null` the learner's lead over the reference is measured too, and may make it choose for itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from superbatch.data.order import Candidates
-from superbatch.options import SelectionSettings
+from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 
-MEASURED = ("pool/right_pairs", "pool")  # name and split of a measurement in a run's table of evaluations
+# Name and split of a measurement in a run's table of evaluations.
+MEASURED = ("pool/right_pairs", "pool")
+LEAD = ("pool/lead_over_reference", "pool")
 # What stays of the value before at each measurement. A sample of 1,000 pairs measures to 2 points or so, and B goes by a power of it, so that
 # small shares would make it jump. With 0.7 the scatter is 0.42 of that, and the value is two measurements late.
 KEPT = 0.7
+# Where a model scores, leaving out fewer than one row in so many is not worth a scoring pass over all, half a step or more: then all are taken.
+WORTH_SCORING = 3
+# As long as the share of right pairs grows by as much over `LOOK_BACK` measurements, the learner comes on well by the reference's choice.
+GROWING = 0.05
 
 
 def smoothed(shares: Iterable[float]) -> list[float]:
@@ -22,13 +29,49 @@ def smoothed(shares: Iterable[float]) -> list[float]:
     return list(accumulate(shares, lambda before, share: KEPT * before + (1 - KEPT) * share))
 
 
-def windows_of(selection: SelectionSettings, b: int, shares: Iterable[float]) -> tuple[Candidates, ...]:
+def outgrown(shares: Sequence[float], leads: Sequence[float]) -> int | None:
+    """Return the first window by whose start the learner was ahead of the reference, and no longer came on much by its choice; None for none.
+
+    Args:
+        shares, leads: as measured before each window; leads are empty where they were not.
+    """
+    known = smoothed(shares)
+    for number in range(LOOK_BACK, len(leads)):
+        if leads[number] > 0 and known[number] - known[number - LOOK_BACK] < GROWING:
+            return number
+    return None
+
+
+def stretches_of(
+    selection: SelectionSettings, steps: int, shares: Sequence[float], leads: Sequence[float]
+) -> tuple[Stretch, ...]:
+    """Return which steps choose by which rule, as far as is known; those to come by the rule of the last.
+
+    Args:
+        selection: the run's. steps: of the run. shares, leads: as for `outgrown`.
+    """
+    if not selection.outgrows:
+        return selection.stretches(steps)
+    assert selection.adapt is not None, "refused without"
+    number = outgrown(shares, leads)
+    return selection.stretches(steps, steps if number is None else min(steps, number * selection.adapt.every))
+
+
+def windows_of(
+    selection: SelectionSettings, b: int, shares: Sequence[float], leads: Sequence[float] = ()
+) -> tuple[Candidates, ...]:
     """Return how many rows the steps of the windows so far look at; steps behind them as many as the last.
 
     Args:
-        selection: with `adapt`. b: the batch size. shares: as measured before each window.
+        selection: with `adapt`. b: the batch size. shares, leads: as for `outgrown`.
     """
-    adapt, largest = selection.adapt, selection.largest(b)
+    adapt, first = selection.adapt, outgrown(shares, leads)
     assert adapt is not None, "f is as set"
-    sizes = [adapt.size(share, b, largest) for share in smoothed(shares)]
-    return tuple(Candidates(size, size, adapt.every) for size in sizes)
+    found = []
+    for number, share in enumerate(smoothed(shares)):
+        rule = selection.rules[0 if first is None or number < first else -1]
+        size = adapt.size(share, b, max(rule.sizes(b)))
+        if rule.scores and WORTH_SCORING * (size - b) < size:
+            size = b
+        found.append(Candidates(size, size, adapt.every))
+    return tuple(found)

@@ -69,6 +69,21 @@ def evaluate_to_files(
     return {**summarise(split, details), "skipped": skipped}
 
 
+def add_low(evaluator: Evaluator, model: nn.Module, split: str, out: Path, view: str) -> None:
+    """Add to the results of a split what the model does in a low view, for the record: `low`, with its metrics, in each set's file.
+
+    Args:
+        evaluator: of the view's image size.
+        model: in the low view (`models.flexible.at_low`), on the evaluator's device.
+        split: which sets.
+        out: folder of the results at full view.
+        view: what the low view is called.
+    """
+    for name, found in evaluator.evaluate(model, split)["sets"].items():
+        path = Path(out) / f"{name}.json"
+        write_json(path, read_json(path) | {"low": {"view": view, "metrics": found["metrics"]}})
+
+
 def provenance(
     evaluator: Evaluator,
     evaluation_set: EvaluationSet,

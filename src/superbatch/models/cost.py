@@ -16,6 +16,8 @@ from superbatch.models.flexible import LowView
 from superbatch.models.modes import evaluating
 from superbatch.models.short import encode_short
 
+TOWERS = ("image", "text")
+
 
 @dataclass(frozen=True)
 class ForwardFlops:
@@ -28,6 +30,10 @@ class ForwardFlops:
     def total(self) -> float:
         """F: image and text."""
         return self.image + self.text
+
+    def mixed(self, other: ForwardFlops, share: float) -> ForwardFlops:
+        """Return the mean of samples of which a share costs as another says."""
+        return ForwardFlops(*((1 - share) * getattr(self, t) + share * getattr(other, t) for t in TOWERS))
 
 
 def count_forward(clip: ClipModel, samples: int = 2) -> ForwardFlops:
@@ -52,25 +58,33 @@ def count_low(clip: ClipModel, view: LowView, tokens: int | None = None) -> Forw
     return ForwardFlops(two - one, text)
 
 
-def count_recomputed(clip: ClipModel, samples: int = 2, view: LowView | None = None) -> float:
+def count_recomputed(clip: ClipModel, samples: int = 2, view: LowView | None = None) -> ForwardFlops:
     """Count what `checkpoint_activations` computes a second time in a sample's backward pass, of images at full or in a low view.
 
-    Gradients that the parameters hold are left alone.
+    Gradients that the parameters hold are left alone; checkpointing is on afterwards.
     """
     images, ids = _inputs(clip, samples)
-    weights = [p for p in clip.model.parameters() if p.requires_grad]
 
-    def both_ways() -> None:
-        image: Tensor = clip.model.encode_image(images) if view is None else view.encode_image(*view.inputs(samples))
-        found: Tensor = image.sum() + clip.model.encode_text(ids).sum()
-        torch.autograd.grad(found, weights, allow_unused=True)
+    def image() -> Tensor:
+        found: Tensor = clip.model.encode_image(images) if view is None else view.encode_image(*view.inputs(samples))
+        return found
+
+    def text() -> Tensor:
+        found: Tensor = clip.model.encode_text(ids)
+        return found
 
     with evaluating(clip.model):
-        clip.model.set_grad_checkpointing(False)
-        kept = count(both_ways)
-        clip.model.set_grad_checkpointing(True)
-        again = count(both_ways)
-    return (again - kept) / samples
+        return ForwardFlops(_recomputed(clip, image) / samples, _recomputed(clip, text) / samples)
+
+
+def _recomputed(clip: ClipModel, tower: Callable[[], Tensor]) -> float:
+    """Count what a forward and backward pass takes more with checkpointing than without."""
+    weights = [p for p in clip.model.parameters() if p.requires_grad]
+    both_ways = lambda: torch.autograd.grad(tower().sum(), weights, allow_unused=True)  # noqa: E731
+    clip.model.set_grad_checkpointing(False)
+    kept = count(both_ways)
+    clip.model.set_grad_checkpointing(True)
+    return count(both_ways) - kept
 
 
 def _inputs(clip: ClipModel, samples: int) -> tuple[Tensor, Tensor]:
@@ -83,13 +97,13 @@ def count(work: Callable[[], Any]) -> float:
     """Return the operations of some work, of its matrix products and attention."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with _without_fastpath(), FlopCounterMode(display=False) as counter:
+    with without_fastpath(), FlopCounterMode(display=False) as counter:
         work()
     return float(counter.get_total_flops())
 
 
 @contextmanager
-def _without_fastpath() -> Iterator[None]:
+def without_fastpath() -> Iterator[None]:
     """The attention fast path is one fused kernel that the counter does not see: it would hide a third of a scoring pass."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -9,7 +9,7 @@ Shapes: n images, S image side, p patch side, g patches a side, w width, P rows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -250,3 +250,10 @@ class AtLow(nn.Module):
         """Return embeddings (n, D) of token ids (n, L)."""
         found: Tensor = self.model.encode_text(ids, normalize=normalize)
         return found
+
+
+def at_low(clip: ClipModel, low: LowSettings) -> ClipModel:
+    """Return a model whose images are looked at in a low view, as evaluation takes it; its weights are those of the other."""
+    view, model_cfg = LowView(clip, low), clip.config["model_cfg"]
+    smaller = {**model_cfg, "vision_cfg": {**model_cfg["vision_cfg"], "image_size": view.image_size}}
+    return replace(clip, model=AtLow(clip.model, view), config={**clip.config, "model_cfg": smaller})

@@ -12,10 +12,11 @@ from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSe
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.runs import SECOND, LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
-from superbatch.options.selection import AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
+from superbatch.options.selection import LOOK_BACK, AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
 __all__ = [
+    "LOOK_BACK",
     "MAX_PIXELS",
     "SECOND",
     "VERDICTS",

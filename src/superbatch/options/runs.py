@@ -86,7 +86,7 @@ class LearnerSettings(Settings, section="learner"):
         )
         switch = self.selection.switch(steps)
         require(
-            self.selection.then is None or 0 < switch < steps,
+            self.selection.then is None or self.selection.outgrows or 0 < switch < steps,
             "selection.then.after",
             f"takes over at step {switch} of {steps}: one of the two parts has no step",
             "set a share nearer to 0.5, or leave selection.then out",

@@ -13,6 +13,7 @@ from superbatch.options.training import ModelSettings
 
 Method = Literal["uniform", "independent", "joint"]
 Criterion = Literal["learnability", "easy_reference", "hard_learner", "easy_learner"]
+LOOK_BACK = 4  # measurements over which it is seen whether a learner still comes on
 FinalRatio = Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] | None
 
 
@@ -59,9 +60,10 @@ class Stretch(NamedTuple):
 class ThenSettings(Settings, section="then"):
     """What takes over from the selection's own criterion and filter ratio, for the rest of a run."""
 
-    after: Share = 0.5  # of the steps
+    # the share of the steps; None: once the learner has outgrown the reference, which `selection.adapt` measures
+    after: Share | None = 0.5
     criterion: Criterion = "easy_learner"
-    filter_ratio: Share = 0.8
+    filter_ratio: Share = 0.8  # with `selection.adapt` the largest
     final_filter_ratio: FinalRatio = None
 
 
@@ -108,19 +110,28 @@ class SelectionSettings(Settings, section="selection"):
         then = self.then
         return own, Rule(self.method, then.criterion, then.filter_ratio, then.final_filter_ratio)
 
-    def stretches(self, steps: int) -> tuple[Stretch, ...]:
-        """Return which steps of a run choose by which rule; together they are all of them, and none is empty."""
-        ends = (steps,) if self.then is None else (self.switch(steps), steps)
+    @property
+    def outgrows(self) -> bool:
+        """Whether `then` takes over once the learner has outgrown the reference, so that no step is set for it."""
+        return self.then is not None and self.then.after is None
+
+    def stretches(self, steps: int, switch: int | None = None) -> tuple[Stretch, ...]:
+        """Return which steps of a run choose by which rule; together they are all of them, and none is empty.
+
+        Args:
+            steps: of the run. switch: the first that chooses by `then`, where that is no setting; None: the first that could.
+        """
+        ends = (steps,) if self.then is None else (self.switch(steps) if switch is None else switch, steps)
         spans = zip(pairwise((0, *ends)), self.rules, strict=True)
         return tuple(Stretch(range(first, end), rule) for (first, end), rule in spans if first < end)
 
     def switch(self, steps: int) -> int:
-        """Return the first step of so many that chooses by `then`; `steps` without it."""
-        return steps if self.then is None else round(self.then.after * steps)
-
-    def new_kind(self, steps: int) -> int | None:
-        """Return the first step of so many whose scores are of another kind than those before; None where all are of one."""
-        return self.switch(steps) if len({rule.criterion for rule in self.rules}) > 1 else None
+        """Return the first step of so many that chooses by `then`, or that could, where that is measured; `steps` without it."""
+        if self.then is None:
+            return steps
+        if self.then.after is None:
+            return min(steps, 0 if self.adapt is None else LOOK_BACK * self.adapt.every)
+        return round(self.then.after * steps)
 
     @property
     def scores(self) -> bool:
@@ -171,6 +182,7 @@ class SelectionSettings(Settings, section="selection"):
             "leave one of the two out",
         )
         self._check_adapt()
+        self._check_outgrown()
 
     def _check_adapt(self) -> None:
         """Refuse an f that follows the learner where nothing is chosen, where f is set otherwise too, or where batches are chosen ahead."""
@@ -182,12 +194,19 @@ class SelectionSettings(Settings, section="selection"):
             "with method: uniform nothing is chosen",
             "leave it out, or set it in the block of a method that chooses, such as adaptive",
         )
-        for name in ("final_filter_ratio", "then"):  # falls_over needs the first of them
+        then = self.then
+        for name, says in (
+            ("final_filter_ratio", self.final_filter_ratio is not None),  # falls_over needs it
+            ("then.final_filter_ratio", then is not None and then.final_filter_ratio is not None),
+            ("then.after", then is not None and then.after is not None),
+        ):
             require(
-                getattr(self, name) is None,
+                not says,
                 f"selection.{name}",
                 "says how f goes along the run, and so does selection.adapt",
-                "leave one of the two out",
+                "set it to null: once the learner has outgrown the reference"
+                if name == "then.after"
+                else "leave one of the two out",
             )
         require(
             not self.stale_steps,
@@ -195,3 +214,16 @@ class SelectionSettings(Settings, section="selection"):
             "batches cannot be chosen ahead over the steps at which selection.adapt measures",
             "leave one of the two out",
         )
+
+    def _check_outgrown(self) -> None:
+        """Refuse to wait until the reference is outgrown where nobody measures, none is asked, or it would go on to choose."""
+        if not self.outgrows:
+            return
+        own, then = self.rules
+        for where, fits, what, remedy in (
+            ("then.after", self.adapt is not None, "(once the reference is outgrown) is measured by selection.adapt, which is not set", "set it, or a share of the steps"),
+            ("criterion", own.uses_reference, "asks no reference, so there is none to outgrow", "use easy_reference or learnability"),
+            ("then.criterion", not then.uses_reference, "asks the reference, which the learner has outgrown by then", "use easy_learner"),
+        ):  # fmt: skip
+            value = {"then.after": "null", "criterion": own.criterion, "then.criterion": then.criterion}[where]
+            require(fits, f"selection.{where}", f"{value} {what}", remedy)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from superbatch.reporting.accounts import ACCOUNTINGS, step_seconds
+from superbatch.reporting.accounts import ACCOUNTINGS, along
 from superbatch.reporting.families import method_names
 from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.names import label_of
@@ -75,19 +75,8 @@ def curve(run: Run, method: str, metric: str = HEADLINE, split: str = "validatio
 
 def costs(run: Run) -> pd.DataFrame:
     """Costs up to each finished step of a run: step, samples, samples_scored, three FLOPs accountings, seconds."""
-    ledger = run.ledger
-    assert ledger is not None, "costs are read from the ledger"
-    return pd.DataFrame(
-        {
-            "step": ledger["step"],
-            "samples": ledger["samples_trained"].astype(float),
-            "samples_scored": ledger["samples_scored"].astype(float),
-            "flops_paper": ledger["flops_paper"].astype(float),
-            "flops_as_executed": ledger["flops_as_executed"].astype(float),
-            "flops_charged": ledger["flops_as_executed"] + run.one_off_flops,
-            "seconds": step_seconds(ledger).cumsum(),
-        }
-    )
+    assert run.ledger is not None, "costs are read from the ledger"
+    return along(run.record, run.ledger)
 
 
 def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:

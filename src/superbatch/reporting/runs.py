@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of
-from superbatch.data.windows import MEASURED, windows_of
+from superbatch.data.windows import LEAD, MEASURED, stretches_of, windows_of
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.options import SECOND, AdaptSettings, SelectionSettings, ThenSettings
+from superbatch.options import SECOND, AdaptSettings, SelectionSettings, Stretch, ThenSettings
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
 from superbatch.reporting.measured import Measured, measured, test_intervals
@@ -93,6 +93,12 @@ class Run:
         return found | ({MEAN: float(np.mean(mains))} if mains else {})
 
     @cached_property
+    def test_low(self) -> dict[str, float]:
+        """Test metrics in the low view of a model that has one, as `low/<set>/<metric>`: for the record, no headline counts them."""
+        parts = (flat_metrics(result.get("low") or {}, f"low/{name}") for name, result in self.tested.items())
+        return {key: value for part in parts for key, value in part.items()}
+
+    @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % intervals over the images or texts of the test sets, by `<set>/<metric>`; the headline's is the mean of theirs."""
         return test_intervals(self.tested)
@@ -156,18 +162,37 @@ class Run:
         """Which of so many rows each step looked at."""
         window = self.setting("training", "shuffle_window", 0)
         b = self.batch_size
-        follows = windows_of(self.selection, b, self.shares) if self.shares else ()
+        follows = windows_of(self.selection, b, self.shares, self.leads) if self.shares else ()
         candidates = follows or candidates_of(self.selection, b, self.steps)
         return Order(self.seed, rows, self.super_batch_size, window, candidates)
 
     @cached_property
     def shares(self) -> list[float]:
         """The shares of right pairs that it measured, in order of steps, where f followed the learner; empty where it did not."""
+        return self._measured(MEASURED)
+
+    @cached_property
+    def leads(self) -> list[float]:
+        """By how much the learner was ahead of the reference where that was measured, in order of steps; above 0 it was."""
+        return self._measured(LEAD)
+
+    def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:
             return []
-        name, split = MEASURED
+        name, split = which
         kept = self.evaluations[(self.evaluations["name"] == name) & (self.evaluations["split"] == split)]
         return [float(value) for value in kept.sort_values("step")["value"]]
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Which steps chose by which rule."""
+        return stretches_of(self.selection, self.steps, self.shares, self.leads)
+
+    @property
+    def new_kind(self) -> int | None:
+        """The first step whose scores are of another kind than those before; None where all are of one."""
+        parts = self.stretches
+        return next((part.steps.start for part in parts[1:] if part.rule.criterion != parts[0].rule.criterion), None)
 
     def looked_at(self, steps: np.ndarray) -> np.ndarray:
         """Return how many rows some steps chose from, int64 (n,)."""

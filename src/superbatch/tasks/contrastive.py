@@ -20,7 +20,7 @@ from superbatch.data.fields import Batch, Field, Stored
 from superbatch.errors import UserError
 from superbatch.losses import Peers, contrastive_rows, contrastive_term
 from superbatch.models import ClipModel, Vocabulary, save_checkpoint
-from superbatch.models.cost import count_forward, count_recomputed
+from superbatch.models.cost import TOWERS, ForwardFlops, count_forward, count_recomputed
 from superbatch.models.towers import Towers
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.options import Rule, SelectionSettings, TrainingSettings
@@ -137,6 +137,11 @@ class Contrastive(Task):
         """Embed images and captions with the learner, also where a proxy scores."""
         return self._towers[LEARNER].embed(batch[IMAGE], batch[TOKENS])
 
+    def reference_sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the reference's cached embeddings of images and captions."""
+        image, text = self._cached_pairs(batch).sides
+        return image.float(), text.float()
+
     def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
         """Return image and text embeddings (n, d), scale and, where the model has one, bias."""
         image, text = self.training_sides(model, batch)
@@ -164,15 +169,31 @@ class Contrastive(Task):
         """Count the models' forward passes."""
         counted = {name: count_forward(clip) for name, clip in self.clips.items()}
         again = {name: count_recomputed(clip) for name, clip in self.clips.items()} if self._checkpointed else {}
-        learner, scored = counted[LEARNER], counted[self._scorer].total if self.selection.scores else 0.0
-        return Forwards(
-            trained={name: forward.total for name, forward in counted.items()},
-            scored=scored,
-            scorer=self._scorer,
-            reused=scored if self.proxy is None else 0.0,
-            recomputed=again,
-            views={"image": learner.image, "text": learner.text},
-        )
+        return self._by_tower(counted, again, counted[self._scorer], reused=self.proxy is None)
+
+    def _by_tower(
+        self,
+        trained: Mapping[str, ForwardFlops],
+        again: Mapping[str, ForwardFlops],
+        scored: ForwardFlops,
+        *,
+        reused: bool,
+        full: ForwardFlops | None = None,
+        views: Mapping[str, float] | None = None,
+    ) -> Forwards:
+        """Put counted forward passes together, tower by tower; `full`: the learner's at full view, if it is trained otherwise."""
+        full, towers = full or trained[LEARNER], {}
+        for tower in TOWERS:
+            of_scoring = getattr(scored, tower) if self.selection.scores else 0.0
+            towers[tower] = Forwards(
+                trained={name: getattr(forward, tower) for name, forward in trained.items()},
+                scored=of_scoring,
+                scorer=self._scorer,
+                reused=of_scoring if reused else 0.0,
+                recomputed={name: getattr(forward, tower) for name, forward in again.items()},
+                full=getattr(full, tower),
+            )
+        return Forwards.of_members(towers, {**(views or {}), "image": full.image, "text": full.text})
 
     def facts(self) -> dict[str, float]:
         """Return the learner's scale and bias."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +25,18 @@ from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import View, embedding_fingerprint, open_pixels
 
 
-def write_view(clip: ClipModel, manifest: Manifest, out: Path, *, pack_limit_bytes: int, jobs: int) -> None:
+def write_view(clip: ClipModel, manifest: Manifest, out: Path, settings: EmbedSettings) -> None:
     """Write token ids, and pixels packed as uint8 where they stay under the limit, for one model's view of a set."""
     view = View.of(clip)
     if not (out / view.tokens_dir).exists():
         tokenize_captions(manifest, clip.tokenizer(), view.context_length, out / view.tokens_dir, view.tokenizer_name)
     size = len(manifest) * 3 * view.image_size**2
-    if size <= pack_limit_bytes and not (out / view.pixels_dir).exists():
-        pack_pixels(ImageReader(manifest, view.image_size), out / view.pixels_dir, jobs=jobs)
+    if size <= settings.pack_limit_mb * 1_000_000 and not (out / view.pixels_dir).exists():
+        pack_pixels(ImageReader(manifest, view.image_size), out / view.pixels_dir, jobs=settings.jobs)
+
+
+def _since(start: float) -> float:
+    return round(time.perf_counter() - start, 3)
 
 
 def reference_loss(clip: ClipModel) -> LossName:
@@ -92,9 +97,11 @@ def embed(
     if settings.low is not None:
         LowView(reference, settings.low, "embed.low")  # what cannot be is refused before anything long
     out.mkdir(parents=True, exist_ok=True)
-    for clip in [reference] if learner is None else [learner, reference]:
-        write_view(clip, manifest, out, pack_limit_bytes=settings.pack_limit_mb * 1_000_000, jobs=settings.jobs)
-    found: dict[str, object] = {}
+    start = time.perf_counter()
+    write_view(learner or reference, manifest, out, settings)
+    found: dict[str, object] = {"seconds_decoding": _since(start)}
+    if learner is not None:
+        write_view(reference, manifest, out, settings)
     for low in (None,) if settings.low is None else (None, settings.low):
         metadata: dict[str, object] = {
             "fingerprint": embedding_fingerprint(reference_sha256, manifest, reference, low),
@@ -120,6 +127,7 @@ def _embed_view(
     out, view = files.features, View.of(reference)
     assert out is not None, "the directory to fill"
     tokens = Tokens(out / view.tokens_dir)
+    start = time.perf_counter()
     if low is not None and low.image_size is not None:
         view = replace(view, image_size=low.image_size)
     write_embeddings(
@@ -133,7 +141,9 @@ def _embed_view(
         metadata=metadata,
         low=low,
     )
+    seconds = _since(start)
     if low is not None:
         flops = count_low(reference, LowView(reference, low, "embed.low")).total * len(manifest)
-        return {"fingerprint_low": metadata["fingerprint"], "flops_low": flops}
-    return {**metadata, "rows": len(manifest), "flops": count_forward(reference).total * len(manifest)}
+        return {"fingerprint_low": metadata["fingerprint"], "flops_low": flops, "seconds_low": seconds}
+    flops = count_forward(reference).total * len(manifest)
+    return {**metadata, "rows": len(manifest), "flops": flops, "seconds": seconds}

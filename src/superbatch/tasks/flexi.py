@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from superbatch.data.fields import Batch, Drawn, Field, Mapped, Where
 from superbatch.data.manifest import Manifest
 from superbatch.models import ClipModel, Vocabulary
 from superbatch.models.cost import count_forward, count_low, count_recomputed
-from superbatch.models.flexible import AtLow, LowView, check_low
+from superbatch.models.flexible import LowView, at_low, check_low
 from superbatch.models.short import check_short, encode_short, shortened
 from superbatch.models.towers import Towers
 from superbatch.options import FlexiSettings, LowSettings, Rule, SelectionSettings, TrainingSettings
@@ -115,19 +117,14 @@ class Flexi(Contrastive):
         full, low, scored = count_forward(clip), count_low(clip, view), count_low(clip, view, self.flexi.tokens)
         again = {}
         if self._checkpointed:
-            again = {LEARNER: (1 - share) * count_recomputed(clip) + share * count_recomputed(clip, view=view)}
-        return Forwards(
-            trained={LEARNER: (1 - share) * full.total + share * low.total},
-            scored=scored.total if self.selection.scores else 0.0,
-            recomputed=again,
-            views={
-                "full": full.total,
-                "low": low.total,
-                "image": full.image,
-                "image_low": low.image,
-                "text": full.text,
-            },
-        )
+            again = {LEARNER: count_recomputed(clip).mixed(count_recomputed(clip, view=view), share)}
+        views = {"full": full.total, "low": low.total, "image_low": low.image}
+        return self._by_tower({LEARNER: full.mixed(low, share)}, again, scored, reused=False, full=full, views=views)
+
+    def save(self, directory: Path, metadata: dict[str, Any]) -> str:
+        """Write the learner as ever, and which low view it knows, so that it can be measured there too."""
+        low = self.flexi.low
+        return super().save(directory, {**metadata, "low": {way: getattr(low, way) for way in low.ways}})
 
 
 def flexi_fields(
@@ -197,23 +194,17 @@ def check_flexi(flexi: FlexiSettings | None, clip: ClipModel, where: str = "flex
     )  # 12 and 16 are open_clip's defaults
 
 
-def with_low(evaluate: Evaluate, at_low: Evaluate, low: LowSettings) -> Evaluate:
+def with_low(evaluate: Evaluate, evaluate_low: Evaluate, low: LowSettings) -> Evaluate:
     """Return an evaluation that adds the low view's metrics, for the record, as `low/<set>/<metric>`.
 
     Args:
         evaluate: at full view.
-        at_low: the same for a model of the low view's image size; it may be one and the same where that is the full view's.
+        evaluate_low: the same for a model of the low view's image size; it may be one and the same where that is the full view's.
         low: the view; where patches are left out at random there is nothing to add.
     """
 
     def both(clip: ClipModel) -> dict[str, float]:
-        view = LowView(clip, low)
-        config = {**clip.config, "model_cfg": _of_size(clip.config["model_cfg"], view.image_size)}
-        found = at_low(replace(clip, model=AtLow(clip.model, view), config=config))
+        found = evaluate_low(at_low(clip, low))
         return evaluate(clip) | {f"low/{name}": value for name, value in found.items()}
 
     return evaluate if low.patch_drop is not None else both
-
-
-def _of_size(model_cfg: dict[str, dict[str, object]], side: int) -> dict[str, dict[str, object]]:
-    return {**model_cfg, "vision_cfg": {**model_cfg["vision_cfg"], "image_size": side}}

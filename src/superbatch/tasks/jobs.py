@@ -17,6 +17,7 @@ from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.trusted import held_out_scores
+from superbatch.training.flops import Spent
 from superbatch.training.job import Job
 
 
@@ -117,19 +118,29 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
     return {} if found is None else {"reference_check": found}
 
 
-def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, float]:
-    """FLOPs that an honest account adds to a run that uses the reference, by name.
+def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, Spent]:
+    """What was spent before a run: training the reference, embedding the pool with it (at full view or at low), decoding the pool.
 
-    Training it, embedding the pool with it, at full view or at low; before a second one, what led to it (`bootstrap`).
+    Before a second reference, also what led to it (`rounds.write_records`). Decoding takes no operations, only seconds; features of before
+    have no seconds.
     """
-    spent = {}
-    summary = reference_training / "run.json"
+    spent, summary, embedded = {}, reference_training / "run.json", pool_features / "features.json"
     if summary.is_file():
-        flops = read_json(summary)["flops"]
-        spent["reference_training"] = float(flops["as_executed_total"])
-        if flops.get("charged"):
-            spent["bootstrapping"] = float(sum(flops["charged"].values()))
-    embedded = pool_features / "features.json"
+        record = read_json(summary)
+        flops = float(record["flops"]["as_executed_total"])
+        spent["reference_training"] = Spent(flops, float(sum(record["seconds"].values())))
+        spent |= _before(record)
     if embedded.is_file():
-        spent["embedding"] = float(read_json(embedded).get("flops" if low is None else "flops_low", 0.0))
+        record, suffix = read_json(embedded), "" if low is None else "_low"
+        spent["embedding"] = Spent(float(record.get(f"flops{suffix}", 0.0)), record.get(f"seconds{suffix}"))
+        spent |= {"decoding": Spent(0.0, record["seconds_decoding"])} if "seconds_decoding" in record else {}
     return spent
+
+
+def _before(record: dict[str, Any]) -> dict[str, Spent]:
+    """What was spent before a reference, by its record; nothing before a first one."""
+    flops, seconds = record["flops"].get("charged") or {}, record.get("charged_seconds") or {}
+    if not flops:
+        return {}
+    known = float(sum(seconds.values())) if flops.keys() <= seconds.keys() else None
+    return {"bootstrapping": Spent(float(sum(flops.values())), known)}

@@ -32,6 +32,7 @@ from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
 from superbatch.tasks.view import shell_of
+from superbatch.training.flops import Spent
 from superbatch.training.job import Job, deciding, order_of
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def learner_job(
     reference_dir: Path | None = None,
     curated: SetFiles | None = None,
     evaluate: Evaluate | None = None,
-    charges: dict[str, float] | None = None,
+    charges: dict[str, Spent] | None = None,
     remarks: dict[str, Any] | None = None,
     recipe: Callable[[], Job] | None = None,
     known: Callable[[], np.ndarray] | None = None,
@@ -126,7 +127,7 @@ def learner_job(
         reference_dir: the reference's checkpoint, for whoever needs one; a cache of another one is refused.
         curated: the ingested curated set, for `pool.add_curated`.
         evaluate: called at intervals.
-        charges: FLOPs that a full account adds.
+        charges: what was spent before, by name (`jobs.charges`); what of it the run owes is charged.
         remarks: what else its record says, by name; it decides nothing.
         recipe: makes the job anew in another process.
         known: gives the scores of curated pairs that the reference was not trained on (`trusted.held_out_scores`), for `pool.like_curated`.
@@ -204,11 +205,11 @@ def added_fields(task: Contrastive, built: Built, files: list[SetFiles], seed: i
     return flexi_fields(task, built.fields, opener(built.clip, built.sets.manifests, files), seed)
 
 
-def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, float]) -> dict[str, float]:
-    """What an honest account adds to a run: all of the reference's cost, its training alone, or nothing."""
-    if uses_cache:
-        return dict(charges)
-    return {name: spent for name, spent in charges.items() if settings.warm_start and name != "embedding"}
+def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spent]) -> dict[str, Spent]:
+    """What an honest account adds to a run: decoding the pool beforehand, and of the reference all, its training alone, or nothing."""
+    owed = {"decoding"} | ({"reference_training", "bootstrapping"} if uses_cache or settings.warm_start else set())
+    owed |= {"embedding"} if uses_cache else set()
+    return {name: spent for name, spent in charges.items() if name in owed}
 
 
 def _settled(

@@ -1,5 +1,7 @@
 """A filter ratio that follows the learner (`selection.adapt`): window by window the share of right pairs is measured, and B follows.
 
+With `selection.then.after: null` the learner is held against the reference by the same pairs, and chooses for itself once it is ahead.
+
 The pairs measured by are never trained on: learned by heart they would all look right. What was measured is recorded with the evaluations and so
 with each state; a run that goes on knows the sizes of all windows that it has begun, and measures for those to come.
 """
@@ -7,18 +9,20 @@ with each state; a run that goes on knows the sizes of all windows that it has b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from superbatch.data.windows import MEASURED, smoothed, windows_of
+from superbatch.data.fields import Batch
+from superbatch.data.windows import LEAD, MEASURED, outgrown, smoothed, windows_of
 from superbatch.models import evaluating
 from superbatch.options import Stretch
-from superbatch.selection import p_values, share_of_right
+from superbatch.selection import lead, p_values, share_of_right
 from superbatch.training.choosing import score_slice
 from superbatch.training.live import LiveRun
 from superbatch.training.random_state import keeping_random_state
@@ -30,7 +34,8 @@ log = logging.getLogger(__name__)
 def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
     """Cut steps where B may change; whoever asks for a window has trained on all steps before it, and `run.order` knows its B from then on.
 
-    Steps of a run whose f is as set are one window.
+    Steps of a run whose f is as set are one window. Where it is found that the learner has outgrown the reference, those left choose by another
+    rule, and the windows end.
     """
     adapt, (steps, rule) = run.job.selection.adapt, part
     if adapt is None:
@@ -41,6 +46,8 @@ def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
         number = first // adapt.every
         if number == len(run.shares):
             _measure(run, first)
+            if number == outgrown(run.shares, run.leads):
+                return
         end = min((number + 1) * adapt.every, steps.stop)
         yield Stretch(range(first, end), rule)
         first = end
@@ -50,14 +57,18 @@ def restore(run: LiveRun) -> None:
     """Take over what was measured before a run was stopped; collective."""
     if run.job.selection.adapt is None:
         return
-    found: list[float] = []
+    found: list[list[float]] = []
     if run.ranks.is_first:
         table = run.records.read("evaluations")
-        name, split = (
-            pc.equal(table[column], value) for column, value in zip(("name", "split"), MEASURED, strict=True)
-        )
-        found = table.filter(pc.and_(name, split))["value"].to_pylist()
-    _follow(run, run.ranks.tell(found))
+        found = [_recorded(table, which) for which in (MEASURED, LEAD)]
+    _follow(run, *run.ranks.tell(found))
+
+
+def _recorded(table: pa.Table, which: tuple[str, str]) -> list[float]:
+    """Return what was measured of a kind, in order of steps."""
+    name, split = (pc.equal(table[column], value) for column, value in zip(("name", "split"), which, strict=True))
+    values: list[float] = table.filter(pc.and_(name, split))["value"].to_pylist()
+    return values
 
 
 def samples_measured(run: LiveRun, steps: range) -> int:
@@ -70,41 +81,60 @@ def samples_measured(run: LiveRun, steps: range) -> int:
 
 def _measure(run: LiveRun, step: int) -> None:
     """Measure before a step by the present weights, record it, and let B follow; rank 0's value counts."""
-    found = share_of_right(_p_values(run)) if run.ranks.is_first else None
-    share = run.ranks.tell(found)
-    assert share is not None and run.job.source.aside is not None, "rank 0 tells"
+    found = run.ranks.tell(_look(run) if run.ranks.is_first else None)
+    assert found is not None and run.job.source.aside is not None, "rank 0 tells"
     run.measured += len(run.job.source.aside)
-    name, split = MEASURED
-    run.records.add("evaluations", {"step": step, "name": name, "value": share, "split": split})
-    _follow(run, [*run.shares, share])
+    for (name, split), value in zip((MEASURED, LEAD), found, strict=False):
+        run.records.add("evaluations", {"step": step, "name": name, "value": value, "split": split})
+    shares, leads = ([*known, *value] for known, value in ((run.shares, found[:1]), (run.leads, found[1:])))
+    _follow(run, shares, leads)
     run.clock.lap("score")
     _say(run, step)
 
 
-def _follow(run: LiveRun, shares: list[float]) -> None:
-    run.shares = shares
-    run.order = replace(run.order, candidates=windows_of(run.job.selection, run.job.training.batch_size, shares))
+def _follow(run: LiveRun, shares: list[float], leads: list[float]) -> None:
+    run.shares, run.leads, selection, b = shares, leads, run.job.selection, run.job.training.batch_size
+    run.order = replace(run.order, candidates=windows_of(selection, b, shares, leads))
+
+
+def _look(run: LiveRun) -> list[float]:
+    """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead."""
+    task, outgrows = run.job.task, run.job.selection.outgrows
+    if run.sample is None:  # read once: the same pairs tell how the learner comes on
+        left_out, reads = run.job.source.left_out, task.reads_by(run.job.selection.rules[0])
+        names = dict.fromkeys((*reads.training, *(reads.scoring if outgrows else ())))
+        run.sample = left_out.read(names, np.arange(left_out.num_rows), 0)
+        run.clock.lap("data")
+    p = _p_values(run, task.sides)
+    if not outgrows:
+        return [share_of_right(p)]
+    if run.by_reference is None:
+        run.by_reference = _p_values(run, task.reference_sides)
+    return [share_of_right(p), lead(p, run.by_reference)]
 
 
 @torch.no_grad()
-def _p_values(run: LiveRun) -> Tensor:
+def _p_values(run: LiveRun, sides: Callable[[Batch], tuple[Tensor, Tensor]]) -> Tensor:
     """Embed the pairs that are held out, a slice at a time, and hold each against the others."""
-    task, at_once = run.job.task, score_slice(run.job.training, run.device)
-    if run.sample is None:  # read once: the same pairs tell how the learner comes on
-        left_out = run.job.source.left_out
-        run.sample = left_out.read(task.reads.training, np.arange(left_out.num_rows), 0)
-        run.clock.lap("data")
+    assert run.sample is not None, "read before"
+    at_once = score_slice(run.job.training, run.device)
     cuts = [run.sample.cut(start, start + at_once) for start in range(0, len(run.sample), at_once)]
-    with keeping_random_state(run.device), evaluating(task.models[LEARNER].module):
-        images, texts = zip(*(task.sides(cut.to(run.device)) for cut in cuts), strict=True)
+    with keeping_random_state(run.device), evaluating(run.job.task.models[LEARNER].module):
+        images, texts = zip(*(sides(cut.to(run.device)) for cut in cuts), strict=True)
     return p_values(torch.cat(images), torch.cat(texts))
 
 
 def _say(run: LiveRun, step: int) -> None:
-    """Say what was measured at the start, and at the first measurement after each evaluation."""
+    """Say what was measured at the start, at the first measurement after each evaluation, and where the learner begins to choose for itself."""
     adapt, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
     assert adapt is not None, "else nothing is measured"
-    if step and step // evaluated == (step - adapt.every) // evaluated:
+    if step // adapt.every == outgrown(run.shares, run.leads):
+        log.info(
+            "%s: the learner has outgrown the reference, and chooses for itself from step %s on",
+            run.job.name,
+            f"{step:,}",
+        )
+    elif step and step // evaluated == (step - adapt.every) // evaluated:
         return
     share, size = smoothed(run.shares)[-1], run.order.size(step)
     log.info(

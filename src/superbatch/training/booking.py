@@ -17,6 +17,7 @@ from superbatch.files import shown
 from superbatch.selection import Selection
 from superbatch.training.bad_rows import save_bad_rows
 from superbatch.training.dealing import collect
+from superbatch.training.flops import Samples
 from superbatch.training.live import LiveRun
 from superbatch.training.pending import Pick
 from superbatch.training.records import ABSENT
@@ -53,11 +54,13 @@ def book(run: LiveRun, pick: Pick, learning_rate: float, found: Sequence[Measure
 def _count(run: LiveRun) -> None:
     """Add a step's samples and operations, with what was scored since the last one."""
     b, totals, scored, measured = run.job.training.batch_size, run.totals, run.scored, run.measured
+    samples = Samples.of_step(b, scored, measured)
     totals.samples_scored += scored
     totals.samples_trained += b
     totals.samples_measured += measured
-    totals.flops_as_executed += run.account.step(b, scored) + run.account.measuring(measured)
-    totals.flops_paper += run.account.step(b, scored, as_executed=False) + run.account.measuring(measured)
+    totals.samples_chosen += b if scored else 0
+    totals.flops_as_executed += run.account.total(samples)
+    totals.flops_paper += run.account.total(samples, as_executed=False)
     run.scored = run.measured = 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from superbatch.data.fields import Source
 from superbatch.data.order import Order, candidates_of
 from superbatch.models import pick_device
 from superbatch.options import SelectionSettings, Stretch, TrainingSettings
+from superbatch.training.flops import Account, Spent
 from superbatch.training.task import Task
 
 STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
@@ -68,7 +70,7 @@ class Job:
         identity: everything else that decides the outcome (fingerprints of data, model, reference).
         state_root: folder of all runs' states (`data/06_models/.state`).
         evaluate: called with what the task shows, now and then; returns metrics by name.
-        charges: FLOPs spent before the run that an honest account adds (reference training, embedding).
+        charges: what was spent before the run and an honest account adds, by name (reference training, embedding, decoding).
         names: returns shards and keys of some rows, for messages.
         recipe: makes this job anew in another process; needed to train in several.
         remarks: what else run.json says, by name; it decides nothing and stays out of the hash.
@@ -83,7 +85,7 @@ class Job:
     identity: dict[str, Any]
     state_root: Path
     evaluate: Callable[[Any], dict[str, float]] | None = None
-    charges: dict[str, float] = field(default_factory=dict)
+    charges: dict[str, Spent] = field(default_factory=dict)
     names: Callable[[np.ndarray], tuple[list[str], list[str]]] | None = None
     recipe: Callable[[], Job] | None = None
     remarks: dict[str, Any] = field(default_factory=dict)
@@ -93,8 +95,8 @@ class Job:
         """Everything that decides the outcome, by name."""
         return {
             "format": STATE_FORMAT,
-            "training": deciding(self.training, TrainingSettings()) | _resolved(self.training),
-            "selection": deciding(self.selection, SelectionSettings()),
+            "training": deciding(self.training, _usual(TrainingSettings)) | _resolved(self.training),
+            "selection": deciding(self.selection, _usual(SelectionSettings)),
             "B": self.super_batch_size,
             **self.identity,
         }
@@ -119,6 +121,10 @@ class Job:
         return tuple(
             steps for steps, rule in self.stretches if rule.method != "uniform" and self.task.reads_by(rule).by_weights
         )
+
+    def account(self) -> Account:
+        """Count what a sample costs, and return the account of the run's operations; the task is placed."""
+        return Account.of(self.task.forwards(), self.training, self.selection.stale_steps)
 
     @property
     def run_hash(self) -> str:
@@ -155,6 +161,11 @@ def deciding(settings: Any, usual: Any) -> dict[str, Any]:
         for name, value in vars(settings).items()
         if name not in NOT_IDENTITY and not (name in LATER and value == getattr(usual, name))
     }
+
+
+@functools.cache  # every look at a run's hash asks, and making settings checks them
+def _usual(block: type) -> Any:
+    return block()
 
 
 def _resolved(settings: TrainingSettings) -> dict[str, str]:

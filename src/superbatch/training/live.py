@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from superbatch.data.fields import Batch
 from superbatch.data.order import Order
+from superbatch.data.windows import stretches_of
+from superbatch.options import Stretch
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
 from superbatch.training.job import Job
@@ -33,7 +36,8 @@ class LiveRun:
         ranks: who takes part.
         order: of whole super-batches; with `selection.adapt`, as far as B is known.
         pending: picks that wait, in order of steps.
-        shares: of right pairs, measured so far (`adapt`). sample: what is measured by, once it is read.
+        shares: of right pairs, measured so far (`adapt`). leads: the learner's over the reference, where it may outgrow it.
+        sample: what is measured by, once it is read. by_reference: the reference's p-values of it.
         measured: samples run forward for that since the last step was counted.
     """
 
@@ -49,7 +53,9 @@ class LiveRun:
     pending: deque[Pick]
     scored: int = 0
     shares: list[float] = field(default_factory=list)
+    leads: list[float] = field(default_factory=list)
     sample: Batch | None = None
+    by_reference: Tensor | None = None
     measured: int = 0
 
     @property
@@ -57,6 +63,11 @@ class LiveRun:
         """What a state keeps of the models."""
         optimizers = {one.name: one.optimizer for one in self.trained}
         return {name: (model.module, optimizers.get(name)) for name, model in self.job.task.models.items()}
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Which steps choose by which rule, as far as is known."""
+        return stretches_of(self.job.selection, self.job.training.steps, self.shares, self.leads)
 
     @property
     def learner(self) -> Trained:

@@ -2,8 +2,8 @@
 
 Uniform reads what it trains on. Where a model scores, the super-batch is read ahead, scored by the present weights, and what training
 needs besides is read of the chosen alone. Where scores need no weights, batches are chosen ahead, and nothing but the chosen is read
-for training. Where `selection.then` takes over, one way ends and another begins, with readers of its own. With `selection.adapt` steps are
-read and chosen window by window, by the same workers: nothing is read ahead over a measurement.
+for training. Where `selection.then` takes over, one way ends and another begins, with readers of its own; which step that is may turn out on
+the way. With `selection.adapt` steps are read and chosen window by window, by the same workers: nothing is read ahead over a measurement.
 
 Shapes: B super-batch, b sub-batch.
 """
@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import chain
 
 import numpy as np
+import torch
 
 from superbatch.data.fields import Batch
 from superbatch.options import Rule, Stretch
@@ -36,9 +37,11 @@ def picks(run: LiveRun, first: int) -> Generator[Pick, None, None]:
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
     starting ones. The last k steps read and score nothing.
     """
-    for part in run.job.stretches:
-        if first < part.steps.stop:
-            yield from _picks(run, part, max(first, part.steps.start))
+    while first < run.job.training.steps:
+        part = next(part for part in run.stretches if first in part.steps)
+        for pick in _picks(run, part, first):
+            yield pick
+            first = pick.step + 1
 
 
 def _picks(run: LiveRun, part: Stretch, first: int) -> Iterator[Pick]:
@@ -104,20 +107,30 @@ def _choose(run: LiveRun, reader: Reader, step: int, rule: Rule, super_batches: 
     """
     batch = next(super_batches)
     run.clock.lap("data")
-    job, settings, reads = run.job, run.job.training, run.job.task.reads_by(rule)
-    rows = _whole_rows(run, step, batch)
+    reads, rows = run.job.task.reads_by(rule), _whole_rows(run, step, batch)
+    selection = None if _takes_all(run, rows) else _scored(run, step, rule, batch)
+    indices = torch.arange(len(rows)) if selection is None else selection.indices
+    re_used = batch.only(name for name in reads.training if name in reads.scoring)
+    share = deal(run.ranks, re_used, rows, indices)
+    if reads.later:
+        reader.ask(TRAINING, step, run.order.rows(step)[own_places(run.ranks, indices)])
+    run.scored += 0 if selection is None else len(rows)
+    run.clock.lap("select")
+    return Pick(step, share, rows, selection)
+
+
+def _takes_all(run: LiveRun, rows: np.ndarray) -> bool:
+    """Whether an f that follows the learner has come to 0: with nothing to leave out, nothing is scored."""
+    return run.job.selection.adapt is not None and len(rows) == run.job.training.batch_size
+
+
+def _scored(run: LiveRun, step: int, rule: Rule, batch: Batch) -> Selection:
+    """Score a super-batch, of which this is the rank's slice, and choose."""
+    job, settings = run.job, run.job.training
     seed_step(settings.seed, step, run.ranks.rank, run.device, "scoring")
     scores = score(job.task, batch, rule, score_slice(settings, run.device))
     run.clock.lap("score")
-    how = (settings.batch_size, job.selection, settings.seed, step)
-    selection = choose(scores, batch.rows, *how, run.ranks)
-    re_used = batch.only(name for name in reads.training if name in reads.scoring)
-    share = deal(run.ranks, re_used, rows, selection.indices)
-    if reads.later:
-        reader.ask(TRAINING, step, run.order.rows(step)[own_places(run.ranks, selection.indices)])
-    run.scored += len(rows)
-    run.clock.lap("select")
-    return Pick(step, share, rows, selection)
+    return choose(scores, batch.rows, settings.batch_size, job.selection, settings.seed, step, run.ranks)
 
 
 def _complete(run: LiveRun, reader: Reader, pick: Pick) -> Pick:

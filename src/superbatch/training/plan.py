@@ -16,6 +16,7 @@ from superbatch.models import evaluating
 from superbatch.options import Stretch
 from superbatch.training.adapt import samples_measured
 from superbatch.training.choosing import score_slice
+from superbatch.training.flops import Samples
 from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
 from superbatch.training.picks import reading_phases
@@ -37,13 +38,12 @@ def describe(run: LiveRun) -> Plan:
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
     probe = _probe(run)
     seconds, outputs = _forward(run, probe)
-    flops = _flops(run, range(steps))
+    samples = samples_of(run, range(steps))
+    flops = account.total(samples)
     rate = seconds / (account.forwards.learner * len(probe)) / run.ranks.world
     parameters = sum(p.numel() for model in job.task.models.values() for p in model.module.parameters())
     shared = _reading_bytes(run, probe)
-    saved = (
-        {"flops_saved_by_proxy": account.saved(_scored(run, range(steps)), steps * b)} if _scorer_beside(run) else {}
-    )
+    saved = {"flops_saved_by_proxy": account.saved(samples.scored, samples.trained)} if _scorer_beside(run) else {}
     return {
         "rows": order.num_rows,
         "super_batch_size": big_b,
@@ -53,6 +53,8 @@ def describe(run: LiveRun) -> Plan:
         "epochs": round(_epochs(order, steps), 2),
         "dropped_per_epoch": order.dropped_per_epoch,
         "flops_as_executed": flops,
+        "flops_paper": account.total(samples, as_executed=False),
+        "flops_over_uniform": round(account.over_uniform(samples), 4),
         **saved,
         "expected_seconds": round(flops * rate, 1),
         "parameters": parameters,
@@ -68,21 +70,22 @@ def _epochs(order: Order, steps: int) -> float:
     return order.looked_at(range(steps)) / order.num_rows if order.candidates else steps / order.steps_per_epoch
 
 
-def _flops(run: LiveRun, steps: range) -> float:
-    """Operations of some steps, as executed."""
-    measured = run.account.measuring(samples_measured(run, steps))
-    return run.account.step(len(steps) * run.job.training.batch_size, _scored(run, steps)) + measured
-
-
-def _scored(run: LiveRun, steps: range) -> int:
-    """How many samples are scored for some steps."""
-    parts = (range(max(steps.start, part.start), min(steps.stop, part.stop)) for part in run.job.scoring)
-    return sum(map(run.job.order.looked_at, parts))
+def samples_of(run: LiveRun, steps: range) -> Samples:
+    """Return what some steps do with how many samples, by the plan."""
+    job = run.job
+    scoring = [range(max(steps.start, part.start), min(steps.stop, part.stop)) for part in job.scoring]
+    return Samples(
+        trained=len(steps) * job.training.batch_size,
+        scored=sum(map(job.order.looked_at, scoring)),
+        measured=samples_measured(run, steps),
+        chosen=sum(map(len, scoring)) * job.training.batch_size,
+    )
 
 
 def share_of_work(run: LiveRun, steps: range) -> float:
     """Return the share of a run's operations that some steps are."""
-    return _flops(run, steps) / _flops(run, range(run.job.training.steps))
+    whole = range(run.job.training.steps)
+    return run.account.total(samples_of(run, steps)) / run.account.total(samples_of(run, whole))
 
 
 def _scorer_beside(run: LiveRun) -> bool:
@@ -145,7 +148,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
     how = "trains on every sample it reads"
     if job.selection.method != "uniform":
         parts = [_chosen_from(run, part) for part in job.stretches]
-        how = f"picks b = {plan['batch_size']} of {'; from step '.join(parts)}{_who_scores(run, plan)}"
+        how = f"picks b = {plan['batch_size']} {'; '.join(parts)}{_who_scores(run, plan)}"
     if job.selection.adapt is not None:
         most = "at most "
     work = f"{most}{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
@@ -165,9 +168,12 @@ def _chosen_from(run: LiveRun, part: Stretch) -> str:
     size = f"B = {first}" if first == last else f"B = {first} at first, {last} {settled}"
     if selection.adapt is not None:
         size = f"at most B = {first}, fewer as the learner learns"
+    since = f"from step {steps[0]:,} on " if steps[0] else ""
+    if since and selection.outgrows:
+        since = "once the learner has outgrown the reference, "
     chunks = f"N = {selection.num_chunks}" if rule.method == "joint" else ""
     how = ", ".join(filter(None, (rule.method, run.job.task.reads_by(rule).score, chunks)))
-    return f"{f'{steps[0]:,} on of ' if steps[0] else ''}{size} ({how})"
+    return f"{since}of {size} ({how})"
 
 
 def _who_scores(run: LiveRun, plan: Plan) -> str:

@@ -44,7 +44,7 @@ def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[L
     resumed = _continue(job, ranks, kept)
     word = f"continues at step {resumed.step:,}" if resumed.step else "starts afresh"
     log.info("%s: run hash %s %s", job.name, job.run_hash, word)
-    account = Account.of(task.forwards(), settings, job.selection.stale_steps)
+    account = job.account()
     records = _records(job, ranks, account, resumed)
     trained = [_trained(job, ranks, name, optimizer, records) for name, (_, optimizer) in kept.items() if optimizer]
     waiting = (job.source, task.reads.training, order, ranks, device, job.selection.gain)

@@ -24,6 +24,7 @@ from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.artifacts.fingerprints import canonical, file_digests, file_sha256, fingerprint
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.training.flops import Samples
 from superbatch.training.machine import machine
 from superbatch.training.task import LEARNER
 
@@ -43,9 +44,15 @@ class Totals:
     samples_scored: int = 0
     samples_trained: int = 0
     samples_measured: int = 0
+    samples_chosen: int = 0
     flops_as_executed: float = 0.0
     flops_paper: float = 0.0
     seconds: float = 0.0
+
+    @property
+    def samples(self) -> Samples:
+        """The samples alone, as an account takes them."""
+        return Samples(self.samples_trained, self.samples_scored, self.samples_measured, self.samples_chosen)
 
 
 @dataclass

@@ -79,6 +79,7 @@ def _finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
         "digests": {"picks": picks_digest(records.read("picks")), "weights": weights},
         "flops": run.account.summary(run.totals, job.charges),
         "seconds": seconds,
+        "charged_seconds": {name: spent.seconds for name, spent in job.charges.items() if spent.seconds is not None},
         "waited_for_data": seconds["seconds_data"] / max(sum(seconds.values()), 1e-9),
         "memory_mb": {name: pc.max(ledger[column]).as_py() for name, column in MEMORY.items()},
         "skipped_steps": pc.sum(ledger["skipped"]).as_py() or 0,
@@ -128,5 +129,6 @@ def import_summary(
         "digests": {"weights": weights},
         "flops": Account(forwards).summary(Totals(), {}),
         "seconds": {},
+        "charged_seconds": {},
         "final": metrics,
     }

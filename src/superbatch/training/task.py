@@ -211,6 +211,22 @@ class Task(Protocol):
         what = "goes by how well the two sides of a pair match, and this task does not tell"
         raise UserError("selection.adapt", what, "leave it out, or give the task a method `sides`")
 
+    def reference_sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the reference's embeddings of both sides of n pairs, (n, D) each and of length 1, as they are cached.
+
+        By them `selection.then.after: null` tells whether the learner has become the better judge.
+
+        Args:
+            batch: the fields that scoring reads.
+
+        Raises:
+            UserError: by default; a task without a reference has none.
+        """
+        what = "is told by a reference's embeddings, and this task has none"
+        raise UserError(
+            "selection.then.after", what, "set a share of the steps, or give the task a method `reference_sides`"
+        )
+
     def after_update(self, step: int) -> None:
         """Do what follows a step's update of all trained models, such as bounds and moving averages; by default nothing."""
         return

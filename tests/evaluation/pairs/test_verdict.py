@@ -4,9 +4,11 @@ import re
 
 import numpy as np
 import pytest
+import yaml
 
 from superbatch.evaluation.pairs.resampling import Estimate
 from superbatch.evaluation.pairs.verdict import FEWEST_PAIRS, THRESHOLDS, Evidence, judge
+from tests.project import PROJECT
 
 
 def at(name: str, place: str, half: float = 0.02, pairs: int = 500) -> Estimate:
@@ -44,6 +46,16 @@ def test_verdict_and_remedy_fit_the_cause(found: Evidence, name: str, remedy: st
     assert verdict.name == name
     assert re.search(remedy, verdict.remedy) and (remedy or verdict.remedy == "")
     assert "\n" not in verdict.sentence and "nan" not in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    "found", [evidence("below", "below"), evidence("between", "between"), evidence("between", "between", trained=None)]
+)
+def test_a_weak_reference_is_told_of_the_method_that_needs_it_least(found: Evidence) -> None:
+    remedy = judge(found).remedy
+    assert remedy.endswith("; or run adaptive_self_paced, which asks it for a start alone")
+    presets = yaml.safe_load((PROJECT / "conf" / "base" / "parameters_methods.yml").read_text())
+    assert "adaptive_self_paced" in presets
 
 
 def test_the_line_has_the_numbers() -> None:

@@ -17,7 +17,7 @@ class Line(NamedTuple):
     harms: float
 
 
-# First values, by judgement: to be calibrated by runs over references of all strengths. A fingerprint of them is in each check's stamp.
+# By judgement, held against runs over references of some strengths (docs/reference_check.md). A fingerprint of them is in each check's stamp.
 THRESHOLDS: dict[str, Line] = {
     "auc": Line(helps=0.80, harms=0.65),  # of held-out pairs against exchanged ones, by pair score
     "recall": Line(helps=0.20, harms=0.08),  # R@1 in 64; chance has 0.016, simweb's reference 0.33
@@ -110,6 +110,11 @@ def _remedy(found: Evidence) -> str:
     """Name what fits the cause: too wide an interval, overfit, few curated pairs, else weakness."""
     if all(one.value >= THRESHOLDS[name].helps for name, one in found.measured.items()):
         return _more_held_out(found)
+    return f"{_stronger(found)}; or run adaptive_self_paced, which asks it for a start alone"
+
+
+def _stronger(found: Evidence) -> str:
+    """Say how to come by a better one, by what this one lacks."""
     if found.trained is None:
         return "it is weak on your pairs: import a stronger one, or train one on them (reference.import_from: null)"
     known = f"R@1 in {found.of} {_percent(found.trained.value)} % on training pairs"

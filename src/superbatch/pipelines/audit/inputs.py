@@ -76,9 +76,8 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
     order = run.order(count - count_aside(run.selection, count))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
-    learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
-    new_kind = run.selection.new_kind(run.steps)
-    return Draw(order, steps, run.batch_size, manifest.num_rows, rows, learnability, new_kind)
+    learnability = all(part.rule.criterion == "learnability" for part in run.stretches)
+    return Draw(order, steps, run.batch_size, manifest.num_rows, rows, learnability, run.new_kind)
 
 
 def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:

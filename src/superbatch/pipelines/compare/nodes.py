@@ -112,12 +112,13 @@ def row(name: str, label: str, method: str, training: Path, evaluation: Path, me
     outcome = runs_frame([run], metric).iloc[0].to_dict() | {
         "method": method
     }  # a labelled run is a candidate of its method
-    metrics = {"validation": run.validation, "test": run.test}
+    metrics = {"validation": run.validation, "test": run.test, **({"test_low": run.test_low} if run.test_low else {})}
     return {
         "run": name,
         "label": label,
         "method": method,
         **{key: summary[key] for key in kept},
+        "charged_seconds": summary.get("charged_seconds", {}),
         **metrics,
         "outcome": outcome,
     }

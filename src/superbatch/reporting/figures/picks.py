@@ -55,7 +55,7 @@ def scores_figure(run: Run, again: pd.DataFrame, theme: Theme = LIGHT) -> Figure
     ledger = binned(run.ledger, 60)
     axes[0].plot(ledger["step"], ledger["score_pick"], color=theme.selecting[0], lw=2, label="picked")
     axes[0].plot(ledger["step"], ledger["score_super_batch"], color=theme.muted, lw=1.5, ls="--", label="super-batch")
-    if (new := run.selection.new_kind(run.steps)) is not None:
+    if (new := run.new_kind) is not None:
         axes[0].axvline(new, color=theme.text, lw=1, ls=":", label="another criterion from here")
     axes[0].set_title("mean score", color=theme.text, fontsize=9.5, loc="left")
     legend(axes[0], theme, size=8)

@@ -25,7 +25,7 @@ def chosen(report: Report) -> Chosen:
 
 def _criterion(run: Run) -> str:
     """What a score means; of a run that changed its criterion, in both parts."""
-    new, (first, *later) = run.selection.new_kind(run.steps), [_meaning(rule.criterion) for rule in run.selection.rules]
+    new, (first, *later) = run.new_kind, [_meaning(part.rule.criterion) for part in run.stretches]
     return first if new is None else f"{first}, and from step {new:,} on {later[0]}"
 
 

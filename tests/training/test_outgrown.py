@@ -1,0 +1,225 @@
+"""A run in which the learner outgrows its reference: from then on it chooses for itself, and a kill anywhere changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superbatch.data.fields import Source
+from superbatch.data.order import Order
+from superbatch.data.windows import outgrown, stretches_of, windows_of
+from superbatch.errors import UserError
+from superbatch.options import AdaptSettings, LearnerSettings, SelectionSettings, ThenSettings, TrainingSettings
+from superbatch.reporting.runs import Run
+from superbatch.selection import lead, p_values
+from superbatch.selection.right_pairs import NEAR, SURE
+from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
+from superbatch.training import adapt, train
+from superbatch.training.task import Task
+from tests.in_ranks import in_ranks
+from tests.training.test_ranks import assert_close, ledger_of, picks_of, trained
+from tests.training.test_scoring import noting_weights
+from tests.training.test_then import chosen_by_the_learner, chosen_rows, expected_rows
+from tests.training.training_helpers import Killed, kill_after, outcome
+
+ADAPT = AdaptSettings(every=2, sample=6, power=1.0)
+THEN = ThenSettings(None, "easy_learner", 0.5)
+HOW = {"criterion": "easy_reference", "adapt": ADAPT, "then": THEN}
+LEADS = [
+    1.0,
+    -0.1,
+    -0.1,
+    -0.1,
+    -0.1,
+    0.1,
+    -1.0,
+]  # what is measured before the fifth time does not count: so from step 10 on
+SWITCH = 10
+
+
+@dataclass
+class Rows:
+    """The rows of the manifest that each step looked at, by an order of those that are not held out."""
+
+    order: Order
+    source: Source
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return them, int64."""
+        return self.source.manifest_rows(self.order.rows(step))
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Let leads come to `LEADS`, one after the other, and let a fifth of the pairs look right each time."""
+    values = iter(LEADS)
+    monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.2)
+    monkeypatch.setattr(adapt, "lead", lambda p, other: next(values))
+
+
+def leads_of(result) -> list[tuple[int, float]]:
+    rows = pq.read_table(result.training_dir / "evaluations.parquet").to_pylist()
+    return [(row["step"], row["value"]) for row in rows if row["name"] == "pool/lead_over_reference"]
+
+
+def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_job, measured, caplog):
+    caplog.set_level(logging.INFO)
+    job = make_job(**HOW, steps=14)
+    with noting_weights([job.task.clip.model]) as seen:
+        result = train(job)
+    assert leads_of(result) == list(zip(range(0, 14, 2), LEADS, strict=True))
+    run, sizes = Run(result.training_dir.parent), [16] * SWITCH + [8] * 4  # by the share 20, at most 16 and 8
+    order = Rows(run.order(job.source.num_rows), job.source)
+    turned_out = SimpleNamespace(**vars(job) | {"order": order, "source": Source(job.source.fields)})
+    assert run.looked_at(np.arange(14)).tolist() == sizes and run.new_kind == SWITCH
+    for step, rows in enumerate(chosen_rows(result)):
+        job.task.clip.model.load_state_dict(seen[step][0])
+        assert rows == (expected_rows if step < SWITCH else chosen_by_the_learner)(turned_out, step), f"step {step}"
+    ledger, forward = ledger_of(result), result.summary["flops"]["forward_per_sample"]
+    assert ledger["samples_scored"] == [0] * SWITCH + [8 * n for n in range(1, 5)]
+    assert result.summary["flops"]["as_executed_total"] == pytest.approx((14 * 12 + 4 * 8 + 7 * 6) * forward)
+    assert "job: the learner has outgrown the reference, and chooses for itself from step 10 on" in caplog.text
+    said = "; once the learner has outgrown the reference, of at most B = 8, fewer as the learner learns (joint, easy_learner"
+    assert said in caplog.text
+
+
+def test_nothing_is_scored_where_too_little_is_left_out(make_job, monkeypatch):
+    """Half of the pairs look right at first, all of them at last: B = 8 of b = 4 while the share is 0.5, then 6 and 5."""
+    shares, leads = iter([0.5] * 6 + [1.0] * 2), iter([-1.0] * 4 + [1.0] * 4)
+    monkeypatch.setattr(adapt, "share_of_right", lambda p: next(shares))
+    monkeypatch.setattr(adapt, "lead", lambda p, other: next(leads))
+    job = make_job(**HOW, steps=16)
+    result = train(job)
+    run = Run(result.training_dir.parent)
+    assert run.new_kind == 8 and run.looked_at(np.arange(0, 16, 2)).tolist() == [8] * 6 + [6, 4]
+    assert ledger_of(result)["samples_scored"][1::2] == [0] * 4 + [16, 32, 44, 44]
+    assert run.picks is not None and run.picks[run.picks["step"] >= 14]["chosen"].all()
+    order = run.order(job.source.num_rows)
+    assert sorted(chosen_rows(result)[14]) == sorted(job.source.manifest_rows(order.rows(14)).tolist())
+
+
+def test_the_plan_counts_on_a_learner_that_outgrows_as_soon_as_can_be(make_job):
+    job = make_job(**HOW, steps=14)
+    plan = train(job).summary["plan"]
+    forward = train(job).summary["flops"]["forward_per_sample"]
+    assert plan["flops_as_executed"] == pytest.approx((14 * 12 + 6 * 8 + 7 * 6) * forward)
+    assert (plan["super_batch_size"], plan["last_super_batch_size"]) == (16, 8)
+
+
+def test_a_learner_that_never_does_is_one_that_follows_the_reference(make_job, monkeypatch):
+    monkeypatch.setattr(adapt, "lead", lambda p, other: -1.0)
+    never = train(make_job(**HOW, state="never"))
+    plain = train(make_job(criterion="easy_reference", adapt=ADAPT, state="plain"))
+    assert picks_of(never) == picks_of(plain)
+    assert Run(never.training_dir.parent).new_kind is None
+
+
+def test_killed_before_at_and_after_the_switch_is_never_killed(make_job, monkeypatch):
+    """The lead follows from the weights; killed in steps 3, 8, 9 and 13, from states of 2, 6, 8 and 12 steps."""
+    monkeypatch.setattr(adapt, "lead", lambda p, other: float((p - other).mean() * 1e3) % 1 - 0.4)
+    usual = {**HOW, "steps": 16, "adapt": AdaptSettings(every=2, sample=6)}
+    never = train(make_job(**usual, state="never"))
+    assert 0 < (Run(never.training_dir.parent).new_kind or 0) < 16
+    again = partial(make_job, **usual, state="killed", checkpoint_every=2)
+    for steps, workers in ((3, 1), (6, 0), (3, 1), (5, 0)):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, steps)
+            train(again(workers=workers))
+    assert outcome(train(again(workers=1))) == outcome(never)
+
+
+def test_one_and_two_ranks_make_the_same_run(make_job, tmp_path):
+    how = HOW | {"adapt": AdaptSettings(every=2, sample=6)}
+    alone, weights = trained(make_job, how | {"state": "one"})
+    result, moved = in_ranks(2, trained, tmp_path / "2", make_job, how | {"state": "two"})[0]
+    assert picks_of(result) == picks_of(alone) and leads_of(result) == leads_of(alone)
+    assert_close(moved, weights)
+
+
+def test_it_is_measured_by_the_cached_embeddings_of_the_same_pairs(make_job, monkeypatch):
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(adapt, "lead", lambda p, other: (seen.append(other), -1.0)[1])
+    job = make_job(**HOW)
+    batch = job.source.left_out.read((IMAGE, TOKENS, *CACHED), np.arange(6), 0)
+    train(job)
+    expected = p_values(*(batch[name].float() for name in CACHED))
+    assert all(torch.equal(other, expected) for other in seen) and len(seen) == 6
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=2, max_size=30))
+@settings(max_examples=50)
+def test_a_lead_is_the_lower_end_of_a_paired_difference(pairs):
+    p = torch.tensor(pairs, dtype=torch.float64).T
+    own, other = p[:2], p[2:]
+    n, differences = len(pairs), []
+    for i in range(n):
+        differences.append(sum((own[side, i] <= NEAR).item() - (other[side, i] <= NEAR).item() for side in (0, 1)) / 2)
+    mean = sum(differences) / n
+    error = (sum((value - mean) ** 2 for value in differences) / n / n) ** 0.5
+    assert lead(own, other) == pytest.approx(mean - SURE * error, abs=1e-9)
+    assert lead(own, own) == 0.0
+
+
+def test_models_that_know_the_same_have_no_lead_and_a_better_one_has():
+    torch.manual_seed(0)
+    wrong = torch.rand(2, 600, dtype=torch.float64)
+    good, better = wrong.clone(), wrong.clone()
+    good[:, :60], better[:, :200] = 0.0, 0.0
+    assert lead(better, good) > 0 > lead(good, better)
+    assert lead(torch.rand(2, 600), torch.rand(2, 600)) < 0
+
+
+def test_a_reference_is_outgrown_once_the_learner_is_ahead_and_comes_on_no_longer():
+    ahead, level = [0.1] * 8, [0.3] * 8
+    assert outgrown(level, ahead) == 4, "before it cannot be seen how it comes on"
+    assert outgrown(level, [-0.1] * 6 + [0.1] * 2) == 6
+    assert outgrown([0.1 * n for n in range(8)], ahead) is None, "it comes on by the reference's choice"
+    assert outgrown([0.1 * n for n in range(8)] + [0.7] * 12, [0.1] * 20) == 15, "shares are smoothed"
+    assert outgrown([0.3] * 3, [0.1] * 3) is None and outgrown([0.3] * 8, []) is None
+
+
+def test_what_was_measured_becomes_stretches_and_sizes():
+    how = {"adapt": AdaptSettings(power=1.0), "then": ThenSettings(None)}
+    selection = SelectionSettings("joint", 0.95, "easy_reference", **how)
+    shares, sets = [0.04] * 6 + [1.0], ([], [0.1] * 7, [-1.0] * 7)
+    spans = [
+        [tuple(part.steps)[:: len(part.steps) - 1] for part in stretches_of(selection, 460, shares, leads)]
+        for leads in sets
+    ]
+    assert spans == [[(0, 459)], [(0, 199), (200, 459)], [(0, 459)]]
+    sizes = [[part.first for part in windows_of(selection, 64, shares, leads)] for leads in sets[1:]]
+    assert sizes == [[1_280] * 4 + [320, 320, 195], [1_280] * 6 + [195]]  # the share is smoothed: 0.328 at last
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: SelectionSettings("joint", criterion="easy_reference", then=THEN), "selection.then.after: null (once the reference is outgrown) is measured by selection.adapt, which is not set"),
+        (lambda: SelectionSettings("joint", criterion="hard_learner", then=THEN, adapt=ADAPT), "selection.criterion: hard_learner asks no reference"),
+        (lambda: SelectionSettings("joint", then=ThenSettings(None, "learnability"), adapt=ADAPT), "selection.then.criterion: learnability asks the reference"),
+        (lambda: SelectionSettings("joint", then=ThenSettings(None, final_filter_ratio=0.0), adapt=ADAPT), "selection.then.final_filter_ratio: says how f goes"),
+        (lambda: ThenSettings(1.5), "then.after: 1.5 is too large"),
+        (lambda: Task.reference_sides(None, None), "selection.then.after: is told by a reference's embeddings, and this task has none"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_one_line(make, line):
+    with pytest.raises(UserError) as caught:
+        make()
+    assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
+
+
+def test_a_schedule_shorter_than_a_window_has_no_switch():
+    selection = SelectionSettings(
+        "joint", criterion="easy_reference", adapt=AdaptSettings(every=50), then=ThenSettings(None)
+    )
+    settings_ = LearnerSettings(selection=selection, training=TrainingSettings(steps=6))
+    assert [part.steps for part in settings_.selection.stretches(6)] == [range(6)]
