@@ -95,22 +95,24 @@ def test_jest_pp_goes_by_it_and_jest_by_the_first(data: Path) -> None:
 
 
 def test_what_led_to_the_second_reference_is_charged_to_its_learner(data: Path) -> None:
-    first, second, learner = (record(data, name)["flops"] for name in ("reference", "reference_pp", "jest_pp"))
+    """Operations and seconds; decoding, which was done once for the first features, takes no operations."""
+    first, second, learner, jest = (record(data, name) for name in ("reference", "reference_pp", "jest_pp", "jest"))
     embedding = {
-        name: json.loads((data / "04_feature" / name / "features.json").read_text())["flops"]
-        for name in ("pool", "pool_pp")
+        name: json.loads((data / "04_feature" / name / "features.json").read_text()) for name in ("pool", "pool_pp")
     }
-    assert second["charged"] == {
-        "reference_training": first["as_executed_total"],
-        "embedding": embedding["pool"],
-        "other_rounds": 0,
+    trained = {
+        "flops": first["flops"]["as_executed_total"],
+        "seconds": sum(first["seconds"].values()),
     }
-    assert learner["charged"] == {
-        "reference_training": second["as_executed_total"],
-        "bootstrapping": first["as_executed_total"] + embedding["pool"],
-        "embedding": embedding["pool_pp"],
-    }
-    assert record(data, "jest")["flops"]["charged"].keys() == {"reference_training", "embedding"}
+    for unit in ("flops", "seconds"):
+        charged = [one["flops"]["charged"] if unit == "flops" else one["charged_seconds"] for one in (second, learner)]
+        before = {"reference_training": trained[unit], "embedding": embedding["pool"][unit], "other_rounds": 0}
+        assert charged[0] == before
+        assert charged[1]["bootstrapping"] == pytest.approx(sum(before.values()))
+        assert charged[1]["embedding"] == embedding["pool_pp"][unit]
+    assert learner["flops"]["charged"]["reference_training"] == second["flops"]["as_executed_total"]
+    assert learner["charged_seconds"]["decoding"] >= jest["charged_seconds"]["decoding"] > 0
+    assert jest["flops"]["charged"].keys() == {"reference_training", "embedding", "decoding"}
 
 
 def test_pixels_and_tokens_of_the_first_features_serve_the_second(data: Path) -> None:

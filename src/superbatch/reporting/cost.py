@@ -34,6 +34,7 @@ PARTS = {
     "data": "waiting for data",
     "checkpoint": "saving",
     "reference_training": "before: training the reference",
+    "bootstrapping": "before: what led to that reference",
     "embedding": "before: embedding the pool",
     "decoding": "before: decoding the pool",
 }

@@ -121,17 +121,26 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
 def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, Spent]:
     """What was spent before a run: training the reference, embedding the pool with it (at full view or at low), decoding the pool.
 
-    Before a second reference, also what led to it (`bootstrap`). Decoding takes no operations, only seconds; features of before have no
-    seconds, and of what led to a second reference they are not known.
+    Before a second reference, also what led to it (`rounds.write_records`). Decoding takes no operations, only seconds; features of before
+    have no seconds.
     """
     spent, summary, embedded = {}, reference_training / "run.json", pool_features / "features.json"
     if summary.is_file():
         record = read_json(summary)
-        flops, before = record["flops"], record["flops"].get("charged")
-        spent["reference_training"] = Spent(float(flops["as_executed_total"]), float(sum(record["seconds"].values())))
-        spent |= {"bootstrapping": Spent(float(sum(before.values())), None)} if before else {}
+        flops = float(record["flops"]["as_executed_total"])
+        spent["reference_training"] = Spent(flops, float(sum(record["seconds"].values())))
+        spent |= _before(record)
     if embedded.is_file():
         record, suffix = read_json(embedded), "" if low is None else "_low"
         spent["embedding"] = Spent(float(record.get(f"flops{suffix}", 0.0)), record.get(f"seconds{suffix}"))
         spent |= {"decoding": Spent(0.0, record["seconds_decoding"])} if "seconds_decoding" in record else {}
     return spent
+
+
+def _before(record: dict[str, Any]) -> dict[str, Spent]:
+    """What was spent before a reference, by its record; nothing before a first one."""
+    flops, seconds = record["flops"].get("charged") or {}, record.get("charged_seconds") or {}
+    if not flops:
+        return {}
+    known = float(sum(seconds.values())) if flops.keys() <= seconds.keys() else None
+    return {"bootstrapping": Spent(float(sum(flops.values())), known)}

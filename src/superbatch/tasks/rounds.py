@@ -13,6 +13,7 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.tasks.enlarging import SUMMARY
 from superbatch.tasks.jobs import charges
+from superbatch.training.flops import Spent
 
 RECORD = "run.json"
 ROUNDS = "rounds.json"  # beside the second reference's records
@@ -58,15 +59,18 @@ class Round:
         """Return what the record of all rounds says of it: its value, the counts of its set, FLOPs and seconds."""
         run = read_json(self.training / RECORD)
         counts = {} if self.enlarged is None else read_json(self.enlarged / SUMMARY)
-        embedding = 0.0 if self.features is None else charges(self.training, self.features.pool).get("embedding", 0.0)
+        embedding = Spent(0.0, 0.0)
+        if self.features is not None:
+            embedding = charges(self.training, self.features.pool).get("embedding", embedding)
         return {
             "validation": self.value(metric),
             "metrics": run["final"],
             **{name: run[name] for name in TAKEN_OVER if name in run},
             **counts,
             "flops_training": run["flops"]["as_executed_total"],
-            "flops_embedding": embedding,
+            "flops_embedding": embedding.flops,
             "seconds_training": sum(run["seconds"].values()),
+            "seconds_embedding": embedding.seconds,  # None: nobody measured it
         }
 
 
@@ -94,11 +98,16 @@ def write_records(out: Path, rounds: Sequence[Round], kept: int, metric: str) ->
     link_into(rounds[kept].training, out)
     told = [one.told(metric) for one in rounds]
     run = read_json(out / RECORD)
-    charged = {
-        "reference_training": told[0]["flops_training"],
-        "embedding": sum(one["flops_embedding"] for one in told),
-        "other_rounds": sum(one["flops_training"] for number, one in enumerate(told) if number not in (0, kept)),
-    }
+    charged, seconds = (_charged(told, kept, unit) for unit in ("flops", "seconds"))
     run["flops"] |= {"charged": charged, "charged_total": run["flops"]["as_executed_total"] + sum(charged.values())}
+    run["charged_seconds"] = seconds
     write_json(out / RECORD, run)
     write_json(out / ROUNDS, {"metric": metric, "kept": kept, "rounds": told})
+
+
+def _charged(told: Sequence[dict[str, Any]], kept: int, unit: str) -> dict[str, float]:
+    """Sum up what was spent before and beside the kept round, in FLOPs or seconds; without a part that is not known."""
+    training, embedding = ([one[f"{unit}_{what}"] for one in told] for what in ("training", "embedding"))
+    others = [spent for number, spent in enumerate(training) if number not in (0, kept)]
+    parts = {"reference_training": training[:1], "embedding": embedding, "other_rounds": others}
+    return {name: sum(spent) for name, spent in parts.items() if None not in spent}

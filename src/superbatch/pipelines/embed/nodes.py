@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.shelf import copy_linked
 from superbatch.artifacts.stamps import Staged, build_once
 from superbatch.config import Storage, read
+from superbatch.files import read_json
 from superbatch.options import EmbedSettings, LearnerSettings
 
 FORMAT = 2  # raised when the same inputs give other features
@@ -50,6 +52,8 @@ def embed_set(
         for folder in [] if views is None else [*views.glob("pixels-*"), *views.glob("tokens-*")]:
             copy_linked(folder, out / folder.name)
         embed(SetFiles(directory, out), reference_model, learner=view, settings=how, name=name)
+        if views is not None:
+            _charge_decoding(views, out)
 
     decides = [
         "features",
@@ -65,3 +69,11 @@ def embed_set(
         *([] if how.low is None else [how.low]),
     ]
     return build_once(f"{name} features", fingerprint(decides), Path(places.stages), write)
+
+
+def _charge_decoding(views: Path, out: Path) -> None:
+    """Add the seconds that decoding took when it was done, for the first features; those of before have none."""
+    before, features = (read_json(folder / "features.json") for folder in (views, out))
+    if "seconds_decoding" in before:
+        features["seconds_decoding"] += before["seconds_decoding"]
+        write_json(out / "features.json", features)
