@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MEASURES = {"zero-shot top-1 %": "value", "retrieval, mean R@1 %": "test r1"}
 TITLES = {
     "simweb": "simweb: a noisy crawl, 34 % of captions right",
-    "icons": "icons: 316,000 real drawings, named by their designers",
+    "icons": "icons: 316,000 real drawings and their names",
 }
 
 
@@ -50,7 +50,7 @@ LINES = {
     "uniform": Line("uniform", LIGHT.text),
     "filtered": Line("the usual filter", LIGHT.simple[0], style="--"),
     "jest": Line("JEST", LIGHT.selecting[1]),
-    RECOMMENDED: Line(f"{RECOMMENDED} (recommended)", LIGHT.selecting[0], 2.6),
+    RECOMMENDED: Line(RECOMMENDED, LIGHT.selecting[0], 2.6),
 }
 
 
@@ -79,20 +79,20 @@ def main() -> None:
 
 def panel(ax: Axes, frame: pd.DataFrame, column: str) -> list[list[str]]:
     """Draw one measure on one pool; returns the points as rows of a table."""
-    rows, ends = [], []
+    rows, lines = [], []
     for method, line in LINES.items():
         own = one_ratio(frame[frame["method"] == method])
         points = [(int(steps), *mean_interval(cell[column]), len(cell)) for steps, cell in own.groupby("steps")]
         if points:
             draw(ax, points, line)
-            ends.append((points[-1], line))
+            lines.append((points, line))
             rows += [[method, f"{steps:,}", f"{100 * mean:.1f}", str(seeds)] for steps, mean, _, _, seeds in points]
     ax.set_xscale("log", base=2)
     lengths = [2**power * 1_000 for power in range(-1, 6)]
     ax.set_xticks(lengths, [thousands(length) for length in lengths])
     ax.minorticks_off()
     ax.set_ylim(bottom=0)
-    label(ax, ends)
+    label(ax, lines)
     return rows
 
 
@@ -120,15 +120,28 @@ def draw(ax: Axes, points: list[tuple[int, float, float, float, int]], line: Lin
     )
 
 
-def label(ax: Axes, ends: list[tuple[tuple[int, float, float, float, int], Line]]) -> None:
-    """Write each method's name at its line's end, moved apart where they would lie over each other."""
+Points = list[tuple[int, float, float, float, int]]
+
+
+def label(ax: Axes, lines: list[tuple[Points, Line]]) -> None:
+    """Write each method's name behind its line's end, or before its beginning where another line would run through it."""
     low, high = ax.get_ylim()
-    ax.set_xlim(right=ax.get_xlim()[1] * 3.2)
-    heights = spread_out(np.array([100 * mean for (_, mean, *_), _ in ends]), 0.065 * (high - low))
-    for ((steps, *_), line), height in zip(ends, heights, strict=True):
-        ax.annotate(
-            line.words, (steps * 1.12, height), color=line.color, fontsize=9, va="center", annotation_clip=False
-        )
+    ax.set_xlim(180, ax.get_xlim()[1] * 2.2)  # room for names on both sides
+    room = 0.065 * (high - low)
+    heights = spread_out(np.array([100 * points[-1][1] for points, _ in lines]), room)
+    for (points, line), height in zip(lines, heights, strict=True):
+        others = [other for other, _ in lines if other is not points]
+        before = any(runs_through(other, points[-1][0], height, room) for other in others)
+        at = (points[0][0] * 0.87, 100 * points[0][1]) if before else (points[-1][0] * 1.13, height)
+        side = "right" if before else "left"
+        ax.annotate(line.words, at, color=line.color, fontsize=9, ha=side, va="center", annotation_clip=False)
+
+
+def runs_through(points: Points, steps: int, height: float, room: float) -> bool:
+    """Whether a line passes through a name that is written behind so many steps, which takes about four doublings."""
+    known = np.array([[np.log2(point[0]), 100 * point[1]] for point in points])
+    span = np.linspace(np.log2(steps), np.log2(steps) + 4, 50)
+    return bool((np.abs(np.interp(span, *known.T, left=np.nan, right=np.nan) - height) < room).any())
 
 
 if __name__ == "__main__":

@@ -84,3 +84,20 @@ def test_tuned_settings_in_words(runs: Path) -> None:
     assert words["balanced_filter-T20-s0"][:2] == ["best 30 % of 64 clusters (balance 0.5)", "lr 0.001"]
     assert words["jest-f0.8-T20-s0"] == ["lr 0.001", "decay 0.0001", "gain 100"]
     assert words["uniform_lr500u-T20-s0"] == ["lr 0.0005", "decay 0.0001"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        ({"final_filter_ratio": 0.0}, ["f to 0"]),
+        ({"final_filter_ratio": 0.0, "falls_over": 0.3}, ["f to 0 over 30 %"]),
+        ({"adapt": {"every": 50, "sample": 1000, "power": 2.0}}, ["power 2"]),
+        ({"then": {"after": 0.5, "filter_ratio": 0.8, "criterion": "easy_learner"}}, ["then f 0.8 from 50 %"]),
+        ({"then": {"after": 0.3, "filter_ratio": 0.8, "final_filter_ratio": 0.0}}, ["then f 0.8 to 0 from 30 %"]),
+        ({"then": {"after": None, "filter_ratio": 0.8}}, ["then f 0.8 once outgrown"]),
+    ],
+)
+def test_a_schedule_of_selection_in_words(tmp_path: Path, selection: dict[str, Any], words: list[str]) -> None:
+    own = {"method": "joint", "filter_ratio": 0.95, "num_chunks": 16, "gain": 10.0, "criterion": "easy_reference"}
+    write(tmp_path, "one-f0.95-T20-s0", "jest", 0.2, 0.2, selection=own | selection)
+    assert tuned_words(find_runs(tmp_path)[0])[1:] == ["decay 0.0001", "gain 10", *words]

@@ -37,7 +37,21 @@ def tuned_words(run: Run) -> list[str]:
         if isinstance(optimizer.get(key), (int, float))
     ]
     gain = run.setting("selection", "gain")
-    return words + ([f"gain {gain:.3g}"] if run.role == "selecting" and gain is not None else [])
+    gains = [f"gain {gain:.3g}"] if run.role == "selecting" and gain is not None else []
+    return words + gains + _schedule_words(run)
+
+
+def _schedule_words(run: Run) -> list[str]:
+    """How f and the criterion go along the run: `f to 0 over 30 %`, `power 2`, `then f 0.8 from 50 %`; nothing where both stay."""
+    final, over = run.setting("selection", "final_filter_ratio"), run.setting("selection", "falls_over", 1.0)
+    adapt, then = (run.setting("selection", name, {}) for name in ("adapt", "then"))
+    words = [] if final is None else [f"f to {final:g}" + (f" over {100 * over:.3g} %" if over < 1 else "")]
+    words += [f"power {adapt['power']:g}"] if adapt else []
+    if then:
+        since = "once outgrown" if then.get("after") is None else f"from {100 * then['after']:.3g} %"
+        last = then.get("final_filter_ratio")
+        words.append(f"then f {then['filter_ratio']:g}{'' if last is None else f' to {last:g}'} {since}")
+    return words
 
 
 def _filter_words(run: Run) -> list[str]:
