@@ -38,7 +38,7 @@ from superbatch.training.job import deciding
 
 RESULTS = common.ROOT / "benchmarks" / "results" / "reference_map.jsonl"
 PAIRS = (100, 300, 1_000, 3_000, 10_000)
-METHODS = (UNIFORM, "filtered", "easy_reference", "safe", "jest", "independent")
+METHODS = (UNIFORM, "filtered", "easy_reference", "adaptive_self_paced", "safe", "jest", "independent")
 RATE = 1e-3
 SHORT = 4  # the short references have so many times fewer steps
 
