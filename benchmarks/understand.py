@@ -121,7 +121,7 @@ def beside_alone(run: Run, manifest: Manifest, cache: EmbeddingCache, quick: boo
     """
     if run.setting("selection", "method") != "joint" or run.super_batch_size <= run.batch_size:
         return None
-    if run.selection.new_kind(run.steps) is not None:
+    if run.new_kind is not None:
         return None
     assert run.picks is not None
     gain, criterion = run.setting("selection", "gain"), run.setting("selection", "criterion", "learnability")

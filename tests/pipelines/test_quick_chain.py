@@ -64,9 +64,10 @@ def test_ten_steps_are_near_chance_and_nothing_else_is_said(first: subprocess.Co
     """Values of 0.5 % were called reached and gained, and a reference of 1 % brought advice."""
     lines = [line for line in first.stdout.strip().splitlines() if line]
     said = lines[[line.startswith("reference") for line in lines].index(True) + 1 : -1]
-    assert len(said) == 2, said
+    assert len(said) == 3, said
     assert said[0].startswith("All runs are near chance (top-1 ")
     assert said[1].startswith("One seed (n = 1)")
+    assert "operations as executed" in said[2], "what a step cost holds however little was learned"
 
 
 def run_record(data: Path, run: str) -> dict:

@@ -76,7 +76,7 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
     order = run.order(count - count_aside(run.selection, count))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
-    learnability = all(part.rule.criterion == "learnability" for part in run.stretches)
+    learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
     return Draw(order, steps, run.batch_size, manifest.num_rows, rows, learnability, run.new_kind)
 
 
