@@ -80,6 +80,21 @@ def test_one_recorded_appearance_stands_for_all_that_were_passed_over() -> None:
     assert rows["mean_score"][5] == pytest.approx((2 * 2 - 8) / 10)
 
 
+def test_steps_that_take_all_and_score_nothing_count_and_leave_mean_scores_alone() -> None:
+    """As where f has followed the learner to 0: there are no scores, and a missing one is not a score of 0."""
+    scored = audit_rows(picks(), DRAW, REFERENCE, THRESHOLDS)
+    some = picks()
+    some.loc[some["chosen"] & some["row"].isin([0, 5]) & (some["step"] >= 10), "score"] = np.nan
+    some.loc[some["chosen"] & (some["row"] == 1), "score"] = np.nan
+    found = audit_rows(some, DRAW, REFERENCE, THRESHOLDS)
+    assert found["chosen"].tolist() == scored["chosen"].tolist()
+    assert found.loc[0, "mean_score"] == 2.0 and found.loc[0, "recorded"] == 5, "not 0 for the five without one"
+    assert found.loc[1, "mean_score"] == -1.0 and found.loc[1, "recorded"] == 5, "those that were passed over are known"
+    assert np.isnan(found.loc[0, "mean_score_late"]), "nothing is recorded late"
+    rest = [2, 3, 4, 6, 7, 8, 9]
+    assert found.loc[rest, "mean_score"].tolist() == scored.loc[rest, "mean_score"].tolist()
+
+
 def test_rows_that_are_not_drawn_from_are_unseen() -> None:
     part = np.arange(0, 10, 2)
     draw = replace(DRAW, order=Order(3, 5, 5), steps=10, rows=part)

@@ -107,21 +107,21 @@ def tally(picks: pd.DataFrame, draw: Draw, first: int) -> pd.DataFrame:
     """Count appearances and average scores by row, over the steps from `first` on.
 
     The mean score is that of the chosen and of the recorded passed-over appearances, each weighted by how many it
-    stands for: the chosen are all recorded, those passed over stand for all `seen - chosen`. Where no passed-over one
-    was recorded the chosen speak alone, and the mean comes out too high.
+    stands for: the chosen stand for themselves, those passed over for all `seen - chosen`. Where no passed-over one
+    was recorded the chosen speak alone, and the mean comes out too high. A step that took all that it looked at has no scores.
 
     Returns:
         Frame of R rows: seen, chosen, recorded (int64), mean_score (float64).
     """
-    seen = draw.seen(first, draw.steps)
-    taken = picks["chosen"].to_numpy(bool)
-    chosen, chosen_score = _mean_by_row(picks[taken], draw.num_rows)
-    passed, passed_score = _mean_by_row(picks[~taken], draw.num_rows)
-    weights = np.stack([chosen, np.where(passed > 0, seen - chosen, 0)]).astype(np.float64)
+    seen, taken = draw.seen(first, draw.steps), picks["chosen"].to_numpy(bool)
+    chosen, has_score = np.bincount(picks["row"].to_numpy()[taken], minlength=draw.num_rows), picks["score"].notna()
+    known, chosen_score = _mean_by_row(picks[taken & has_score], draw.num_rows)
+    passed, passed_score = _mean_by_row(picks[~taken & has_score], draw.num_rows)
+    weights = np.stack([known, np.where(passed > 0, seen - chosen, 0)]).astype(np.float64)
     scores = np.nan_to_num(np.stack([chosen_score, passed_score]))
     with np.errstate(invalid="ignore"):
         mean = (weights * scores).sum(axis=0) / weights.sum(axis=0)
-    return pd.DataFrame({"seen": seen, "chosen": chosen, "recorded": chosen + passed, "mean_score": mean})
+    return pd.DataFrame({"seen": seen, "chosen": chosen, "recorded": known + passed, "mean_score": mean})
 
 
 def _mean_by_row(picks: pd.DataFrame, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
