@@ -106,8 +106,12 @@ def write_records(out: Path, rounds: Sequence[Round], kept: int, metric: str) ->
 
 
 def _charged(told: Sequence[dict[str, Any]], kept: int, unit: str) -> dict[str, float]:
-    """Sum up what was spent before and beside the kept round, in FLOPs or seconds; without a part that is not known."""
+    """Sum up what was spent before and beside the kept round, in FLOPs or seconds; without a part that is not known.
+
+    Embedding the pool with the kept reference is not among it: whoever reads these features is charged by them (`jobs.charges`).
+    """
     training, embedding = ([one[f"{unit}_{what}"] for one in told] for what in ("training", "embedding"))
     others = [spent for number, spent in enumerate(training) if number not in (0, kept)]
-    parts = {"reference_training": training[:1], "embedding": embedding, "other_rounds": others}
+    embedded = [spent for number, spent in enumerate(embedding) if number != kept]
+    parts = {"reference_training": training[:1], "embedding": embedded, "other_rounds": others}
     return {name: sum(spent) for name, spent in parts.items() if None not in spent}
