@@ -53,7 +53,7 @@ def test_verdict_and_remedy_fit_the_cause(found: Evidence, name: str, remedy: st
 )
 def test_a_weak_reference_is_told_of_the_method_that_needs_it_least(found: Evidence) -> None:
     remedy = judge(found).remedy
-    assert remedy.endswith("; or run adaptive_self_paced, which asks it for a start alone")
+    assert remedy.endswith("; or run adaptive_self_paced, which needs it only to start")
     presets = yaml.safe_load((PROJECT / "conf" / "base" / "parameters_methods.yml").read_text())
     assert "adaptive_self_paced" in presets
 

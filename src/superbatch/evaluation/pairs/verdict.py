@@ -110,7 +110,7 @@ def _remedy(found: Evidence) -> str:
     """Name what fits the cause: too wide an interval, overfit, few curated pairs, else weakness."""
     if all(one.value >= THRESHOLDS[name].helps for name, one in found.measured.items()):
         return _more_held_out(found)
-    return f"{_stronger(found)}; or run adaptive_self_paced, which asks it for a start alone"
+    return f"{_stronger(found)}; or run adaptive_self_paced, which needs it only to start"
 
 
 def _stronger(found: Evidence) -> str:
