@@ -22,7 +22,6 @@ from superbatch.files import read_json
 from superbatch.reporting.best import best_cell
 from superbatch.reporting.figures import png
 from superbatch.reporting.figures.canvas import new_figure, thousands
-from superbatch.reporting.figures.choices import spread_out
 from superbatch.reporting.intervals import mean_interval
 from superbatch.reporting.theme import LIGHT
 from superbatch.reporting.tuning import tuned
@@ -124,24 +123,46 @@ Points = list[tuple[int, float, float, float, int]]
 
 
 def label(ax: Axes, lines: list[tuple[Points, Line]]) -> None:
-    """Write each method's name behind its line's end, or before its beginning where another line would run through it."""
-    low, high = ax.get_ylim()
-    ax.set_xlim(180, ax.get_xlim()[1] * 2.2)  # room for names on both sides
-    room = 0.065 * (high - low)
-    heights = spread_out(np.array([100 * points[-1][1] for points, _ in lines]), room)
-    for (points, line), height in zip(lines, heights, strict=True):
-        others = [other for other, _ in lines if other is not points]
-        before = any(runs_through(other, points[-1][0], height, room) for other in others)
-        at = (points[0][0] * 0.87, 100 * points[0][1]) if before else (points[-1][0] * 1.13, height)
-        side = "right" if before else "left"
-        ax.annotate(line.words, at, color=line.color, fontsize=9, ha=side, va="center", annotation_clip=False)
+    """Write each method's name behind its line's end, or above, below or before it: wherever nothing else is."""
+    ax.set_xlim(250, ax.get_xlim()[1] * 2.2)
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.1)
+    taken = np.concatenate([ink(ax, points) for points, _ in lines])
+    for points, line in lines:
+        for number, (at, offset, side, level) in enumerate(places(points)):
+            how = {"color": line.color, "fontsize": 9, "ha": side, "va": level, "annotation_clip": False}
+            text = ax.annotate(line.words, at, offset, textcoords="offset points", **how)
+            box = text.get_window_extent().padded(2)
+            inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 * 1.02 and box.y1 <= ax.bbox.y1
+            if (inside and not box.count_contains(taken)) or number == len(places(points)) - 1:
+                taken = np.concatenate(
+                    [taken, np.array([[x, box.y0 + box.height / 2] for x in np.linspace(box.x0, box.x1, 40)])]
+                )
+                break
+            text.remove()
 
 
-def runs_through(points: Points, steps: int, height: float, room: float) -> bool:
-    """Whether a line passes through a name that is written behind so many steps, which takes about four doublings."""
-    known = np.array([[np.log2(point[0]), 100 * point[1]] for point in points])
-    span = np.linspace(np.log2(steps), np.log2(steps) + 4, 50)
-    return bool((np.abs(np.interp(span, *known.T, left=np.nan, right=np.nan) - height) < room).any())
+def places(points: Points) -> list[tuple[tuple[float, float], tuple[int, int], str, str]]:
+    """Where a name may stand, the best first: what it is held to, how far from there in points, and its alignment."""
+    (first, begin, _, most, own), (steps, end, low, high, seeds) = points[0], points[-1]
+    top, bottom = (high, low) if seeds >= 3 else (end, end)
+    behind, before = ((steps, 100 * end), (8, 0), "left", "center"), ((first, 100 * begin), (-8, 0), "right", "center")
+    above, below = ((steps, 100 * top), (0, 5), "center", "bottom"), ((steps, 100 * bottom), (0, -5), "center", "top")
+    head = ((first, 100 * (most if own >= 3 else begin)), (0, 5), "center", "bottom")
+    return [behind, above, below, head, before]
+
+
+def ink(ax: Axes, points: Points) -> np.ndarray:
+    """Return where a line and its intervals are on the page, as many places (n, 2) in pixels."""
+    at = np.array([[np.log2(steps), 100 * mean] for steps, mean, *_ in points])
+    along = np.linspace(*at[[0, -1], 0], 200)
+    places = [np.stack([along, np.interp(along, *at.T)], 1)]
+    places += [
+        np.stack([np.full(60, np.log2(steps)), np.linspace(100 * low, 100 * high, 60)], 1)
+        for steps, _, low, high, n in points
+        if n >= 3
+    ]
+    found: np.ndarray = ax.transData.transform([(2**x, y) for x, y in np.concatenate(places)])
+    return found
 
 
 if __name__ == "__main__":
