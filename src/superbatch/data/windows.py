@@ -67,10 +67,12 @@ def windows_of(
     """
     adapt, first = selection.adapt, outgrown(shares, leads)
     assert adapt is not None, "f is as set"
+    own, last = selection.rules[0], selection.rules[-1]
+    most = {rule: max(rule.sizes(b)) for rule in (own, last)}
     found = []
     for number, share in enumerate(smoothed(shares)):
-        rule = selection.rules[0 if first is None or number < first else -1]
-        size = adapt.size(share, b, max(rule.sizes(b)))
+        rule = own if first is None or number < first else last
+        size = adapt.size(share, b, most[rule])
         if rule.scores and WORTH_SCORING * (size - b) < size:
             size = b
         found.append(Candidates(size, size, adapt.every))

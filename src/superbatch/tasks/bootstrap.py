@@ -129,17 +129,13 @@ def _publish(made_from: Bootstrapping, mark: str, rounds: list[Round]) -> Made:
     writers = (
         partial(link_into, enlarged),
         partial(link_into, best.model),
-        partial(_write_records, rounds, kept, metric),
+        partial(write_records, rounds=rounds, kept=kept, metric=metric),
     )
     made = [
         build_once(f"bootstrap {part}", f"{mark}-{part}", made_from.stages, write, fresh=fresh)
         for part, write in zip(PARTS, writers, strict=True)
     ]
     return made[0], made[1], made[2]
-
-
-def _write_records(rounds: list[Round], kept: int, metric: str, out: Path) -> None:
-    write_records(out, rounds, kept, metric)
 
 
 def _embedded(made_from: Bootstrapping, last: Round) -> Round:
