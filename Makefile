@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help install jest icons quick test test-all lint format lock viz repro clean
+.PHONY: help install jest icons quick test test-slow test-all lint format lock viz repro clean
 .DEFAULT_GOAL := help
 
 help:  ## show what there is
@@ -38,6 +38,9 @@ quick: $(STAMP)  ## the same chain in miniature, in a minute or two (conf/quick)
 
 test: $(STAMP)  ## the tests
 	$(PYTEST)
+
+test-slow: $(STAMP)  ## what takes longer, and needs no real data
+	$(PYTEST) -m "slow and not real_data"
 
 test-all: $(STAMP)  ## the tests, with slow ones and those that need real data
 	$(PYTEST) -m ""

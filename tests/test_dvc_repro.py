@@ -56,6 +56,7 @@ def test_a_clone_that_pulls_has_nothing_to_do(project: Path) -> None:
     assert "Data and pipelines are up to date." in dvc(clone, "repro")
 
 
+@pytest.mark.slow
 def test_an_experiment_runs_what_depends_on_its_parameter(project: Path) -> None:
     before = (project / METHODS).read_text()
     assert ran(dvc(project, "exp", "run", "--name=half", "-S", f"{KEEP_SHARE}=0.5")) == FILTERED
@@ -65,6 +66,7 @@ def test_an_experiment_runs_what_depends_on_its_parameter(project: Path) -> None
     ], "DVC writes the file anew, but the comments stay"
 
 
+@pytest.mark.slow  # needs the test before it
 def test_the_experiment_is_compared_by_parameters_metrics_and_plots(project: Path) -> None:
     changed = json.loads(dvc(project, "params", "diff", "--json"))
     assert changed == {METHODS: {"filtered.learner.pool.keep_share": {"old": 0.3, "new": 0.5, "diff": 0.2}}}
@@ -86,6 +88,7 @@ def test_the_experiment_is_compared_by_parameters_metrics_and_plots(project: Pat
     assert git(project, "status", "--porcelain").stdout.split() == ["M", METHODS, "M", "dvc.lock"]
 
 
+@pytest.mark.slow  # likewise
 def test_the_way_back_and_the_way_to_keep_it(project: Path) -> None:
     for going in (["checkout", "--quiet", "conf", "dvc.lock"], None):
         git(project, *going) if going else dvc(project, "exp", "apply", "half")

@@ -12,7 +12,6 @@ nbformat = pytest.importorskip("nbformat")
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "one_jest_step.ipynb"
 PICTURES = 7
-SHORTER = {"pool_pairs=2_000": "pool_pairs=640", "steps=60": "steps=3", "steps=40": "steps=4"}
 NOWHERE = "http://127.0.0.1:9"  # a proxy that refuses: whoever asks the network fails
 
 
@@ -27,14 +26,6 @@ def printed(notebook) -> str:
         for output in cell.get("outputs", [])
         if output["output_type"] == "stream"
     )
-
-
-def shorten(notebook) -> None:
-    for cell in notebook.cells:
-        for long, brief in SHORTER.items():
-            cell.source = cell.source.replace(long, brief)
-    code = "\n".join(cell.source for cell in notebook.cells)
-    assert all(brief in code for brief in SHORTER.values()), "the notebook has other settings now"
 
 
 @pytest.fixture
@@ -62,9 +53,8 @@ def test_it_uses_public_names_only(committed) -> None:
     assert not [name for name in names | used if name.startswith("_")]
 
 
-@pytest.mark.parametrize("short", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["short", "as it stands"])
-def test_it_runs_offline_and_makes_its_pictures(tmp_path, monkeypatch, short: bool) -> None:
-    """Short: on fewer pairs, with trainings of a few steps. All the rest of it is the same."""
+@pytest.mark.slow
+def test_it_runs_offline_and_makes_its_pictures(tmp_path, monkeypatch) -> None:
     from nbclient import NotebookClient
 
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -72,8 +62,6 @@ def test_it_runs_offline_and_makes_its_pictures(tmp_path, monkeypatch, short: bo
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     copy = Path(shutil.copy(NOTEBOOK, tmp_path))
     notebook = nbformat.read(copy, as_version=4)
-    if short:
-        shorten(notebook)
     for cell in notebook.cells:
         cell.pop("outputs", None) if cell.cell_type != "code" else cell.update(outputs=[], execution_count=None)
     NotebookClient(

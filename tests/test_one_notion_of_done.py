@@ -103,6 +103,7 @@ def test_nothing_is_made_in_a_copied_folder_or_after_touch(project: Path, tmp_pa
     assert_nothing_is_made(tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_nothing_is_made_after_a_checkout_of_other_data_and_back(project: Path) -> None:
     """And DVC takes what `kedro run` made of other settings: committed without running it."""
     before = models(project)

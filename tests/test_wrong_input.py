@@ -13,10 +13,14 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from superbatch.config import check_parameters
+from superbatch.errors import UserError
 from tests.forked_kedro import SMALL, forked_kedro, ready_project
+from tests.parameters import quick_parameters
 from tests.project import copy_of, copy_project
 
 INGEST = ("--pipelines=ingest",)
@@ -42,41 +46,36 @@ def refused(project: Path, *arguments: str, params: str = "", env: str = "quick"
     return said[0].removeprefix("Error: ")
 
 
-@pytest.mark.parametrize("pipeline", ["jest", "compare,report"])
-def test_a_metric_of_no_evaluation_set_is_refused_before_anything_runs(project: Path, pipeline: str) -> None:
-    said = refused(project, f"--pipelines={pipeline}", params=f"{SMALL},report.metric=birds/top1")
-    assert said.startswith("report.metric: no evaluation set has 'birds/top1'; there are classification/top1, ")
+@pytest.mark.parametrize(("pipeline", "metric"), [("jest", "birds/top1"), ("compare,report", "retrieval/top1")])
+def test_a_metric_of_no_evaluation_set_is_refused_before_anything_runs(
+    project: Path, pipeline: str, metric: str
+) -> None:
+    said = refused(project, f"--pipelines={pipeline}", params=f"{SMALL},report.metric={metric}")
+    assert said.startswith(f"report.metric: no evaluation set has '{metric}'; there are classification/top1, ")
     assert "retrieval/image_to_text_r1" in said and said.endswith("headline")
-    said = refused(project, f"--pipelines={pipeline}", params=f"{SMALL},report.metric=retrieval/top1")
-    assert "no evaluation set has 'retrieval/top1'" in said
+
+
+def test_a_parameter_that_makes_no_sense(project: Path) -> None:
+    line = "jest.learner.selection.num_chunks: N = 16 chunks of a batch of b = 8 pairs; use N <= b"
+    assert refused(project, *JEST, params="learner.training.batch_size=8") == line
 
 
 @pytest.mark.parametrize(
-    ("params", "line"),
+    ("changes", "line"),
     [
-        (
-            "learner.training.batch_size=8",
-            "jest.learner.selection.num_chunks: N = 16 chunks of a batch of b = 8 pairs; use N <= b",
-        ),
-        (
-            "jest.learner.selection.filter_ratio=0.0",
-            "jest.learner.selection.filter_ratio: f = 0 leaves nothing to choose from; use a",
-        ),
-        (
-            "jest.learner.selection.filter_ratio=1.0",
-            "jest.learner.selection.filter_ratio: f = 1 leaves nothing to train on; use a",
-        ),
-        (
-            "jest.learner.selection.fliter_ratio=0.5",
-            "jest.learner.selection.fliter_ratio: unknown parameter; did you mean filter_ratio?",
-        ),
-        ("lerner.training.steps=3", "lerner: unknown parameter; did you mean learner?"),
-        ("simweb.shares.clean=0.5", "simweb.shares: sum to 0.5; make them sum to 1"),
-        ("learner.training.steps=many", "learner.training.steps: 'many' is not a whole number; use 1 or more"),
+        ({"jest.learner.selection.filter_ratio": 0.0}, "jest.learner.selection.filter_ratio: f = 0 leaves nothing to choose from; use a"),
+        ({"jest.learner.selection.filter_ratio": 1.0}, "jest.learner.selection.filter_ratio: f = 1 leaves nothing to train on; use a"),
+        ({"jest.learner.selection.fliter_ratio": 0.5}, "jest.learner.selection.fliter_ratio: unknown parameter; did you mean filter_ratio?"),
+        ({"lerner.training.steps": 3}, "lerner: unknown parameter; did you mean learner?"),
+        ({"simweb.shares.clean": 0.5}, "simweb.shares: sum to 0.5; make them sum to 1"),
+        ({"learner.training.steps": "many"}, "learner.training.steps: 'many' is not a whole number; use 1 or more"),
     ],
-)
-def test_a_parameter_that_makes_no_sense(project: Path, params: str, line: str) -> None:
-    assert refused(project, *JEST, params=params).startswith(line)
+)  # fmt: skip
+def test_other_parameters_that_make_no_sense(changes: dict[str, Any], line: str) -> None:
+    """By the check that every command makes first."""
+    with pytest.raises(UserError) as found:
+        check_parameters(quick_parameters(changes))
+    assert str(found.value).startswith(line)
 
 
 def test_a_misspelt_parameter_in_a_file(project: Path) -> None:
@@ -99,10 +98,8 @@ def test_an_unknown_pipeline_and_an_unknown_environment(project: Path) -> None:
 def test_super_batches_larger_than_the_pool(project: Path) -> None:
     rows = json.loads((project / DATA / "02_intermediate/pool/summary.json").read_text())["rows"]
     told = f"rows are more than the {rows:,} rows of the set; lower batch_size or filter_ratio (B = b / (1 - f)), or add data"
-    assert refused(project, *JEST, params="learner.training.batch_size=400") == f"super-batch: B = 2,000 {told}"
-    assert (
-        refused(project, *JEST, params="jest.learner.selection.filter_ratio=0.999") == f"super-batch: B = 32,000 {told}"
-    )
+    line = refused(project, *JEST, params="jest.learner.selection.filter_ratio=0.999")
+    assert line == f"super-batch: B = 32,000 {told}"
 
 
 @pytest.mark.parametrize(
@@ -140,16 +137,10 @@ def test_a_missing_shard(project: Path) -> None:
     assert line == f"ingest.curated.shards: {folder}/00001.tar: no such shard; {remedy}"
 
 
-@pytest.mark.parametrize(
-    ("shards", "line"),
-    [
-        ("conf", "conf: is a folder; name the shards in it: conf/*.tar"),
-        ("pipe:cat a.tar", "pipe:cat a.tar: is a command, not a file; shards are read at random, from files"),
-        ("mine/{00000..00003.tar", "mine/{00000..00003.tar: a brace without its partner; close it"),
-    ],
-)
-def test_shards_that_are_no_files(project: Path, shards: str, line: str) -> None:
-    assert refused(project, *INGEST, params=f"ingest.pool.shards={shards}").startswith(f"ingest.pool.shards: {line}")
+def test_shards_that_are_no_files(project: Path) -> None:
+    """One of those of tests/test_expand_shards.py."""
+    line = "ingest.pool.shards: conf: is a folder; name the shards in it: conf/*.tar"
+    assert refused(project, *INGEST, params="ingest.pool.shards=conf").startswith(line)
 
 
 def test_a_folder_that_nothing_can_be_written_to(project: Path) -> None:
@@ -291,12 +282,25 @@ def checkpoint(project: Path, folder: Path, seed: int = 1, **vision: int) -> Non
     save_checkpoint(folder, build_model(ModelSettings(config=str(file)), loss="sigmoid", batch_size=8, seed=seed), {})
 
 
-@pytest.mark.parametrize("vision", [{"width": 32}, {"layers": 2}, {"patch_size": 16}])
-def test_a_checkpoint_of_another_architecture(project: Path, vision: dict[str, int]) -> None:
-    checkpoint(project, project / "other", **vision)
+OTHER = "other/open_clip_model.safetensors: weights do not fit the model configuration ("
+
+
+def test_a_checkpoint_of_another_architecture(project: Path) -> None:
+    checkpoint(project, project / "other", layers=2)
     line = refused(project, *JEST, params="learner.model.pretrained=other")
-    assert line.startswith("other/open_clip_model.safetensors: weights do not fit the model configuration (")
-    assert line.endswith("); set model.config to the configuration they came with")
+    assert line.startswith(OTHER) and line.endswith("); set model.config to the configuration they came with")
+
+
+@pytest.mark.parametrize("vision", [{"width": 32}, {"patch_size": 16}])
+def test_a_checkpoint_of_other_shapes(project: Path, vision: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    from superbatch.models import build_model
+    from superbatch.options import ModelSettings
+
+    checkpoint(project, project / "other", **vision)
+    monkeypatch.chdir(project)
+    with pytest.raises(UserError) as found:
+        build_model(ModelSettings("conf/models/tiny.json", "other"), loss="sigmoid", batch_size=8, seed=1)
+    assert str(found.value).startswith(OTHER)
 
 
 def test_a_checkpoint_that_is_none(project: Path) -> None:
@@ -311,8 +315,6 @@ def test_a_checkpoint_that_is_none(project: Path) -> None:
     )
     line = refused(project, "--pipelines=reference", params="reference.import_from=nowhere")
     assert line == "nowhere: no such checkpoint directory; train it first, or name another"
-    line = refused(project, *JEST, params="learner.model.config=nowhere.json")
-    assert line.startswith("nowhere.json: no such model configuration; name an open_clip JSON file")
 
 
 def test_another_runs_state(project: Path) -> None:

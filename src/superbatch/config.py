@@ -203,10 +203,14 @@ def learner_settings(template: Mapping[str, Any], override: Mapping[str, Any] | 
     Raises:
         UserError: as `read`; the key is named where it stands.
     """
-    if override is not None and not isinstance(override, Mapping):
-        raise UserError(f"{method}.learner", f"{override!r} is not a block of settings", "see parameters_methods.yml")
     read(LearnerSettings, template, "learner")  # first, so that a mistake in the template is named there
-    place = f"{method}.learner"
+    return _on_top(template, override, f"{method}.learner")
+
+
+def _on_top(template: Mapping[str, Any], override: Mapping[str, Any] | None, place: str) -> LearnerSettings:
+    """Read a method's own settings over a template that holds no mistake."""
+    if override is not None and not isinstance(override, Mapping):
+        raise UserError(place, f"{override!r} is not a block of settings", "see parameters_methods.yml")
     known = dict(template or {})
     touched = {key: known[key] for key in override or {} if key in known}  # merging takes long: the rest stays as it is
     return read(LearnerSettings, known | merge(touched, override, place), place)
@@ -241,7 +245,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         read(kind, parameters.get(section), section)
     second_reference(parameters.get("reference"), parameters.get("bootstrap"))
     for method in methods:
-        learner_settings(parameters.get("learner") or {}, parameters[method].get("learner"), method)
+        _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), f"{method}.learner")
     for method in parameters.get(METHODS) or []:
         if method not in methods:
             raise UserError(METHODS, f"{method!r} is not a method", nearest(method, methods))

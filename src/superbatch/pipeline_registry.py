@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,9 @@ def compared_by() -> dict[Any, str]:
     """Return the name of the reference that each run of `compare` (`RunSpec`) goes by, in the grid's order."""
     from superbatch.pipelines.compare import grid
 
-    return {spec: grid.reference_of(spec, reference_of(spec.method)) for spec in compared_runs()}
+    specs = compared_runs()
+    by = {method: reference_of(method) for method in {spec.method for spec in specs}}
+    return {spec: grid.reference_of(spec, by[spec.method]) for spec in specs}
 
 
 def sources() -> tuple[str, ...]:
@@ -177,11 +180,19 @@ def _known_parameters() -> dict[str, Any]:
     """The session's parameters; before there is a session (`kedro registry list`), what conf/base says."""
     if _parameters is not None:
         return _parameters
-    import yaml
     from kedro.utils import find_kedro_project
 
     project = find_kedro_project(Path.cwd()) or Path.cwd()
+    files = sorted((project / "conf" / "base").glob("parameters*.yml"))
+    return _parsed(tuple((file, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=1)  # parsing the grid takes longer than all else that a pipeline is made of
+def _parsed(files: tuple[tuple[Path, int], ...]) -> dict[str, Any]:
+    """Read parameter files, each with its time of change."""
+    import yaml
+
     found: dict[str, Any] = {}
-    for file in sorted((project / "conf" / "base").glob("parameters*.yml")):
+    for file, _ in files:
         found |= yaml.safe_load(file.read_text()) or {}
     return found

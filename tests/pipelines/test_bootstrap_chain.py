@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from kedro.config import OmegaConfigLoader
 
 from superbatch.artifacts.stamps import Staged
 from superbatch.config import check_parameters
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
 from superbatch.models import read_metadata
-from superbatch.nested import from_dotted, merge
 from superbatch.pipelines.bootstrap.nodes import bootstrap_reference, check_bootstrap, check_settings
 from superbatch.tasks.reference import split_rows
 from superbatch.tasks.rounds import Round, best_round
 from superbatch.tasks.trusted import Trusted
 from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
+from tests.parameters import quick_parameters
 from tests.project import ONE_THREAD, copy_of
 
 REFERENCE = {"reference.training.steps": 2, "reference.training.evaluate_every": 2}  # as `ready_project` made it
@@ -141,16 +140,9 @@ def test_a_round_that_was_killed_goes_on_where_it_stood(project: Path, data: Pat
     assert run(project, "--pipelines=bootstrap").returncode == 0, "for the tests after this one"
 
 
-def parameters(project: Path, changes: dict[str, Any]) -> dict[str, Any]:
-    """The project's, with some changed by dotted name."""
-    merging = {"parameters": "soft"}
-    conf = OmegaConfigLoader(str(project / "conf"), env="quick", base_env="base", merge_strategy=merging)
-    return merge(conf["parameters"], from_dotted(changes))
-
-
-def arguments(project: Path, **changes: Any) -> dict[str, Any]:
+def arguments(**changes: Any) -> dict[str, Any]:
     """What Kedro gives the node."""
-    given = parameters(project, REFERENCE | {"reference.training.threads": 1} | changes)
+    given = quick_parameters(REFERENCE | {"reference.training.threads": 1} | changes)
     data = Path("data/quick")
     places = {
         "pool": "02_intermediate/pool", "pool_features": "04_feature/pool",
@@ -176,7 +168,7 @@ def test_a_further_round_is_chosen_by_the_reference_of_the_last(
         return worth[self.training]
 
     monkeypatch.setattr(Round, "value", value)
-    made: tuple[Staged, ...] = bootstrap_reference(**arguments(project, **{"bootstrap.rounds": 3}))
+    made: tuple[Staged, ...] = bootstrap_reference(**arguments(**{"bootstrap.rounds": 3}))
     told = json.loads((made[2].path / "rounds.json").read_text())
     assert told["kept"] == 1 and [one["validation"] for one in told["rounds"]] == [0.2, 0.4, 0.3]
     assert [one["flops_embedding"] > 0 for one in told["rounds"]] == [True, True, False]
@@ -188,7 +180,7 @@ def test_a_further_round_is_chosen_by_the_reference_of_the_last(
     assert run_json["flops"]["charged_total"] == run_json["flops"]["as_executed_total"] + sum(charged.values())
     kept = read_metadata(made[1].path)["weights_sha256"]
     assert kept == run_json["digests"]["weights"]
-    again = bootstrap_reference(**arguments(project, **{"bootstrap.rounds": 3}))
+    again = bootstrap_reference(**arguments(**{"bootstrap.rounds": 3}))
     assert [one.path for one in again] == [one.path for one in made] and len(worth) == 3, "nothing was trained again"
 
 
@@ -223,7 +215,7 @@ def test_wrong_settings_are_one_line(
 ) -> None:
     """By the checks that stand before anything is trained: of parameters, of what is known without data, of the sets."""
     monkeypatch.chdir(project)
-    given = parameters(project, changes)
+    given = quick_parameters(changes)
     data = Path("data/quick/02_intermediate")
     with pytest.raises(UserError) as found:
         check_parameters(given)

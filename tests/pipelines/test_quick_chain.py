@@ -280,6 +280,7 @@ def test_a_search_without_its_run_names_the_command_that_makes_it(project: Path,
     assert "--pipelines=learner --namespaces=filtered --env=quick" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_understand_tells_what_the_runs_picked(
     project: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

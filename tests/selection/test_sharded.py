@@ -116,7 +116,7 @@ def every_case(rank: int, world: int) -> dict[str, Selection]:
     return {name: ask(name, slice_of(rank, world)) for name in CASES}
 
 
-@pytest.mark.parametrize("world", SHARES)
+@pytest.mark.parametrize("world", [1, 3, *(pytest.param(world, marks=pytest.mark.slow) for world in (2, 4))])
 def test_as_one_process_to_the_bit(world: int, tmp_path: Path) -> None:
     for found in in_ranks(world, every_case, tmp_path):
         for name in CASES:

@@ -40,7 +40,7 @@ def half_written(kills: ModuleType, training: object, said: Path, name: str, sta
     kills.run_here(training, None, said)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_random_kills_leave_the_run_bit_identical(kills, tmp_path, workers):
     found = kills.trials(tmp_path, 2, (workers,), seed=workers + 1, steps=12)
     assert [one.identical for one in found] == [True] * 2, [

@@ -26,8 +26,22 @@ CPU = torch.device("cpu")
 NEVER_KILLED: dict[str, dict] = {}  # outcomes by method, each trained once
 
 
-@pytest.mark.parametrize("method", ["uniform", "independent", "joint"])
-@pytest.mark.parametrize("kills", [[1], [6], [5, 3], [9, 1]])
+KILLS = ([1], [6], [5, 3], [9, 1])
+ALWAYS = [
+    ("uniform", [6]),
+    ("independent", [9, 1]),
+    ("joint", [1]),
+    ("joint", [5, 3]),
+]  # each method, each way to be killed
+
+
+@pytest.mark.parametrize(
+    ("method", "kills"),
+    [
+        pytest.param(*how, marks=() if how in ALWAYS else pytest.mark.slow)
+        for how in itertools.product(("uniform", "independent", "joint"), KILLS)
+    ],
+)
 def test_killed_and_resumed_is_bit_identical(make_job, monkeypatch, method, kills):
     if method not in NEVER_KILLED:
         NEVER_KILLED[method] = outcome(train(make_job(method, state="never-killed")))

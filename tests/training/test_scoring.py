@@ -30,6 +30,10 @@ from tests.training.training_helpers import Killed, kill_after, outcome
 
 WAYS = {"stale": (3, False), "proxy": (0, True), "both": (2, True)}
 every_way = pytest.mark.parametrize("way", WAYS)
+# What takes long is tested with both at once; each alone in test-all.
+both_ways = pytest.mark.parametrize(
+    "way", ["both", *(pytest.param(way, marks=pytest.mark.slow) for way in ("stale", "proxy"))]
+)
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def test_a_proxy_that_is_the_learner_picks_and_learns_as_the_learner(make_job, m
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
-@every_way
+@both_ways
 def test_killed_twice_and_resumed_is_bit_identical(scored, way):
     """With a worker that reads ahead, then without, then with one again."""
     whole = scored(way, state="never-killed")
@@ -138,7 +142,7 @@ def in_shares(scored: Any, way: str, state: str) -> tuple[list[list[int]], list[
     return chosen_rows(result), ledger_of(result)["loss"], torch.cat(weights)
 
 
-@every_way
+@both_ways
 def test_ranks_pick_alike_and_hold_the_same_weights(scored, tmp_path, way):
     picks, losses, weights = in_shares(scored, way, "one")
     first, second = in_ranks(2, in_shares, tmp_path / "ranks", scored, way, "two")

@@ -71,7 +71,7 @@ def contrastive_term(
     if image_nD.shape != text_nD.shape:
         shapes = f"{list(image_nD.shape)} and {list(text_nD.shape)}"
         raise UserError("loss", f"has image and text embeddings {shapes}", "give both of the same samples")
-    sides = (_widened(image_nD), _widened(text_nD))
+    sides = (widened(image_nD), widened(text_nD))
     numbers = (
         torch.as_tensor(number, dtype=_type(number, sides[0]), device=image_nD.device) for number in (scale, bias)
     )
@@ -113,7 +113,8 @@ def _by_autograd(name: LossName, *inputs: Tensor) -> Pull:
     return Pull(loss.detach(), *gradients)
 
 
-def _widened(side: Tensor) -> Tensor:
+def widened(side: Tensor) -> Tensor:
+    """Half types as float32, in which a sum over N x N pairs can be made; others as they are."""
     return side.float() if side.dtype in (torch.float16, torch.bfloat16) else side
 
 
@@ -154,7 +155,7 @@ def contrastive_rows(
         Without a graph; memory is that of a few tiles.
     """
     contrastive_loss(name)  # knows the names
-    image_ND, text_ND = _widened(image_ND), _widened(text_ND)
+    image_ND, text_ND = widened(image_ND), widened(text_ND)
     rows = _sigmoid_rows if name == "sigmoid" else _softmax_rows
     found = [rows(image_ND, text_ND, scale, bias, span) for span in tiles.spans(len(image_ND), len(text_ND))]
     return torch.cat(found) if found else image_ND.new_zeros(0, dtype=torch.float64)

@@ -22,8 +22,7 @@ def create_pipeline(specs: Mapping[RunSpec, str]) -> Pipeline:
         specs: the reference that each run goes by, by its name.
     """
     references = sorted({"reference", *specs.values()})
-    runs = sum((compared(spec, reference) for spec, reference in specs.items()), Pipeline([]))
-    runs = sum(map(evaluation, references), runs)
+    runs = [compared(spec, reference) for spec, reference in specs.items()] + [evaluation(name) for name in references]
     names = (*references, *(spec.name for spec in specs))
     edges = [f"{run}.{part}" for run in names for part in ("training", "evaluation")]
     collect = node(
@@ -33,7 +32,7 @@ def create_pipeline(specs: Mapping[RunSpec, str]) -> Pipeline:
         name="collect_runs",
         tags="reporting",
     )
-    return _check(list(specs)) + runs + pipeline([collect])
+    return Pipeline([_check(list(specs)), *runs, collect])
 
 
 def _check(specs: list[RunSpec]) -> Pipeline:

@@ -12,7 +12,7 @@ from superbatch.pipelines.naming import named
 
 def create_pipeline(runs: Iterable[str]) -> Pipeline:
     """Return the evaluations of some runs (methods, or `reference`), each in its own namespace."""
-    return sum((evaluation(run) for run in runs), Pipeline([]))
+    return Pipeline([evaluation(run) for run in runs])
 
 
 def evaluation(run: str) -> Pipeline:

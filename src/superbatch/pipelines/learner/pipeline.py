@@ -35,7 +35,7 @@ def create_pipeline(methods: Mapping[str, str], checked: bool = True) -> Pipelin
         methods: the reference that each goes by, by its name.
         checked: whether the reference was checked; in a chain that uses none it is not.
     """
-    return sum((learner(method, reference, checked) for method, reference in methods.items()), Pipeline([]))
+    return Pipeline([learner(method, reference, checked) for method, reference in methods.items()])
 
 
 def learner(method: str, reference: str = "reference", checked: bool = True) -> Pipeline:
