@@ -224,7 +224,7 @@ class World:
         manifest, how = read_manifest(self.pool), self._embedding
 
         def write(out: Path) -> None:
-            write_view(self._learner, manifest, out, pack_limit_bytes=how.pack_limit_mb * 1_000_000, jobs=how.jobs)
+            write_view(self._learner, manifest, out, how)
 
         decides = [manifest.fingerprint, preprocessing(self._learner), how.pack_limit_mb]
         return once("pool view", ["view", *decides], self.work / "stages", write)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from superbatch.losses import distillation_term, tiles
+from superbatch.losses import distillation_rows, distillation_term, tiles
 from tests.losses.test_terms import in_shares, inputs, with_gradients
 
 
@@ -97,3 +97,13 @@ def test_half_types_are_widened() -> None:
         (teacher[0].double(), teacher[1].double(), 7.0),
     )
     assert float(found) == pytest.approx(float(wide), rel=1e-5)
+
+
+def test_rows_have_the_terms_mean_and_are_what_each_sample_adds() -> None:
+    image, text, scale, _ = inputs(9)
+    teacher = teacher_of(9)
+    rows = distillation_rows(image, text, scale, teacher)
+    logits, wanted = scale * image @ text.T, teacher[2] * teacher[0] @ teacher[1].T
+    both = [-(p.softmax(1) * q.log_softmax(1)).sum(1) for p, q in ((wanted, logits), (wanted.T, logits.T))]
+    torch.testing.assert_close(rows, (both[0] + both[1]) / 2, rtol=1e-12, atol=1e-12)
+    assert float(rows.mean()) == pytest.approx(float(distillation_term(image, text, scale, teacher)), rel=1e-12)

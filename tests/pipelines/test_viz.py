@@ -50,6 +50,7 @@ def test_the_built_pages_have_layers_names_and_previews(site: Path) -> None:
         "ingest_curated",
         "ingest_evaluation",
         "embed_curated",
+        "check_reference",
     }
     previews = {name: preview for name, preview in shown(site, main) if preview}
     unseen = {*TEXTS, "plot_loss", "plot_validation"}  # the tables of `dvc plots`

@@ -28,6 +28,7 @@ from superbatch.nested import merge
 from superbatch.options import LearnerSettings, ModelSettings, PoolSettings
 from superbatch.tasks import Contrastive, Reference
 from superbatch.tasks.contrastive import IMAGE, TOKENS
+from superbatch.tasks.distilled import Distilled, separate_fields
 from superbatch.tasks.flexi import LOW, Flexi, flexi_fields
 from superbatch.training import Job, TrainResult, adapt, loop, picks, train
 from superbatch.training.flops import SCORE, Samples
@@ -85,13 +86,17 @@ def job_of(settings: LearnerSettings, folder: Path) -> Job:
     pixels = rng.integers(0, 255, (ROWS, 3, SIDE, SIDE), dtype=np.uint8)
     fields = {IMAGE: in_memory(pixels), TOKENS: in_memory(rng.integers(1, WORDS, (ROWS, CONTEXT)))}
     reference, task = Reference(10.0, -1.0), None
-    if settings.flexi is None:
+    fields |= random_embeddings(ROWS, 64)
+    if settings.distill is not None:
+        task = Distilled(clip, training, selection, settings.distill, reference, proxy)
+        fields |= separate_fields(fields, training.seed) if settings.distill.batch == "separate" else {}
+    elif settings.flexi is None:
         task = Contrastive(clip, training, selection, reference, proxy)
     else:
         task = Flexi(clip, training, selection, settings.flexi, reference)
         at_low = lambda side: in_memory(pixels[:, :, :: SIDE // side, :: SIDE // side])  # noqa: E731
         fields |= flexi_fields(task, fields, at_low, training.seed)
-    source = Source(fields | random_embeddings(ROWS, 64), aside=rows_aside(selection, ROWS, training.seed))
+    source = Source(fields, aside=rows_aside(selection, ROWS, training.seed))
     return Job("preset", task, source, training, selection, settings.super_batch_size, {}, folder / "state")
 
 

@@ -1,7 +1,7 @@
 """Losses: CLIP's and SigLIP's as plain functions of embeddings, and the terms of a training loss (`terms`)."""
 
 from superbatch.losses.contrastive import ContrastiveLoss, LossName, contrastive_loss
-from superbatch.losses.distillation import distillation_term
+from superbatch.losses.distillation import distillation_rows, distillation_term
 from superbatch.losses.fitting import Fitted, fit_scale_and_bias, mean_loss
 from superbatch.losses.sigmoid import sigmoid_loss
 from superbatch.losses.softmax import softmax_loss
@@ -16,6 +16,7 @@ __all__ = [
     "contrastive_rows",
     "contrastive_term",
     "cross_entropy_term",
+    "distillation_rows",
     "distillation_term",
     "fit_scale_and_bias",
     "mean_loss",

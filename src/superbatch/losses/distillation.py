@@ -69,6 +69,24 @@ def distillation_term(
     return _Distillation.apply(peers, taught, float(teacher[2]), *mine, number)
 
 
+@torch.no_grad()
+def distillation_rows(
+    image_ND: Tensor, text_ND: Tensor, scale: Tensor | float, teacher: tuple[Tensor, Tensor, float]
+) -> Tensor:
+    """float64 [N]: each sample's own summand of `distillation_term` in a whole batch; their mean is the term. Memory is that of a few tiles."""
+    mine = [widened(side) for side in (image_ND, text_ND)]
+    taught = [side.to(mine[0].dtype) for side in teacher[:2]]
+    found_N = mine[0].new_zeros(len(mine[0]), dtype=torch.float64)
+    for a in (0, 1):
+        side = _Side(mine[a], mine[1 - a], taught[a], taught[1 - a])
+        row = side.normalisers(torch.as_tensor(scale), teacher[2])
+        for span in spans(len(side.all_ND), len(side.mine_nD)):
+            dots, taught_dots = side.dots(span)
+            share = (teacher[2] * taught_dots - row[:, 1:]).exp()
+            found_N += (share * (row[:, :1] - scale * dots)).sum(1).double() / 2
+    return found_N
+
+
 class _Distillation(torch.autograd.Function):
     """Gradients are made with the value; backward only multiplies."""
 

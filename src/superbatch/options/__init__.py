@@ -10,7 +10,7 @@ from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
-from superbatch.options.runs import SECOND, LearnerSettings, PoolSettings, ReferenceSettings
+from superbatch.options.runs import SECOND, DistillSettings, LearnerSettings, PoolSettings, ReferenceSettings
 from superbatch.options.search import SearchSettings
 from superbatch.options.selection import LOOK_BACK, AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
@@ -24,6 +24,7 @@ __all__ = [
     "AuditSettings",
     "BootstrapSettings",
     "CheckSettings",
+    "DistillSettings",
     "EmbedSettings",
     "EvaluateSettings",
     "ExportSettings",

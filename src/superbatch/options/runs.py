@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from superbatch.bounds import Because, Natural, Settings, require
+from superbatch.bounds import Because, Natural, Positive, Settings, require
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
@@ -56,6 +56,16 @@ class PoolSettings(Settings, section="pool"):
 
 
 @dataclass(frozen=True)
+class DistillSettings(Settings, section="distill"):
+    """What a learner takes from a teacher besides its batches (ACED; papers.md 2.1): contrastive loss + weight * distillation."""
+
+    weight: Positive = 1.0  # lambda; the paper does not say its own (docs/experiments.md has a sweep)
+    scale: Positive | None = None  # of the teacher's logits: the higher, the surer it is; None: as it was trained
+    # which samples it is asked about: those that are trained on, or as many of the pool drawn uniformly (ACED-IIDistill), which cost a second pass
+    batch: Literal["chosen", "separate"] = "chosen"
+
+
+@dataclass(frozen=True)
 class LearnerSettings(Settings, section="learner"):
     """A learner run: model, data, selection and training."""
 
@@ -67,6 +77,7 @@ class LearnerSettings(Settings, section="learner"):
     flexi: FlexiSettings | None = None  # the image tower's low view, which scores and trains in part (Flexi-JEST)
     # which one decides: that of the curated set, or the second one, of the curated set as the first enlarged it (JEST++)
     reference: Literal["reference", "reference_pp"] = "reference"
+    distill: DistillSettings | None = None  # the reference teaches too
 
     def check(self) -> None:
         """Refuse a selection that does not fit the training, a proxy that reads other token ids, and a low view of no use."""
@@ -100,6 +111,12 @@ class LearnerSettings(Settings, section="learner"):
         )
         if self.flexi is not None:
             self._check_flexi(self.flexi)
+        require(
+            self.distill is None or self.flexi is None,
+            "distill",
+            "is of embeddings at full view, and flexi trains some at low",
+            "leave one of the two out",
+        )
 
     def _check_flexi(self, flexi: FlexiSettings) -> None:
         selection = self.selection
@@ -118,8 +135,13 @@ class LearnerSettings(Settings, section="learner"):
 
     @property
     def uses_reference(self) -> bool:
-        """Whether the reference decides anything: the batches, the rows, or where the learner starts."""
-        return self.selection.uses_reference or self.pool.filters or self.warm_start
+        """Whether the reference decides anything: the batches, the rows, where the learner starts, or what it is taught."""
+        return self.selection.uses_reference or self.pool.filters or self.warm_start or self.distill is not None
+
+    @property
+    def uses_embeddings(self) -> bool:
+        """Whether the reference's cached embeddings are read: by whoever uses it but for a warm start."""
+        return self.selection.method != "uniform" or self.pool.filters or self.distill is not None
 
     @property
     def goes_by(self) -> str:

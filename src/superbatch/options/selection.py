@@ -100,6 +100,8 @@ class SelectionSettings(Settings, section="selection"):
     # the share of the steps by whose end f has come to final_filter_ratio; from there on it stays
     falls_over: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the steps")] = 1.0
     adapt: AdaptSettings | None = None  # f follows the learner, from filter_ratio down; None: f is as set
+    # what a model's score of a pair is: its loss, or how well its two sides match (ActiveCLIP), for independent selection
+    score: Literal["loss", "match"] = "loss"
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -180,6 +182,12 @@ class SelectionSettings(Settings, section="selection"):
             "selection.stale_steps",
             "batches cannot be chosen ahead over the step at which selection.then takes over",
             "leave one of the two out",
+        )
+        require(
+            self.score == "loss" or self.method == "independent",
+            "selection.score",
+            f"match scores each pair by itself, and method: {self.method} does not",
+            "use method: independent, or score: loss",
         )
         self._check_adapt()
         self._check_outgrown()

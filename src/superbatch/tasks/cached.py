@@ -23,17 +23,17 @@ T = TypeVar("T")
 def reference_cache(
     settings: LearnerSettings, manifests: Sequence[Manifest], files: Sequence[SetFiles], reference_dir: Path | None
 ) -> EmbeddingCache | None:
-    """Open the reference's cached embeddings where a run scores or filters by them; those of the low view, if it asks for them.
+    """Open the reference's cached embeddings where a run scores, filters or is taught by them; those of the low view, if it asks for them.
 
     Raises:
         UserError: there are none, or they are of another reference, set or preprocessing, or not to be held against the learner's loss.
     """
-    if settings.selection.method == "uniform" and not settings.pool.filters:
+    if not settings.uses_embeddings:
         return None
     if len(files) > 1:
         raise UserError(
             "pool.add_curated",
-            "cannot be combined with selection or a filter",
+            "cannot be combined with selection, a filter or distill",
             "add the curated shards to the pool's list instead",
         )
     if files[0].features is None:

@@ -24,8 +24,9 @@ from superbatch.models.cost import TOWERS, ForwardFlops, count_forward, count_re
 from superbatch.models.towers import Towers
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.options import Rule, SelectionSettings, TrainingSettings
+from superbatch.selection import Criterion
 from superbatch.training.flops import Forwards
-from superbatch.training.task import LEARNER, Model, Pairs, PairScores, Reads, Task
+from superbatch.training.task import LEARNER, Model, Pairs, PairScores, Reads, SampleScores, Scores, Task
 
 IMAGE, TOKENS = "image", "tokens"  # fields: uint8 (n, 3, S, S), int64 (n, L)
 CACHED = ("reference_image", "reference_text")  # fields: the reference's embeddings, float16 (n, d) each
@@ -110,10 +111,12 @@ class Contrastive(Task):
             self._towers[name] = Towers.of(clip, device, settings.precision, settings.compile)
             self._bounds[name] = bound_of_scale(clip, settings)
 
-    def scores(self, batch: Batch, rule: Rule) -> PairScores:
+    def scores(self, batch: Batch, rule: Rule) -> Scores:
         """Embed a slice of a super-batch with the model that scores, beside the reference's cached embeddings of it; what the rule needs."""
         own = self._own_pairs(batch) if rule.scores else None
         cached = self._cached_pairs(batch) if rule.uses_reference else None
+        if self.selection.score == "match":
+            return SampleScores(matched(own, cached, rule.criterion))
         return PairScores(own, cached, rule.criterion, self.loss_name)
 
     def _own_pairs(self, batch: Batch) -> Pairs:
@@ -209,6 +212,23 @@ class Contrastive(Task):
         """Give the learner on original token ids."""
         with full_vocabulary(self.clip.model, self.vocabulary):
             yield self.clip
+
+
+def matched(own: Pairs | None, reference: Pairs | None, criterion: Criterion) -> Tensor:
+    """Score n pairs by how well their sides match, float (n,): a model's loss of a pair is minus its cosine (ActiveCLIP; papers.md 3.1).
+
+    Args:
+        own, reference: None of a model that the criterion does not use.
+        criterion: learnability, the one's loss less the other's; or one of them alone.
+    """
+    loss, easy = (
+        None if one is None else -(one.sides[0].float() * one.sides[1].float()).sum(1) for one in (own, reference)
+    )
+    if loss is None or easy is None:
+        alone = easy if loss is None else loss
+        assert alone is not None, "no criterion scores by neither"
+        return alone if criterion == "hard_learner" else -alone
+    return loss - easy
 
 
 def _in_order(outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -18,6 +18,7 @@ from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import (
     SECOND,
+    DistillSettings,
     FlexiSettings,
     LearnerSettings,
     ModelSettings,
@@ -27,6 +28,7 @@ from superbatch.options import (
 )
 from superbatch.tasks.cached import given, reference_cache, reference_identity
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
+from superbatch.tasks.distilled import Distilled, separate_fields
 from superbatch.tasks.filtering import Kept, kept, kept_count, with_share
 from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
@@ -145,8 +147,8 @@ def learner_job(
         filtered, reference = _kept(name, cache, rows), Reference(cache.scale, cache.bias)
         identity |= reference_identity(given(reference_dir, "reference_dir", "selection")) | filtered.identity
         fields |= cached_fields(cache)
-    task = contrastive_task(built, training, selection, settings.flexi, reference)
-    fields |= added_fields(task, built, files, training.seed)
+    task = contrastive_task(built, training, selection, settings.flexi, reference, settings.distill)
+    fields |= added_fields(task, built, files, fields, training.seed)
     return Job(
         name,
         task,
@@ -168,6 +170,7 @@ def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> di
     """What decides a run's outcome, but for the reference."""
     later: dict[str, Any] = {} if settings.flexi is None else {"flexi": settings.flexi}
     later |= {"bootstrapped": True} if settings.goes_by == SECOND else {}
+    later |= {} if settings.distill is None else {"distill": settings.distill}
     return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
@@ -191,15 +194,23 @@ def contrastive_task(
     selection: SelectionSettings,
     flexi: FlexiSettings | None,
     reference: Reference | None = None,
+    distill: DistillSettings | None = None,
 ) -> Contrastive:
-    """Make the task of a job, with a low view or without."""
+    """Make the task of a job: with a low view, with a teacher, or with neither."""
+    if distill is not None:
+        teacher = given(reference, "reference", "distill")
+        return Distilled(built.clip, training, selection, distill, teacher, built.proxy, built.vocabulary)
     if flexi is None:
         return Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary)
     return Flexi(built.clip, training, selection, flexi, reference, built.vocabulary)
 
 
-def added_fields(task: Contrastive, built: Built, files: list[SetFiles], seed: int) -> dict[str, Field]:
-    """Return the fields that a low view reads besides; none without one."""
+def added_fields(
+    task: Contrastive, built: Built, files: list[SetFiles], fields: dict[str, Field], seed: int
+) -> dict[str, Field]:
+    """Return the fields that a low view or a teacher's own samples read besides; none without them."""
+    if isinstance(task, Distilled) and task.distill.batch == "separate":
+        return separate_fields(fields, seed)
     if not isinstance(task, Flexi):
         return {}
     return flexi_fields(task, built.fields, opener(built.clip, built.sets.manifests, files), seed)

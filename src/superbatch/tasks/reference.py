@@ -59,7 +59,7 @@ def reference_job(
     identity |= {} if settings.flexi is None else {"flexi": settings.flexi}
     identity |= {} if first is None else {FIRST: first.fingerprint}
     task = contrastive_task(built, training, uniform, settings.flexi)
-    fields = built.fields | added_fields(task, built, [curated], training.seed)
+    fields = built.fields | added_fields(task, built, [curated], built.fields, training.seed)
     return Job(
         "reference" if first is None else SECOND,
         task,

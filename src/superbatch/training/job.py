@@ -47,6 +47,7 @@ LATER = {
     "falls_over",
     "adapt",
     "then",
+    "score",
     "patience",
     "tolerance",
     "deterministic",

@@ -1,0 +1,136 @@
+"""ACED: a learner of image-text pairs that its reference teaches too; all else is `contrastive` (papers.md 2.1).
+
+Shapes: n samples, d embedding of the learner, e of the teacher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from superbatch.data.fields import Batch, Drawn, Field
+from superbatch.losses import Peers, distillation_rows, distillation_term
+from superbatch.models import ClipModel, Vocabulary
+from superbatch.options import DistillSettings, Rule, SelectionSettings, TrainingSettings
+from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS, Contrastive, Reference
+from superbatch.training.flops import Forwards
+from superbatch.training.task import LEARNER, Reads
+
+SEPARATE = "separate_"  # before the name of a field: that of the row drawn beside each
+COMPANIONS = 17  # purpose of the draw, as in `data.fields.Drawn`
+
+
+class Distilled(Contrastive):
+    """A learner whose loss has the teacher's part: contrastive + weight * distillation.
+
+    Args:
+        clip, training, selection, proxy, vocabulary: as of `Contrastive`. A proxy is not taught.
+        distill: how much, of which samples.
+        reference: the teacher, which may choose too; its embeddings are fields.
+    """
+
+    def __init__(
+        self,
+        clip: ClipModel,
+        training: TrainingSettings,
+        selection: SelectionSettings,
+        distill: DistillSettings,
+        reference: Reference,
+        proxy: ClipModel | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        self.distill, self.teacher_scale = distill, distill.scale or reference.scale
+        super().__init__(clip, training, selection, reference, proxy, vocabulary)
+
+    @property
+    def _before(self) -> str:
+        return SEPARATE if self.distill.batch == "separate" else ""
+
+    def reads_by(self, rule: Rule) -> Reads:
+        """Return what `Contrastive` reads, and for training the teacher's embeddings; where its samples are separate, these too."""
+        reads, before = super().reads_by(rule), self._before
+        own = (IMAGE, TOKENS) if before else ()
+        return replace(reads, training=(*reads.training, *(before + name for name in (*own, *CACHED))))
+
+    def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
+        """Return those of `Contrastive`, and of the learner the embeddings of separate samples, (n, d) each."""
+        outputs = super().outputs(model, batch)
+        if model != LEARNER or not self._before:
+            return outputs
+        image, text = self._towers[model].embed(batch[SEPARATE + IMAGE], batch[SEPARATE + TOKENS])
+        return {**outputs, SEPARATE + IMAGE: image, SEPARATE + "text": text}
+
+    def loss(self, model: str, outputs: Mapping[str, Tensor], batch: Batch, peers: Peers | None) -> Tensor:
+        """Return the contrastive loss and, of the learner, the weighted distillation: two terms."""
+        loss = super().loss(model, outputs, batch, peers)
+        if model != LEARNER:
+            return loss
+        return loss + self.distill.weight * distillation_term(*self._taught(outputs, batch), peers)
+
+    def row_losses(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return each pair's own summand of both terms, and whether its embeddings are finite; a separate sample counts to the one it stands beside."""
+        rows, finite = super().row_losses(model, batch)
+        if model != LEARNER:
+            return rows, finite
+        outputs = self.outputs(model, batch)
+        for name in ("image", "text"):
+            finite = finite & outputs[self._before + name].isfinite().all(1)
+        return rows + self.distill.weight * distillation_rows(*self._taught(outputs, batch)), finite
+
+    def _taught(
+        self, outputs: Mapping[str, Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor, float]]:
+        """The learner's embeddings and scale, and what the teacher has of the same samples."""
+        image, text = (outputs[self._before + name] for name in ("image", "text"))
+        taught_image, taught_text = (batch[self._before + name] for name in CACHED)
+        return image, text, outputs["scale"], (taught_image, taught_text, self.teacher_scale)
+
+    def forwards(self) -> Forwards:
+        """Count a trained sample twice where another one stands beside it; the teacher's embeddings are there already."""
+        counted = super().forwards()
+        if not self._before:
+            return counted
+        members = {name: _twice(one) for name, one in counted.members.items()}
+        return Forwards.of_members(members, counted.views)
+
+
+def _twice(one: Forwards) -> Forwards:
+    """What a learner costs that runs a second sample forward for each that is trained; a uniform step has one."""
+    trained = {name: value * (2 if name == LEARNER else 1) for name, value in one.trained.items()}
+    again = {name: value * (2 if name == LEARNER else 1) for name, value in one.recomputed.items()}
+    return replace(one, trained=trained, recomputed=again, full=one.at_full)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A field of another row for each row: drawn uniformly from all, anew at each step, by a function of (seed, step, row).
+
+    Attributes:
+        field: what is read of it.
+        draw: numbers of each row, by which its companion is drawn.
+    """
+
+    field: Field
+    draw: Drawn
+
+    def __len__(self) -> int:
+        return len(self.field)
+
+    def read(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Return the values of the companions of some rows at a step."""
+        others = (self.draw.read(rows, step)[:, 0] * len(self.field)).astype(np.int64)
+        return self.field.read(others, step)
+
+
+def separate_fields(fields: Mapping[str, Field], seed: int) -> dict[str, Field]:
+    """Return the fields of the samples that stand beside those that are trained on.
+
+    Args:
+        fields: a learner's: images, token ids and the teacher's embeddings.
+        seed: of the run.
+    """
+    draw = Drawn(seed, len(fields[IMAGE]), purpose=COMPANIONS)
+    return {SEPARATE + name: Beside(fields[name], draw) for name in (IMAGE, TOKENS, *CACHED)}
