@@ -21,7 +21,7 @@ from superbatch.pipelines.naming import is_check
 
 PROJECT = Path(__file__).parents[1]
 NOT_PRODUCED = {"conf/models"}  # inputs that people write
-FILES = ("dvc.yaml", "benchmarks/dvc.yaml", "benchmarks/icons/dvc.yaml", "benchmarks/jest_pp/dvc.yaml")
+FILES = ("dvc.yaml", *(f"benchmarks/{name}dvc.yaml" for name in ("", "icons/", "jest_pp/", "acid/")))
 ALL_RUNS = "data/07_model_output"  # the report reads whatever lies there
 
 
@@ -62,8 +62,9 @@ def stages(file: Path, methods: list[str]) -> Iterator[tuple[str, dict[str, Any]
         if "matrix" not in stage:
             yield name, stage
             continue
-        assert stage["matrix"] == {"method": "${methods}"}
-        for method in methods:
+        (listed,) = stage["matrix"].values()
+        assert list(stage["matrix"]) == ["method"] and (listed == "${methods}" or isinstance(listed, list))
+        for method in methods if isinstance(listed, str) else listed:
             yield f"{name}@{method}", yaml.safe_load(yaml.safe_dump(stage).replace("${item.method}", method))
 
 

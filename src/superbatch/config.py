@@ -18,7 +18,9 @@ from superbatch.declared import keys_at, kind_at, kinds, nearest
 from superbatch.errors import UserError
 from superbatch.nested import merge
 from superbatch.options import (
+    FURTHER,
     MAX_PIXELS,
+    SECOND,
     AuditSettings,
     BootstrapSettings,
     CheckSettings,
@@ -165,7 +167,10 @@ SECTIONS: dict[str, Any] = {
     "search": SearchSettings,
     "compare": CompareSettings,
 }
-METHODS = "methods"  # the key that lists the methods DVC makes; every other key is a method's own block
+METHODS = "methods"  # the key that lists the methods DVC makes
+REFERENCES = (
+    "references"  # further references by name, each a block over `reference`; every other key is a method's own block
+)
 METHOD_KEYS = ("learner",)
 # Pydantic's names for it: in dataclasses, in models, and where it is a number.
 UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
@@ -216,6 +221,26 @@ def _on_top(template: Mapping[str, Any], override: Mapping[str, Any] | None, pla
     return read(LearnerSettings, known | merge(touched, override, place), place)
 
 
+def reference_settings(
+    name: str, reference: Mapping[str, Any] | None, override: Mapping[str, Any] | None = None
+) -> ReferenceSettings:
+    """Read a reference's settings: those of `reference`, for a further one with its block of `references` on top.
+
+    Args:
+        name: of the reference, `reference` or `reference_<name>`.
+
+    Raises:
+        UserError: as `read`; the key is named where it stands.
+    """
+    settings = read(ReferenceSettings, reference, "reference")  # first, so that a mistake in it is named there
+    if name == "reference":
+        return settings
+    place = f"{REFERENCES}.{name.removeprefix(FURTHER)}"
+    if override is not None and not isinstance(override, Mapping):
+        raise UserError(place, f"{override!r} is not a block of settings", "write what it changes in `reference`")
+    return read(ReferenceSettings, merge(reference, override, place), place)
+
+
 def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str, Any] | None) -> ReferenceSettings:
     """Read the second reference's settings: those of `reference` with `bootstrap.reference` on top; it is trained, where the first is imported.
 
@@ -229,7 +254,23 @@ def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str
 
 def method_names(parameters: Mapping[str, Any]) -> list[str]:
     """List the methods that the parameters define, in order: every block that is none of the sections."""
-    return [key for key in parameters if key not in SECTIONS and key != METHODS]
+    return [key for key in parameters if key not in SECTIONS and key not in (METHODS, REFERENCES)]
+
+
+def further_references(parameters: Mapping[str, Any]) -> list[str]:
+    """List the further references that the parameters define, in order, each `reference_<name>`.
+
+    Raises:
+        UserError: a name that is taken, or that no folder can have; no block of blocks.
+    """
+    blocks = parameters.get(REFERENCES) or {}
+    if not isinstance(blocks, Mapping):
+        raise UserError(REFERENCES, f"{blocks!r} is not a block of blocks", "write one block a reference, by its name")
+    for name in blocks:
+        if not str(name).isidentifier() or FURTHER + str(name) == SECOND:
+            what = "is `bootstrap`'s own" if FURTHER + str(name) == SECOND else "cannot be part of a folder's name"
+            raise UserError(f"{REFERENCES}.{name}", what, "use letters, digits and _, such as large")
+    return [FURTHER + str(name) for name in blocks]
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -244,8 +285,16 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for section, kind in SECTIONS.items():
         read(kind, parameters.get(section), section)
     second_reference(parameters.get("reference"), parameters.get("bootstrap"))
+    known = ["reference", SECOND, *further_references(parameters)]
+    for name in known[2:]:
+        reference_settings(name, parameters.get("reference"), parameters[REFERENCES][name.removeprefix(FURTHER)])
     for method in methods:
-        _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), f"{method}.learner")
+        place = f"{method}.learner"
+        found = _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), place)
+        if found.reference not in known:
+            raise UserError(
+                f"{place}.reference", f"{found.reference!r} is not among `references`", nearest(found.reference, known)
+            )
     for method in parameters.get(METHODS) or []:
         if method not in methods:
             raise UserError(METHODS, f"{method!r} is not a method", nearest(method, methods))
@@ -253,7 +302,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
 def _check_method_block(name: str, block: Any, methods: list[str]) -> None:
     """A key that is no section must look like a method; if it doesn't, it is most likely a misspelt section."""
-    others = [*SECTIONS, METHODS]
+    others = [*SECTIONS, METHODS, REFERENCES]
     if not isinstance(block, Mapping) or not set(block) & set(METHOD_KEYS):
         known = others + [m for m in methods if m != name]
         raise UserError(name, "unknown parameter", nearest(name, known, {"learner": LearnerSettings}))

@@ -27,6 +27,7 @@ STAGES = (
     "reference",
     "check",
     "embed",
+    "references",
     "bootstrap",
     "learner",
     "evaluate",
@@ -64,7 +65,10 @@ def pipeline_names() -> list[str]:
 
 def method_names() -> tuple[str, ...]:
     """List the methods: the blocks with a learner of their own."""
-    return tuple(name for name, block in _known_parameters().items() if isinstance(block, dict) and "learner" in block)
+    from superbatch.config import REFERENCES
+
+    known = _known_parameters().items()
+    return tuple(name for name, block in known if isinstance(block, dict) and "learner" in block and name != REFERENCES)
 
 
 def compared_runs() -> list[Any]:
@@ -85,6 +89,13 @@ def searching_runs() -> tuple[str, ...]:
     from superbatch.options import SearchSettings
 
     return read(SearchSettings, _known_parameters().get("search"), "search").runs
+
+
+def further_names() -> list[str]:
+    """List the references beside the first, `reference_<name>` for each block of `references`."""
+    from superbatch.config import further_references
+
+    return further_references(_known_parameters())
 
 
 def uses_reference(method: str) -> bool:
@@ -146,10 +157,11 @@ class LazyPipelines(Mapping[str, Pipeline]):
 def chain(methods: tuple[str, ...]) -> Pipeline:
     """Return all stages for some methods, side by side, with one report at the end; none checks a reference that nobody uses."""
     checked, by = any(map(uses_reference, methods)), {method: reference_of(method) for method in methods}
-    references = tuple(sorted({"reference", *by.values()}))
+    references = tuple(dict.fromkeys(["reference", *reversed(by.values())]))  # the first method's own comes last
     data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
     reference = _create("reference") + (_create("check") if checked else Pipeline([])) + _create("embed", checked)
-    reference += _create("bootstrap") if len(references) > 1 else Pipeline([])
+    reference += _create("bootstrap") if SECOND in references else Pipeline([])
+    reference += _create("references", [name for name in references if name not in ("reference", SECOND)])
     runs = _create("learner", by, checked) + _create("evaluate", (*references, *methods))
     return data + reference + runs + _create("report", methods, sources(), references)
 
@@ -163,7 +175,8 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
         "ingest": lambda: (sources(),),
         "learner": lambda: ({method: reference_of(method) for method in method_names()},),
-        "evaluate": lambda: (("reference", SECOND, *method_names()),),
+        "references": lambda: (further_names(),),
+        "evaluate": lambda: (("reference", SECOND, *further_names(), *method_names()),),
         "report": lambda: ((), sources()),
         "audit": lambda: (audited_run(), sources(), reference_of(audited_run())),
         "search": lambda: (searching_runs(),),

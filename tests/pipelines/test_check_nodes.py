@@ -45,7 +45,9 @@ def run(folder: Path, verdict: str, stop: str | None = None) -> Any:
     set_places([place])
     try:
         none = folder / "none"
-        return check_reference(Path(verdict), none, none, none, {"stop": stop}, {"stages": str(folder / "stages")})
+        return check_reference(
+            "reference", Path(verdict), none, none, none, {"stop": stop}, {"stages": str(folder / "stages")}
+        )
     finally:
         set_places([])
 

@@ -10,12 +10,21 @@ from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
-from superbatch.options.runs import SECOND, DistillSettings, LearnerSettings, PoolSettings, ReferenceSettings
+from superbatch.options.runs import (
+    FURTHER,
+    SECOND,
+    DistillSettings,
+    LearnerSettings,
+    PoolSettings,
+    ReferenceSettings,
+    is_reference,
+)
 from superbatch.options.search import SearchSettings
 from superbatch.options.selection import LOOK_BACK, AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
 __all__ = [
+    "FURTHER",
     "LOOK_BACK",
     "MAX_PIXELS",
     "SECOND",
@@ -46,4 +55,5 @@ __all__ = [
     "Stretch",
     "ThenSettings",
     "TrainingSettings",
+    "is_reference",
 ]

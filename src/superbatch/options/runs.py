@@ -13,6 +13,12 @@ from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
 
 SECOND = "reference_pp"  # the reference that is trained on the enlarged curated set (`bootstrap`)
+FURTHER = "reference_"  # before the names of the block `references`
+
+
+def is_reference(name: str) -> bool:
+    """Whether a run of this name is a reference, the first one or another."""
+    return name == "reference" or name.startswith(FURTHER)
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,9 @@ class LearnerSettings(Settings, section="learner"):
     training: TrainingSettings = field(default_factory=TrainingSettings)
     warm_start: bool = False  # start from the reference's weights
     flexi: FlexiSettings | None = None  # the image tower's low view, which scores and trains in part (Flexi-JEST)
-    # which one decides: that of the curated set, or the second one, of the curated set as the first enlarged it (JEST++)
-    reference: Literal["reference", "reference_pp"] = "reference"
+    # which one decides and teaches: that of the curated set; reference_pp, of the curated set as the first enlarged it (JEST++); or
+    # reference_<name>, one of `references`
+    reference: str = "reference"
     distill: DistillSettings | None = None  # the reference teaches too
 
     def check(self) -> None:
@@ -108,6 +115,12 @@ class LearnerSettings(Settings, section="learner"):
             "selection.proxy.compact_vocabulary",
             "is not the learner's, and both read the same token ids",
             "set it as model.compact_vocabulary is",
+        )
+        require(
+            is_reference(self.reference),
+            "reference",
+            f"{self.reference!r} is no reference's name",
+            "use reference, reference_pp, or reference_<name> of the block `references`",
         )
         if self.flexi is not None:
             self._check_flexi(self.flexi)

@@ -11,14 +11,14 @@ CHECKED = "checked_settings"
 ALONE = "alone"  # the tag of a training that is in one process with other work: not for `torchrun`
 
 
-def named(function: Callable[..., Any], name: str | None) -> Callable[..., Any]:
-    """Bind the first argument of a node function to a run's name; Kedro and Kedro-Viz still see the function behind it."""
+def named(function: Callable[..., Any], name: str | tuple[str, ...] | None) -> Callable[..., Any]:
+    """Bind the first argument of a node function to a run's name, or to those of some; Kedro and Kedro-Viz still see the function behind it."""
     bound: Callable[..., Any] = update_wrapper(partial(function, name), function)
     return bound
 
 
 def made_by(reference: str, name: str) -> str:
-    """Return what a set's features by a reference are called: `pool` by `reference`, `pool_pp` by `reference_pp`."""
+    """Return what a set's features by a reference are called: `pool` by `reference`, `pool_pp` by `reference_pp`, `pool_large` by `reference_large`."""
     return name + reference.removeprefix("reference")
 
 

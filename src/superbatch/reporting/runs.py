@@ -14,7 +14,7 @@ from superbatch.data.order import Order, candidates_of
 from superbatch.data.windows import LEAD, MEASURED, stretches_of, windows_of
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.options import SECOND, AdaptSettings, SelectionSettings, Stretch, ThenSettings
+from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, is_reference
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
 from superbatch.reporting.measured import Measured, measured, test_intervals
@@ -22,7 +22,6 @@ from superbatch.reporting.metrics import MEAN, flat_metrics
 
 Role = Literal["reference", "uniform", "simple", "selecting"]
 
-REFERENCES = {"reference", SECOND}
 _RUN_NAME = re.compile(r"(?P<method>.+?)(-f[\d.]+)?-T\d+-s\d+.*")  # of `compare`
 _SELECTION_METHODS = {"uniform", "independent", "joint"}
 _SIMPLE_NAMES = ("filtered", "balanced_filter", "warm", "pool_")
@@ -218,7 +217,7 @@ class Run:
     @property
     def role(self) -> Role:
         """What the run stands for in a comparison, by its settings rather than by its name."""
-        if REFERENCES & {self.method, self.name.rsplit("/", 1)[-1]}:
+        if is_reference(self.method) or is_reference(self.name.rsplit("/", 1)[-1]):
             return "reference"
         if (
             self.setting("selection", "method", "uniform" if self.super_batch_size == self.batch_size else "joint")
@@ -230,6 +229,7 @@ class Run:
             or self.setting("pool", "add_curated", False)
             or self.settings.get("warm_start", False)
             or self.settings.get("flexi") is not None
+            or self.settings.get("distill") is not None
         )
         return "simple" if altered or self.method.startswith(_SIMPLE_NAMES) else "uniform"
 

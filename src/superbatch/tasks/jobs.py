@@ -75,16 +75,22 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
 
 
 def build_reference(
-    settings: ReferenceSettings, curated: Path, evaluation_sets: Path, state_root: Path, first: Path | None = None
+    settings: ReferenceSettings,
+    curated: Path,
+    evaluation_sets: Path,
+    state_root: Path,
+    first: Path | None = None,
+    name: str = "reference",
 ) -> Job:
-    """Make the job that trains the reference; a second one where `curated` is what became of the `first` curated set."""
+    """Make the job that trains a reference, by its name; a second one where `curated` is what became of the `first` curated set."""
     return reference_job(
         settings,
         SetFiles(curated),
         state_root,
         evaluate=_evaluate(settings.flexi, evaluation_sets, settings.training.device),
-        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root, first),
+        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root, first, name),
         first=None if first is None else SetFiles(first).manifest(),
+        name=name,
     )
 
 

@@ -39,6 +39,7 @@ def reference_job(
     evaluate: Evaluate | None = None,
     recipe: Callable[[], Job] | None = None,
     first: Manifest | None = None,
+    name: str = "reference",
 ) -> Job:
     """Make the job that trains the reference uniformly on the curated set, without the rows that are held out; these may say when to end.
 
@@ -49,6 +50,7 @@ def reference_job(
         evaluate: called at intervals.
         recipe: makes the job anew in another process.
         first: of a second reference: the curated set whose enlarged one it is trained on. Pairs of it are held out; they are the first rows.
+        name: of the run; a second reference has its own.
     """
     uniform, manifest = SelectionSettings(), curated.manifest()
     _, held_out = split_rows(manifest if first is None else first, settings.held_out)
@@ -61,7 +63,7 @@ def reference_job(
     task = contrastive_task(built, training, uniform, settings.flexi)
     fields = built.fields | added_fields(task, built, [curated], built.fields, training.seed)
     return Job(
-        "reference" if first is None else SECOND,
+        name if first is None else SECOND,
         task,
         Source(fields, rows if len(held_out) else None),
         training,
@@ -105,7 +107,7 @@ def check_reference(settings: ReferenceSettings, rows: int, held_out: int = 0) -
 
 
 def import_reference(
-    settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate
+    settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate, called: str = "reference"
 ) -> tuple[Staged, Staged]:
     """Make any open_clip checkpoint the reference: its weights, with a scale and bias that fit the loss.
 
@@ -123,12 +125,12 @@ def import_reference(
 
     def write_model(out: Path) -> None:
         clip = load_checkpoint(source)
-        metadata: dict[str, Any] = {"run": "reference", "run_hash": name, "imported_from": str(source)}
+        metadata: dict[str, Any] = {"run": called, "run_hash": name, "imported_from": str(source)}
         if settings.training.loss == "sigmoid" and getattr(clip.model, "logit_bias", None) is None:
             metadata["calibrated"] = calibrate(clip, manifest, settings.training)
         save_checkpoint(out, clip, metadata)
 
-    model = build_once("reference", f"{name}-model", stages_root, write_model)
+    model = build_once(called, f"{name}-model", stages_root, write_model)
 
     def write_record(out: Path) -> None:
         clip = load_checkpoint(model.path)
@@ -137,4 +139,4 @@ def import_reference(
         forwards = Forwards({"reference": cost.total}, views={"image": cost.image, "text": cost.text})
         write_json(out / "run.json", import_summary(forwards, name, weights, source, evaluate(clip)))
 
-    return model, build_once("reference record", f"{name}-training", stages_root, write_record)
+    return model, build_once(f"{called} record", f"{name}-training", stages_root, write_record)

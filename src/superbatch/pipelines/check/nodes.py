@@ -19,11 +19,12 @@ STOPS = {None: (), "would_harm": ("would_harm",), "unsure": ("would_harm", "unsu
 
 
 def check_reference(
-    model: Path, training: Path, curated: Path, pool: Path, settings: dict[str, Any], storage: dict[str, Any]
+    name: str, model: Path, training: Path, curated: Path, pool: Path, settings: dict[str, Any], storage: dict[str, Any]
 ) -> Staged:
     """Check the reference on held-out curated pairs and a sample of the pool; end the run here if the settings ask for it.
 
     Args:
+        name: of the reference, bound by the pipeline.
         model, training: the reference's checkpoint and its records.
         curated, pool: the ingested sets.
         settings: `params:check` -> `options.CheckSettings`.
@@ -47,9 +48,9 @@ def check_reference(
         write_json(out / CHECK, found)
         (out / FIGURE).write_bytes(png(check_figure(found), transparent=False))
 
-    made = build_once("reference check", checked.fingerprint, Path(folders.stages), write)
+    made = build_once(f"{name} check", checked.fingerprint, Path(folders.stages), write)
     found = read_json(made.path / CHECK)
-    log.info("reference check: %s", found["sentence"])
+    log.info("%s check: %s", name, found["sentence"])
     if found["verdict"] in STOPS[wanted.stop]:
         stop(made, found)
     return made

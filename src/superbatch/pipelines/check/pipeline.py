@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline, node, pipeline
 
 from superbatch.pipelines.check.nodes import check_reference
+from superbatch.pipelines.naming import named
 
 
 def create_pipeline() -> Pipeline:
@@ -23,4 +24,6 @@ def check_node(reference: str) -> Node:
         "storage": "params:storage",
     }
     outputs = f"{reference}.check"
-    return node(check_reference, inputs=inputs, outputs=outputs, name=f"check_{reference}", tags="evaluation")
+    return node(
+        named(check_reference, reference), inputs=inputs, outputs=outputs, name=f"check_{reference}", tags="evaluation"
+    )

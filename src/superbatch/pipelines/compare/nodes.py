@@ -10,7 +10,6 @@ from superbatch.artifacts.stamps import Staged
 from superbatch.config import ReportSettings, read
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.options import SECOND
 from superbatch.pipelines.compare.grid import expand, methods_of, override_of, settings_of
 from superbatch.pipelines.evaluate.nodes import evaluate_model
 from superbatch.pipelines.learner.nodes import train_learner
@@ -76,21 +75,20 @@ def run_compared(
 
 
 def collect_runs(
-    compare: dict[str, Any], report: dict[str, Any], *directories: Path
+    references: tuple[str, ...], compare: dict[str, Any], report: dict[str, Any], *directories: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Put the outcomes of all runs of the grid into one list, a row a run.
 
     Args:
+        references: names of those that a run goes by, bound by the pipeline.
         compare: `params:compare`; report: `params:report`, whose metric counts.
-        directories: training and evaluation of the reference, of the second one where a run goes by it, then of each run, two and two, in
-            the grid's order.
+        directories: training and evaluation of each reference, then of each run, two and two, in the grid's order.
 
     Returns:
         Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics; then nothing to add to the data set of all runs,
         which puts a report that is asked for in the same command behind this node.
     """
     specs = expand(compare)
-    references = ("reference", SECOND)[: len(directories) // 2 - len(specs)]
     names = [*((name,) * 3 for name in references), *((spec.name, spec.label, spec.method) for spec in specs)]
     places = zip(directories[::2], directories[1::2], strict=True)
     metric = read(ReportSettings, report, "report").metric

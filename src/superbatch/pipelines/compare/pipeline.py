@@ -26,7 +26,7 @@ def create_pipeline(specs: Mapping[RunSpec, str]) -> Pipeline:
     names = (*references, *(spec.name for spec in specs))
     edges = [f"{run}.{part}" for run in names for part in ("training", "evaluation")]
     collect = node(
-        collect_runs,
+        named(collect_runs, tuple(references)),
         inputs=["params:compare", "params:report", *edges],
         outputs=["compare.results", "runs"],
         name="collect_runs",

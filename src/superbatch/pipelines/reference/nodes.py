@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.artifacts.stamps import Staged
-from superbatch.config import Storage, read
+from superbatch.config import Storage, read, reference_settings
 from superbatch.options import ReferenceSettings
 from superbatch.pipelines.learner.nodes import use_project_logging
 
 
-def check_curated(curated: Path, settings: dict[str, Any]) -> str:
+def check_curated(name: str, curated: Path, settings: dict[str, Any], override: dict[str, Any] | None = None) -> str:
     """Refuse sizes that the reference's training would refuse.
 
     Args:
+        name: the reference's, bound by the pipeline.
         curated: the ingested curated set.
-        settings: `params:reference`.
+        settings: `params:reference`; override: of a further one, `params:references.<name>`.
 
     Returns:
         A line; it puts the training behind the check.
@@ -24,9 +25,9 @@ def check_curated(curated: Path, settings: dict[str, Any]) -> str:
     from superbatch.data.manifest import read_manifest
     from superbatch.tasks.reference import check_reference, split_rows
 
-    reference = read(ReferenceSettings, settings, "reference")
+    reference = reference_settings(name, settings, override)
     check_reference(reference, *map(len, split_rows(read_manifest(curated), reference.held_out)))
-    return "reference: the settings fit the set"
+    return f"{name}: the settings fit the set"
 
 
 def check_rendered(settings: dict[str, Any], simweb: dict[str, Any], ingest: dict[str, Any]) -> None:
@@ -49,14 +50,21 @@ def check_rendered(settings: dict[str, Any], simweb: dict[str, Any], ingest: dic
 
 
 def train_reference(
-    curated: Path, evaluation_sets: Path, settings: dict[str, Any], storage: dict[str, Any], checked: str = ""
+    name: str,
+    curated: Path,
+    evaluation_sets: Path,
+    settings: dict[str, Any],
+    storage: dict[str, Any],
+    override: dict[str, Any] | None = None,
+    checked: str = "",
 ) -> tuple[Staged, Staged]:
-    """Train the reference on the curated set, or import an open_clip checkpoint (`import_from`).
+    """Train a reference on the curated set, or import an open_clip checkpoint (`import_from`).
 
     Args:
+        name: the reference's, bound by the pipeline.
         curated: the ingested curated set.
         evaluation_sets: ingested evaluation sets, looked at during training (validation).
-        settings: `params:reference` -> `options.ReferenceSettings`.
+        settings: `params:reference` -> `options.ReferenceSettings`; override: of a further one, `params:references.<name>`.
         storage: `params:storage` -> `config.Storage`.
         checked: that the settings were checked (`check_curated`): an edge.
 
@@ -67,9 +75,9 @@ def train_reference(
     from superbatch.tasks.jobs import build_reference, make_evaluate
     from superbatch.training import train_once
 
-    reference, places = read(ReferenceSettings, settings, "reference"), read(Storage, storage, "storage")
+    reference, places = reference_settings(name, settings, override), read(Storage, storage, "storage")
     if reference.import_from:
         evaluate = make_evaluate(evaluation_sets, "validation", reference.training.device)
-        return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate)
-    job = build_reference(reference, curated, evaluation_sets, Path(places.state))
+        return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate, name)
+    job = build_reference(reference, curated, evaluation_sets, Path(places.state), name=name)
     return train_once(job, Path(places.stages), prepare=use_project_logging)

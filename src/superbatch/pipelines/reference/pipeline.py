@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from superbatch.pipelines.naming import CHECKED
+from superbatch.options import FURTHER
+from superbatch.pipelines.naming import CHECKED, named
 from superbatch.pipelines.reference.nodes import check_curated, train_reference
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(name: str = "reference") -> Pipeline:
     """Return the stage: the curated set in, the reference's checkpoint and records out.
+
+    Args:
+        name: of the reference; of a further one its block of `references` changes the settings of the first.
 
     The training waits for a check of its own, which is as deep in the graph as those of the learners. Kedro runs all nodes of one depth before
     the next, so a mistake in any learner's settings shows before a reference is trained for it. Edges from learners' checks to here would
@@ -21,16 +25,19 @@ def create_pipeline() -> Pipeline:
         "settings": "params:reference",
         "storage": "params:storage",
     }
-    outputs = ["reference.checkpoint", "reference.training"]
-    sizes = {name: inputs[name] for name in ("curated", "settings")}
-    checked = f"reference.{CHECKED}"
-    check = node(check_curated, inputs=sizes, outputs=checked, name="check", namespace="reference", tags="settings")
+    inputs |= {} if name == "reference" else {"override": f"params:references.{name.removeprefix(FURTHER)}"}
+    outputs = [f"{name}.checkpoint", f"{name}.training"]
+    sizes = {key: value for key, value in inputs.items() if key in ("curated", "settings", "override")}
+    checked = f"{name}.{CHECKED}"
+    check = node(
+        named(check_curated, name), inputs=sizes, outputs=checked, name="check", namespace=name, tags="settings"
+    )
     train = node(
-        train_reference,
+        named(train_reference, name),
         inputs=inputs | {"checked": checked},
         outputs=outputs,
         name="train",
-        namespace="reference",
+        namespace=name,
         tags="training",
     )
     return pipeline([check, train])

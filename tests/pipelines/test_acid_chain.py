@@ -1,0 +1,112 @@
+"""ACID and ACED in miniature: `kedro run --pipeline=aced --env=quick`, with a larger reference, on a project that has its first one already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superbatch.config import check_parameters, further_references, reference_settings
+from superbatch.errors import UserError
+from superbatch.models import read_config
+from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
+from tests.parameters import quick_parameters
+from tests.project import ONE_THREAD, copy_of
+
+TINY = "reference.training.steps=2,reference.training.evaluate_every=2,learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2"
+NODES = "--nodes=reference_large.train,check_reference_large,embed_pool_large,embed_curated_large,aced.train"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of("ready", ready_project, tmp_path_factory) / "project"
+
+
+def run(project: Path, *arguments: str, params: str = "") -> Done:
+    given = ",".join(filter(None, (SMALL, ONE_THREAD, TINY, params)))
+    return forked_kedro(project, "run", *arguments, "--env=quick", f"--params={given}")
+
+
+@pytest.fixture(scope="module")
+def data(project: Path) -> Path:
+    done = run(project, "--pipeline=aced", NODES)
+    assert done.returncode == 0, done.stderr
+    assert "reference_large check: " in done.stderr and "aced: run hash" in done.stderr
+    return project / "data" / "quick"
+
+
+def record(data: Path, name: str) -> dict[str, Any]:
+    return json.loads((data / "07_model_output" / name / "training" / "run.json").read_text())
+
+
+def test_the_larger_reference_has_its_own_model_and_features(data: Path) -> None:
+    models = data / "06_models"
+    widths = [read_config(models / name)["model_cfg"]["embed_dim"] for name in ("reference", "reference_large")]
+    assert widths == [64, 128]
+    first, second = (data / "04_feature" / name for name in ("pool", "pool_large"))
+    assert (second / "embeddings.arrow").stat().st_size > 1.5 * (first / "embeddings.arrow").stat().st_size
+    shared = [path.relative_to(first) for path in first.glob("*-*/*.npy")]
+    assert shared and all((first / path).samefile(second / path) for path in shared), "pixels and token ids serve both"
+
+
+def test_the_learner_goes_by_it_and_is_charged_for_it(data: Path) -> None:
+    aced, large = record(data, "aced"), record(data, "reference_large")
+    assert aced["settings"]["distill"] == {"weight": 1.0, "scale": None, "batch": "chosen"}
+    assert aced["settings"]["reference"] == large["digests"]["weights"]
+    assert aced["flops"]["charged"]["reference_training"] == large["flops"]["as_executed_total"]
+    features = json.loads((data / "04_feature" / "pool_large" / "features.json").read_text())
+    assert aced["flops"]["charged"]["embedding"] == features["flops"]
+
+
+def test_softmax_kd_takes_it_and_finds_it_done(project: Path, data: Path) -> None:
+    """A learner that chooses nothing and is taught; and the relatives by the first reference where that is asked for."""
+    done = run(project, "--pipelines=references,learner", "--namespaces=reference_large,softmax_kd")
+    assert done.returncode == 0 and "reference_large: up to date" in done.stderr, done.stderr
+    assert record(data, "softmax_kd")["plan"]["batch_size"] == record(data, "softmax_kd")["plan"]["super_batch_size"]
+    done = run(
+        project, "--pipelines=learner", "--namespaces=softmax_kd", params="softmax_kd.learner.reference=reference"
+    )
+    assert done.returncode == 0 and "starts afresh" in done.stderr
+    assert record(data, "softmax_kd")["settings"]["reference"] == record(data, "reference")["digests"]["weights"]
+
+
+def test_without_it_the_command_that_makes_it_is_named(project: Path, data: Path, tmp_path: Path) -> None:
+    model, aside = data / "06_models" / "reference_large", tmp_path / "aside"
+    model.rename(aside)
+    done = run(project, "--pipelines=learner", "--namespaces=h_acid")
+    aside.rename(model)
+    assert done.returncode == 1
+    assert (
+        "reference_large: not there yet, or not finished; run `kedro run --pipelines=references --env=quick"
+        in done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"references.pp": {}}, "references.pp: is `bootstrap`'s own; use letters"),
+        ({"references.a-b": {}}, "references.a-b: cannot be part of a folder's name; use letters"),
+        ({"references.large.modell": {}}, "references.large.modell: unknown parameter; did you mean model?"),
+        ({"references.large": 3}, "references.large: 3 is not a block of settings; write what it changes"),
+        ({"references": 3}, "references: 3 is not a block of blocks; write one block a reference"),
+        ({"aced.learner.reference": "reference_larg"}, "aced.learner.reference: 'reference_larg' is not among `references`; did you mean reference_large?"),
+        ({"aced.learner.reference": "large"}, "aced.learner.reference: 'large' is no reference's name; use reference, reference_pp"),
+        ({"aced.learner.distill.batch": "both"}, "aced.learner.distill.batch: 'both' is unknown"),
+        ({"jest.learner.selection.score": "match"}, "jest.learner.selection.score: match scores each pair by itself"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_one_line(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as found:
+        check_parameters(quick_parameters(changes))
+    assert str(found.value).startswith(line)
+
+
+def test_a_further_reference_changes_the_first_ones_settings() -> None:
+    given = quick_parameters({"references.other": {"training": {"steps": 7}}})
+    assert further_references(given) == ["reference_large", "reference_other"]
+    first = reference_settings("reference", given["reference"])
+    other = reference_settings("reference_other", given["reference"], given["references"]["other"])
+    assert other.training.steps == 7 and other.model == first.model and other.held_out == first.held_out
