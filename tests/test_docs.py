@@ -328,6 +328,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "learner.pool": [options.PoolSettings],
     "learner.selection": [options.SelectionSettings],
     "learner.selection.then": [options.ThenSettings],
+    "learner.distill": [options.DistillSettings],
     "learner.flexi": [options.FlexiSettings],
     "learner.flexi.low": [options.LowSettings],
     "embed": [options.EmbedSettings],
