@@ -12,7 +12,7 @@ from test_ranks import assert_close, ledger_of, picks_of, trained
 from training_helpers import Killed, kill_after, outcome
 
 from superbatch.errors import UserError
-from superbatch.losses import contrastive_loss
+from superbatch.losses import contrastive_loss, teaching_term
 from superbatch.options import DistillSettings, FlexiSettings, LearnerSettings, LowSettings, PoolSettings
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.tasks.distilled import SEPARATE, Distilled, separate_fields
@@ -29,7 +29,7 @@ def make_distilled(make_job):
     def make(batch: str = "chosen", weight: float = 2.0, scale: float | None = 30.0, **changes: Any):
         job = make_job(**changes)
         fields = dict(job.source.fields)
-        how, before = DistillSettings(weight, scale, batch), job.task
+        how, before = DistillSettings("distillation", weight, scale, batch), job.task
         task = Distilled(
             before.clip, job.training, job.selection, how, before.reference, before.proxy, before.vocabulary
         )
@@ -133,6 +133,23 @@ def test_separate_samples_are_paid_for(make_distilled):
     assert two.at_full == one.at_full == one.trained[LEARNER], "a uniform step's is what it was"
 
 
+def test_reweighting_replaces_the_softmax_loss(make_distilled):
+    """Its value is the term's alone, its rows have its mean, and it runs."""
+    job = make_distilled("chosen", weight=1.0, loss="softmax")
+    job.task.distill = replace(job.task.distill, how="reweighting")
+    job.task.place(torch.device("cpu"), job.training)
+    read = job.source.read(job.task.reads.training, np.arange(8), 3)
+    with torch.no_grad():
+        outputs = job.task.outputs(LEARNER, read)
+        found = job.task.loss(LEARNER, outputs, read, None)
+        rows, _ = job.task.row_losses(LEARNER, read)
+    taught = (*(read[name] for name in CACHED), 30.0)
+    expected = teaching_term("reweighting", outputs["image"], outputs["text"], outputs["scale"], taught)
+    assert float(found) == float(expected) and float(rows.mean()) == pytest.approx(float(expected), rel=1e-5)
+    ledger = ledger_of(train(job))
+    assert len(ledger["loss"]) == 12 and np.isfinite(ledger["loss"]).all()
+
+
 def test_settings_that_make_no_sense_are_one_line():
     low = FlexiSettings(LowSettings(patch_size=16))
     with pytest.raises(
@@ -141,6 +158,14 @@ def test_settings_that_make_no_sense_are_one_line():
         LearnerSettings(flexi=low, distill=DistillSettings())
     with pytest.raises(UserError, match="weight"):
         DistillSettings(weight=0)
+    with pytest.raises(
+        UserError, match="distill.weight: is of a term that is added, and reweighting replaces the loss"
+    ):
+        DistillSettings(weight=2.0, how="reweighting")
+    with pytest.raises(
+        UserError, match="distill.how: reweighting is a softmax loss, and training.loss is sigmoid; set"
+    ):
+        LearnerSettings(distill=DistillSettings(how="reweighting"))
     taught = LearnerSettings(distill=DistillSettings())
     assert taught.uses_reference and taught.uses_embeddings
     assert not LearnerSettings().uses_embeddings and LearnerSettings(pool=PoolSettings(0.5)).uses_embeddings

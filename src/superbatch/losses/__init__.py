@@ -1,7 +1,7 @@
 """Losses: CLIP's and SigLIP's as plain functions of embeddings, and the terms of a training loss (`terms`)."""
 
 from superbatch.losses.contrastive import ContrastiveLoss, LossName, contrastive_loss
-from superbatch.losses.distillation import distillation_rows, distillation_term
+from superbatch.losses.distillation import Teaching, teaching_rows, teaching_term
 from superbatch.losses.fitting import Fitted, fit_scale_and_bias, mean_loss
 from superbatch.losses.sigmoid import sigmoid_loss
 from superbatch.losses.softmax import softmax_loss
@@ -12,14 +12,15 @@ __all__ = [
     "Fitted",
     "LossName",
     "Peers",
+    "Teaching",
     "contrastive_loss",
     "contrastive_rows",
     "contrastive_term",
     "cross_entropy_term",
-    "distillation_rows",
-    "distillation_term",
     "fit_scale_and_bias",
     "mean_loss",
     "sigmoid_loss",
     "softmax_loss",
+    "teaching_rows",
+    "teaching_term",
 ]

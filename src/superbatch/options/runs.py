@@ -63,12 +63,21 @@ class PoolSettings(Settings, section="pool"):
 
 @dataclass(frozen=True)
 class DistillSettings(Settings, section="distill"):
-    """What a learner takes from a teacher besides its batches (ACED; papers.md 2.1): contrastive loss + weight * distillation."""
+    """What a learner takes from a teacher besides its batches: contrastive loss + weight * distillation (ACED; papers.md 2.1), or a
+    softmax loss whose negatives the teacher weighs (DRRho-CLIP; papers.md 6).
+    """
 
+    how: Literal["distillation", "reweighting"] = "distillation"
     weight: Positive = 1.0  # lambda; the paper does not say its own (docs/experiments.md has a sweep)
     scale: Positive | None = None  # of the teacher's logits: the higher, the surer it is; None: as it was trained
     # which samples it is asked about: those that are trained on, or as many of the pool drawn uniformly (ACED-IIDistill), which cost a second pass
     batch: Literal["chosen", "separate"] = "chosen"
+
+    def check(self) -> None:
+        """Refuse what only an added term can have where the loss is replaced."""
+        for name, usual in (("weight", 1.0), ("batch", "chosen")):
+            what = "is of a term that is added, and reweighting replaces the loss"
+            require(self.how == "distillation" or getattr(self, name) == usual, f"distill.{name}", what, "leave it out")
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,12 @@ class LearnerSettings(Settings, section="learner"):
             "distill",
             "is of embeddings at full view, and flexi trains some at low",
             "leave one of the two out",
+        )
+        require(
+            self.distill is None or self.distill.how == "distillation" or self.training.loss == "softmax",
+            "distill.how",
+            f"reweighting is a softmax loss, and training.loss is {self.training.loss}",
+            "set training.loss to softmax",
         )
 
     def _check_flexi(self, flexi: FlexiSettings) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from superbatch.data.fields import Batch, Drawn, Field
-from superbatch.losses import Peers, distillation_rows, distillation_term
+from superbatch.losses import Peers, teaching_rows, teaching_term
 from superbatch.models import ClipModel, Vocabulary
 from superbatch.options import DistillSettings, Rule, SelectionSettings, TrainingSettings
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS, Contrastive, Reference
@@ -64,11 +64,14 @@ class Distilled(Contrastive):
         return {**outputs, SEPARATE + IMAGE: image, SEPARATE + "text": text}
 
     def loss(self, model: str, outputs: Mapping[str, Tensor], batch: Batch, peers: Peers | None) -> Tensor:
-        """Return the contrastive loss and, of the learner, the weighted distillation: two terms."""
-        loss = super().loss(model, outputs, batch, peers)
+        """Return the contrastive loss and, of the learner, the weighted distillation: two terms; with reweighting its term alone."""
         if model != LEARNER:
-            return loss
-        return loss + self.distill.weight * distillation_term(*self._taught(outputs, batch), peers)
+            return super().loss(model, outputs, batch, peers)
+        term = teaching_term(self.distill.how, *self._taught(outputs, batch), peers)
+        if self.distill.how == "reweighting":
+            bias = outputs.get("bias")  # a softmax does not change with it; here it takes part all the same
+            return term if bias is None else term + 0.0 * bias
+        return super().loss(model, outputs, batch, peers) + self.distill.weight * term
 
     def row_losses(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return each pair's own summand of both terms, and whether its embeddings are finite; a separate sample counts to the one it stands beside."""
@@ -78,7 +81,8 @@ class Distilled(Contrastive):
         outputs = self.outputs(model, batch)
         for name in ("image", "text"):
             finite = finite & outputs[self._before + name].isfinite().all(1)
-        return rows + self.distill.weight * distillation_rows(*self._taught(outputs, batch)), finite
+        taught = teaching_rows(self.distill.how, *self._taught(outputs, batch))
+        return taught if self.distill.how == "reweighting" else rows + self.distill.weight * taught, finite
 
     def _taught(
         self, outputs: Mapping[str, Tensor], batch: Batch
