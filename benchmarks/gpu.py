@@ -146,10 +146,10 @@ class Steps:
         first = whole.take(torch.arange(batch, device=self.device))
 
         def forward() -> None:
-            score(self.task, whole, RULE.rules[0], score_slice(settings, self.device))
+            score(self.task, whole, RULE.rules[0], score_slice(settings, self.device, whole))
 
         def jest() -> None:
-            scores = score(self.task, whole, RULE.rules[0], score_slice(settings, self.device))
+            scores = score(self.task, whole, RULE.rules[0], score_slice(settings, self.device, whole))
             chosen = choose(scores, whole.rows, batch, RULE, settings.seed, 0)
             train_step(self.task, self.trained, whole.take(chosen.indices), settings)
 

@@ -52,7 +52,9 @@ def presets(patch: int) -> dict[str, Way]:
     for name in method_names(blocks):
         settings = learner_settings(conf["parameters"]["learner"], blocks[name]["learner"], name)
         rules = [rule for rule in settings.selection.rules if rule.scores]
-        if rules:
+        if (
+            rules and settings.selection.proxy is None and settings.distill is None
+        ):  # `show_scoring` has proxies, of the case's own view
             rule, own = rules[-1], settings.selection
             scoring = SelectionSettings(
                 rule.method, rule.filter_ratio, rule.criterion, stale_steps=own.stale_steps, proxy=own.proxy
@@ -104,6 +106,8 @@ def show_steps(options: argparse.Namespace, pool: SetFiles, cases: list[Case]) -
     """Run, print and return the steps of presets over uniform's: all that score at the first case, jest and flexi_jest at the others."""
     figures: dict[str, float] = {}
     for number, case in enumerate(cases):
+        if options.case and options.case != case.name:
+            continue
         ways = presets(case.config["model_cfg"]["vision_cfg"]["patch_size"])
         if number:
             ways = {

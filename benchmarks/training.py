@@ -292,7 +292,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     made = parser(__doc__.splitlines()[0])
     made.add_argument("--only", choices=["loader", "trainers", "profile", "jest", "scoring"])
-    made.add_argument("--case", help="one case of the trainers, such as 64px_cpu")
+    made.add_argument("--case", help="one case of the trainers or of the steps, such as 64px_cpu or 224px_cpu")
     made.add_argument("--shards", help="a pattern of real shards instead of made-up pictures")
     made.add_argument("--repeats", type=int, default=0, help="runs of each contender")
     options = made.parse_args()

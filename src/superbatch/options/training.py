@@ -77,7 +77,7 @@ class TrainingSettings(Settings, section="training"):
         0.0  # values of `keep_best` this far below the highest are not told from it: the last counts
     )
     evaluate_every: Count = 200
-    score_batch: Natural = 0  # samples a forward pass of the scoring step; 0: 128 on a CPU, 1,024 elsewhere
+    score_batch: Natural = 0  # samples a forward pass of the scoring step; 0: 16 to 128 on a CPU, by what is read of a sample; 1,024 elsewhere
     on_bad_step: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite, or a spike
     spike_factor: SpikeFactor = 0.0  # a loss above this times the running median is a spike; 0 looks for none
     spike_window: Count = 50  # good steps that the median is taken over

@@ -117,7 +117,7 @@ def _look(run: LiveRun) -> list[float]:
 def _p_values(run: LiveRun, sides: Callable[[Batch], tuple[Tensor, Tensor]]) -> Tensor:
     """Embed the pairs that are held out, a slice at a time, and hold each against the others."""
     assert run.sample is not None, "read before"
-    at_once = score_slice(run.job.training, run.device)
+    at_once = score_slice(run.job.training, run.device, run.sample)
     cuts = [run.sample.cut(start, start + at_once) for start in range(0, len(run.sample), at_once)]
     with keeping_random_state(run.device), evaluating(run.job.task.models[LEARNER].module):
         images, texts = zip(*(sides(cut.to(run.device)) for cut in cuts), strict=True)

@@ -136,7 +136,7 @@ def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], pa
     embedded = max([b, *map(job.order.largest, job.scoring)])
     sample = sum(tensor.nbytes for tensor in probe.fields.values()) / len(probe)
     output = sum(tensor.nbytes for tensor in outputs.values() if tensor.ndim) / len(probe)
-    at_once = score_slice(job.training, run.device)
+    at_once = score_slice(job.training, run.device, probe)
     waiting = job.selection.stale_steps * (b * sample + 16 * big_b)
     waiting += sample * (0 if job.source.aside is None else len(job.source.aside))
     return 16 * parameters + 4 * at_once * sample + 2 * output * embedded + waiting
