@@ -49,6 +49,12 @@ def test_uniform_at_two_views_is_simple_and_no_repeat_of_uniform(tmp_path: Path)
     flexi = Run(synthetic.write_run(tmp_path, "uniform", 20, name="flexi_uniform", flexi={"low_share": 0.5}))
     assert flexi.role == "simple" and plain.role == "uniform"
     assert flexi.family != plain.family and flexi.configuration != plain.configuration
+    taught, more = (
+        Run(synthetic.write_run(tmp_path, "uniform", 20, name=f"kd_{weight}", distill={"weight": weight}))
+        for weight in (1, 4)
+    )
+    assert taught.role == "simple" and taught.family == more.family != plain.family, "the weight is tuned"
+    assert taught.configuration != more.configuration
 
 
 def test_filter_over_which_one_selects_is_not_simple(tmp_path: Path) -> None:

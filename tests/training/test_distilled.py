@@ -13,7 +13,15 @@ from training_helpers import Killed, kill_after, outcome
 
 from superbatch.errors import UserError
 from superbatch.losses import contrastive_loss, teaching_term
-from superbatch.options import DistillSettings, FlexiSettings, LearnerSettings, LowSettings, PoolSettings
+from superbatch.options import (
+    AdaptSettings,
+    DistillSettings,
+    FlexiSettings,
+    LearnerSettings,
+    LowSettings,
+    PoolSettings,
+    SelectionSettings,
+)
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.tasks.distilled import SEPARATE, Distilled, separate_fields
 from superbatch.training import train
@@ -166,6 +174,9 @@ def test_settings_that_make_no_sense_are_one_line():
         UserError, match="distill.how: reweighting is a softmax loss, and training.loss is sigmoid; set"
     ):
         LearnerSettings(distill=DistillSettings(how="reweighting"))
+    follows = SelectionSettings("joint", criterion="easy_reference", adapt=AdaptSettings())
+    with pytest.raises(UserError, match="distill.batch: separate draws from all rows, and selection.adapt measures by"):
+        LearnerSettings(selection=follows, distill=DistillSettings(batch="separate"))
     taught = LearnerSettings(distill=DistillSettings())
     assert taught.uses_reference and taught.uses_embeddings
     assert not LearnerSettings().uses_embeddings and LearnerSettings(pool=PoolSettings(0.5)).uses_embeddings

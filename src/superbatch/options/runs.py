@@ -140,6 +140,12 @@ class LearnerSettings(Settings, section="learner"):
             "leave one of the two out",
         )
         require(
+            self.distill is None or self.distill.batch == "chosen" or self.selection.adapt is None,
+            "distill.batch",
+            "separate draws from all rows, and selection.adapt measures by some that are never trained on",
+            "use chosen, or leave one of the two out",
+        )
+        require(
             self.distill is None or self.distill.how == "distillation" or self.training.loss == "softmax",
             "distill.how",
             f"reweighting is a softmax loss, and training.loss is {self.training.loss}",

@@ -8,7 +8,7 @@ from typing import Any
 from superbatch.artifacts.fingerprints import fingerprint
 
 _SECTIONS = ("training", "selection", "pool", "model", "warm_start", "proxy")
-_LATER = ("flexi",)  # that older runs have none of
+_LATER = ("flexi", "distill")  # that older runs have none of
 _NOT_IDENTITY = {
     "seed",
     "device",
@@ -24,7 +24,12 @@ _NOT_IDENTITY = {
     "score_batch",
 }
 # Settings that are tuned, by section; the best candidate is chosen by validation (`tuning.tuned`).
-TUNED = {"training": {"optimizer"}, "selection": {"gain"}, "pool": {"keep_share", "clusters", "balance"}}
+TUNED = {
+    "training": {"optimizer"},
+    "selection": {"gain"},
+    "pool": {"keep_share", "clusters", "balance"},
+    "distill": {"weight", "scale"},
+}
 # What a comparison keeps apart by itself, and what a run was made from.
 _APART = {"training": {"steps"}, "selection": {"filter_ratio"}}
 _MADE_FROM = {"format", "B", "sets", "reference", "kept_rows"}
