@@ -135,6 +135,19 @@ def test_a_proxy_is_not_taught(make_distilled, proxy_file):
     assert np.mean(ledger["loss"]) > 1.5 * np.mean(ledger["loss_proxy"]), "the learner's has the teacher's term too"
 
 
+@pytest.mark.parametrize(
+    ("batch", "method", "said"),
+    [
+        ("chosen", "uniform", "trains on every sample it reads, taught by the reference (weight 2); "),
+        ("separate", "joint", "N = 2), taught by the reference (weight 2, on as many others); "),
+    ],
+)
+def test_the_line_before_a_run_says_who_teaches(make_distilled, caplog, batch, method, said):
+    caplog.set_level("INFO")
+    train(make_distilled(batch, method=method, steps=2))
+    assert said in caplog.text
+
+
 def test_separate_samples_are_paid_for(make_distilled):
     one, two = (make_distilled(batch).task.forwards() for batch in ("chosen", "separate"))
     assert two.trained[LEARNER] == 2 * one.trained[LEARNER] and two.scored == one.scored

@@ -53,7 +53,16 @@ class Distilled(Contrastive):
         """Return what `Contrastive` reads, and for training the teacher's embeddings; where its samples are separate, these too."""
         reads, before = super().reads_by(rule), self._before
         own = (IMAGE, TOKENS) if before else ()
-        return replace(reads, training=(*reads.training, *(before + name for name in (*own, *CACHED))))
+        training = (*reads.training, *(before + name for name in (*own, *CACHED)))
+        return replace(reads, training=training, learns=self._words)
+
+    @property
+    def _words(self) -> str:
+        """What the teacher does, for the line before a run."""
+        if self.distill.how == "reweighting":
+            return "its negatives weighed by the reference"
+        others = ", on as many others" if self._before else ""
+        return f"taught by the reference (weight {self.distill.weight:g}{others})"
 
     def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
         """Return those of `Contrastive`, and of the learner the embeddings of separate samples, (n, d) each."""

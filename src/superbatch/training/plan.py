@@ -149,6 +149,8 @@ def sentence(run: LiveRun, plan: Plan) -> str:
     if job.selection.method != "uniform":
         parts = [_chosen_from(run, part) for part in job.stretches]
         how = f"picks b = {plan['batch_size']} {'; '.join(parts)}{_who_scores(run, plan)}"
+    learns = job.task.reads.learns
+    how += f", {learns}" if learns else ""
     if job.selection.adapt is not None:
         most = "at most "
     work = f"{most}{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"

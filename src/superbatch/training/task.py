@@ -49,12 +49,14 @@ class Reads:
         scoring: of all B, before b of them are chosen; what training needs of it too is not read again, but where `ahead`.
         ahead: scoring needs no weights: batches are chosen, and then read, any number of steps ahead.
         score: what a sample's score is, in a word, for the line before a run.
+        learns: what else than the samples themselves it learns from, in some words for the same line.
     """
 
     training: tuple[str, ...]
     scoring: tuple[str, ...] = ()
     ahead: bool = False
     score: str = ""
+    learns: str = ""
 
     @property
     def by_weights(self) -> bool:
