@@ -167,10 +167,9 @@ SECTIONS: dict[str, Any] = {
     "search": SearchSettings,
     "compare": CompareSettings,
 }
-METHODS = "methods"  # the key that lists the methods DVC makes
-REFERENCES = (
-    "references"  # further references by name, each a block over `reference`; every other key is a method's own block
-)
+# Keys that are no section: the list of methods that DVC makes, and further references by name, each a block over `reference`. Every other
+# key is a method's own block.
+METHODS, REFERENCES = "methods", "references"
 METHOD_KEYS = ("learner",)
 # Pydantic's names for it: in dataclasses, in models, and where it is a number.
 UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
@@ -257,6 +256,25 @@ def method_names(parameters: Mapping[str, Any]) -> list[str]:
     return [key for key in parameters if key not in SECTIONS and key not in (METHODS, REFERENCES)]
 
 
+def known_references(parameters: Mapping[str, Any]) -> list[str]:
+    """List the references that a run may go by."""
+    return ["reference", SECOND, *further_references(parameters)]
+
+
+def require_reference(name: str, where: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a reference that nobody makes.
+
+    Args:
+        where: the key that names it.
+
+    Raises:
+        UserError: just that.
+    """
+    known = known_references(parameters)
+    if name not in known:
+        raise UserError(where, f"{name!r} is not among `references`", nearest(name, known))
+
+
 def further_references(parameters: Mapping[str, Any]) -> list[str]:
     """List the further references that the parameters define, in order, each `reference_<name>`.
 
@@ -285,16 +303,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for section, kind in SECTIONS.items():
         read(kind, parameters.get(section), section)
     second_reference(parameters.get("reference"), parameters.get("bootstrap"))
-    known = ["reference", SECOND, *further_references(parameters)]
-    for name in known[2:]:
+    for name in further_references(parameters):
         reference_settings(name, parameters.get("reference"), parameters[REFERENCES][name.removeprefix(FURTHER)])
     for method in methods:
         place = f"{method}.learner"
         found = _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), place)
-        if found.reference not in known:
-            raise UserError(
-                f"{place}.reference", f"{found.reference!r} is not among `references`", nearest(found.reference, known)
-            )
+        require_reference(found.reference, f"{place}.reference", parameters)
     for method in parameters.get(METHODS) or []:
         if method not in methods:
             raise UserError(METHODS, f"{method!r} is not a method", nearest(method, methods))

@@ -226,7 +226,7 @@ def check_all(parameters: dict[str, Any]) -> None:
     Raises:
         UserError: the first mistake found.
     """
-    from superbatch.config import check_parameters, method_names
+    from superbatch.config import check_parameters, method_names, require_reference
     from superbatch.errors import UserError
     from superbatch.pipelines.compare.grid import expand
 
@@ -237,3 +237,4 @@ def check_all(parameters: dict[str, Any]) -> None:
             raise UserError(
                 f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}"
             )
+        require_reference(spec.overrides.get("reference", "reference"), f"compare: {spec.name}: reference", parameters)

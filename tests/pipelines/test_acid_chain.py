@@ -10,6 +10,7 @@ import pytest
 
 from superbatch.config import check_parameters, further_references, reference_settings
 from superbatch.errors import UserError
+from superbatch.hooks import check_all
 from superbatch.models import read_config
 from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
 from tests.parameters import quick_parameters
@@ -102,6 +103,14 @@ def test_settings_that_make_no_sense_are_one_line(changes: dict[str, Any], line:
     with pytest.raises(UserError) as found:
         check_parameters(quick_parameters(changes))
     assert str(found.value).startswith(line)
+
+
+def test_a_run_of_the_grid_by_a_reference_that_nobody_makes_is_one_line() -> None:
+    runs = [{"method": "jest", "steps": 2, "set": {"reference": "reference_larg"}}]
+    with pytest.raises(UserError) as found:
+        check_all(quick_parameters({"compare.runs": runs}))
+    line = "compare: jest-T2-s0: reference: 'reference_larg' is not among `references`; did you mean reference_large?"
+    assert str(found.value) == line
 
 
 def test_a_further_reference_changes_the_first_ones_settings() -> None:
