@@ -54,7 +54,7 @@ def test_the_larger_reference_has_its_own_model_and_features(data: Path) -> None
 
 def test_the_learner_goes_by_it_and_is_charged_for_it(data: Path) -> None:
     aced, large = record(data, "aced"), record(data, "reference_large")
-    assert aced["settings"]["distill"] == {"weight": 1.0, "scale": None, "batch": "chosen"}
+    assert aced["settings"]["distill"] == {"how": "distillation", "weight": 1.0, "scale": None, "batch": "chosen"}
     assert aced["settings"]["reference"] == large["digests"]["weights"]
     assert aced["flops"]["charged"]["reference_training"] == large["flops"]["as_executed_total"]
     features = json.loads((data / "04_feature" / "pool_large" / "features.json").read_text())
