@@ -1,6 +1,6 @@
 """The paper's ablations as a table of signs: which differences should be there, and which are, on our pools.
 
-    python benchmarks/signature.py [--pool simweb]              from benchmarks/results/compare_<pool>.json
+    python benchmarks/signature.py [--pool simweb]              from benchmarks/results/compare_<pool>.json and compare_<pool>_signature.json
     python benchmarks/signature.py --runs data/07_model_output  spikes of the loss too, from the runs' ledgers
 
 All runs have the same number of steps and samples; differences are of top-1 on the test split, paired by seed. A sign holds where its 95 % interval
@@ -79,7 +79,7 @@ def main() -> None:
     """Print the signs of each pool, and what the losses did."""
     options, found, seeds = arguments(), dict[str, Any](), set[int]()
     for pool in options.pool:
-        rows = read_json(recorded(pool))
+        rows = rows_of(pool)
         seeds |= {row["seed"] for row in rows}
         signs = [(sign, of_sign(sign, cells(rows))) for sign in SIGNS]
         shown = [[sign.says, wanted(sign), *told(sign, one)] for sign, one in signs if one is not None]
@@ -92,6 +92,12 @@ def main() -> None:
         print(common.table(["loss", "spikes a run"], [[name, str(values)] for name, values in found["spikes"].items()]))
     options.seed = sorted(seeds)
     common.report("signature", found, options)
+
+
+def rows_of(pool: str) -> list[dict[str, Any]]:
+    """Return the recorded outcomes of a pool, those of the ablations among them, as far as there are any."""
+    files = [recorded(pool), recorded(f"{pool}_signature")]
+    return [row for file in files if file.exists() for row in read_json(file)]
 
 
 def cells(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
