@@ -15,14 +15,13 @@ import pytest
 import torch
 from test_damage import flip, truncate
 
-from superbatch.data.fields import Batch
 from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.models.cost import count_forward
 from superbatch.options import LearnerSettings, ModelSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks.proxy import build_proxy, share_vocabulary
 from superbatch.training import TrainResult, loop, picks, step, train
-from superbatch.training.choosing import choose, score, score_slice
+from superbatch.training.choosing import choose, score
 from superbatch.training.flops import Account, Forwards
 from superbatch.training.job import Job
 from superbatch.training.state import find_damage, list_states
@@ -360,16 +359,3 @@ def test_a_text_tower_that_cannot_share_the_vocabulary_is_one_line(make_job, mod
     ):
         share_vocabulary(proxy, job.task.vocabulary, "proxy.json")
     share_vocabulary(proxy, None, "proxy.json")
-
-
-@pytest.mark.parametrize(("side", "at_once"), [(32, 128), (64, 128), (96, 86), (224, 16), (448, 16)])
-def test_large_images_are_scored_fewer_at_once(side, at_once):
-    """On a CPU; 128 up to 64 px, as all recorded runs have it."""
-    fields = {
-        "image": torch.empty(2, 3, side, side, dtype=torch.uint8),
-        "tokens": torch.empty(2, 20, dtype=torch.int64),
-    }
-    batch, cpu = Batch(np.arange(2), fields), torch.device("cpu")
-    assert score_slice(TrainingSettings(), cpu, batch) == at_once
-    assert score_slice(TrainingSettings(score_batch=7), cpu, batch) == 7
-    assert score_slice(TrainingSettings(), torch.device("cuda"), batch) == 1_024

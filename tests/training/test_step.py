@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from superbatch.data.fields import Batch
 from superbatch.errors import UserError
 from superbatch.options import SelectionSettings, TrainingSettings
 from superbatch.selection import select_by_scores
@@ -29,10 +30,17 @@ def test_slices_change_no_score_and_leave_the_model_training(make_job) -> None:
     assert job.task.clip.model.training
 
 
-def test_the_slice_goes_by_the_device_unless_it_is_set() -> None:
-    assert score_slice(TrainingSettings(), CPU) == 128
-    assert score_slice(TrainingSettings(), torch.device("cuda")) == 1_024
-    assert score_slice(TrainingSettings(score_batch=7), CPU) == 7
+@pytest.mark.parametrize(("side", "at_once"), [(32, 128), (64, 128), (96, 86), (224, 16), (448, 16)])
+def test_large_images_are_scored_fewer_at_once(side, at_once):
+    """On a CPU; 128 up to 64 px, as all recorded runs have it."""
+    fields = {
+        "image": torch.empty(2, 3, side, side, dtype=torch.uint8),
+        "tokens": torch.empty(2, 20, dtype=torch.int64),
+    }
+    batch = Batch(np.arange(2), fields)
+    assert score_slice(TrainingSettings(), CPU, batch) == at_once
+    assert score_slice(TrainingSettings(score_batch=7), CPU, batch) == 7
+    assert score_slice(TrainingSettings(), torch.device("cuda"), batch) == 1_024
 
 
 def test_numbers_of_single_samples_choose_independently_alone() -> None:
