@@ -81,8 +81,9 @@ def main() -> None:
     for pool in options.pool:
         rows = rows_of(pool)
         seeds |= {row["seed"] for row in rows}
-        signs = [(sign, of_sign(sign, cells(rows))) for sign in SIGNS]
-        shown = [[sign.says, wanted(sign), *told(sign, one)] for sign, one in signs if one is not None]
+        by_cell = cells(rows)
+        signs = [(sign, of_sign(sign, by_cell)) for sign in SIGNS]
+        shown = [[sign.says, wanted(sign), one.text(), verdict(sign, one)] for sign, one in signs if one is not None]
         print(common.table([pool, "paper", "here, points", "sign"], shown), end="\n\n")
         missing = [sign.says for sign, one in signs if one is None]
         print(f"not measured: {'; '.join(missing)}\n" if missing else "")
@@ -135,11 +136,6 @@ def verdict(sign: Sign, one: Difference) -> str:
     if sign.expected == 0:
         return "holds" if side == 0 else "differs"
     return {sign.expected: "holds", 0: "open"}.get(side, "differs")
-
-
-def told(sign: Sign, one: Difference) -> list[str]:
-    """The difference in words, and whether it is the paper's."""
-    return [one.text(), verdict(sign, one)]
 
 
 def as_json(sign: Sign, one: Difference) -> dict[str, Any]:

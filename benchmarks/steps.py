@@ -52,15 +52,13 @@ def presets(patch: int) -> dict[str, Way]:
     for name in method_names(blocks):
         settings = learner_settings(conf["parameters"]["learner"], blocks[name]["learner"], name)
         rules = [rule for rule in settings.selection.rules if rule.scores]
-        if (
-            rules and settings.selection.proxy is None and settings.distill is None
-        ):  # `show_scoring` has proxies, of the case's own view
-            rule, own = rules[-1], settings.selection
-            scoring = SelectionSettings(
-                rule.method, rule.filter_ratio, rule.criterion, stale_steps=own.stale_steps, proxy=own.proxy
-            )
-            low = None if settings.flexi is None else replace(settings.flexi, low=LowSettings(patch_size=2 * patch))
-            found.setdefault(Way(scoring, low), []).append(name)
+        # `show_scoring` has proxies, of the case's own view; a teacher's part is not what this is about.
+        if not rules or settings.selection.proxy is not None or settings.distill is not None:
+            continue
+        rule, stale = rules[-1], settings.selection.stale_steps
+        scoring = SelectionSettings(rule.method, rule.filter_ratio, rule.criterion, stale_steps=stale)
+        low = None if settings.flexi is None else replace(settings.flexi, low=LowSettings(patch_size=2 * patch))
+        found.setdefault(Way(scoring, low), []).append(name)
     return {" = ".join(names): way for way, names in found.items()}
 
 

@@ -194,6 +194,11 @@ class Batch:
         """Where the tensors are; the CPU where there are none."""
         return next((tensor.device for tensor in self.fields.values()), torch.device("cpu"))
 
+    @property
+    def sample_bytes(self) -> float:
+        """What a sample takes in memory; 0 where there is none."""
+        return sum(tensor.nbytes for tensor in self.fields.values()) / max(1, len(self))
+
     def take(self, indices: Tensor) -> Batch:
         """Return the samples at these positions, as they were read."""
         fields = {name: tensor[indices.to(tensor.device)] for name, tensor in self.fields.items()}

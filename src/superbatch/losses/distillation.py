@@ -9,13 +9,13 @@ D and E embeddings of learner and teacher, T of a tile.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from superbatch.losses.terms import Peers, widened
+from superbatch.losses.terms import Peers, Pulled, widened
 from superbatch.losses.tiles import spans
 
 Teaching = Literal["distillation", "reweighting"]
@@ -109,7 +109,7 @@ def teaching_term(
     """
     mine, taught = _sides(image_nD, text_nD, teacher)
     number = torch.as_tensor(scale, dtype=mine[0].dtype, device=mine[0].device)
-    return _Teaching.apply(how, peers, taught, float(teacher[2]), *mine, number)
+    return Pulled.apply(partial(_pull, how, peers, taught, float(teacher[2])), *mine, number)
 
 
 @torch.no_grad()
@@ -150,35 +150,17 @@ def _both(
     return [_Side(mine[a], everybody[1 - a], taught[a], taught_everybody[1 - a], *rest) for a in (0, 1)]
 
 
-class _Teaching(torch.autograd.Function):
-    """Gradients are made with the value; backward only multiplies."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, how: Teaching, peers: Peers | None, taught: list[Tensor], taught_scale: float, *inputs: Tensor
-    ) -> Tensor:
-        with torch.autocast(inputs[0].device.type, enabled=False), torch.no_grad():
-            *mine, scale = (tensor.detach() for tensor in inputs)
-            loss, *gradients = _pull(how, peers, taught, taught_scale, mine, scale)
-        ctx.save_for_backward(*gradients)
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        needed = zip(ctx.saved_tensors, ctx.needs_input_grad[4:], strict=True)
-        return None, None, None, None, *(gradient * slope if needs else None for gradient, needs in needed)
-
-
 def _pull(
     how: Teaching,
     peers: Peers | None,
     taught: list[Tensor],
     taught_scale: float,
-    mine: list[Tensor],
+    image_nD: Tensor,
+    text_nD: Tensor,
     scale: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The value and its gradients by images, texts and scale."""
+    mine = [image_nD, text_nD]
     gather: Gather = peers.gather if peers is not None else (lambda own: own)
     everybody, taught_everybody = [gather(side) for side in mine], [gather(side) for side in taught]
     first = 0 if peers is None else peers.first

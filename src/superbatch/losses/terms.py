@@ -9,6 +9,8 @@ tile.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -75,24 +77,29 @@ def contrastive_term(
     numbers = (
         torch.as_tensor(number, dtype=_type(number, sides[0]), device=image_nD.device) for number in (scale, bias)
     )
-    return _Contrastive.apply(name, peers, *sides, *numbers)
+    return Pulled.apply(partial(_pull, name, peers), *sides, *numbers)
 
 
-class _Contrastive(torch.autograd.Function):
-    """A loss whose gradients are made with its value; backward only multiplies."""
+class Pulled(torch.autograd.Function):
+    """A loss whose gradients are made with its value; backward only multiplies.
+
+    `apply(pull, *inputs)`: pull returns the value and a gradient by each of the inputs, which it gets without their graph.
+    """
 
     @staticmethod
-    def forward(ctx: Any, name: LossName, peers: Peers | None, *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, pull: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> Tensor:
+        """Make the value, and keep the gradients."""
         with torch.autocast(inputs[0].device.type, enabled=False):
-            loss, *gradients = _pull(name, peers, *(tensor.detach() for tensor in inputs))
+            loss, *gradients = pull(*(tensor.detach() for tensor in inputs))
         ctx.save_for_backward(*gradients)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        needed = zip(ctx.saved_tensors, ctx.needs_input_grad[2:], strict=True)
-        return None, None, *(gradient * slope if needs else None for gradient, needs in needed)
+        """Multiply the gradients that are asked for by the slope."""
+        needed = zip(ctx.saved_tensors, ctx.needs_input_grad[1:], strict=True)
+        return None, *(gradient * slope if needs else None for gradient, needs in needed)
 
 
 def _pull(name: LossName, peers: Peers | None, image_nD: Tensor, text_nD: Tensor, scale: Tensor, bias: Tensor) -> Pull:

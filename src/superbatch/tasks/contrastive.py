@@ -159,8 +159,12 @@ class Contrastive(Task):
     def row_losses(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return each pair's own summand of the loss, kept apart by image, and whether its embeddings are finite."""
         outputs = self.outputs(model, batch)
-        finite = outputs["image"].isfinite().all(1) & outputs["text"].isfinite().all(1)
-        return contrastive_rows(self.loss_name, *_in_order(outputs)), finite
+        of_samples = [output.isfinite().all(1) for output in outputs.values() if output.ndim]
+        return self.rows_of(model, outputs, batch), torch.stack(of_samples).all(0)
+
+    def rows_of(self, model: str, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Return each pair's own summand of a model's loss in a whole batch, (N,), by its outputs."""
+        return contrastive_rows(self.loss_name, *_in_order(outputs))
 
     def after_update(self, step: int) -> None:
         """Keep each model's temperature within its bounds; a scale below 1 is none."""

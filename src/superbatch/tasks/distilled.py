@@ -82,16 +82,14 @@ class Distilled(Contrastive):
             return term if bias is None else term + 0.0 * bias
         return super().loss(model, outputs, batch, peers) + self.distill.weight * term
 
-    def row_losses(self, model: str, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return each pair's own summand of both terms, and whether its embeddings are finite; a separate sample counts to the one it stands beside."""
-        rows, finite = super().row_losses(model, batch)
+    def rows_of(self, model: str, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Return each pair's own summand of what `loss` sums up; a separate sample counts to the one it stands beside."""
         if model != LEARNER:
-            return rows, finite
-        outputs = self.outputs(model, batch)
-        for name in ("image", "text"):
-            finite = finite & outputs[self._before + name].isfinite().all(1)
+            return super().rows_of(model, outputs, batch)
         taught = teaching_rows(self.distill.how, *self._taught(outputs, batch))
-        return taught if self.distill.how == "reweighting" else rows + self.distill.weight * taught, finite
+        if self.distill.how == "reweighting":
+            return taught
+        return super().rows_of(model, outputs, batch) + self.distill.weight * taught
 
     def _taught(
         self, outputs: Mapping[str, Tensor], batch: Batch

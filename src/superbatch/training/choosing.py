@@ -29,7 +29,7 @@ from superbatch.training.distributed import ALONE, Ranks
 from superbatch.training.task import Pairs, SampleScores, Scores, Task
 
 # On a CPU samples are scored so few at once that their activations stay in the cache; these grow with what is read of a sample. 128 are
-# as many as help, fewer than 16 cost more in calls than they save (docs/benchmarks.md, A step of each preset).
+# as many as help, fewer than 16 cost more in calls than they save (docs/benchmarks.md, Steps that score over uniform's).
 SLICE_BYTES, SLICE = 2_400_000, (16, 128)
 
 
@@ -37,8 +37,7 @@ def score_slice(settings: TrainingSettings, device: torch.device, batch: Batch) 
     """Return how many samples of a batch go through the scoring pass at once."""
     if settings.score_batch or device.type != "cpu":
         return settings.score_batch or 1_024
-    sample = sum(tensor.nbytes for tensor in batch.fields.values()) / max(1, len(batch))
-    return int(min(SLICE[1], max(SLICE[0], SLICE_BYTES / max(1.0, sample))))
+    return int(min(SLICE[1], max(SLICE[0], SLICE_BYTES / max(1.0, batch.sample_bytes))))
 
 
 @torch.no_grad()

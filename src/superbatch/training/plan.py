@@ -134,7 +134,7 @@ def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], pa
     job = run.job
     b, big_b = job.training.batch_size, job.super_batch_size
     embedded = max([b, *map(job.order.largest, job.scoring)])
-    sample = sum(tensor.nbytes for tensor in probe.fields.values()) / len(probe)
+    sample = probe.sample_bytes
     output = sum(tensor.nbytes for tensor in outputs.values() if tensor.ndim) / len(probe)
     at_once = score_slice(job.training, run.device, probe)
     waiting = job.selection.stale_steps * (b * sample + 16 * big_b)
