@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen, Predicate
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -142,6 +142,7 @@ def test_kinds_of_every_shape_are_taken(name: str, value: Any) -> None:
 
 
 @given(st.sampled_from(FIELDS), ANY)
+@example((options.LearnerSettings, "reference"), "")
 @settings(max_examples=300, deadline=None)
 def test_what_the_core_accepts_pydantic_accepts_and_what_it_refuses_the_core_refuses(
     field: tuple[Any, str], value: Any

@@ -127,7 +127,7 @@ class LearnerSettings(Settings, section="learner"):
         )
         require(
             is_reference(self.reference),
-            "reference",
+            "learner.reference",
             f"{self.reference!r} is no reference's name",
             "use reference, reference_pp, or reference_<name> of the block `references`",
         )
