@@ -13,8 +13,11 @@ from superbatch.data.fields import Field, Source, Stored
 from superbatch.data.sampling import rows_aside
 from superbatch.models import Vocabulary, build_model
 from superbatch.options import (
+    ONLINE,
+    PROXY,
     AdaptSettings,
     ModelSettings,
+    OnlineReferenceSettings,
     OptimizerSettings,
     SelectionSettings,
     ThenSettings,
@@ -22,7 +25,7 @@ from superbatch.options import (
 )
 from superbatch.tasks import Contrastive, Reference
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
-from superbatch.tasks.learner import model_identity
+from superbatch.tasks.learner import along_identity, model_identity
 from superbatch.tasks.proxy import build_proxy, share_vocabulary
 from superbatch.training import Job
 from tests.tiny_model import tiny_model_cfg
@@ -78,6 +81,7 @@ def make_job(model_file: Path, tmp_path: Path):
         then: ThenSettings | None = None,
         over: float = 1.0,
         adapt: AdaptSettings | None = None,
+        online: OnlineReferenceSettings | None = None,
         **changes,
     ) -> Job:
         torch.manual_seed(99)  # whatever the global state is, a run does not depend on it
@@ -91,7 +95,9 @@ def make_job(model_file: Path, tmp_path: Path):
         }
         training = TrainingSettings(**{**options, **changes})
         scorer = ModelSettings(config=str(proxy)) if proxy else None
-        selection = SelectionSettings(method, 0.75, criterion, 2, 10.0, stale, scorer, final, then, over, adapt)
+        selection = SelectionSettings(
+            method, 0.75, criterion, 2, 10.0, stale, scorer, final, then, over, adapt, online_reference=online
+        )
         clip = build_model(ModelSettings(config=str(model_file)), loss=training.loss, batch_size=4, seed=training.seed)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)
@@ -100,15 +106,17 @@ def make_job(model_file: Path, tmp_path: Path):
         vocabulary = Vocabulary.of(clip.model, ids.numpy())
         vocabulary.shrink(clip.model)
         evaluate = lambda clip: {"set/top1": float(clip.model.encode_text(clip.tokenizer()(["red"])).sum())}  # noqa: E731
-        identity, small = {"sets": ["test"]}, None
-        if scorer is not None:
-            small = build_proxy(scorer, clip, training, str(model_file))
-            identity["proxy"] = model_identity(scorer, small)
-            share_vocabulary(small, vocabulary, str(proxy))
+        identity, along = {"sets": ["test"]}, {}
+        for where, settings in selection.along.items():
+            along[where] = build_proxy(settings, clip, training, str(model_file), where)
+            identity |= along_identity(selection, where, model_identity(settings, along[where]))
+            share_vocabulary(along[where], vocabulary, settings.config, where)
         fields = {IMAGE: in_memory(images), TOKENS: in_memory(vocabulary.to_compact(ids).numpy())}
         return Job(
             name,
-            Contrastive(clip, training, selection, Reference(10.0, -1.0), small, vocabulary),
+            Contrastive(
+                clip, training, selection, Reference(10.0, -1.0), along.get(PROXY), vocabulary, along.get(ONLINE)
+            ),
             Source(fields | random_embeddings(ROWS), aside=rows_aside(selection, ROWS, training.seed)),
             training,
             selection,

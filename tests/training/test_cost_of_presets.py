@@ -19,6 +19,7 @@ import pytest
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
+from superbatch import options
 from superbatch.config import learner_settings, method_names
 from superbatch.data.fields import Source
 from superbatch.data.sampling import rows_aside
@@ -63,6 +64,7 @@ def cases() -> dict[str, LearnerSettings]:
     more = {
         "jest, a proxy": preset("jest", PROXY),
         "jest, all twice": preset("jest", ALL_TWICE),
+        "active_clip_online, all twice": preset("active_clip_online", ALL_TWICE),
         "flexi_jest, all twice": preset("flexi_jest", ALL_TWICE),
     }
     return {" = ".join(joined): settings for settings, joined in names.items()} | more
@@ -81,7 +83,8 @@ def job_of(settings: LearnerSettings, folder: Path) -> Job:
     """A run on made-up rows."""
     training, selection = settings.training, settings.selection
     clip = few_words(settings.model.config, folder, training.loss)
-    proxy = None if selection.proxy is None else few_words(selection.proxy.config, folder, training.loss)
+    along = {where: few_words(model.config, folder, training.loss) for where, model in selection.along.items()}
+    proxy = along.get(options.PROXY)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (ROWS, 3, SIDE, SIDE), dtype=np.uint8)
     fields = {IMAGE: in_memory(pixels), TOKENS: in_memory(rng.integers(1, WORDS, (ROWS, CONTEXT)))}
@@ -91,7 +94,7 @@ def job_of(settings: LearnerSettings, folder: Path) -> Job:
         task = Distilled(clip, training, selection, settings.distill, reference, proxy)
         fields |= separate_fields(fields, training.seed) if settings.distill.batch == "separate" else {}
     elif settings.flexi is None:
-        task = Contrastive(clip, training, selection, reference, proxy)
+        task = Contrastive(clip, training, selection, reference, proxy, along=along.get(options.ONLINE))
     else:
         task = Flexi(clip, training, selection, settings.flexi, reference)
         at_low = lambda side: in_memory(pixels[:, :, :: SIDE // side, :: SIDE // side])  # noqa: E731

@@ -232,8 +232,8 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, number: int, name: str = "proxy") 
     real, at = step.Trained.measure, []
     monkeypatch.setattr(loop, "_step", lambda run, pick, real=loop._step: at.append(pick.step) or real(run, pick))
 
-    def bad(self, batch, settings):
-        measured = real(self, batch, settings)
+    def bad(self, batch, total, settings):
+        measured = real(self, batch, total, settings)
         if self.name == name and at[-1] == number:
             measured.bad = self.watch.verdict(float("inf"), 1.0)
         return measured
@@ -347,7 +347,7 @@ def test_a_proxy_that_would_see_something_else_is_one_line(make_job, proxy_file,
         make_job(proxy=proxy_file)
     line = str(refused.value)
     assert line.startswith(f"selection.proxy: {proxy_file}: {told}") and "\n" not in line
-    assert line.endswith("; give the proxy the learner's: it scores the same pixels and token ids")
+    assert line.endswith("; give it the learner's: it sees the same pixels and token ids")
 
 
 def test_a_text_tower_that_cannot_share_the_vocabulary_is_one_line(make_job, model_file):

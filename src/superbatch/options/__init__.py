@@ -20,13 +20,25 @@ from superbatch.options.runs import (
     is_reference,
 )
 from superbatch.options.search import SearchSettings
-from superbatch.options.selection import LOOK_BACK, AdaptSettings, Rule, SelectionSettings, Stretch, ThenSettings
+from superbatch.options.selection import (
+    LOOK_BACK,
+    ONLINE,
+    PROXY,
+    AdaptSettings,
+    OnlineReferenceSettings,
+    Rule,
+    SelectionSettings,
+    Stretch,
+    ThenSettings,
+)
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
 __all__ = [
     "FURTHER",
     "LOOK_BACK",
     "MAX_PIXELS",
+    "ONLINE",
+    "PROXY",
     "SECOND",
     "VERDICTS",
     "AdaptSettings",
@@ -45,6 +57,7 @@ __all__ = [
     "LinearProbeSettings",
     "LowSettings",
     "ModelSettings",
+    "OnlineReferenceSettings",
     "OptimizerSettings",
     "PoolSettings",
     "ReferenceSettings",

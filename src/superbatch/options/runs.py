@@ -118,13 +118,21 @@ class LearnerSettings(Settings, section="learner"):
             f"takes over at step {switch} of {steps}: one of the two parts has no step",
             "set a share nearer to 0.5, or leave selection.then out",
         )
-        proxy = self.selection.proxy
-        require(
-            proxy is None or proxy.compact_vocabulary == self.model.compact_vocabulary,
-            "selection.proxy.compact_vocabulary",
-            "is not the learner's, and both read the same token ids",
-            "set it as model.compact_vocabulary is",
-        )
+        for where, along in self.selection.along.items():
+            require(
+                along.compact_vocabulary == self.model.compact_vocabulary,
+                f"{where}.compact_vocabulary",
+                "is not the learner's, and both read the same token ids",
+                "set it as model.compact_vocabulary is",
+            )
+        online = self.selection.online_reference is not None
+        for other, given in (("flexi", self.flexi), ("distill", self.distill)):
+            require(
+                not online or given is None,
+                other,
+                "cannot be combined with selection.online_reference",
+                "leave one of the two out",
+            )
         require(
             is_reference(self.reference),
             "learner.reference",

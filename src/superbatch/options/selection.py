@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Literal, NamedTuple
 
@@ -13,6 +13,7 @@ from superbatch.options.training import ModelSettings
 
 Method = Literal["uniform", "independent", "joint"]
 Criterion = Literal["learnability", "easy_reference", "hard_learner", "easy_learner"]
+PROXY, ONLINE = "selection.proxy", "selection.online_reference.model"  # settings of models that are trained along
 LOOK_BACK = 4  # measurements over which it is seen whether a learner still comes on
 FinalRatio = Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] | None
 
@@ -83,6 +84,14 @@ class AdaptSettings(Settings, section="adapt"):
 
 
 @dataclass(frozen=True)
+class OnlineReferenceSettings(Settings, section="online_reference"):
+    """A reference that needs no training beforehand: a small model, trained along on whole super-batches (ActiveCLIP; papers.md 3.1)."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    rate: Positive = 2.0  # its learning rate over the learner's; its batches are larger
+
+
+@dataclass(frozen=True)
 class SelectionSettings(Settings, section="selection"):
     """How a sub-batch is chosen out of the super-batch (JEST, Algorithms 1-3)."""
 
@@ -102,6 +111,7 @@ class SelectionSettings(Settings, section="selection"):
     adapt: AdaptSettings | None = None  # f follows the learner, from filter_ratio down; None: f is as set
     # what a model's score of a pair is: its loss, or how well its two sides match (ActiveCLIP), for independent selection
     score: Literal["loss", "match"] = "loss"
+    online_reference: OnlineReferenceSettings | None = None  # in the place of one that is trained beforehand
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -111,6 +121,13 @@ class SelectionSettings(Settings, section="selection"):
             return (own,)
         then = self.then
         return own, Rule(self.method, then.criterion, then.filter_ratio, then.final_filter_ratio)
+
+    @property
+    def along(self) -> dict[str, ModelSettings]:
+        """The small models that are trained along with the learner, by the setting that asks for each."""
+        online = self.online_reference
+        found = {} if self.proxy is None else {PROXY: self.proxy}
+        return found if online is None else found | {ONLINE: online.model}
 
     @property
     def outgrows(self) -> bool:
@@ -142,8 +159,8 @@ class SelectionSettings(Settings, section="selection"):
 
     @property
     def uses_reference(self) -> bool:
-        """Whether the reference's losses count in a score, at some time."""
-        return any(rule.uses_reference for rule in self.rules)
+        """Whether the losses of a reference that was trained beforehand count in a score, at some time."""
+        return self.online_reference is None and any(rule.uses_reference for rule in self.rules)
 
     def largest(self, b: int) -> int:
         """Return how many samples a batch of b is chosen from at most, B."""
@@ -191,6 +208,7 @@ class SelectionSettings(Settings, section="selection"):
         )
         self._check_adapt()
         self._check_outgrown()
+        self._check_online_reference()
 
     def _check_adapt(self) -> None:
         """Refuse an f that follows the learner where nothing is chosen, where f is set otherwise too, or where batches are chosen ahead."""
@@ -235,3 +253,22 @@ class SelectionSettings(Settings, section="selection"):
         ):  # fmt: skip
             value = {"then.after": "null", "criterion": own.criterion, "then.criterion": then.criterion}[where]
             require(fits, f"selection.{where}", f"{value} {what}", remedy)
+
+    def _check_online_reference(self) -> None:
+        """Refuse a reference that is trained along where no super-batch is scored against it at each step."""
+        if self.online_reference is None:
+            return
+        for rule in self.rules:
+            require(
+                rule.method != "uniform" and rule.criterion == "learnability",
+                "selection.online_reference",
+                f"is of learnability, and batches are chosen by {'nothing' if rule.method == 'uniform' else rule.criterion}",
+                "set criterion to learnability and a method that chooses, or leave it out",
+            )
+        for name, given in (("stale_steps", self.stale_steps), ("adapt", self.adapt)):
+            require(
+                not given,
+                f"selection.{name}",
+                "cannot be combined with selection.online_reference, which is trained on each step's super-batch",
+                "leave one of the two out",
+            )

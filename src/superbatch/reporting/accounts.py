@@ -17,6 +17,7 @@ TIME_PARTS = (
     "seconds_select",
     "seconds_train",
     "seconds_proxy",
+    "seconds_reference",
     "seconds_checkpoint",
 )
 _FROM_LEDGER = {
@@ -125,7 +126,7 @@ def _time_columns(ledger: pd.DataFrame) -> list[str]:
 
 
 def time_split(ledger: pd.DataFrame | None) -> dict[str, float]:
-    """Mean seconds a step by part (`TIME_PARTS`); empty without a ledger, without a part that an older one lacks, or a proxy's without one."""
+    """Mean seconds a step by part (`TIME_PARTS`); empty without a ledger, without a part that it lacks, or a proxy's without one."""
     if ledger is None:
         return {}
     split = {part: float(ledger[part].mean()) for part in TIME_PARTS if part in ledger}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from superbatch.training.task import LEARNER, Model, Pairs, PairScores, Reads, S
 IMAGE, TOKENS = "image", "tokens"  # fields: uint8 (n, 3, S, S), int64 (n, L)
 CACHED = ("reference_image", "reference_text")  # fields: the reference's embeddings, float16 (n, d) each
 PROXY = "proxy"
+ALONG = "reference"  # the name of a reference that is trained along
 CLIP_BOUND = 100.0  # a scale above it makes training by the softmax loss unstable (CLIP, section 2.5)
 
 
@@ -61,6 +62,7 @@ class Contrastive(Task):
         reference: needed to select by learnability or easy reference.
         proxy: the model that scores in the learner's place, with its starting weights; trained along.
         vocabulary: where the models train on compact token ids.
+        along: the model that is the reference, with its starting weights; trained along, on whole super-batches.
 
     Raises:
         UserError: a criterion that needs a reference, without one.
@@ -74,12 +76,18 @@ class Contrastive(Task):
         reference: Reference | None = None,
         proxy: ClipModel | None = None,
         vocabulary: Vocabulary | None = None,
+        along: ClipModel | None = None,
     ) -> None:
         self.clip, self.proxy, self.vocabulary, self.reference = clip, proxy, vocabulary, reference
         self.loss_name, self.selection = training.loss, selection
         self.clips = {LEARNER: clip} | ({PROXY: proxy} if proxy is not None else {})
         self.models = {name: Model(clip.model) for name, clip in self.clips.items()}
+        if along is not None and selection.online_reference is not None:
+            self.clips[ALONG] = along
+            self.models[ALONG] = Model(along.model, on_all=True, rate=selection.online_reference.rate)
         self.reads = self.reads_by(selection.rules[0])
+        if ALONG in self.clips:
+            self.reads = replace(self.reads, learns="against a reference trained along on all that is scored")
         self._towers: dict[str, Towers] = {}
         self._bounds: dict[str, float | None] = {}
         self._checkpointed = False
@@ -94,7 +102,7 @@ class Contrastive(Task):
 
     def reads_by(self, rule: Rule) -> Reads:
         """Return images and token ids; for scoring the reference's embeddings too, or these alone."""
-        cached = CACHED if rule.uses_reference else ()
+        cached = CACHED if rule.uses_reference and ALONG not in self.clips else ()
         if rule.method == "uniform":
             return Reads((IMAGE, TOKENS))
         if not rule.scores:
@@ -112,16 +120,22 @@ class Contrastive(Task):
             self._bounds[name] = bound_of_scale(clip, settings)
 
     def scores(self, batch: Batch, rule: Rule) -> Scores:
-        """Embed a slice of a super-batch with the model that scores, beside the reference's cached embeddings of it; what the rule needs."""
+        """Embed a slice of a super-batch with the model that scores, beside the reference's embeddings of it; what the rule needs."""
         own = self._own_pairs(batch) if rule.scores else None
-        cached = self._cached_pairs(batch) if rule.uses_reference else None
+        reference = self._reference_pairs(batch) if rule.uses_reference else None
         if self.selection.score == "match":
-            return SampleScores(matched(own, cached, rule.criterion))
-        return PairScores(own, cached, rule.criterion, self.loss_name)
+            return SampleScores(matched(own, reference, rule.criterion))
+        return PairScores(own, reference, rule.criterion, self.loss_name)
 
     def _own_pairs(self, batch: Batch) -> Pairs:
         scorer = self._scorer
         return Pairs(self.scoring_sides(batch), *self.clips[scorer].scale_and_bias(), scorer)
+
+    def _reference_pairs(self, batch: Batch) -> Pairs:
+        """The reference's embeddings: cached, or made now where it is trained along."""
+        if ALONG not in self.clips:
+            return self._cached_pairs(batch)
+        return Pairs(self.training_sides(ALONG, batch), *self.clips[ALONG].scale_and_bias(), ALONG)
 
     def scoring_sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Embed images and texts (n, d) with the model that scores, as scoring sees them."""
@@ -176,7 +190,9 @@ class Contrastive(Task):
         """Count the models' forward passes."""
         counted = {name: count_forward(clip) for name, clip in self.clips.items()}
         again = {name: count_recomputed(clip) for name, clip in self.clips.items()} if self._checkpointed else {}
-        return self._by_tower(counted, again, counted[self._scorer], reused=self.proxy is None)
+        return self._by_tower(
+            counted, again, counted[self._scorer], reused=self.proxy is None, judged=counted.get(ALONG)
+        )
 
     def _by_tower(
         self,
@@ -185,17 +201,25 @@ class Contrastive(Task):
         scored: ForwardFlops,
         *,
         reused: bool,
+        judged: ForwardFlops | None = None,
         full: ForwardFlops | None = None,
         views: Mapping[str, float] | None = None,
     ) -> Forwards:
-        """Put counted forward passes together, tower by tower; `full`: the learner's at full view, if it is trained otherwise."""
+        """Put counted forward passes together, tower by tower.
+
+        Args:
+            judged: of a reference that scores too. full: of the learner at full view, if it is trained otherwise.
+        """
         full, towers = full or trained[LEARNER], {}
         for tower in TOWERS:
             of_scoring = getattr(scored, tower) if self.selection.scores else 0.0
+            of_judging = 0.0 if judged is None else getattr(judged, tower)
             towers[tower] = Forwards(
                 trained={name: getattr(forward, tower) for name, forward in trained.items()},
-                scored=of_scoring,
+                scored=of_scoring + of_judging,
                 scorer=self._scorer,
+                judged=of_judging,
+                on_all=frozenset(name for name, model in self.models.items() if model.on_all),
                 reused=of_scoring if reused else 0.0,
                 recomputed={name: getattr(forward, tower) for name, forward in again.items()},
                 full=getattr(full, tower),

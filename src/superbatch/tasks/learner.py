@@ -17,6 +17,8 @@ from superbatch.data.fields import Field, Source
 from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
 from superbatch.options import (
+    ONLINE,
+    PROXY,
     SECOND,
     DistillSettings,
     FlexiSettings,
@@ -46,7 +48,7 @@ class Built:
     """Models and sets of a job.
 
     Attributes:
-        clip, proxy: with their starting weights, on the vocabulary in use where there is one.
+        clip, proxy, along: with their starting weights, on the vocabulary in use where there is one.
         sets: opened in their view.
         vocabulary: in use; None where the models train on the tokenizer's own.
         identity: what of all this decides the outcome.
@@ -57,6 +59,7 @@ class Built:
     sets: OpenSets
     vocabulary: Vocabulary | None
     identity: dict[str, Any]
+    along: ClipModel | None = None
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -83,12 +86,20 @@ def build(
     vocabulary = sets.vocabulary(clip) if can_shrink(clip, model) else None
     if vocabulary is not None:
         vocabulary.shrink(clip.model)
-    proxy = None
-    if selection.proxy is not None:
-        proxy = build_proxy(selection.proxy, clip, training, model.config)
-        identity["proxy"] = model_identity(selection.proxy, proxy)
-        share_vocabulary(proxy, vocabulary, selection.proxy.config)
-    return Built(clip, proxy, sets, vocabulary, identity)
+    beside: dict[str, ClipModel] = {}
+    for where, settings in selection.along.items():
+        beside[where] = build_proxy(settings, clip, training, model.config, where)
+        identity |= along_identity(selection, where, model_identity(settings, beside[where]))
+        share_vocabulary(beside[where], vocabulary, settings.config, where)
+    return Built(clip, beside.get(PROXY), sets, vocabulary, identity, beside.get(ONLINE))
+
+
+def along_identity(selection: SelectionSettings, where: str, model: dict[str, Any]) -> dict[str, Any]:
+    """What a model that is trained along adds to a run's identity: its own, and the rate of a reference."""
+    online = selection.online_reference
+    if where == PROXY or online is None:
+        return {"proxy": model}
+    return {"online_reference": {"model": model, "rate": online.rate}}
 
 
 def can_shrink(clip: ClipModel, model: ModelSettings) -> bool:
@@ -201,7 +212,7 @@ def contrastive_task(
         teacher = given(reference, "reference", "distill")
         return Distilled(built.clip, training, selection, distill, teacher, built.proxy, built.vocabulary)
     if flexi is None:
-        return Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary)
+        return Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary, built.along)
     return Flexi(built.clip, training, selection, flexi, reference, built.vocabulary)
 
 
@@ -249,9 +260,9 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     Raises:
         UserError: as `learner_job` and `train` would say it, without features and without a reference.
     """
-    learner, proxy = shell_of(settings.model), settings.selection.proxy
-    if proxy is not None:
-        check_view(shell_of(proxy), proxy.config, learner, settings.model.config)
+    learner = shell_of(settings.model)
+    for where, along in settings.selection.along.items():
+        check_view(shell_of(along), along.config, learner, settings.model.config, where)
     check_flexi(settings.flexi, learner)
     rows = len(pool.manifest())
     check_clusters(settings.pool.clusters, rows, "pool.clusters")

@@ -1,4 +1,4 @@
-"""The smaller model that scores in the learner's place and is trained along (ActiveCLIP; papers.md 3)."""
+"""The smaller models that are trained along with the learner: one that scores in its place, and one that is the reference (ActiveCLIP; papers.md 3)."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ VIEW_KEYS = (
 )
 
 
-def build_proxy(settings: ModelSettings, learner: ClipModel, training: TrainingSettings, named: str) -> ClipModel:
-    """Build the model that scores in the learner's place; it must see what the learner sees.
+def build_proxy(
+    settings: ModelSettings, learner: ClipModel, training: TrainingSettings, named: str, where: str = "selection.proxy"
+) -> ClipModel:
+    """Build a model that is trained along; it must see what the learner sees.
 
     Args:
-        settings: of the proxy.
+        settings: of the model. where: the setting that asks for it, for messages.
         learner: built already; `named` is its configuration's name.
-        training: the learner's; the proxy is trained by the same rules.
+        training: the learner's; the model is trained by the same rules.
 
     Raises:
         UserError: another view than the learner's.
     """
     proxy = build_model(settings, loss=training.loss, batch_size=training.batch_size, seed=training.seed)
-    check_view(proxy, settings.config, learner, named)
+    check_view(proxy, settings.config, learner, named, where)
     return proxy
 
 
-def share_vocabulary(proxy: ClipModel, vocabulary: Vocabulary | None, named: str) -> None:
-    """Shrink a proxy to the learner's compact vocabulary, where the learner has one.
+def share_vocabulary(
+    proxy: ClipModel, vocabulary: Vocabulary | None, named: str, where: str = "selection.proxy"
+) -> None:
+    """Shrink such a model to the learner's compact vocabulary, where the learner has one.
 
     Raises:
         UserError: the proxy's text tower is not open_clip's own.
@@ -44,12 +48,14 @@ def share_vocabulary(proxy: ClipModel, vocabulary: Vocabulary | None, named: str
         return
     if not hasattr(proxy.model, "token_embedding"):
         what = "its text tower does not know the learner's compact vocabulary"
-        raise UserError(f"selection.proxy: {named}", what, "set compact_vocabulary to false for both")
+        raise UserError(f"{where}: {named}", what, "set compact_vocabulary to false for both")
     vocabulary.shrink(proxy.model)
 
 
-def check_view(proxy: ClipModel, proxy_file: str, learner: ClipModel, learner_file: str) -> None:
-    """Refuse a proxy that wants other pixels or token ids than the learner's, which it is given.
+def check_view(
+    proxy: ClipModel, proxy_file: str, learner: ClipModel, learner_file: str, where: str = "selection.proxy"
+) -> None:
+    """Refuse such a model where it wants other pixels or token ids than the learner's, which it is given.
 
     Raises:
         UserError: the first difference, by file and key.
@@ -57,9 +63,9 @@ def check_view(proxy: ClipModel, proxy_file: str, learner: ClipModel, learner_fi
     for key, ours, theirs in zip(VIEW_KEYS, _view(proxy), _view(learner), strict=True):
         if ours != theirs:
             raise UserError(
-                f"selection.proxy: {proxy_file}",
+                f"{where}: {proxy_file}",
                 f"{key} is {ours}, and {theirs} in the learner's {learner_file}",
-                "give the proxy the learner's: it scores the same pixels and token ids",
+                "give it the learner's: it sees the same pixels and token ids",
             )
 
 

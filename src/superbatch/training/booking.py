@@ -82,7 +82,7 @@ def _ledger_row(run: LiveRun, pick: Pick, learning_rate: float, found: Sequence[
     }
     for one, measured in zip(run.trained[1:], found[1:], strict=True):
         row |= {f"loss_{one.name}": measured.loss}
-        row |= {f"flops_{one.name}": run.account.training(one.name, totals.samples_trained)}
+        row |= {f"flops_{one.name}": run.account.training_of(one.name, totals.samples)}
     row |= {name: value for name, value in vars(totals).items() if name in run.records.schemas["ledger"].names}
     row["score_super_batch"] = selection.mean_score_superbatch if selection else None
     row["score_pick"] = selection.mean_score_pick if selection else None
@@ -114,10 +114,13 @@ def picked(step: int, rows: np.ndarray, selection: Selection | None, seed: int) 
 def _bad_step(run: LiveRun, pick: Pick, model: str, reason: str) -> None:
     """Keep the rows of a step that was not taken, as the model that it was bad for sees them; then go on or stop, as the settings say."""
     job, settings = run.job, run.job.training
-    chosen, found = collect(run.ranks, pick.batch, settings.batch_size), ""
+    share, total = pick.batch, settings.batch_size
+    if pick.whole is not None and job.task.models[model].on_all:
+        share, total = pick.whole, len(pick.rows_B)
+    samples, found = collect(run.ranks, share, total), ""
     if run.ranks.is_first:
-        file, worst = save_bad_rows(job, model, chosen, pick.step, reason, run.records.directory)
-        found = f"{reason} at step {pick.step:,}; worst: {worst}; all {len(chosen)} rows are in {shown(file)}"
+        file, worst = save_bad_rows(job, model, samples, pick.step, reason, run.records.directory)
+        found = f"{reason} at step {pick.step:,}; worst: {worst}; all {len(samples)} rows are in {shown(file)}"
     found = run.ranks.tell(found)
     if settings.on_bad_step == "stop":
         raise UserError(

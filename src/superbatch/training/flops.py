@@ -4,7 +4,8 @@ F is the forward pass of one sample (DESIGN: uniform 3F a trained sample). Two a
 chosen samples, F(2 + B/b) (papers.md 1.7); as executed, the scoring pass keeps no graph, so the chosen are run forward again:
 F(3 + B/b). Per trained sample, in both. A proxy of F_p that scores and is trained along: 3F + F_p(3 + B/b). Micro-batches are run
 forward twice, and activations that are not kept are computed again: as executed that counts, the paper knows of neither. What
-`selection.adapt` measures by counts in both.
+`selection.adapt` measures by counts in both. A model that is trained on whole super-batches takes 3 B/b of its own F, and B/b more where it
+scores.
 
 `Account.parts` is the one place where samples become operations: the plan, the ledger, `run.json`, and through them the report, the
 console and `compare`, take them from here; so do the benchmarks.
@@ -59,6 +60,8 @@ class Forwards:
         trained: by trained model, the learner first: F; where samples are trained in several views, their mean.
         scored: of scoring a sample; 0 where no model scores.
         scorer: the model that scores.
+        judged: what of `scored` another model than the scorer takes, such as a reference that is trained along.
+        on_all: trained models whose samples are all those scored, not the chosen.
         reused: what of `scored` a chosen sample would not have to pay again, if its graph were kept; 0 where another model or view
             scores than is trained.
         recomputed: by trained model: what is computed again where activations are not kept.
@@ -70,6 +73,8 @@ class Forwards:
     trained: Mapping[str, float]
     scored: float = 0.0
     scorer: str = "learner"
+    judged: float = 0.0
+    on_all: frozenset[str] = frozenset()
     reused: float = 0.0
     recomputed: Mapping[str, float] = field(default_factory=dict)
     full: float | None = None
@@ -84,6 +89,8 @@ class Forwards:
             trained=_sums(part.trained for part in parts),
             scored=sum(part.scored for part in parts),
             scorer=parts[0].scorer,
+            judged=sum(part.judged for part in parts),
+            on_all=parts[0].on_all,
             reused=sum(part.reused for part in parts),
             recomputed=_sums(part.recomputed for part in parts),
             full=sum(part.at_full for part in parts),
@@ -100,6 +107,10 @@ class Forwards:
     def at_full(self) -> float:
         """F of the learner as it is evaluated."""
         return self.learner if self.full is None else self.full
+
+    def trained_of(self, model: str, samples: Samples) -> float:
+        """How many of some samples a model is trained on."""
+        return samples.scored if model in self.on_all else samples.trained
 
 
 def _sums(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -159,6 +170,10 @@ class Account:
         extra = self.done_again(model, samples) if as_executed else 0.0
         return 3 * self.forwards.trained.get(model, 0.0) * samples + extra
 
+    def training_of(self, model: str, samples: Samples, as_executed: bool = True) -> float:
+        """Operations of training a model on those of some samples that it is trained on: the chosen, or all that are scored."""
+        return self.training(model, self.forwards.trained_of(model, samples), as_executed)
+
     def parts(self, samples: Samples, as_executed: bool = True) -> dict[str, float]:
         """Operations by what they are spent on, as the ledger splits seconds.
 
@@ -173,9 +188,9 @@ class Account:
         learner, *beside = self.forwards.trained
         reused = 0.0 if as_executed or self.stale else self.forwards.reused * samples.chosen
         return {
-            TRAIN: self.training(learner, samples.trained, as_executed) - reused,
+            TRAIN: self.training_of(learner, samples, as_executed) - reused,
             SCORE: self.scoring(samples.scored) + self.measuring(samples.measured),
-            **{model: self.training(model, samples.trained, as_executed) for model in beside},
+            **{model: self.training_of(model, samples, as_executed) for model in beside},
         }
 
     def total(self, samples: Samples, as_executed: bool = True) -> float:
@@ -205,8 +220,9 @@ class Account:
 
         Below 0 it cost more.
         """
-        own = self.scoring(scored) + self.training(self.forwards.scorer, trained)
-        return self.forwards.learner * scored - own
+        scorer = self.forwards
+        own = (scorer.scored - scorer.judged) * scored + self.training(scorer.scorer, trained)
+        return scorer.learner * scored - own
 
     def beside(self) -> list[str]:
         """Models that are trained beside the learner."""
@@ -232,12 +248,13 @@ class Account:
             "charged": charged,
             "charged_total": totals.flops_as_executed + sum(charged.values()),
         }
-        again = sum(self.done_again(model, samples.trained) for model in self.forwards.trained)
+        trained = {model: self.forwards.trained_of(model, samples) for model in self.forwards.trained}
+        again = sum(self.done_again(model, count) for model, count in trained.items())
         found |= {"done_again_total": again} if again else {}
         found |= {"measuring_total": self.measuring(samples.measured)} if samples.measured else {}
         for model in self.beside():
             found[f"forward_{model}"] = self.forwards.trained[model]
-            found[f"{model}_total"] = self.training(model, samples.trained)
+            found[f"{model}_total"] = self.training_of(model, samples)
         if self.forwards.scorer in self.beside():
             found[f"saved_by_{self.forwards.scorer}"] = self.saved(samples.scored, samples.trained)
         return found

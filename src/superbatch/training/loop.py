@@ -131,9 +131,10 @@ def _step(run: LiveRun, pick: Pick) -> dict[str, float]:
     settings = run.job.training
     rate = learning_rate(pick.step, settings.steps, settings.optimizer)
     for one in run.trained:
-        set_learning_rate(one.optimizer, rate)
+        set_learning_rate(one.optimizer, rate * one.model.rate)
     seed_step(settings.seed, pick.step, run.ranks.rank, run.device)
-    found = train_step(run.job.task, run.trained, pick.batch, settings, pick.step, run.clock.lap)
+    whole = None if pick.whole is None else (pick.whole, len(pick.rows_B))
+    found = train_step(run.job.task, run.trained, pick.batch, settings, pick.step, run.clock.lap, whole)
     return book(run, pick, rate, found)
 
 

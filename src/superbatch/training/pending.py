@@ -33,12 +33,14 @@ class Pick:
         batch: this rank's share of its b samples.
         rows_B: row numbers of the super-batch it was chosen from, int64.
         selection: how it was chosen; None for uniform.
+        whole: this rank's slice of the whole super-batch, where a model is trained on it.
     """
 
     step: int
     batch: Batch
     rows_B: np.ndarray
     selection: Selection | None
+    whole: Batch | None = None
 
 
 def pending_tensors(picks: Iterable[Pick]) -> dict[str, Tensor]:

@@ -103,7 +103,7 @@ def _chosen_by_weights(run: LiveRun, reader: Reader, part: Stretch) -> Iterator[
 def _choose(run: LiveRun, reader: Reader, step: int, rule: Rule, super_batches: Iterator[Batch]) -> Pick:
     """Score the next super-batch with the present weights, choose the batch of its step, and have the rest of it read.
 
-    The super-batch is let go here: while a step trains, only what was chosen of it stays on the device.
+    The super-batch is let go here: while a step trains, only what was chosen of it stays on the device, unless a model trains on all of it.
     """
     batch = next(super_batches)
     run.clock.lap("data")
@@ -112,11 +112,12 @@ def _choose(run: LiveRun, reader: Reader, step: int, rule: Rule, super_batches: 
     indices = torch.arange(len(rows)) if selection is None else selection.indices
     re_used = batch.only(name for name in reads.training if name in reads.scoring)
     share = deal(run.ranks, re_used, rows, indices)
+    whole = re_used if any(one.model.on_all for one in run.trained) else None
     if reads.later:
         reader.ask(TRAINING, step, run.order.rows(step)[own_places(run.ranks, indices)])
     run.scored += 0 if selection is None else len(rows)
     run.clock.lap("select")
-    return Pick(step, share, rows, selection)
+    return Pick(step, share, rows, selection, whole)
 
 
 def _takes_all(run: LiveRun, rows: np.ndarray) -> bool:

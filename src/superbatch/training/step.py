@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from superbatch.data.fields import Batch
 from superbatch.options import TrainingSettings
 from superbatch.training.gradients import BatchGradients
-from superbatch.training.task import Task
+from superbatch.training.task import Model, Task
 from superbatch.training.watch import BadSteps
 
 
@@ -44,13 +44,18 @@ class Trained:
     watch: BadSteps = field(default_factory=BadSteps)
 
     @property
-    def module(self) -> nn.Module:
-        """The model itself."""
-        return self.gradients.task.models[self.name].module
+    def model(self) -> Model:
+        """The model itself, and on what it is trained."""
+        return self.gradients.task.models[self.name]
 
-    def measure(self, share: Batch, settings: TrainingSettings) -> Measured:
-        """Leave the clipped gradients of a batch of b, of which this is a rank's share, in the parameters."""
-        loss = self.gradients.backward(share, settings.batch_size)
+    @property
+    def module(self) -> nn.Module:
+        """The model's module."""
+        return self.model.module
+
+    def measure(self, share: Batch, total: int, settings: TrainingSettings) -> Measured:
+        """Leave the clipped gradients of a batch of so many samples, of which this is a rank's share, in the parameters."""
+        loss = self.gradients.backward(share, total)
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), settings.optimizer.gradient_clip)
         measured = Measured(float(loss), float(norm.detach()))
         measured.bad = self.watch.verdict(measured.loss, measured.gradient_norm)
@@ -64,8 +69,9 @@ def train_step(
     settings: TrainingSettings,
     step: int = 0,
     lap: Callable[[str], None] = lambda name: None,
+    whole: tuple[Batch, int] | None = None,
 ) -> list[Measured]:
-    """Train each model on the same batch of b.
+    """Train each model on the same batch of b, or on all that it was chosen from, as the model says.
 
     Args:
         task: told when the update is made.
@@ -74,6 +80,7 @@ def train_step(
         settings: how.
         step: from 0.
         lap: books the time since its last call under a model's name.
+        whole: this rank's slice of the super-batch and B, where a model trains on all of it; None: such a one trains on the batch.
 
     Returns:
         Loss and gradient norm of each, and what was bad. One that is bad leaves weights, running statistics and optimisers of all as
@@ -82,7 +89,8 @@ def train_step(
     before = [pair for one in trained for pair in _running_statistics(one.module)]
     found = []
     for one in trained:
-        found.append(one.measure(share, settings))
+        on = whole if whole is not None and one.model.on_all else (share, settings.batch_size)
+        found.append(one.measure(*on, settings))
         lap(one.name)
     good = all(measured.bad is None for measured in found)
     with torch.no_grad():

@@ -34,10 +34,14 @@ class Model:
     Attributes:
         module: on whatever device the task's `place` puts it.
         trained: has an optimiser and a loss; else it follows another one, by the task's `after_update`.
+        on_all: is trained on all of a super-batch that a model scores, not on what was chosen of it.
+        rate: its learning rate over the learner's.
     """
 
     module: nn.Module
     trained: bool = True
+    on_all: bool = False
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,19 @@ def _leaps(values: pd.Series) -> bool:
 
 
 def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
-    """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training the learner and its proxy, checkpoints."""
+    """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training the learner and what is trained along, checkpoints."""
     rows = [(label_of(run.method, run.filter_ratio), time_split(run.ledger)) for run in runs]
     figure, axes = new_figure(theme, height=1.1 + 0.42 * len(rows))
     ax, left = axes[0], np.zeros(len(rows))
-    colors = (theme.muted, theme.simple[0], theme.selecting[1], theme.selecting[0], theme.text, theme.simple[1])
+    colors = (
+        theme.muted,
+        theme.simple[0],
+        theme.selecting[1],
+        theme.selecting[0],
+        theme.text,
+        theme.selecting[2],
+        theme.simple[1],
+    )
     names = [f"{label}, {run.steps:,} steps" for (label, _), run in zip(rows, runs, strict=True)]
     for part, color in zip(TIME_PARTS, colors, strict=True):
         if not any(part in split for _, split in rows):
