@@ -57,6 +57,17 @@ def test_uniform_at_two_views_is_simple_and_no_repeat_of_uniform(tmp_path: Path)
     assert taught.configuration != more.configuration
 
 
+def test_a_run_that_was_renamed_is_a_repeat_under_its_present_name(tmp_path: Path) -> None:
+    """It is found by its hash, and its record has the name that it was trained under."""
+    before, now = (
+        Run(synthetic.write_run(tmp_path, "jest", 20, seed=seed, name=f"{label}-T20-s{seed}"))
+        for seed, label in enumerate(("jest", "jest_old"))
+    )
+    renamed = Run(now.path, "jest-T20-s1")
+    assert now.method == "jest_old" and renamed.method == "jest"
+    assert now.configuration != renamed.configuration == before.configuration
+
+
 def test_filter_over_which_one_selects_is_not_simple(tmp_path: Path) -> None:
     assert Run(synthetic.write_run(tmp_path, "jest", 20, pool={"keep_share": 0.5})).role == "selecting"
 

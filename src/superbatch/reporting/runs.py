@@ -130,12 +130,18 @@ class Run:
 
     @property
     def method(self) -> str:
-        """The preset's name; read off the run's name where run.json has only the selection's kind (`joint`)."""
-        recorded, name = self.record.get("method"), str(self.record.get("run") or self.name).rsplit("/", 1)[-1]
+        """The preset's name; read off the run's name where run.json has only the selection's kind (`joint`).
+
+        The name that it goes by now counts first: a run that is found again under another one was recorded by that of its training.
+        """
+        recorded, own = self.record.get("method"), self.name.rsplit("/", 1)[-1]
         if recorded and recorded not in _SELECTION_METHODS:
             return str(recorded)
-        match = _RUN_NAME.fullmatch(name)
-        return match["method"] if match else name
+        if match := _RUN_NAME.fullmatch(own):
+            return match["method"]
+        trained_as = str(self.record.get("run") or own).rsplit("/", 1)[-1]
+        match = _RUN_NAME.fullmatch(trained_as)
+        return match["method"] if match else trained_as
 
     @property
     def seed(self) -> int:
