@@ -7,7 +7,7 @@ Prints a table over all runs that were trained on the pool and writes a page, `0
 FILE; docs/understanding.md says how to read both. Runs, manifest and the reference's embeddings must be there; nothing is trained. --quick takes
 fewer clusters and steps. The last line is JSON: for each run purity (where the truth is known), percentile by the reference's score, effective number of
 concepts, different ones in a batch, times each row was taken, and of runs that draw jointly the overlap with the same scores drawn alone. `others_to_own`
-says by batch size how much the others of a batch weigh in a pair's loss beside its own match.
+says by batch size how much the others of a batch weigh in a pair's loss beside its own match, `explained` what of where the methods end their picks tell.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from superbatch.pipelines.audit.inputs import open_draw, rows_in_use
 from superbatch.reporting import Run, find_runs
 from superbatch.reporting.alone import Beside, agreement, from_record, replayed, weight_of_others
 from superbatch.reporting.cells import to_text
+from superbatch.reporting.explained import by_method, fit_cells, fits, method_cells, most_compared
 from superbatch.reporting.picked import foreign, what_is_known
 from superbatch.reporting.understanding import (
     Choices,
@@ -83,6 +84,7 @@ def main() -> None:
     print(to_text(contrast_cells(found)), end="\n\n")
     weights = weight_of_others(cache, BATCHES)
     print(to_text(weight_cells(weights)), end="\n\n")
+    figures = explain(found)
     for one in found if options.parts else []:
         print(one.run.name, to_text(part_cells(one)), sep="\n", end="\n\n")
     out = options.out or options.data / "08_reporting" / "understand.html"
@@ -93,12 +95,22 @@ def main() -> None:
     others = {
         f"b{size}": round(ratio, 3) for size, ratio in zip(BATCHES, weights["others"] / weights["own"], strict=True)
     }
-    figures = {
+    figures |= {
         "others_to_own": others,
         "clusters": options.clusters,
         "runs": {one.run.name: figures_of(one) for one in found},
     }
     common.report("understand", {"pool": options.pool, **figures}, options)
+
+
+def explain(found: list[Choices]) -> dict[str, Any]:
+    """Print a row a method, of the length that most have, and what of their ends the picks explain; return these figures."""
+    methods = most_compared(by_method(found))
+    print(to_text(method_cells(methods)), end="\n\n")
+    explained = fits(methods)
+    if explained:
+        print(to_text(fit_cells(explained)), end="\n\n")
+    return {"explained": {end: [vars(one) for one in several] for end, several in explained.items()}}
 
 
 def of_pool(runs: list[Run], manifest: Manifest, cache: EmbeddingCache) -> list[Run]:

@@ -16,6 +16,7 @@ from superbatch.data.embeddings import EmbeddingCache
 from superbatch.reporting import find_runs
 from superbatch.reporting.alone import from_record
 from superbatch.reporting.choices import Known
+from superbatch.reporting.explained import by_method
 from superbatch.reporting.figures.choices import spread_out
 from superbatch.reporting.purity import kinds_of_rows
 from superbatch.reporting.runs import Run
@@ -121,3 +122,11 @@ def test_labels_stay_in_order_apart_and_around_their_lines(heights: list[float],
     assert found.mean() == pytest.approx(wanted.mean(), abs=1e-6)
     if (np.diff(np.sort(wanted)) >= apart).all():
         assert found == pytest.approx(wanted)
+
+
+def test_a_method_is_the_mean_of_its_seeds(found: list[Choices]) -> None:
+    one, other = found[0], found[2]
+    two_seeds = by_method([one, replace(one, whole=one.whole.assign(distinct=one.whole["distinct"] + 10)), other])
+    assert list(two_seeds["seeds"]) == [2, 1] and list(two_seeds["method"]) == ["jest", "uniform"]
+    assert two_seeds["distinct"][0] == one.whole["distinct"].iloc[0] + 5
+    assert two_seeds["end:classification"][0] == pytest.approx(100 * one.run.test["classification/top1"])
