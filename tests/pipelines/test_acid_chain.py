@@ -69,7 +69,7 @@ def test_softmax_kd_takes_it_and_finds_it_done(project: Path, data: Path) -> Non
     done = run(
         project, "--pipelines=learner", "--namespaces=softmax_kd", params="softmax_kd.learner.reference=reference"
     )
-    assert done.returncode == 0 and "starts afresh" in done.stderr
+    assert done.returncode == 0 and "starts from scratch" in done.stderr
     assert record(data, "softmax_kd")["settings"]["reference"] == record(data, "reference")["digests"]["weights"]
 
 

@@ -126,7 +126,7 @@ def test_a_second_run_finds_everything_up_to_date(project: Path, data: Path) -> 
     again = run(project, *CHAIN).stderr
     for what in ("bootstrap", "pool_pp features", "curated_pp features", "jest", "jest_pp"):
         assert re.search(rf"\b{what}: up to date", again), what
-    assert "starts afresh" not in again
+    assert "starts from scratch" not in again
 
 
 def test_a_round_that_was_killed_goes_on_where_it_stood(project: Path, data: Path) -> None:

@@ -318,5 +318,5 @@ def test_two_views_stand_beside_jest_in_one_project(project: Path, data: Path) -
 def test_a_changed_parameter_trains_anew_and_only_that(project: Path, data: Path) -> None:
     changed = f"{ONE_THREAD},jest.learner.selection.gain=7"
     done = run_again(project, "--pipelines=learner", "--namespaces=uniform,jest", params=changed)
-    assert re.search(r"jest: run hash \w+ starts afresh", done.stderr)
+    assert re.search(r"jest: run hash \w+ starts from scratch", done.stderr)
     assert "uniform: up to date" in done.stderr

@@ -71,7 +71,10 @@ def test_slower_and_level_methods_are_worded_right() -> None:
     level, slower = compare(
         finals({"uniform": {100: [0.3], 200: [0.3]}, "a": {100: [0.3]}, "b": {50: [0.1], 200: [0.5]}})
     ).uniform
-    assert "in as many steps" in level.sentence() and "no shorter schedule of it was run" in level.sentence()
+    assert (
+        "in the same number of steps" in level.sentence()
+        and "no shorter run was tried, so no speed-up" in level.sentence()
+    )
     assert "reaches on average, but not for sure" in level.sentence()
     assert (
         slower.ratio == 0.5

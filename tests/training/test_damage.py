@@ -88,7 +88,7 @@ def test_when_every_state_is_damaged_the_run_starts_afresh(make_job, killed, exp
         truncate(directory / "state.json")
     caplog.set_level("INFO")
     assert outcome(train(make_job())) == expected
-    assert caplog.text.count("falling back") == 2 and "starts afresh" in caplog.text
+    assert caplog.text.count("falling back") == 2 and "starts from scratch" in caplog.text
 
 
 def test_a_state_of_an_earlier_version_is_continued(make_job, killed, expected, caplog):

@@ -138,7 +138,7 @@ def test_a_proxy_is_not_taught(make_distilled, proxy_file):
 @pytest.mark.parametrize(
     ("batch", "method", "said"),
     [
-        ("chosen", "uniform", "trains on every sample it reads, taught by the reference (weight 2); "),
+        ("chosen", "uniform", "no selection, taught by the reference (weight 2); "),
         ("separate", "joint", "N = 2), taught by the reference (weight 2, on as many others); "),
     ],
 )

@@ -84,7 +84,7 @@ def test_changed_settings_start_afresh(make_job, caplog):
     assert make_job(workers=2).run_hash == first.run_hash, "how a run is carried out is not what it is"
     train(first)
     train(second)
-    assert caplog.text.count("starts afresh") == 2
+    assert caplog.text.count("starts from scratch") == 2
 
 
 def test_resume_from_another_run_is_refused_naming_what_differs(make_job):

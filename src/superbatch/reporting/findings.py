@@ -155,8 +155,8 @@ def _along_the_run(report: Report) -> str:
     if not step:
         return ""
     return (
-        f"Along the run {report.label} first stands at uniform's final validation value at about step {step:,.0f} of "
-        f"{report.main.steps:,} (read in the middle of a schedule, so a hint; complete schedules decide)."
+        f"{report.label} first reached uniform's final validation value near step {step:,.0f} of {report.main.steps:,} "
+        "(indicative only: read in the middle of a schedule; complete schedules decide)."
     )
 
 

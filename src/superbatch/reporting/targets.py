@@ -72,9 +72,10 @@ class ToTarget:
             best = f"{percent(self.best_value)} % after {self.best_steps:,} steps"
             return f"{self.label} {verb} {goal}: its best is {best}{self._interval()}."
         times = f"{self.ratio:.3g} times fewer" if self.ratio >= 1 else f"{1 / self.ratio:.3g} times more"
-        how = "in as many steps" if self.ratio == 1 else f"in {self.steps:,} steps, {times}"
+        how = "in the same number of steps" if self.ratio == 1 else f"in {self.steps:,} steps, {times}"
         verb = "reaches" if self.low > 0 else "reaches on average, but not for sure,"
-        alone = "; no shorter schedule of it was run" if self.at_least else ""
+        more = "fewer may do" if self.ratio > 1 else "no speed-up can be stated"
+        alone = f"; no shorter run was tried, so {more}" if self.at_least else ""
         return f"{self.label} {verb} {goal} {how}{self._interval()}{alone}."
 
     def bounds(self) -> str:

@@ -135,7 +135,7 @@ def _told(failures: dict[int, ProcessFailure], folder: Path) -> UserError | Inte
         remedy = f"{REMEDY}; {TRACEBACK}=1 in the environment shows where"
         return _rank_failed(first["bug"]["rank"], f"failed ({first['bug']['what'][0]})", remedy)
     if failures:
-        return _rank_failed(min(failures), "ended without a word", REMEDY)
+        return _rank_failed(min(failures), "ended without an error message", REMEDY)
     return Interrupted("stopped before a step was finished; to continue, give the same command again")
 
 

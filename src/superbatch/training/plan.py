@@ -145,7 +145,7 @@ def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], pa
 def sentence(run: LiveRun, plan: Plan) -> str:
     """Say the plan in one line."""
     job, most = run.job, ""
-    how = "trains on every sample it reads"
+    how = "no selection"
     if job.selection.method != "uniform":
         parts = [_chosen_from(run, part) for part in job.stretches]
         how = f"picks b = {plan['batch_size']} {'; '.join(parts)}{_who_scores(run, plan)}"
@@ -155,7 +155,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
         most = "at most "
     work = f"{most}{plan['flops_as_executed'] / 1e12:.2f} TFLOP, about {plan['expected_seconds']:.0f} s"
     shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""
-    room = f"{plan['memory_mb']} MB of memory besides activations{shared}, {plan['disk_mb']} MB of disk"
+    room = f"{plan['memory_mb']} MB of memory without activations{shared}, {plan['disk_mb']} MB of disk"
     return (
         f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({most}{plan['epochs']} epochs), {how}; "
         f"{work} on this {machine()}, {room}"

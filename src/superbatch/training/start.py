@@ -42,7 +42,7 @@ def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[L
     task.place(device, settings)
     kept = _kept(job)
     resumed = _continue(job, ranks, kept)
-    word = f"continues at step {resumed.step:,}" if resumed.step else "starts afresh"
+    word = f"continues at step {resumed.step:,}" if resumed.step else "starts from scratch"
     log.info("%s: run hash %s %s", job.name, job.run_hash, word)
     account = job.account()
     records = _records(job, ranks, account, resumed)

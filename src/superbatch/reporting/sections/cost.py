@@ -1,4 +1,4 @@
-"""At which cost: of the whole run, to target, along the way."""
+"""What it cost: of the whole run, to target, along the way."""
 
 from __future__ import annotations
 
