@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from annotated_types import Interval, MinLen
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
-from superbatch.bounds import Because, Count, Natural, problem
+from superbatch.bounds import Because, Count, Natural, problem, require
 from superbatch.declared import keys_at, kind_at, kinds, nearest
 from superbatch.errors import UserError
 from superbatch.nested import merge
@@ -27,6 +27,7 @@ from superbatch.options import (
     EmbedSettings,
     EvaluateSettings,
     IconsSettings,
+    LabelSettings,
     LearnerSettings,
     ReferenceSettings,
     SearchSettings,
@@ -171,6 +172,10 @@ SECTIONS: dict[str, Any] = {
 # key is a method's own block.
 METHODS, REFERENCES = "methods", "references"
 METHOD_KEYS = ("learner",)
+ONE_OF_PAIRS = (
+    "are for a reference of its own: this one is of image-text pairs",
+    "set them in a block of `references`, as references.labels does",
+)
 # Pydantic's names for it: in dataclasses, in models, and where it is a number.
 UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
 
@@ -233,6 +238,7 @@ def reference_settings(
     """
     settings = read(ReferenceSettings, reference, "reference")  # first, so that a mistake in it is named there
     if name == "reference":
+        require(settings.labels is None, "reference.labels", *ONE_OF_PAIRS)
         return settings
     place = f"{REFERENCES}.{name.removeprefix(FURTHER)}"
     if override is not None and not isinstance(override, Mapping):
@@ -248,7 +254,9 @@ def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str
     """
     read(ReferenceSettings, reference, "reference")  # first, so that a mistake in it is named there
     override, place = read(BootstrapSettings, bootstrap, "bootstrap").reference, "bootstrap.reference"
-    return read(ReferenceSettings, merge(reference, {**override, "import_from": None}, place), place)
+    found = read(ReferenceSettings, merge(reference, {**override, "import_from": None}, place), place)
+    require(found.labels is None, f"{place}.labels", *ONE_OF_PAIRS)
+    return found
 
 
 def method_names(parameters: Mapping[str, Any]) -> list[str]:
@@ -261,18 +269,36 @@ def known_references(parameters: Mapping[str, Any]) -> list[str]:
     return ["reference", SECOND, *further_references(parameters)]
 
 
-def require_reference(name: str, where: str, parameters: Mapping[str, Any]) -> None:
-    """Refuse a reference that nobody makes.
+def require_reference(settings: LearnerSettings, where: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a reference that nobody makes, and one of labels under a learner of pairs, or the reverse.
 
     Args:
-        where: the key that names it.
+        settings: a learner's. where: the key that names its reference.
 
     Raises:
         UserError: just that.
     """
-    known = known_references(parameters)
+    name, known = settings.reference, known_references(parameters)
     if name not in known:
         raise UserError(where, f"{name!r} is not among `references`", nearest(name, known))
+    if not settings.uses_reference:
+        return
+    ours, theirs = settings.labels, labels_of_reference(name, parameters)
+    what = f"{name} is of image-text pairs, and the learner's labels need one of labels"
+    require(ours is None or theirs is not None, where, what, "name one that has labels, such as reference_labels")
+    what = f"{name} is of labels, and the learner is of image-text pairs"
+    require(ours is not None or theirs is None, where, what, "name one of pairs, such as reference")
+    same = ours is None or theirs is None or ours.same_classes(theirs)
+    what = f"{name} has other classnames than the learner's labels, or another `by`: their losses cannot be subtracted"
+    require(same, where, what, f"set both alike (references.{name.removeprefix(FURTHER)}.labels)")
+
+
+def labels_of_reference(name: str, parameters: Mapping[str, Any]) -> LabelSettings | None:
+    """Return what a reference has for labels; None of one of pairs, and of a name that is not among `references`."""
+    if name not in further_references(parameters):
+        return None
+    block = (parameters.get(REFERENCES) or {})[name.removeprefix(FURTHER)]
+    return reference_settings(name, parameters.get("reference"), block).labels
 
 
 def further_references(parameters: Mapping[str, Any]) -> list[str]:
@@ -308,7 +334,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for method in methods:
         place = f"{method}.learner"
         found = _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), place)
-        require_reference(found.reference, f"{place}.reference", parameters)
+        require_reference(found, f"{place}.reference", parameters)
     for method in parameters.get(METHODS) or []:
         if method not in methods:
             raise UserError(METHODS, f"{method!r} is not a method", nearest(method, methods))

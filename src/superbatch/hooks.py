@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.hooks import hook_impl
 
 if TYPE_CHECKING:
+    from superbatch.pipelines.compare.grid import RunSpec
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
@@ -226,7 +227,7 @@ def check_all(parameters: dict[str, Any]) -> None:
     Raises:
         UserError: the first mistake found.
     """
-    from superbatch.config import check_parameters, method_names, require_reference
+    from superbatch.config import check_parameters, method_names
     from superbatch.errors import UserError
     from superbatch.pipelines.compare.grid import expand
 
@@ -237,4 +238,19 @@ def check_all(parameters: dict[str, Any]) -> None:
             raise UserError(
                 f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}"
             )
-        require_reference(spec.overrides.get("reference", "reference"), f"compare: {spec.name}: reference", parameters)
+        check_reference_of(spec, parameters)
+
+
+def check_reference_of(spec: RunSpec, parameters: dict[str, Any]) -> None:
+    """Check the reference of a run of the grid, where it may be another one than its method's, which is checked.
+
+    Raises:
+        UserError: nobody makes it, or it is not of the learner's kind.
+    """
+    from superbatch.config import require_reference
+    from superbatch.pipelines.compare.grid import settings_of
+
+    own = parameters[spec.method]["learner"] or {}
+    if "labels" in own or any(key.split(".")[0] in ("reference", "labels") for key in spec.overrides):
+        found = settings_of([spec], parameters.get("learner") or {}, {spec.method: own})
+        require_reference(found[spec.name], f"compare: {spec.name}: reference", parameters)

@@ -98,9 +98,18 @@ def further_names() -> list[str]:
     return further_references(_known_parameters())
 
 
-def uses_reference(method: str) -> bool:
-    """Whether a method chooses or filters by the reference, or starts from it: then its chain checks the reference first."""
-    return _settings_of(method).uses_reference
+def label_references() -> tuple[str, ...]:
+    """List those of them that are of labels: their losses choose, and nobody checks them, since the check is of pairs."""
+    from superbatch.config import labels_of_reference
+
+    known = _known_parameters()
+    return tuple(name for name in further_names() if labels_of_reference(name, known) is not None)
+
+
+def uses_pairs(method: str) -> bool:
+    """Whether a method chooses or filters by a reference of pairs, or starts from it: then its chain checks the reference first."""
+    settings = _settings_of(method)
+    return settings.uses_reference and settings.labels is None
 
 
 def reference_of(method: str) -> str:
@@ -156,13 +165,14 @@ class LazyPipelines(Mapping[str, Pipeline]):
 
 def chain(methods: tuple[str, ...]) -> Pipeline:
     """Return all stages for some methods, side by side, with one report at the end; none checks a reference that nobody uses."""
-    checked, by = any(map(uses_reference, methods)), {method: reference_of(method) for method in methods}
+    checked, by = any(map(uses_pairs, methods)), {method: reference_of(method) for method in methods}
     references = tuple(dict.fromkeys(["reference", *reversed(by.values())]))  # the first method's own comes last
     data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
     reference = _create("reference") + (_create("check") if checked else Pipeline([])) + _create("embed", checked)
     reference += _create("bootstrap") if SECOND in references else Pipeline([])
-    reference += _create("references", [name for name in references if name not in ("reference", SECOND)])
-    runs = _create("learner", by, checked) + _create("evaluate", (*references, *methods))
+    further, of_labels = [name for name in references if name not in ("reference", SECOND)], label_references()
+    reference += _create("references", further, of_labels)
+    runs = _create("learner", by, checked, of_labels) + _create("evaluate", (*references, *methods))
     return data + reference + runs + _create("report", methods, sources(), references)
 
 
@@ -174,13 +184,13 @@ def _create(stage: str, *arguments: Any) -> Pipeline:
 def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
         "ingest": lambda: (sources(),),
-        "learner": lambda: ({method: reference_of(method) for method in method_names()},),
-        "references": lambda: (further_names(),),
+        "learner": lambda: ({method: reference_of(method) for method in method_names()}, True, label_references()),
+        "references": lambda: (further_names(), label_references()),
         "evaluate": lambda: (("reference", SECOND, *further_names(), *method_names()),),
         "report": lambda: ((), sources()),
         "audit": lambda: (audited_run(), sources(), reference_of(audited_run())),
         "search": lambda: (searching_runs(),),
-        "compare": lambda: (compared_by(),),
+        "compare": lambda: (compared_by(), label_references()),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())
 

@@ -45,7 +45,13 @@ class SetEncoder:
         self._ids: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
 
     def texts(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
-        """Return class weights (C, D) or caption embeddings (M, D), float32; each distinct row of ids is encoded once."""
+        """Return class weights (C, D) or caption embeddings (M, D), float32; each distinct row of ids is encoded once.
+
+        A classifier has class weights of its own: no prompt is read.
+        """
+        own = own_weights(model, evaluation_set)
+        if own is not None:
+            return own.float()
         ids, which = self._distinct_ids(evaluation_set)
         batches = self._watch(ids.split(self.batch_size), len(ids), f"{evaluation_set.name} texts")
         with undisturbed(model):
@@ -92,6 +98,20 @@ class SetEncoder:
     def _encode(self, encode: Any, batch: Tensor) -> Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             return encode(batch, normalize=True).float()
+
+
+def own_weights(model: nn.Module, evaluation_set: EvaluationSet) -> Tensor | None:
+    """Return a classifier's weights of a set's classes (C, D); None where it does not know them, and of a model that is none."""
+    find: Any = getattr(model, "class_weights", None)
+    if find is None or evaluation_set.kind != CLASSIFICATION:
+        return None
+    found: Tensor | None = find(evaluation_set.classnames)
+    return found
+
+
+def has_texts(model: nn.Module, evaluation_set: EvaluationSet) -> bool:
+    """Whether a model has what a set's images are held against: a text tower, or as a classifier weights of its classes."""
+    return not hasattr(model, "class_weights") or own_weights(model, evaluation_set) is not None
 
 
 @contextmanager

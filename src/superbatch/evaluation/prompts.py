@@ -64,7 +64,21 @@ def read_classnames(root: Path | None, directory: Path, name: str = "") -> tuple
     if path is None:
         what = "missing: no class names for this evaluation set"
         raise UserError(str(root / CLASSNAMES_FILE), what, ONE_NAME_A_LINE)
-    names = _of_set(path, root, name) if path.suffix == ".json" else _listed(path)
+    return classnames_in(path, name)
+
+
+def classnames_in(path: Path, name: str = "") -> tuple[str, ...]:
+    """Read a file of class names, class 0 first.
+
+    Args:
+        path: the file. name: of the set, as of `read_classnames`.
+
+    Raises:
+        UserError: no such file, an empty name, a file that is in none of the forms.
+    """
+    if not path.is_file():
+        raise UserError(str(path), "no such file of class names", ONE_NAME_A_LINE)
+    names = _of_set(path, path.parent, name) if path.suffix == ".json" else _listed(path)
     if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
         raise UserError(str(path), "is no list of class names", ONE_NAME_A_LINE)
     names = [one.strip() for one in names]

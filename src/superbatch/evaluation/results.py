@@ -53,7 +53,7 @@ def evaluate_to_files(
         The same as `Evaluator.evaluate`, and `skipped`: the names of the sets whose result was there.
     """
     details, skipped = {}, []
-    for evaluation_set in evaluator.of_split(split):
+    for evaluation_set in evaluator.fitting(model, split):
         learns = settings is not None and settings.learns
         teaching = teaching_of(evaluation_set, evaluator.sets) if learns else None
         about = provenance(evaluator, evaluation_set, checkpoint, model_name, settings, teaching)

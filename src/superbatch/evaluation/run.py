@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from superbatch.errors import UserError
-from superbatch.evaluation.encoder import SetEncoder, Tokenizer
+from superbatch.evaluation.encoder import SetEncoder, Tokenizer, has_texts
 from superbatch.evaluation.features import Features
 from superbatch.evaluation.learned import learn
 from superbatch.evaluation.nearest import nearest_of_set
@@ -22,6 +23,8 @@ from superbatch.evaluation.teaching import Teaching, unseen
 from superbatch.evaluation.zero_shot import zero_shot_classification
 from superbatch.models import ClipModel, pick_device
 from superbatch.options import EvaluateSettings
+
+log = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -63,6 +66,7 @@ class Evaluator:
         self.sets, self.image_size = list(sets), image_size
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self.device, self.autocast = pick_device(device), precision == "bf16"
+        self._left_out = set[str]()
         self.encoder = SetEncoder(
             tokenizer, image_size, self.mean, self.std, self.device,
             batch_size=batch_size, autocast=self.autocast, cache_bytes=cache_bytes, verbose=verbose,
@@ -96,14 +100,15 @@ class Evaluator:
 
         Args:
             model: open_clip's: `encode_image(float [n, 3, S, S], normalize=True)`, `encode_text(ids [n, L],
-                normalize=True)`; it takes the tokenizer's full vocabulary and lives on the evaluator's device.
+                normalize=True)`; it takes the tokenizer's full vocabulary and lives on the evaluator's device. Or a classifier
+                (`models.classifier`), which has `class_weights` in the place of texts and is measured on sets of its classes.
             split: "validation", "test", ...
 
         Returns:
             `metrics`: flat, {"<set>/<metric>": value} and "headline" (see `headline`); `sets`: the details of each set
             by its name (see `evaluate_set`); `split`; `seconds`.
         """
-        details = {s.name: self.evaluate_set(model, s) for s in self.of_split(split)}
+        details = {s.name: self.evaluate_set(model, s) for s in self.fitting(model, split)}
         return summarise(split, details)
 
     def of_split(self, split: str) -> list[EvaluationSet]:
@@ -112,6 +117,24 @@ class Evaluator:
         if not found:
             splits = ", ".join(sorted({s.split for s in self.sets}))
             raise UserError("evaluation split", f"no set has a split {split!r}", f"there are {splits}")
+        return found
+
+    def fitting(self, model: nn.Module, split: str) -> list[EvaluationSet]:
+        """Return the sets of a split that a model can be measured on; of the others a line says so, once.
+
+        Raises:
+            UserError: none is left: a classifier of other classes than those of any set.
+        """
+        sets = self.of_split(split)
+        found = [s for s in sets if has_texts(model, s)]
+        if not found:
+            what = f"is measured on no set: none of the split {split!r} is of its classes"
+            raise UserError("classifier", what, "name an evaluation set's classnames.txt as labels.classnames")
+        left_out = {s.name for s in sets} - {s.name for s in found}
+        if left_out - self._left_out:
+            names = ", ".join(sorted(left_out))
+            log.info("not measured, since a classifier has no text tower and knows its own classes alone: %s", names)
+            self._left_out |= left_out
         return found
 
     def evaluate_set(

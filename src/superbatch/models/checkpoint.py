@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import file_sha256
@@ -27,29 +30,47 @@ from superbatch.models.build import (
 from superbatch.models.vocabulary import Vocabulary, full_vocabulary
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
+CLASSIFIER_FILE = "classifier.safetensors"  # the class weights of a model that was trained on labels, beside it
 METADATA_FILE = "superbatch.json"
 
 
 def save_checkpoint(
-    directory: Path, clip: ClipModel, metadata: dict[str, Any], vocabulary: Vocabulary | None = None
+    directory: Path,
+    clip: ClipModel,
+    metadata: dict[str, Any],
+    vocabulary: Vocabulary | None = None,
+    classifier: Mapping[str, Tensor] | None = None,
 ) -> str:
     """Write configuration, weights and metadata into a directory (made if need be); the caller renames it into place.
 
+    Args:
+        directory, clip, metadata: what, and where.
+        vocabulary: that the model was trained on; it is written whole.
+        classifier: its class weights, for a file of their own.
+
     Returns:
-        The SHA-256 of the weight file: the checkpoint's fingerprint, also in the metadata as `weights_sha256`.
+        The SHA-256 of the weight file, with a classifier of the digests of both: the checkpoint's fingerprint, also in the metadata as
+        `weights_sha256`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with full_vocabulary(clip.model, vocabulary) as model:
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, directory / WEIGHTS_FILE)
-    os.chmod(directory / WEIGHTS_FILE, 0o644)
+        digest = _save_tensors(model.state_dict(), directory / WEIGHTS_FILE)
+    if classifier is not None:
+        both = digest + _save_tensors(classifier, directory / CLASSIFIER_FILE)
+        digest = hashlib.sha256(both.encode()).hexdigest()
     mean, std = clip.mean_std
     config = {**clip.config, "preprocess_cfg": {**(clip.config.get("preprocess_cfg") or {}), "mean": mean, "std": std}}
     write_json(directory / CONFIG_FILE, config)
     _copy_tokenizer(clip, directory)
-    digest = file_sha256(directory / WEIGHTS_FILE)
     write_json(directory / METADATA_FILE, {**metadata, "weights_sha256": digest})
     return digest
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], file: Path) -> str:
+    """Write tensors into a file; returns its SHA-256."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
+    os.chmod(file, 0o644)
+    return file_sha256(file)
 
 
 def _copy_tokenizer(clip: ClipModel, directory: Path) -> None:

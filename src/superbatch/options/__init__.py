@@ -10,6 +10,7 @@ from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
+from superbatch.options.labels import LabelSettings
 from superbatch.options.runs import (
     FURTHER,
     SECOND,
@@ -53,6 +54,7 @@ __all__ = [
     "FlexiSettings",
     "KnnSettings",
     "IconsSettings",
+    "LabelSettings",
     "LearnerSettings",
     "LinearProbeSettings",
     "LowSettings",

@@ -9,6 +9,7 @@ from annotated_types import Interval
 
 from superbatch.bounds import Because, Natural, Positive, Settings, require
 from superbatch.options.flexi import FlexiSettings, LowSettings
+from superbatch.options.labels import LabelSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
 
@@ -94,6 +95,7 @@ class LearnerSettings(Settings, section="learner"):
     # reference_<name>, one of `references`
     reference: str = "reference"
     distill: DistillSettings | None = None  # the reference teaches too
+    labels: LabelSettings | None = None  # trains on classes, by cross-entropy (ClassAct); None: on image-text pairs
 
     def check(self) -> None:
         """Refuse a selection that does not fit the training, a proxy that reads other token ids, and a low view of no use."""
@@ -159,6 +161,23 @@ class LearnerSettings(Settings, section="learner"):
             f"reweighting is a softmax loss, and training.loss is {self.training.loss}",
             "set training.loss to softmax",
         )
+        if self.labels is not None:
+            self._check_labels()
+
+    def _check_labels(self) -> None:
+        """Refuse what is of pairs, which have two sides: a class has no embedding that a reference could have cached."""
+        selection, out = self.selection, "leave it out, or leave labels out"
+        for name, fits, what, remedy in (
+            ("training.loss", self.training.loss == "softmax", "is sigmoid, and classes are told apart by cross-entropy", "set it to softmax"),
+            ("distill", self.distill is None, "is of pairs, and labels are set", out),
+            ("flexi", self.flexi is None, "is of pairs, and labels are set", out),
+            ("warm_start", not self.warm_start, "takes a reference of pairs, and labels are set", "name a checkpoint as model.pretrained"),
+            ("pool", not self.pool.filters, "is filtered by scores of pairs, and labels are set", "set keep_share to 1 and like_curated to 0"),
+            ("selection.method", selection.method != "joint", "is joint, and a labelled image is scored by itself", "use independent"),
+            ("selection.score", selection.score == "loss", "is match, and a labelled image has no other side", "use loss"),
+            ("selection.adapt", selection.adapt is None, "measures pairs, and labels are set", out),
+        ):  # fmt: skip
+            require(fits, name, what, remedy)
 
     def _check_flexi(self, flexi: FlexiSettings) -> None:
         selection = self.selection
@@ -183,6 +202,8 @@ class LearnerSettings(Settings, section="learner"):
     @property
     def uses_embeddings(self) -> bool:
         """Whether the reference's cached embeddings are read: by whoever uses it but for a warm start."""
+        if self.labels is not None:
+            return False  # of a reference of labels there are losses in their place
         return self.selection.method != "uniform" or self.pool.filters or self.distill is not None
 
     @property
@@ -211,9 +232,17 @@ class ReferenceSettings(Settings, section="reference"):
     # share of the curated set that it is not trained on, for the reference check; conf/base sets 0.1
     held_out: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the curated set")] = 0.0
     flexi: FlexiSettings | None = None  # trains some samples at a low view, so that it is good at both
+    labels: LabelSettings | None = None  # a reference of classes, for learners by labels; None: of image-text pairs
 
     def check(self) -> None:
-        """Refuse a low view that nothing is trained at, and what it has for scoring alone."""
+        """Refuse a low view that nothing is trained at, and what it has for scoring alone; and labels beside what is of pairs."""
+        labels = self.labels
+        for name, fits, what, remedy in (
+            ("import_from", self.import_from is None, "is a checkpoint of pairs, and labels are set", "leave one of the two out"),
+            ("flexi", self.flexi is None, "is of pairs, and labels are set", "leave one of the two out"),
+            ("training.loss", self.training.loss == "softmax", "is sigmoid, and classes are told apart by cross-entropy", "set it to softmax"),
+        ):  # fmt: skip
+            require(labels is None or fits, name, what, remedy)
         if self.flexi is None:
             return
         require(

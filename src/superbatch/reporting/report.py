@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
 from superbatch.reporting.reference_check import check_of, reference_of
 from superbatch.reporting.rounds import rounds_of
 from superbatch.reporting.runs import Run
-from superbatch.reporting.sources import Sources, main_run
+from superbatch.reporting.sources import Sources, main_run, of_one_kind
 from superbatch.reporting.standing import Standing, cache_of, standing
 from superbatch.reporting.tables import final_table
 from superbatch.reporting.targets import ToTarget
@@ -40,7 +41,7 @@ class Report:
         if not sources.runs:
             raise UserError("report", "no run was found", "train one first: kedro run --pipeline=jest")
         check_metric(sources.runs, sources.metric)
-        self.sources = sources
+        self.sources = replace(sources, runs=of_one_kind(sources.runs, sources.main))
 
     @cached_property
     def main(self) -> Run:

@@ -240,6 +240,11 @@ class Run:
         return "simple" if altered or self.method.startswith(_SIMPLE_NAMES) else "uniform"
 
     @property
+    def by_labels(self) -> bool:
+        """Whether it was trained on classes rather than on image-text pairs."""
+        return self.settings.get("labels") is not None
+
+    @property
     def complete(self) -> bool:
         """Whether the run went through its whole schedule and that schedule ends (a constant rate does not)."""
         if self.setting("training", "optimizer", {}).get("schedule", "cosine") != "cosine":

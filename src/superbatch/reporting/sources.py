@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from superbatch.errors import UserError
 from superbatch.reporting.gallery import CaptionReader, PixelReader
 from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,22 @@ def main_run(runs: list[Run], name: str | None = None) -> Run:
     if not found:
         raise UserError("report.main", f"no run is called {name!r}", f"there are {', '.join(run.name for run in runs)}")
     return found[0]
+
+
+def of_one_kind(runs: list[Run], name: str | None = None) -> list[Run]:
+    """Return the runs that may be held against the main one: those that train on classes as it does, or as it does on image-text pairs.
+
+    A line says which are left out; references stay.
+
+    Args:
+        name: of the main run, as of `main_run`.
+    """
+    by_labels = main_run(runs, name).by_labels
+    others = [run.name for run in runs if run.by_labels != by_labels and run.role != "reference"]
+    if others:
+        ours, theirs = ("classes", "image-text pairs") if by_labels else ("image-text pairs", "classes")
+        log.info("report: on runs that train on %s; %d on %s are left out", ours, len(others), theirs)
+    return [run for run in runs if run.name not in others]
 
 
 def _preference(run: Run) -> tuple[object, ...]:

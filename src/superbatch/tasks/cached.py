@@ -13,6 +13,7 @@ from superbatch.data.embeddings import EmbeddingCache, embeddings_file
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.models import read_metadata
+from superbatch.models.classifier import is_classifier
 from superbatch.options import LearnerSettings, LowSettings
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell
@@ -30,18 +31,39 @@ def reference_cache(
     """
     if not settings.uses_embeddings:
         return None
+    require_one_set(files)
+    if files[0].features is None:
+        raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
+    reference_dir = given(reference_dir, "reference_dir", "selection")
+    require_pairs(reference_dir)
+    cache = open_cache(files[0].features, reference_dir, manifests[0], settings.reference_view)
+    check_loss(cache, settings)
+    return cache
+
+
+def require_one_set(files: Sequence[SetFiles]) -> None:
+    """Refuse a second set where the reference's features are read, which are the pool's.
+
+    Raises:
+        UserError: just that.
+    """
     if len(files) > 1:
         raise UserError(
             "pool.add_curated",
             "cannot be combined with selection, a filter or distill",
             "add the curated shards to the pool's list instead",
         )
-    if files[0].features is None:
-        raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
-    reference_dir = given(reference_dir, "reference_dir", "selection")
-    cache = open_cache(files[0].features, reference_dir, manifests[0], settings.reference_view)
-    check_loss(cache, settings)
-    return cache
+
+
+def require_pairs(reference_dir: Path) -> None:
+    """Refuse a reference of labels where one of pairs is needed.
+
+    Raises:
+        UserError: just that.
+    """
+    if is_classifier(reference_dir):
+        what = "was trained on labels, which say nothing of pairs"
+        raise UserError("learner.reference", what, "name one of pairs, such as reference, or set learner.labels")
 
 
 def open_cache(

@@ -252,6 +252,16 @@ def matched(own: Pairs | None, reference: Pairs | None, criterion: Criterion) ->
     loss, easy = (
         None if one is None else -(one.sides[0].float() * one.sides[1].float()).sum(1) for one in (own, reference)
     )
+    return by_criterion(loss, easy, criterion)
+
+
+def by_criterion(loss: Tensor | None, easy: Tensor | None, criterion: Criterion) -> Tensor:
+    """Score n samples by their losses, float (n,).
+
+    Args:
+        loss: by the model that scores; easy: by the reference; None of one that the criterion does not use.
+        criterion: learnability, the one's loss less the other's; or one of them alone.
+    """
     if loss is None or easy is None:
         alone = easy if loss is None else loss
         assert alone is not None, "no criterion scores by neither"

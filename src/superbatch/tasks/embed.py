@@ -16,11 +16,13 @@ from superbatch.data.reader import ImageReader, Pixels, pack_pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
 from superbatch.losses import LossName
 from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
+from superbatch.models.classifier import is_classifier
 from superbatch.models.cost import count_forward, count_low
 from superbatch.models.flexible import LowView
 from superbatch.models.towers import Towers
 from superbatch.options import EmbedSettings, LowSettings
 from superbatch.progress import progress
+from superbatch.tasks.embed_labels import write_losses
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import View, embedding_fingerprint, open_pixels
 
@@ -81,7 +83,7 @@ def embed(
     settings: EmbedSettings | None = None,
     name: str = "set",
 ) -> None:
-    """Fill a set's feature directory: views of reference and learner, the reference's embeddings, what they cost.
+    """Fill a set's feature directory: views of reference and learner, the reference's embeddings or losses, what they cost.
 
     Args:
         files: the ingested set, and the directory to fill.
@@ -94,7 +96,7 @@ def embed(
     settings = settings or EmbedSettings()
     out, manifest, reference = files.features, files.manifest(), load_checkpoint(reference_dir)
     reference_sha256 = read_metadata(reference_dir)["weights_sha256"]
-    if settings.low is not None:
+    if settings.low is not None and not is_classifier(reference_dir):
         LowView(reference, settings.low, "embed.low")  # what cannot be is refused before anything long
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -102,6 +104,9 @@ def embed(
     found: dict[str, object] = {"seconds_decoding": _since(start)}
     if learner is not None:
         write_view(reference, manifest, out, settings)
+    if is_classifier(reference_dir):
+        write_json(out / "features.json", found | write_losses(reference_dir, manifest, out, settings, name))
+        return
     for low in (None,) if settings.low is None else (None, settings.low):
         metadata: dict[str, object] = {
             "fingerprint": embedding_fingerprint(reference_sha256, manifest, reference, low),

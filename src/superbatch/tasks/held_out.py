@@ -9,17 +9,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 
+from superbatch.data.kept import KeptPixels
 from superbatch.data.manifest import Manifest
+from superbatch.data.reader import ImageReader
 from superbatch.evaluation.pairs.measure import BATCH, FEWEST
 from superbatch.evaluation.pairs.recall import recall_in
 from superbatch.models import ClipModel, pick_device
+from superbatch.models.classifier import Classifier
 from superbatch.models.towers import Towers
 from superbatch.options import TrainingSettings
 from superbatch.tasks.learner import Evaluate
 from superbatch.tasks.sample import Prepared
 
 KEPT_BYTES = 320 << 20  # of decoded images: 2,000 pairs, the most that are held out, take 288 MiB at 224 pixels
+TOP1 = "held_out/top1"  # of a reference of labels: the share of the held-out rows whose class it finds
 METRIC = "held_out/r1"  # R@1 of an image's own caption among 64 held-out ones, or all of them where these are fewer
 
 
@@ -48,13 +53,42 @@ def with_held_out(evaluate: Evaluate | None, manifest: Manifest, rows: np.ndarra
     return both
 
 
-def settled(training: TrainingSettings, rows: np.ndarray) -> TrainingSettings:
+def with_held_out_top1(
+    evaluate: Evaluate | None, manifest: Manifest, rows: np.ndarray, label_n: np.ndarray, device: str
+) -> Evaluate | None:
+    """Add the share of held-out rows whose class is found to what an evaluation during training of a classifier returns.
+
+    Args:
+        evaluate, manifest, rows, device: as of `with_held_out`.
+        label_n: the class of each of these rows.
+    """
+    if len(rows) < FEWEST:
+        return evaluate
+    kept: list[KeptPixels] = []
+
+    @torch.no_grad()
+    def both(clip: ClipModel) -> dict[str, float]:
+        found = {} if evaluate is None else evaluate(clip)
+        if not kept:
+            kept.append(KeptPixels(ImageReader(manifest, clip.image_size), rows, KEPT_BYTES))
+        classifier = clip.model
+        assert isinstance(classifier, Classifier), "of labels"
+        towers, right = Towers.of(clip, pick_device(device), "auto"), 0
+        for some in np.array_split(np.arange(len(rows)), max(1, len(rows) // BATCH)):
+            pixels = torch.from_numpy(kept[0].read(some)).to(towers.mean.device)
+            right += int((classifier.logits(towers.images(pixels)).argmax(1).cpu().numpy() == label_n[some]).sum())
+        return found | {TOP1: right / len(rows)}
+
+    return both
+
+
+def settled(training: TrainingSettings, rows: np.ndarray, metric: str = METRIC) -> TrainingSettings:
     """Return the settings under which a reference is trained.
 
     Too few pairs to go by: it takes all its steps. Else values within a standard error of the highest, at most 1/2 of 1/sqrt(n), are not told
     apart, and the longest training of those counts: learners gain by it long after held-out pairs stop to tell (docs/experiments.md, 11).
     """
-    if training.keep_best != METRIC:
+    if training.keep_best != metric:
         return training
     if len(rows) < FEWEST:
         return replace(training, keep_best=None, patience=0)

@@ -13,6 +13,7 @@ from superbatch.models import ClipModel
 from superbatch.options import FlexiSettings, LearnerSettings, LowSettings, ReferenceSettings
 from superbatch.tasks.check import said
 from superbatch.tasks.flexi import with_low
+from superbatch.tasks.label_jobs import label_job, label_reference_job
 from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
@@ -57,6 +58,21 @@ class Directories:
 def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
     """Make the job of a learner run; its charges are those of the reference and of embedding the pool."""
     curated = given.curated_set
+    evaluate = _evaluate(settings.flexi, given.evaluation_sets, settings.training.device)
+    spent = charges(given.reference_training, given.pool_features, settings.reference_view)
+    recipe = partial(build_learner, name, settings, given)
+    if settings.labels is not None:
+        return label_job(
+            name,
+            settings,
+            given.pool_set,
+            given.state_root,
+            curated=curated,
+            reference_dir=given.reference_model,
+            evaluate=evaluate,
+            charges=spent,
+            recipe=recipe,
+        )
     return learner_job(
         name,
         settings,
@@ -64,10 +80,10 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
         given.state_root,
         curated=curated,
         reference_dir=given.reference_model,
-        evaluate=_evaluate(settings.flexi, given.evaluation_sets, settings.training.device),
-        charges=charges(given.reference_training, given.pool_features, settings.reference_view),
+        evaluate=evaluate,
+        charges=spent,
         remarks=remarks(settings, given),
-        recipe=partial(build_learner, name, settings, given),
+        recipe=recipe,
         known=partial(
             held_out_scores, curated, given.reference_model, given.reference_training, settings.reference_view
         ),
@@ -83,12 +99,16 @@ def build_reference(
     name: str = "reference",
 ) -> Job:
     """Make the job that trains a reference, by its name; a second one where `curated` is what became of the `first` curated set."""
+    evaluate = _evaluate(settings.flexi, evaluation_sets, settings.training.device)
+    recipe = partial(build_reference, settings, curated, evaluation_sets, state_root, first, name)
+    if settings.labels is not None:
+        return label_reference_job(settings, SetFiles(curated), state_root, evaluate=evaluate, recipe=recipe, name=name)
     return reference_job(
         settings,
         SetFiles(curated),
         state_root,
-        evaluate=_evaluate(settings.flexi, evaluation_sets, settings.training.device),
-        recipe=partial(build_reference, settings, curated, evaluation_sets, state_root, first, name),
+        evaluate=evaluate,
+        recipe=recipe,
         first=None if first is None else SetFiles(first).manifest(),
         name=name,
     )

@@ -33,6 +33,7 @@ from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
 from superbatch.tasks.distilled import Distilled, separate_fields
 from superbatch.tasks.filtering import Kept, kept, kept_count, with_share
 from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
+from superbatch.tasks.labels import drawn_rows
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
 from superbatch.tasks.view import shell_of
@@ -170,7 +171,7 @@ def learner_job(
         identity,
         state_root,
         evaluate,
-        _charged(settings, cache is not None, charges or {}),
+        charged(settings, cache is not None, charges or {}),
         built.sets.names,
         recipe,
         remarks or {},
@@ -227,7 +228,7 @@ def added_fields(
     return flexi_fields(task, built.fields, opener(built.clip, built.sets.manifests, files), seed)
 
 
-def _charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spent]) -> dict[str, Spent]:
+def charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spent]) -> dict[str, Spent]:
     """What an honest account adds to a run: decoding the pool beforehand, and of the reference all, its training alone, or nothing."""
     owed = {"decoding"} | ({"reference_training", "bootstrapping"} if uses_cache or settings.warm_start else set())
     owed |= {"embedding"} if uses_cache else set()
@@ -255,7 +256,7 @@ def _kept(name: str, cache: EmbeddingCache, pool: PoolSettings) -> Kept:
 
 
 def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) -> None:
-    """Refuse a super-batch or clusters that are more than the rows, a low view that is none, and a model whose files are missing.
+    """Refuse a super-batch or clusters that are more than the rows, labels that no row has, a low view that is none, and a model whose files are missing.
 
     Raises:
         UserError: as `learner_job` and `train` would say it, without features and without a reference.
@@ -264,9 +265,13 @@ def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) ->
     for where, along in settings.selection.along.items():
         check_view(shell_of(along), along.config, learner, settings.model.config, where)
     check_flexi(settings.flexi, learner)
+    sets = [pool, curated] if settings.pool.add_curated else [pool]
+    if settings.labels is not None:
+        order_of(settings.training, settings.selection, drawn_rows(settings.labels, sets), settings.super_batch_size)
+        return
     rows = len(pool.manifest())
     check_clusters(settings.pool.clusters, rows, "pool.clusters")
     rows = kept_count(rows, settings.pool.keep_share)
-    rows += len(curated.manifest()) if settings.pool.add_curated else 0
+    rows += sum(len(one.manifest()) for one in sets[1:])
     rows -= count_aside(settings.selection, rows)
     order_of(settings.training, settings.selection, rows, settings.super_batch_size)

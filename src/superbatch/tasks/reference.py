@@ -102,8 +102,9 @@ def check_reference(settings: ReferenceSettings, rows: int, held_out: int = 0) -
     batch = settings.training.batch_size
     if settings.import_from is None and batch > rows:
         rest = f" that are not held out ({held_out:,} are)" if held_out else ""
-        what = f"{batch:,} pairs are more than the {rows:,} of the curated set{rest}"
-        raise UserError("reference.training.batch_size", what, "lower it, or curate more pairs")
+        pairs = "pairs" if settings.labels is None else "labelled images"
+        what = f"{batch:,} {pairs} are more than the {rows:,} of the curated set{rest}"
+        raise UserError("reference.training.batch_size", what, f"lower it, or curate more {pairs}")
 
 
 def import_reference(

@@ -43,7 +43,7 @@ def open_run(training: Path) -> Run:
     """Open a run's records.
 
     Raises:
-        UserError: a run that trains on all it draws, or without picks.
+        UserError: a run that trains on all it draws, or on labels, or without picks.
     """
     from superbatch.reporting import Run
 
@@ -51,6 +51,9 @@ def open_run(training: Path) -> Run:
     if run.role != "selecting" or run.super_batch_size <= run.batch_size:
         what = f"{run.name!r} trains on all it draws ({shown(training / 'run.json')}): it passed nothing over"
         raise UserError(RUN, what, "name a run that selects, such as jest")
+    if run.by_labels:
+        what = f"{run.name!r} goes by labels, and an audit judges image-text pairs ({shown(training / 'run.json')})"
+        raise UserError(RUN, what, "name a run of pairs, such as jest")
     if run.picks is None:
         raise UserError(str(shown(training / "picks.parquet")), "no picks are there", "train the run again")
     return run

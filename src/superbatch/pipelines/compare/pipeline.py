@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -15,14 +15,16 @@ from superbatch.pipelines.naming import CHECKED, named
 SETTINGS = f"compare.{CHECKED}"
 
 
-def create_pipeline(specs: Mapping[RunSpec, str]) -> Pipeline:
+def create_pipeline(specs: Mapping[RunSpec, str], of_labels: Collection[str] = ()) -> Pipeline:
     """Return the stage; `--namespaces <run>` runs one of its runs alone.
 
     Args:
         specs: the reference that each run goes by, by its name.
+        of_labels: references of labels, whom nobody checks.
     """
     references = sorted({"reference", *specs.values()})
-    runs = [compared(spec, reference) for spec, reference in specs.items()] + [evaluation(name) for name in references]
+    runs = [compared(spec, reference, reference not in of_labels) for spec, reference in specs.items()]
+    runs += [evaluation(name) for name in references]
     names = (*references, *(spec.name for spec in specs))
     edges = [f"{run}.{part}" for run in names for part in ("training", "evaluation")]
     collect = node(
@@ -42,7 +44,7 @@ def _check(specs: list[RunSpec]) -> Pipeline:
     return pipeline([node(check_runs, inputs=inputs, outputs=SETTINGS, name="check_runs", tags="settings")])
 
 
-def compared(spec: RunSpec, reference: str = "reference") -> Pipeline:
+def compared(spec: RunSpec, reference: str = "reference", checked: bool = True) -> Pipeline:
     """Return one run of the grid: training and evaluation in one node, under the run's name."""
     parameters = {
         "template": "params:learner",
@@ -51,7 +53,7 @@ def compared(spec: RunSpec, reference: str = "reference") -> Pipeline:
         "evaluate": "params:evaluate",
         "storage": "params:storage",
     }
-    read = shared(reference) | checked_by(reference)
+    read = shared(reference) | (checked_by(reference) if checked else {})
     run = node(
         named(run_compared, spec.name),
         inputs=read | parameters | {"checked": SETTINGS},

@@ -28,6 +28,8 @@ def embed_set(
 ) -> Staged:
     """Embed a set with the reference; tokenise its captions and pack its pixels in the views of reference and learner.
 
+    A reference of labels leaves its loss of each row in the place of embeddings.
+
     Args:
         name: of the set (`pool`, `curated`), with `_pp` by the second reference; bound by the pipeline.
         directory: the ingested set.
@@ -42,7 +44,9 @@ def embed_set(
     model = read(LearnerSettings, learner, "learner").model
     from superbatch.data.manifest import read_manifest
     from superbatch.models import build_model, read_metadata
+    from superbatch.models.classifier import is_classifier
     from superbatch.tasks import SetFiles, embed
+    from superbatch.tasks.labels import Labels
     from superbatch.tasks.view import preprocessing, shell
 
     manifest, weights = read_manifest(directory), read_metadata(reference_model)["weights_sha256"]
@@ -67,6 +71,7 @@ def embed_set(
         how.batch,
         how.pack_limit_mb,
         *([] if how.low is None else [how.low]),
+        *([Labels.of_classifier(reference_model).identity] if is_classifier(reference_model) else []),
     ]
     return build_once(f"{name} features", fingerprint(decides), Path(places.stages), write)
 

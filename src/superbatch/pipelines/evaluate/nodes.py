@@ -17,7 +17,7 @@ def evaluate_model(
 ) -> Staged:
     """Measure a run's model: one JSON file an evaluation set, with split, N and the checkpoint's fingerprint.
 
-    A model that was trained in a low view too (its metadata say in which) is measured there as well, for the record.
+    A classifier is measured on the sets of its classes, by its class weights. A model that was trained in a low view too (its metadata say in which) is measured there as well, for the record.
 
     Args:
         run: its name, bound by the pipeline.
@@ -33,7 +33,8 @@ def evaluate_model(
     from superbatch.evaluation.results import RESULT_FORMAT, add_low, evaluate_to_files, taught
     from superbatch.evaluation.run import Evaluator
     from superbatch.evaluation.store import load_evaluation_sets
-    from superbatch.models import load_checkpoint, read_metadata
+    from superbatch.models import read_metadata
+    from superbatch.models.classifier import load_measured
     from superbatch.models.flexible import at_low
 
     metadata = read_metadata(model)
@@ -41,7 +42,7 @@ def evaluate_model(
     seen_low = bool(low.ways) and low.patch_drop is None  # what is left out at random is no view of an image
 
     def write(out: Path) -> None:
-        clip = load_checkpoint(model)
+        clip = load_measured(model)
         measured = load_evaluation_sets(evaluation_sets, evaluate.split)
         # Labelled images of other splits teach.
         opened = load_evaluation_sets(evaluation_sets) if evaluate.learns else measured

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -28,14 +28,15 @@ def checked_by(reference: str) -> dict[str, str]:
     return {"reference_check": f"{reference}.check"}
 
 
-def create_pipeline(methods: Mapping[str, str], checked: bool = True) -> Pipeline:
+def create_pipeline(methods: Mapping[str, str], checked: bool = True, of_labels: Collection[str] = ()) -> Pipeline:
     """Return the learners of some methods, each in its own namespace.
 
     Args:
         methods: the reference that each goes by, by its name.
-        checked: whether the reference was checked; in a chain that uses none it is not.
+        checked: whether the references were checked; in a chain that uses none they are not.
+        of_labels: references of labels, whom nobody checks.
     """
-    return Pipeline([learner(method, reference, checked) for method, reference in methods.items()])
+    return Pipeline([learner(m, reference, checked and reference not in of_labels) for m, reference in methods.items()])
 
 
 def learner(method: str, reference: str = "reference", checked: bool = True) -> Pipeline:

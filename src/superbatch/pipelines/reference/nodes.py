@@ -12,7 +12,7 @@ from superbatch.pipelines.learner.nodes import use_project_logging
 
 
 def check_curated(name: str, curated: Path, settings: dict[str, Any], override: dict[str, Any] | None = None) -> str:
-    """Refuse sizes that the reference's training would refuse.
+    """Refuse sizes, and labels, that the reference's training would refuse.
 
     Args:
         name: the reference's, bound by the pipeline.
@@ -23,10 +23,13 @@ def check_curated(name: str, curated: Path, settings: dict[str, Any], override: 
         A line; it puts the training behind the check.
     """
     from superbatch.data.manifest import read_manifest
+    from superbatch.tasks.label_jobs import labelled_rows
     from superbatch.tasks.reference import check_reference, split_rows
 
-    reference = reference_settings(name, settings, override)
-    check_reference(reference, *map(len, split_rows(read_manifest(curated), reference.held_out)))
+    reference, manifest = reference_settings(name, settings, override), read_manifest(curated)
+    by_labels = reference.labels is not None
+    rows = labelled_rows(reference, manifest) if by_labels else split_rows(manifest, reference.held_out)
+    check_reference(reference, *map(len, rows))
     return f"{name}: the settings fit the set"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.stamps import Staged, build_once, read_stamp
 from superbatch.config import ReportSettings, Storage, read
+from superbatch.errors import UserError
 from superbatch.options import SearchSettings
 
 FORMAT = 1  # raised when the same inputs give other pictures, words or embeddings
@@ -59,10 +60,15 @@ def index(
     """
     search, places = read(SearchSettings, settings, "search"), read(Storage, storage, "storage")
     from superbatch.models import load_checkpoint, read_metadata
+    from superbatch.models.classifier import is_classifier
     from superbatch.pipelines.search.inputs import open_sets, pixels_for
     from superbatch.tasks.pictures import Pictures
     from superbatch.tasks.search import write_index
     from superbatch.tasks.view import preprocessing, shell
+
+    if is_classifier(model):
+        what = f"{run!r} was trained on labels, so it has no text tower to search by"
+        raise UserError("search.runs", what, "name runs of image-text pairs, such as jest")
 
     def write(out: Path) -> None:
         clip, found = load_checkpoint(model), Pictures(pictures)
