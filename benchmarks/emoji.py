@@ -1,6 +1,6 @@
 """Real shards as pool, curated set and evaluation set: emoji of several vendors, seven captions in ten of the pool exchanged.
 
-    python benchmarks/emoji.py --source FOLDER [--out data/01_raw/emoji] [--seed 0]
+    python benchmarks/emoji.py --source FOLDER [--out data/01_raw/emoji] [--seed 0] [--share S]
     kedro run --pipeline=jest --env=emoji
 
 FOLDER holds train-*.tar and test_emojione-*.tar: WebDataset shards whose json lists several `captions` an image.
@@ -99,22 +99,25 @@ def with_all_captions(sample: Sample) -> Sample:
     return replace(sample, parts=sample.parts | {"txt": "\n".join(captions).encode()})
 
 
-def command(about: str, shards: str, prepare: Callable[..., dict[str, int]], out: Path) -> None:
+def command(about: str, shards: str, prepare: Callable[..., dict[str, int]], out: Path, method: str = "jest") -> None:
     """Be the command line of a script that prepares shards for the environment of `out`'s name.
 
     Args:
         about: what the script does. shards: what it expects in --source.
-        prepare: takes source, folder and seed; returns samples by set.
+        prepare: takes source, folder, seed and share; returns samples by set.
         out: the default folder.
+        method: that the shards are for.
     """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--source", type=Path, required=True, metavar="FOLDER", help=f"with {shards}")
     parser.add_argument("--out", type=Path, default=out, metavar="FOLDER")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--share", type=float, help="of the pool that is made wrong; by default the script's own")
     options = parser.parse_args()
-    counts = prepare(options.source, options.out, seed=options.seed)
+    given = {} if options.share is None else {"share": options.share}
+    counts = prepare(options.source, options.out, seed=options.seed, **given)
     print(f"{options.out}: " + ", ".join(f"{what} {count:,}" for what, count in counts.items()))
-    print(f"next: kedro run --pipeline=jest --env={out.name}")
+    print(f"next: kedro run --pipeline={method} --env={out.name}")
 
 
 if __name__ == "__main__":

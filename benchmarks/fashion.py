@@ -1,6 +1,6 @@
 """Real shards with classes as pool, curated set and evaluation set: Fashion-MNIST, half of the pool's captions exchanged.
 
-    python benchmarks/fashion.py --source FOLDER [--out data/01_raw/fashion] [--seed 0]
+    python benchmarks/fashion.py --source FOLDER [--out data/01_raw/fashion] [--seed 0] [--share S]
     kedro run --pipeline=jest --env=fashion
 
 FOLDER holds train-*.tar and test-*.tar: WebDataset shards whose json has `label` and `caption_name`.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from emoji import command, load
@@ -51,12 +52,8 @@ def prepare(
     Returns:
         Samples by set, and how many of the pool's are wrong pairs.
     """
-    everything, test = load(source, "train")[:limit], load(source, "test")[:limit]
-    order = np.random.default_rng(seed).permutation(len(everything)).tolist()
-    parts = {}
-    for name, size in sizes.items():
-        parts[name], order = [everything[number] for number in sorted(order[:size])], order[size:]
-    pool = [everything[number] for number in sorted(order)]
+    parts, pool = divide(load(source, "train")[:limit], sizes, seed)
+    test = load(source, "test")[:limit]
     with atomic_directory(out) as folder:
         wrong = write_pool(pool, folder, share, seed)
         write_shards(parts.pop("curated"), folder / "curated")
@@ -64,17 +61,37 @@ def prepare(
     return {"pool": len(pool), **sizes, "test": len(test), "mismatched": wrong}
 
 
+def divide(everything: list[Sample], sizes: dict[str, int], seed: int) -> tuple[dict[str, list[Sample]], list[Sample]]:
+    """Draw sets of some sizes out of samples; returns them by name, and the rest, all in their old order."""
+    order = np.random.default_rng(seed).permutation(len(everything)).tolist()
+    parts = {}
+    for name, size in sizes.items():
+        parts[name], order = [everything[number] for number in sorted(order[:size])], order[size:]
+    return parts, [everything[number] for number in sorted(order)]
+
+
+def with_class(sample: Sample, label: int) -> Sample:
+    """Give a sample a class of its own (`.cls`)."""
+    return replace(sample, parts=sample.parts | {"cls": str(label).encode()})
+
+
+def record_of(sample: Sample) -> dict[str, Any]:
+    """Return what a sample's json says: `label`, `caption_name` and more."""
+    found: dict[str, Any] = json.loads(sample.parts["json"])
+    return found
+
+
+def names_of(samples: list[Sample]) -> dict[int, str]:
+    """Return the name of each class that is among some samples."""
+    return {int(record["label"]): record["caption_name"] for record in map(record_of, samples)}
+
+
 def write_root(splits: dict[str, list[Sample]], root: Path) -> None:
     """Write a classification set in CLIP_benchmark's layout."""
     names: dict[int, str] = {}
     for split, samples in splits.items():
-        records = [json.loads(sample.parts["json"]) for sample in samples]
-        names |= {int(record["label"]): record["caption_name"] for record in records}
-        labelled = [
-            replace(sample, parts=sample.parts | {"cls": str(record["label"]).encode()})
-            for sample, record in zip(samples, records, strict=True)
-        ]
-        write_split(root / split, labelled)
+        names |= names_of(samples)
+        write_split(root / split, [with_class(sample, record_of(sample)["label"]) for sample in samples])
     write_lines(root / "dataset_type.txt", ["classification"])
     write_lines(root / "classnames.txt", [names[label] for label in range(len(names))])
     write_lines(root / "zeroshot_classification_templates.txt", TEMPLATES)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.hooks import hook_impl
 
 if TYPE_CHECKING:
-    from superbatch.pipelines.compare.grid import RunSpec
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
+
+    from superbatch.pipelines.compare.grid import RunSpec
 
 
 log = logging.getLogger(__name__)

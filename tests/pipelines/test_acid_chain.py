@@ -113,7 +113,7 @@ def test_a_run_of_the_grid_by_a_reference_that_nobody_makes_is_one_line() -> Non
 
 def test_a_further_reference_changes_the_first_ones_settings() -> None:
     given = quick_parameters({"references.other": {"training": {"steps": 7}}})
-    assert further_references(given) == ["reference_large", "reference_other"]
+    assert further_references(given) == ["reference_large", "reference_labels", "reference_other"]
     first = reference_settings("reference", given["reference"])
     other = reference_settings("reference_other", given["reference"], given["references"]["other"])
     assert other.training.steps == 7 and other.model == first.model and other.held_out == first.held_out

@@ -41,7 +41,7 @@ from superbatch.options import (
 )
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
 from superbatch.tasks.jobs import charges
-from superbatch.tasks.learner import _charged, check_sizes
+from superbatch.tasks.learner import charged, check_sizes
 from superbatch.tasks.reference import check_reference, split_rows
 from superbatch.tasks.trusted import held_out_scores
 from superbatch.training import train
@@ -383,7 +383,7 @@ def test_what_was_spent_before_is_charged_to_whoever_owes_it(tmp_path: Path) -> 
         (replace(plain, warm_start=True), False, {"decoding", "reference_training"}),
         (plain, True, set(spent)),
     ):
-        assert set(_charged(settings, uses_cache, spent)) == owed
+        assert set(charged(settings, uses_cache, spent)) == owed
     write_json(features / "features.json", {"flops": 3e9})
     older = charges(training, features)
     assert older["embedding"] == Spent(3e9, None) and "decoding" not in older

@@ -134,7 +134,7 @@ class ClassAct(Task):
 
     def facts(self) -> dict[str, float]:
         """Return the learner's scale."""
-        return {"scale": float(self.classifiers[LEARNER].logit_scale.exp())}
+        return {"scale": float(self.classifiers[LEARNER].logit_scale.detach().exp())}
 
     def save(self, directory: Path, metadata: dict[str, Any]) -> str:
         """Write the learner in open_clip's format, its class weights beside it."""
