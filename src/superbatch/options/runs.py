@@ -99,6 +99,8 @@ class LearnerSettings(Settings, section="learner"):
 
     def check(self) -> None:
         """Refuse a selection that does not fit the training, a proxy that reads other token ids, and a low view of no use."""
+        if self.labels is not None:
+            self._check_labels()
         b, n = self.training.batch_size, self.selection.num_chunks
         require(
             self.selection.method != "joint" or n <= b,
@@ -161,8 +163,6 @@ class LearnerSettings(Settings, section="learner"):
             f"reweighting is a softmax loss, and training.loss is {self.training.loss}",
             "set training.loss to softmax",
         )
-        if self.labels is not None:
-            self._check_labels()
 
     def _check_labels(self) -> None:
         """Refuse what is of pairs, which have two sides: a class has no embedding that a reference could have cached."""
