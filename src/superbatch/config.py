@@ -252,7 +252,7 @@ def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str
     Raises:
         UserError: as `read`; the key is named where it stands.
     """
-    read(ReferenceSettings, reference, "reference")  # first, so that a mistake in it is named there
+    reference_settings("reference", reference)  # first, so that a mistake in it is named there
     override, place = read(BootstrapSettings, bootstrap, "bootstrap").reference, "bootstrap.reference"
     found = read(ReferenceSettings, merge(reference, {**override, "import_from": None}, place), place)
     require(found.labels is None, f"{place}.labels", *ONE_OF_PAIRS)

@@ -1,7 +1,7 @@
-"""Every preset of conf, a few tiny steps of it: what torch counts while it runs is what its account says, within 1 %.
+"""Every preset of conf, a few tiny steps of it: what torch counts while it runs is what its account says, within 1 % (of images alone 1.5 %).
 
 3F a trained sample counts a gradient of the pixels, which nothing asks for, and not that fused attention computes its scores again in
-the backward pass: together 0.4 % too much here, and 1.1 % where an image tower is all there is.
+the backward pass: together 0.4 % too much here, and 1.3 % where image towers are all there is.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def test_the_account_is_what_torch_counts(settings: LearnerSettings, counted: Co
     told, towers, about = (
         job.account().parts(samples),
         job.account().by_member(samples),
-        partial(pytest.approx, rel=0.01 if settings.labels is None else 0.012),
+        partial(pytest.approx, rel=0.01 if settings.labels is None else 0.015),
     )
     assert sum(value for part, value in told.items() if part != SCORE) == about(counted["train"])
     assert told[SCORE] == about(counted["score"]) and towers["image"][SCORE] == about(counted["score image"])

@@ -1,0 +1,134 @@
+"""ClassAct as a command: `kedro run --pipeline=classact --env=quick`, on a project that has its first reference already; and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from superbatch.errors import UserError
+from superbatch.hooks import check_all
+from superbatch.models.classifier import is_classifier
+from superbatch.pipeline_registry import chain, configure
+from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
+from tests.parameters import quick_parameters, refusal
+from tests.project import ONE_THREAD, copy_of
+
+TINY = "references.labels.training.steps=4,references.labels.training.evaluate_every=2,learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2,evaluate.linear_probe=null"
+NODES = "--nodes=reference_labels.check,reference_labels.train,embed_pool_labels,embed_curated_labels,classact.check,classact.train,classact.evaluate,reference_labels.evaluate"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of("ready", ready_project, tmp_path_factory) / "project"
+
+
+def run(project: Path, *arguments: str, params: str = "") -> Done:
+    given = ",".join(filter(None, (SMALL, ONE_THREAD, TINY, params)))
+    return forked_kedro(project, "run", *arguments, "--env=quick", f"--params={given}")
+
+
+@pytest.fixture(scope="module")
+def data(project: Path) -> Path:
+    done = run(project, "--pipeline=classact", NODES)
+    assert done.returncode == 0, done.stderr
+    assert "no text tower and knows its own classes alone: retrieval" in done.stderr
+    return project / "data" / "quick"
+
+
+def record(data: Path, name: str) -> dict[str, Any]:
+    return json.loads((data / "07_model_output" / name / "training" / "run.json").read_text())
+
+
+def test_the_learner_goes_by_the_losses_of_a_reference_of_labels(data: Path) -> None:
+    classact, reference = record(data, "classact"), record(data, "reference_labels")
+    features = data / "04_feature" / "pool_labels"
+    told, losses = json.loads((features / "features.json").read_text()), np.load(features / "losses.npy")
+    assert classact["settings"]["reference"] == told["reference"] == reference["digests"]["weights"]
+    assert classact["plan"]["rows"] == told["labelled"] == np.isfinite(losses).sum() < len(losses)
+    assert classact["flops"]["charged"]["embedding"] == told["flops"] and "reference_check" not in classact
+    assert not (features / "embeddings.arrow").exists() and is_classifier(data / "06_models" / "classact")
+    results = {path.name for path in (data / "07_model_output" / "classact" / "evaluation").glob("*.json")}
+    assert results == {"classification.json"}
+    first = data / "04_feature" / "pool"
+    shared = [path.relative_to(first) for path in first.glob("pixels-*/*.npy")]
+    assert shared and all((first / path).samefile(features / path) for path in shared)
+
+
+@pytest.mark.slow
+def test_it_is_found_done_and_reported(project: Path, data: Path) -> None:
+    done = run(project, "--pipelines=learner,report", "--nodes=classact.check,classact.train,report")
+    assert done.returncode == 0, done.stderr
+    assert "classact: up to date" in done.stderr and "classact (f = 0.5)" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "params", "line"),
+    [
+        # f = 0.9 of 32 looks at more rows than so small a pool has labels for
+        (["--pipelines=learner", "--nodes=rho_loss.check"], "", "super-batch: B = 320 rows are more than the"),
+        (["--pipelines=learner", "--nodes=classify.check"], "classify.learner.labels.by=cls", "labels.by: cls, and no row has a .cls"),
+        (["--pipelines=references", "--nodes=reference_labels.check"], "references.labels.labels.classnames=none.txt,classact.learner.labels.classnames=none.txt,rho_loss.learner.labels.classnames=none.txt", "none.txt: no such file of class names"),
+    ],
+)  # fmt: skip
+def test_data_that_does_not_fit_is_one_line_before_a_training(
+    project: Path, data: Path, arguments: list[str], params: str, line: str
+) -> None:
+    done = run(project, *arguments, params=params)
+    assert done.returncode == 1 and line in done.stderr, done.stderr
+
+
+LABELS = {"classnames": "names.txt", "by": "cls"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"jest.learner.reference": "reference_labels"}, "jest.learner.reference: reference_labels is of labels, and the learner is of image-text pairs; name one of pairs"),
+        ({"classact.learner.reference": "reference"}, "classact.learner.reference: reference is of image-text pairs, and the learner's labels need one of labels; name one that has labels"),
+        ({"classact.learner.reference": "reference_large"}, "classact.learner.reference: reference_large is of image-text pairs"),
+        ({"classact.learner.labels.by": "cls"}, "classact.learner.reference: reference_labels has other classnames than the learner's labels, or another `by`"),
+        ({"classact.learner.labels.by": "txt"}, "classact.learner.labels.by: 'txt' is unknown"),
+        ({"classact.learner.labels.smoothing": 1}, "classact.learner.labels.smoothing: 1 leaves nothing of the label"),
+        ({"classact.learner.labels.classnames": ""}, "classact.learner.labels.classnames: names no file"),
+        ({"classact.learner.training.loss": "sigmoid"}, "classact.learner.training.loss: is sigmoid, and classes are told apart by cross-entropy"),
+        ({"classact.learner.distill": {"weight": 1.0}}, "classact.learner.distill: is of pairs, and labels are set"),
+        ({"classact.learner.flexi": {"low": {"patch_size": 16}}}, "classact.learner.flexi: is of pairs, and labels are set"),
+        ({"classact.learner.selection.adapt": {}}, "classact.learner.selection.adapt: measures pairs"),
+        ({"classact.learner.selection.method": "joint"}, "classact.learner.selection.method: is joint, and a labelled image is scored by itself; use independent"),
+        ({"reference.labels": LABELS, "reference.training.loss": "softmax"}, "reference.labels: are for a reference of its own"),
+        ({"bootstrap.reference": {"labels": LABELS, "training": {"loss": "softmax"}}}, "bootstrap.reference.labels: are for a reference of its own"),
+        ({"references.labels.training.loss": "sigmoid"}, "references.labels.training.loss: is sigmoid"),
+        ({"references.labels.import_from": "models/b32"}, "references.labels.import_from: is a checkpoint of pairs, and labels are set"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_one_line(changes: dict[str, Any], line: str) -> None:
+    assert refusal(changes).startswith(line)
+
+
+def test_a_run_of_the_grid_by_a_reference_of_another_kind_is_one_line() -> None:
+    for entry, line in (
+        ({"method": "classact", "set": {"reference": "reference"}}, "compare: classact-T2-s0: reference: reference is of image-text pairs"),
+        ({"method": "jest", "set": {"reference": "reference_labels"}}, "compare: jest-T2-s0: reference: reference_labels is of labels"),
+        ({"method": "classify", "set": {"selection.method": "independent"}}, "compare: classify-T2-s0: reference: reference is of image-text pairs"),
+    ):  # fmt: skip
+        with pytest.raises(UserError) as found:
+            check_all(quick_parameters({"compare.runs": [{"steps": 2} | entry]}))
+        assert str(found.value).startswith(line)
+
+
+def test_a_reference_of_labels_has_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(quick_parameters({}))
+    try:
+        mixed, alone = chain(("classact", "jest")), chain(("classact",))
+    finally:
+        monkeypatch.setattr("superbatch.pipeline_registry._parameters", None)
+    names = {node.name for node in mixed.nodes}
+    assert {"check_reference", "classact.train", "embed_pool_labels"} <= names and "check_reference_labels" not in names
+    assert not any("check_reference" in node.name for node in alone.nodes)
+    (train,) = (node for node in mixed.nodes if node.name == "classact.train")
+    assert "pool_labels.features" in train.inputs and not any(name.endswith(".check") for name in train.inputs)
