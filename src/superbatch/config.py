@@ -172,6 +172,16 @@ SECTIONS: dict[str, Any] = {
 # key is a method's own block.
 METHODS, REFERENCES = "methods", "references"
 METHOD_KEYS = ("learner",)
+# What `reference` and the template `learner` may say of image-text pairs alone: a block with labels starts without it, and says it itself
+# where it is to be refused.
+REFERENCE_OF_PAIRS = {"import_from": None, "flexi": None}
+LEARNER_OF_PAIRS: dict[str, Any] = {
+    "warm_start": False,
+    "flexi": None,
+    "distill": None,
+    "pool": {"keep_share": 1.0, "like_curated": 0.0, "clusters": 0, "balance": 0.0},
+    "selection": {"score": "loss", "adapt": None, "then": None},
+}
 ONE_OF_PAIRS = (
     "are for a reference of its own: this one is of image-text pairs",
     "set them in a block of `references`, as references.labels does",
@@ -221,6 +231,11 @@ def _on_top(template: Mapping[str, Any], override: Mapping[str, Any] | None, pla
     if override is not None and not isinstance(override, Mapping):
         raise UserError(place, f"{override!r} is not a block of settings", "see parameters_methods.yml")
     known = dict(template or {})
+    if (override or {}).get("labels") is not None:
+        known |= {
+            key: {**(known.get(key) or {}), **value} if isinstance(value, dict) else value
+            for key, value in LEARNER_OF_PAIRS.items()
+        }
     touched = {key: known[key] for key in override or {} if key in known}  # merging takes long: the rest stays as it is
     return read(LearnerSettings, known | merge(touched, override, place), place)
 
@@ -243,6 +258,8 @@ def reference_settings(
     place = f"{REFERENCES}.{name.removeprefix(FURTHER)}"
     if override is not None and not isinstance(override, Mapping):
         raise UserError(place, f"{override!r} is not a block of settings", "write what it changes in `reference`")
+    if (override or {}).get("labels") is not None:
+        reference = {**(reference or {}), **REFERENCE_OF_PAIRS}
     return read(ReferenceSettings, merge(reference, override, place), place)
 
 

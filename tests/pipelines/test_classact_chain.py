@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from superbatch.config import learner_settings, reference_settings
 from superbatch.errors import UserError
 from superbatch.hooks import check_all
 from superbatch.models.classifier import is_classifier
@@ -108,6 +109,21 @@ LABELS = {"classnames": "names.txt", "by": "cls"}
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_one_line(changes: dict[str, Any], line: str) -> None:
     assert refusal(changes).startswith(line)
+
+
+def test_what_the_template_says_of_pairs_is_not_for_labels() -> None:
+    """Else a flexi that is set for all would refuse commands that train no classifier."""
+    changes = {
+        "learner.flexi": {"low": {"patch_size": 16}}, "learner.warm_start": True, "learner.pool": {"keep_share": 0.5, "clusters": 8},
+        "learner.selection": {"adapt": {}, "score": "loss"}, "learner.training.steps": 7,
+    }  # fmt: skip
+    given = quick_parameters(changes)
+    found = learner_settings(given["learner"], given["classact"]["learner"], "classact")
+    assert found.flexi is None and not found.warm_start and not found.pool.filters and found.selection.adapt is None
+    assert found.training.steps == 7 and found.selection.gain == 1
+    first = {**given["reference"], "import_from": "models/b32"}
+    reference = reference_settings("reference_labels", first, given["references"]["labels"])
+    assert reference.import_from is None and reference.training.loss == "softmax"
 
 
 def test_a_run_of_the_grid_by_a_reference_of_another_kind_is_one_line() -> None:
