@@ -115,6 +115,7 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/quick",
             "data/emoji",
             "data/fashion",
+            "data/fashion_labels",
             "data/icons",
         )
     if "/" in word:
@@ -329,6 +330,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "learner.pool": [options.PoolSettings],
     "learner.selection": [options.SelectionSettings],
     "learner.selection.then": [options.ThenSettings],
+    "learner.labels": [options.LabelSettings],
     "learner.distill": [options.DistillSettings],
     "learner.flexi": [options.FlexiSettings],
     "learner.flexi.low": [options.LowSettings],

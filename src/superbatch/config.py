@@ -305,6 +305,19 @@ def require_reference(settings: LearnerSettings, where: str, parameters: Mapping
     require(ours is None or theirs is not None, where, what, "name one that has labels, such as reference_labels")
     what = f"{name} is of labels, and the learner is of image-text pairs"
     require(ours is not None or theirs is None, where, what, "name one of pairs, such as reference")
+
+
+def require_same_classes(settings: LearnerSettings, where: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a learner of labels whose reference has other classes. Asked for the learners that a command trains: others may be set later.
+
+    Args:
+        settings, where, parameters: as of `require_reference`.
+
+    Raises:
+        UserError: just that.
+    """
+    ours, name = settings.labels, settings.reference
+    theirs = labels_of_reference(name, parameters) if settings.uses_reference else None
     same = ours is None or theirs is None or ours.same_classes(theirs)
     what = f"{name} has other classnames than the learner's labels, or another `by`: their losses cannot be subtracted"
     require(same, where, what, f"set both alike (references.{name.removeprefix(FURTHER)}.labels)")

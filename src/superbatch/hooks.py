@@ -45,7 +45,7 @@ class ProjectHooks:
         """Check what a later stage would refuse, before anything is loaded, and tell the report the command.
 
         Raises:
-            UserError: what `check_later_stages` refuses; inputs that are not there; stages for one process under torchrun;
+            UserError: what `check_later_stages` and `check_learners` refuse; inputs that are not there; stages for one process under torchrun;
                 trainings in threads.
         """
         from superbatch.commands import require_inputs, run_command
@@ -53,6 +53,7 @@ class ProjectHooks:
         stand_in_for_checks(pipeline, catalog)
         check_ranks(pipeline)
         check_runner(str(run_params.get("runner")), pipeline)
+        check_learners(pipeline)
         check_later_stages(pipeline, catalog)
         if "params:compare" in pipeline.inputs():
             check_grid(catalog)
@@ -87,6 +88,20 @@ class ProjectHooks:
         for name in ("report", "audit", "search"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+
+
+def check_learners(pipeline: Pipeline) -> None:
+    """Check that learners by labels and their references are of the same classes, before either is trained.
+
+    Raises:
+        UserError: just that.
+    """
+    from superbatch.pipeline_registry import check_classes
+
+    ending = ".learner"
+    for name in sorted(pipeline.inputs()):
+        if name.startswith("params:") and name.endswith(ending):
+            check_classes(name.removeprefix("params:").removesuffix(ending))
 
 
 def stand_in_for_checks(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -106,6 +106,17 @@ def label_references() -> tuple[str, ...]:
     return tuple(name for name in further_names() if labels_of_reference(name, known) is not None)
 
 
+def check_classes(method: str) -> None:
+    """Refuse a method by labels whose reference has other classes.
+
+    Raises:
+        UserError: just that.
+    """
+    from superbatch.config import require_same_classes
+
+    require_same_classes(_settings_of(method), f"{method}.learner.reference", _known_parameters())
+
+
 def uses_pairs(method: str) -> bool:
     """Whether a method chooses or filters by a reference of pairs, or starts from it: then its chain checks the reference first."""
     settings = _settings_of(method)

@@ -11,9 +11,9 @@ import pytest
 
 from superbatch.config import learner_settings, reference_settings
 from superbatch.errors import UserError
-from superbatch.hooks import check_all
+from superbatch.hooks import check_all, check_learners
 from superbatch.models.classifier import is_classifier
-from superbatch.pipeline_registry import chain, configure
+from superbatch.pipeline_registry import chain
 from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
 from tests.parameters import quick_parameters, refusal
 from tests.project import ONE_THREAD, copy_of
@@ -92,7 +92,6 @@ LABELS = {"classnames": "names.txt", "by": "cls"}
         ({"jest.learner.reference": "reference_labels"}, "jest.learner.reference: reference_labels is of labels, and the learner is of image-text pairs; name one of pairs"),
         ({"classact.learner.reference": "reference"}, "classact.learner.reference: reference is of image-text pairs, and the learner's labels need one of labels; name one that has labels"),
         ({"classact.learner.reference": "reference_large"}, "classact.learner.reference: reference_large is of image-text pairs"),
-        ({"classact.learner.labels.by": "cls"}, "classact.learner.reference: reference_labels has other classnames than the learner's labels, or another `by`"),
         ({"classact.learner.labels.by": "txt"}, "classact.learner.labels.by: 'txt' is unknown"),
         ({"classact.learner.labels.smoothing": 1}, "classact.learner.labels.smoothing: 1 leaves nothing of the label"),
         ({"classact.learner.labels.classnames": ""}, "classact.learner.labels.classnames: names no file"),
@@ -115,11 +114,12 @@ def test_what_the_template_says_of_pairs_is_not_for_labels() -> None:
     """Else a flexi that is set for all would refuse commands that train no classifier."""
     changes = {
         "learner.flexi": {"low": {"patch_size": 16}}, "learner.warm_start": True, "learner.pool": {"keep_share": 0.5, "clusters": 8},
-        "learner.selection": {"adapt": {}, "score": "loss"}, "learner.training.steps": 7,
+        "learner.selection": {"method": "independent", "score": "match", "adapt": {}}, "learner.training.steps": 7,
     }  # fmt: skip
     given = quick_parameters(changes)
     found = learner_settings(given["learner"], given["classact"]["learner"], "classact")
     assert found.flexi is None and not found.warm_start and not found.pool.filters and found.selection.adapt is None
+    assert found.selection.score == "loss"
     assert found.training.steps == 7 and found.selection.gain == 1
     first = {**given["reference"], "import_from": "models/b32"}
     reference = reference_settings("reference_labels", first, given["references"]["labels"])
@@ -137,12 +137,22 @@ def test_a_run_of_the_grid_by_a_reference_of_another_kind_is_one_line() -> None:
         assert str(found.value).startswith(line)
 
 
+def test_other_classes_than_the_references_are_refused_of_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of other methods: whoever sets classact up need not set rho_loss up too."""
+    labels = {"classact.learner.labels.by": "cls", "references.labels.labels.by": "cls"}
+    monkeypatch.setattr("superbatch.pipeline_registry._parameters", quick_parameters(labels))
+    check_learners(chain(("classact", "classify", "jest")))
+    with pytest.raises(UserError) as found:
+        check_learners(chain(("rho_loss",)))
+    line = (
+        "rho_loss.learner.reference: reference_labels has other classnames than the learner's labels, or another `by`"
+    )
+    assert str(found.value).startswith(line)
+
+
 def test_a_reference_of_labels_has_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    configure(quick_parameters({}))
-    try:
-        mixed, alone = chain(("classact", "jest")), chain(("classact",))
-    finally:
-        monkeypatch.setattr("superbatch.pipeline_registry._parameters", None)
+    monkeypatch.setattr("superbatch.pipeline_registry._parameters", quick_parameters({}))
+    mixed, alone = chain(("classact", "jest")), chain(("classact",))
     names = {node.name for node in mixed.nodes}
     assert {"check_reference", "classact.train", "embed_pool_labels"} <= names and "check_reference_labels" not in names
     assert not any("check_reference" in node.name for node in alone.nodes)

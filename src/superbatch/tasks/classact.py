@@ -1,4 +1,4 @@
-"""ClassAct: image classification by labels, chosen by its own losses, a proxy's, a reference's, or not at all (papers.md 3; RHO-LOSS, 7).
+"""ClassAct: image classification by labels, chosen by its own losses, a proxy's, a reference's, or not at all (papers.md 3; RHO-LOSS, 5.3).
 
 Shapes: n samples, C classes, D embedding width.
 """
