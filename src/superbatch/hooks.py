@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
-    from superbatch.pipelines.compare.grid import RunSpec
-
 
 log = logging.getLogger(__name__)
 REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
@@ -245,7 +243,7 @@ def check_all(parameters: dict[str, Any]) -> None:
     """
     from superbatch.config import check_parameters, method_names
     from superbatch.errors import UserError
-    from superbatch.pipelines.compare.grid import expand
+    from superbatch.pipelines.compare.grid import check_reference, expand
 
     check_parameters(parameters)
     methods = method_names(parameters)
@@ -254,19 +252,4 @@ def check_all(parameters: dict[str, Any]) -> None:
             raise UserError(
                 f"compare: {spec.name}", f"{spec.method!r} is not a method", f"methods: {', '.join(methods)}"
             )
-        check_reference_of(spec, parameters)
-
-
-def check_reference_of(spec: RunSpec, parameters: dict[str, Any]) -> None:
-    """Check the reference of a run of the grid, where it may be another one than its method's, which is checked.
-
-    Raises:
-        UserError: nobody makes it, or it is not of the learner's kind.
-    """
-    from superbatch.config import require_reference
-    from superbatch.pipelines.compare.grid import settings_of
-
-    own = parameters[spec.method]["learner"] or {}
-    if "labels" in own or any(key.split(".")[0] in ("reference", "labels") for key in spec.overrides):
-        found = settings_of([spec], parameters.get("learner") or {}, {spec.method: own})
-        require_reference(found[spec.name], f"compare: {spec.name}: reference", parameters)
+        check_reference(spec, parameters)

@@ -7,9 +7,15 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from superbatch.data.ingest import ingest
+from superbatch.data.labels import labels_of_captions
+from superbatch.data.manifest import read_manifest
 from superbatch.evaluation import Evaluator, evaluate_to_files
+from superbatch.evaluation.prompts import classnames_in
 from superbatch.evaluation.store import ingest_evaluation_sets
 from superbatch.models import ClipModel
 from superbatch.models.build import instantiate
@@ -66,3 +72,23 @@ def test_one_evaluation_for_both(script, untrained: ClipModel, tmp_path: Path) -
     assert emoji["metrics"]["text_to_image_r1"] <= emoji["metrics"]["text_to_image_r10"] < 0.5
     queries = emoji["texts_an_image"]
     assert len(queries) == 300 and sum(queries) == emoji["num_texts"]
+
+
+def test_four_labels_in_ten_are_wrong(script, tmp_path: Path) -> None:
+    """Each of the other classes as often; captions go with the labels, and the truth is kept."""
+    out, sizes = tmp_path / "labels", {"curated": 50, "train": 600, "validation": 200}
+    counts = script("fashion_labels").prepare(SOURCE / "fashion-mnist", out, sizes=sizes, limit=1_500)
+    assert counts["pool"] == 650 and counts["wrong"] == 260
+    for name in ("pool", "curated"):
+        ingest(sorted((out / name).glob("*.tar")), tmp_path / name)
+    names = classnames_in(out / "evaluation" / "classnames.txt")
+    pool, curated = (read_manifest(tmp_path / name) for name in ("pool", "curated"))
+    true = np.array([json.loads(text)["label"] for text in pool.column("source").to_pylist()])
+    wrong = pool.labels != true
+    kinds = pq.read_table(out / "truth" / "pool.parquet").to_pydict()
+    assert wrong.sum() == 260 and {
+        key for key, kind in zip(*kinds.values(), strict=True) if kind == "mismatched"
+    } == set(np.array(pool.keys)[wrong])
+    assert labels_of_captions(pool.first_captions(), names).tolist() == pool.labels.tolist()
+    assert np.bincount((pool.labels - true)[wrong] % 10, minlength=10)[1:].min() > 10
+    assert labels_of_captions(curated.first_captions(), names).tolist() == curated.labels.tolist()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from superbatch.training import Job, train
 from superbatch.training.choosing import score
 from tests.in_ranks import in_ranks
 from tests.training.conftest import ROWS, in_memory
+from tests.training.test_caption_labels import killed_at
 from tests.training.test_ranks import assert_close, picks_of
 from tests.training.training_helpers import Killed, kill_after, outcome
 
@@ -159,7 +162,7 @@ def test_at_the_gain_of_rho_loss_the_highest_are_chosen(make_job):
         assert step[step.chosen].score.min() >= step[~step.chosen].score.max() - 1e-4
 
 
-@pytest.mark.parametrize("how", [{}, {"with_proxy": False, "gain": 1e6}, {"method": "uniform", "accumulate": 2}])
+@pytest.mark.parametrize("how", [{"with_proxy": False, "gain": 1e6}, {"method": "uniform", "accumulate": 2}])
 def test_killed_and_resumed_is_bit_identical(make_job, monkeypatch, how):
     expected = outcome(train(make_job(state="never", **how)))
     for steps in (5, 3):
@@ -167,6 +170,16 @@ def test_killed_and_resumed_is_bit_identical(make_job, monkeypatch, how):
             kill_after(patch, steps)
             train(make_job(**how))
     assert outcome(train(make_job(**how))) == expected
+
+
+def test_killed_by_sigkill_twice_and_resumed_is_bit_identical(make_job):
+    expected = outcome(train(make_job(state="never")))
+    for step in (4, 8):
+        process = multiprocessing.get_context("fork").Process(target=killed_at, args=(make_job, step))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+    assert outcome(train(make_job())) == expected
 
 
 def moved(make_job, **changes: Any) -> tuple[Any, Tensor]:

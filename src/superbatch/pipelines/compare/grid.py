@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from superbatch.config import learner_settings
+from superbatch.config import learner_settings, require_reference
 from superbatch.errors import UserError
 from superbatch.nested import dotted, from_dotted, merge
 from superbatch.options import LearnerSettings
@@ -99,6 +99,18 @@ def settings_of(
         spec.name: learner_settings(template, override_of(spec, methods[spec.method]), spec.name)
         for spec in without_seeds.values()
     }
+
+
+def check_reference(spec: RunSpec, parameters: Mapping[str, Any]) -> None:
+    """Check the reference of a run, where it may be another one than its method's, which is checked.
+
+    Raises:
+        UserError: nobody makes it, or it is not of the learner's kind.
+    """
+    own = parameters[spec.method]["learner"] or {}
+    if "labels" in own or any(key.split(".")[0] in ("reference", "labels") for key in spec.overrides):
+        found = settings_of([spec], parameters.get("learner") or {}, {spec.method: own})
+        require_reference(found[spec.name], f"compare: {spec.name}: reference", parameters)
 
 
 def reference_of(spec: RunSpec, by_method: str) -> str:
