@@ -31,9 +31,9 @@ from superbatch.options import (
     SelectionSettings,
     TrainingSettings,
 )
-from superbatch.tasks import SetFiles, embed, learner_job
+from superbatch.tasks import SetFiles, embed, label_job, label_reference_job, learner_job, reference_job
 from superbatch.tasks.jobs import charges
-from superbatch.tasks.label_jobs import label_job, label_reference_job, labelled_rows
+from superbatch.tasks.label_jobs import labelled_rows
 from superbatch.tasks.labels import LOSSES, Labels, drawn_rows, labelled
 from superbatch.tasks.learner import check_sizes
 from superbatch.training import train
@@ -232,6 +232,14 @@ def test_losses_of_another_reference_set_or_classes_are_refused(sets, settings, 
 def test_settings_of_pairs_are_refused_beside_labels(settings, changes, line):
     with refused(line):
         replace(settings, **changes)
+
+
+def test_the_jobs_of_pairs_take_no_labels(sets, settings, tmp_path):
+    with refused("learner.labels: are set, and this job is of image-text pairs; make it with label_job"):
+        learner_job("a", settings, SetFiles(sets[0]), tmp_path / "state")
+    wanted = ReferenceSettings(settings.model, settings.training, labels=settings.labels)
+    with refused("reference.labels: are set, .* label_reference_job"):
+        reference_job(wanted, SetFiles(sets[1]), tmp_path / "state")
 
 
 def test_labels_without_classes_are_refused():

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from superbatch.artifacts.fingerprints import file_sha256
+from superbatch.bounds import require
 from superbatch.curation.clusters import check_clusters
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
@@ -147,8 +148,14 @@ def learner_job(
         known: gives the scores of curated pairs that the reference was not trained on (`trusted.held_out_scores`), for `pool.like_curated`.
 
     Raises:
-        UserError: what does not fit: sets, features, reference, proxy.
+        UserError: what does not fit: sets, features, reference, proxy; labels, which are for `label_jobs.label_job`.
     """
+    require(
+        settings.labels is None,
+        "learner.labels",
+        "are set, and this job is of image-text pairs",
+        "make it with label_job",
+    )
     training, selection = settings.training, settings.selection
     files = [pool, given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(_start(settings, reference_dir), training, selection, files, state_root)

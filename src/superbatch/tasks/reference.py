@@ -11,6 +11,7 @@ import numpy as np
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.stamps import Staged, build_once
+from superbatch.bounds import require
 from superbatch.curation.held_out import held_out_count, held_out_rows
 from superbatch.data.fields import Source
 from superbatch.data.manifest import Manifest
@@ -51,7 +52,12 @@ def reference_job(
         recipe: makes the job anew in another process.
         first: of a second reference: the curated set whose enlarged one it is trained on. Pairs of it are held out; they are the first rows.
         name: of the run; a second reference has its own.
+
+    Raises:
+        UserError: labels, which are for `label_jobs.label_reference_job`.
     """
+    labels = "are set, and this job is of image-text pairs"
+    require(settings.labels is None, "reference.labels", labels, "make it with label_reference_job")
     uniform, manifest = SelectionSettings(), curated.manifest()
     _, held_out = split_rows(manifest if first is None else first, settings.held_out)
     rows = np.setdiff1d(np.arange(len(manifest)), held_out, assume_unique=True)
