@@ -180,7 +180,7 @@ LEARNER_OF_PAIRS: dict[str, Any] = {
     "flexi": None,
     "distill": None,
     "pool": {"keep_share": 1.0, "like_curated": 0.0, "clusters": 0, "balance": 0.0},
-    "selection": {"score": "loss", "adapt": None, "then": None},
+    "selection": {"score": "loss", "adapt": None, "then": None, "online_reference": None},
 }
 ONE_OF_PAIRS = (
     "are for a reference of its own: this one is of image-text pairs",

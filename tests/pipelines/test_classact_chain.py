@@ -99,6 +99,7 @@ LABELS = {"classnames": "names.txt", "by": "cls"}
         ({"classact.learner.distill": {"weight": 1.0}}, "classact.learner.distill: is of pairs, and labels are set"),
         ({"classact.learner.flexi": {"low": {"patch_size": 16}}}, "classact.learner.flexi: is of pairs, and labels are set"),
         ({"classact.learner.selection.adapt": {}}, "classact.learner.selection.adapt: measures pairs"),
+        ({"classact.learner.selection.online_reference": {}}, "classact.learner.selection.online_reference: is of pairs"),
         ({"classact.learner.selection.method": "joint"}, "classact.learner.selection.method: is joint, and a labelled image is scored by itself; use independent"),
         ({"reference.labels": LABELS, "reference.training.loss": "softmax"}, "reference.labels: are for a reference of its own"),
         ({"bootstrap.reference": {"labels": LABELS, "training": {"loss": "softmax"}}}, "bootstrap.reference.labels: are for a reference of its own"),

@@ -176,6 +176,7 @@ class LearnerSettings(Settings, section="learner"):
             ("selection.method", selection.method != "joint", "is joint, and a labelled image is scored by itself", "use independent"),
             ("selection.score", selection.score == "loss", "is match, and a labelled image has no other side", "use loss"),
             ("selection.adapt", selection.adapt is None, "measures pairs, and labels are set", out),
+            ("selection.online_reference", selection.online_reference is None, "is of pairs, and labels are set", out),
         ):  # fmt: skip
             require(fits, name, what, remedy)
 

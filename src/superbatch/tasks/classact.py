@@ -130,7 +130,7 @@ class ClassAct(Task):
     def _part(self, forward: Mapping[str, float], again: Mapping[str, float]) -> Forwards:
         scored = forward[self._scorer] if self.selection.scores else 0.0
         reused = scored if self._scorer == LEARNER else 0.0
-        return Forwards(forward, scored, self._scorer, reused, again)
+        return Forwards(forward, scored, self._scorer, reused, recomputed=again)
 
     def facts(self) -> dict[str, float]:
         """Return the learner's scale."""
