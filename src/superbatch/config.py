@@ -186,6 +186,10 @@ ONE_OF_PAIRS = (
     "are for a reference of its own: this one is of image-text pairs",
     "set them in a block of `references`, as references.labels does",
 )
+ONE_ON_CURATED = (
+    "is for a reference of its own: this one is trained on the curated set",
+    "set it in a block of `references`, such as references.in_domain",
+)
 # Pydantic's names for it: in dataclasses, in models, and where it is a number.
 UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
 
@@ -253,7 +257,7 @@ def reference_settings(
     """
     settings = read(ReferenceSettings, reference, "reference")  # first, so that a mistake in it is named there
     if name == "reference":
-        require(settings.labels is None, "reference.labels", *ONE_OF_PAIRS)
+        _require_first(settings, "reference")
         return settings
     place = f"{REFERENCES}.{name.removeprefix(FURTHER)}"
     if override is not None and not isinstance(override, Mapping):
@@ -261,6 +265,12 @@ def reference_settings(
     if (override or {}).get("labels") is not None:
         reference = {**(reference or {}), **REFERENCE_OF_PAIRS}
     return read(ReferenceSettings, merge(reference, override, place), place)
+
+
+def _require_first(settings: ReferenceSettings, place: str) -> None:
+    """Refuse what only one of `references` can be: of labels, or trained on the pool."""
+    require(settings.labels is None, f"{place}.labels", *ONE_OF_PAIRS)
+    require(settings.trained_on == "curated", f"{place}.trained_on", *ONE_ON_CURATED)
 
 
 def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str, Any] | None) -> ReferenceSettings:
@@ -272,7 +282,7 @@ def second_reference(reference: Mapping[str, Any] | None, bootstrap: Mapping[str
     reference_settings("reference", reference)  # first, so that a mistake in it is named there
     override, place = read(BootstrapSettings, bootstrap, "bootstrap").reference, "bootstrap.reference"
     found = read(ReferenceSettings, merge(reference, {**override, "import_from": None}, place), place)
-    require(found.labels is None, f"{place}.labels", *ONE_OF_PAIRS)
+    _require_first(found, place)
     return found
 
 

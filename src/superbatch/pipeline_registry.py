@@ -106,6 +106,18 @@ def label_references() -> tuple[str, ...]:
     return tuple(name for name in further_names() if labels_of_reference(name, known) is not None)
 
 
+def trained_on() -> dict[str, str]:
+    """Return the set that each of them is trained on, by its name."""
+    from superbatch.config import REFERENCES, reference_settings
+    from superbatch.options import FURTHER
+
+    known = _known_parameters()
+    first, blocks = known.get("reference"), known.get(REFERENCES) or {}
+    return {
+        name: reference_settings(name, first, blocks[name.removeprefix(FURTHER)]).trained_on for name in further_names()
+    }
+
+
 def check_classes(method: str) -> None:
     """Refuse a method by labels whose reference has other classes.
 
@@ -182,7 +194,7 @@ def chain(methods: tuple[str, ...]) -> Pipeline:
     reference = _create("reference") + (_create("check") if checked else Pipeline([])) + _create("embed", checked)
     reference += _create("bootstrap") if SECOND in references else Pipeline([])
     further, of_labels = [name for name in references if name not in ("reference", SECOND)], label_references()
-    reference += _create("references", further, of_labels)
+    reference += _create("references", further, of_labels, trained_on())
     runs = _create("learner", by, checked, of_labels) + _create("evaluate", (*references, *methods))
     return data + reference + runs + _create("report", methods, sources(), references)
 
@@ -196,7 +208,7 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
         "ingest": lambda: (sources(),),
         "learner": lambda: ({method: reference_of(method) for method in method_names()}, True, label_references()),
-        "references": lambda: (further_names(), label_references()),
+        "references": lambda: (further_names(), label_references(), trained_on()),
         "evaluate": lambda: (("reference", SECOND, *further_names(), *method_names()),),
         "report": lambda: ((), sources()),
         "audit": lambda: (audited_run(), sources(), reference_of(audited_run())),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from superbatch.config import further_references, reference_settings
+from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError
 from superbatch.hooks import check_all
 from superbatch.models import read_config
@@ -73,6 +74,21 @@ def test_softmax_kd_takes_it_and_finds_it_done(project: Path, data: Path) -> Non
     assert record(data, "softmax_kd")["settings"]["reference"] == record(data, "reference")["digests"]["weights"]
 
 
+def test_one_may_be_trained_on_the_pool_itself(project: Path, data: Path) -> None:
+    """ActiveCLIP's in-domain reference: it saw no curated pair, so all of them judge it, and the learner goes by it."""
+    nodes = "--nodes=reference_in_domain.train,check_reference_in_domain,embed_pool_in_domain,embed_curated_in_domain,active_clip.train"
+    own = "references.in_domain.trained_on=pool,active_clip.learner.reference=reference_in_domain"
+    done = run(project, "--pipeline=active_clip", nodes, params=own)
+    assert done.returncode == 0, done.stderr
+    made, learner = record(data, "reference_in_domain"), record(data, "active_clip")
+    assert made["settings"]["trained_on"] == "pool" and made["settings"]["sets"] == learner["settings"]["sets"]
+    check = json.loads((data / "07_model_output" / "reference_in_domain" / "check" / "check.json").read_text())
+    curated = len(read_manifest(data / "02_intermediate" / "curated"))
+    assert check["pairs"]["held_out"] == curated and not check["imported"]
+    assert learner["settings"]["reference"] == made["digests"]["weights"]
+    assert learner["flops"]["charged"]["reference_training"] == made["flops"]["as_executed_total"]
+
+
 def test_without_it_the_command_that_makes_it_is_named(project: Path, data: Path, tmp_path: Path) -> None:
     model, aside = data / "06_models" / "reference_large", tmp_path / "aside"
     model.rename(aside)
@@ -96,6 +112,10 @@ def test_without_it_the_command_that_makes_it_is_named(project: Path, data: Path
         ({"aced.learner.reference": "reference_larg"}, "aced.learner.reference: 'reference_larg' is not among `references`; did you mean reference_large?"),
         ({"aced.learner.reference": "large"}, "aced.learner.reference: 'large' is no reference's name; use reference, reference_pp"),
         ({"aced.learner.distill.batch": "both"}, "aced.learner.distill.batch: 'both' is unknown"),
+        ({"reference.trained_on": "pool"}, "reference.trained_on: is for a reference of its own: this one is trained on the curated set"),
+        ({"bootstrap.reference.trained_on": "pool"}, "bootstrap.reference.trained_on: is for a reference of its own"),
+        ({"references.large.trained_on": "web"}, "references.large.trained_on: 'web' is unknown"),
+        ({"references.large.trained_on": "pool", "references.large.import_from": "models/b32"}, "references.large.trained_on: is the pool, and an imported reference"),
         ({"jest.learner.selection.score": "match"}, "jest.learner.selection.score: match scores each pair by itself"),
     ],
 )  # fmt: skip

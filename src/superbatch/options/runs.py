@@ -232,11 +232,19 @@ class ReferenceSettings(Settings, section="reference"):
     import_from: str | None = None  # a local open_clip checkpoint directory; nothing is trained then
     # share of the curated set that it is not trained on, for the reference check; conf/base sets 0.1
     held_out: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the curated set")] = 0.0
+    # the set that it is trained on: the curated one, or the pool itself (ActiveCLIP's in-domain reference), which needs no curation
+    trained_on: Literal["curated", "pool"] = "curated"
     flexi: FlexiSettings | None = None  # trains some samples at a low view, so that it is good at both
     labels: LabelSettings | None = None  # a reference of classes, for learners by labels; None: of image-text pairs
 
     def check(self) -> None:
         """Refuse a low view that nothing is trained at, and what it has for scoring alone; and labels beside what is of pairs."""
+        require(
+            self.trained_on == "curated" or self.import_from is None,
+            "trained_on",
+            "is the pool, and an imported reference is trained on nothing",
+            "leave one of the two out",
+        )
         labels = self.labels
         for name, fits, what, remedy in (
             ("import_from", self.import_from is None, "is a checkpoint of pairs, and labels are set", "leave one of the two out"),

@@ -29,7 +29,7 @@ from superbatch.tasks.held_out import TOP1, settled, with_held_out_top1
 from superbatch.tasks.labels import Labels, labelled, open_losses
 from superbatch.tasks.learner import Evaluate, charged, model_identity
 from superbatch.tasks.proxy import build_proxy
-from superbatch.tasks.reference import HELD_OUT, split_rows
+from superbatch.tasks.reference import HELD_OUT, TRAINED_ON, split_rows
 from superbatch.tasks.sets import OpenSets, SetFiles, open_images
 from superbatch.tasks.view import View
 from superbatch.training.flops import Spent
@@ -152,6 +152,7 @@ def label_reference_job(
     training = settled(settings.training, held_out, TOP1)
     built = build(settings.model, labels, training, uniform, [curated])
     identity = built.identity | ({HELD_OUT: len(held_out)} if len(held_out) else {})
+    identity |= {} if settings.trained_on == "curated" else {TRAINED_ON: settings.trained_on}
     return Job(
         name,
         built.task,

@@ -30,6 +30,7 @@ from superbatch.training.summary import import_summary
 
 HELD_OUT = "held_out"  # in a run's identity: how many rows of the curated set it did not see; nothing where it saw all
 FIRST = "first_curated"  # in a second reference's: the curated set that was enlarged
+TRAINED_ON = "trained_on"  # in that of a reference that was trained on another set than the curated one: which
 
 
 def reference_job(
@@ -46,7 +47,7 @@ def reference_job(
 
     Args:
         settings: of the reference.
-        curated: the curated set.
+        curated: the curated set, or what it is trained on in its place (`trained_on`).
         state_root: folder of the runs' states.
         evaluate: called at intervals.
         recipe: makes the job anew in another process.
@@ -66,6 +67,7 @@ def reference_job(
     identity = built.identity | ({HELD_OUT: len(held_out)} if len(held_out) else {})
     identity |= {} if settings.flexi is None else {"flexi": settings.flexi}
     identity |= {} if first is None else {FIRST: first.fingerprint}
+    identity |= {} if settings.trained_on == "curated" else {TRAINED_ON: settings.trained_on}
     task = contrastive_task(built, training, uniform, settings.flexi)
     fields = built.fields | added_fields(task, built, [curated], built.fields, training.seed)
     return Job(

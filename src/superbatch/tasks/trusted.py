@@ -15,13 +15,13 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.options import LowSettings
 from superbatch.tasks.cached import open_cache
-from superbatch.tasks.reference import FIRST, HELD_OUT
+from superbatch.tasks.reference import FIRST, HELD_OUT, TRAINED_ON
 from superbatch.tasks.sets import SetFiles
 
 
 @dataclass(frozen=True)
 class Trusted:
-    """A reference with the curated set that it was trained on, or beside which it was imported.
+    """A reference with the curated set that it was trained on, or by which it is measured where it saw none.
 
     Attributes:
         model, training: its checkpoint and its records, which say what it was trained on.
@@ -33,12 +33,14 @@ class Trusted:
     curated: Manifest
 
     def check_curated(self) -> None:
-        """Refuse another curated set than the one that the reference was trained on, or on whose enlarged one.
+        """Refuse another curated set than the one that the reference was trained on, or on whose enlarged one; any serves where it saw none.
 
         Raises:
             UserError: just that.
         """
         ours, settings = [self.curated.fingerprint], self._settings
+        if TRAINED_ON in settings:
+            return
         second = FIRST in settings
         if ([settings[FIRST]] if second else settings.get("sets", ours)) != ours:
             what = f"the reference was trained on another curated set than {self.curated.path}"
@@ -51,19 +53,24 @@ class Trusted:
 
     @property
     def imported(self) -> bool:
-        """Whether it was trained on none of the curated pairs."""
+        """Whether it was not trained here."""
         return "imported_from" in self._settings
 
     @property
+    def saw_none(self) -> bool:
+        """Whether it was trained on none of the curated pairs: it was imported, or trained on the pool."""
+        return self.imported or TRAINED_ON in self._settings
+
+    @property
     def held_out(self) -> int:
-        """Pairs of the curated set that it was not trained on and that are measured: of an imported one all, as far as they are needed."""
-        return min(MOST, len(self.curated)) if self.imported else int(self._settings.get(HELD_OUT, 0))
+        """Pairs of the curated set that it was not trained on and that are measured: where it saw none all, as far as they are needed."""
+        return min(MOST, len(self.curated)) if self.saw_none else int(self._settings.get(HELD_OUT, 0))
 
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the curated set that are measured as held out, and those that the reference was trained on; int64, ascending."""
         held = held_out_rows(self.curated.column("sha256").to_pylist(), self.held_out)
         seen = np.setdiff1d(np.arange(len(self.curated)), held)
-        return held, seen[:0] if self.imported else seen
+        return held, seen[:0] if self.saw_none else seen
 
 
 def held_out_scores(curated: SetFiles, model: Path, training: Path, low: LowSettings | None = None) -> np.ndarray:

@@ -16,7 +16,7 @@ def check_curated(name: str, curated: Path, settings: dict[str, Any], override: 
 
     Args:
         name: the reference's, bound by the pipeline.
-        curated: the ingested curated set.
+        curated: the ingested curated set, or the pool where it is trained on that.
         settings: `params:reference`; override: of a further one, `params:references.<name>`.
 
     Returns:
@@ -65,7 +65,7 @@ def train_reference(
 
     Args:
         name: the reference's, bound by the pipeline.
-        curated: the ingested curated set.
+        curated: the ingested curated set, or the pool where it is trained on that.
         evaluation_sets: ingested evaluation sets, looked at during training (validation).
         settings: `params:reference` -> `options.ReferenceSettings`; override: of a further one, `params:references.<name>`.
         storage: `params:storage` -> `config.Storage`.
