@@ -134,7 +134,7 @@ def test_the_loss_is_cross_entropy_with_smoothing(make_job):
         expected = losses64(logits64(one, batch[IMAGE]), batch[LABEL], SMOOTHING)
         outputs = job.task.outputs(model, batch)
         loss = job.task.loss(model, outputs, batch, None)
-        assert float(loss) == pytest.approx(float(expected.mean()), rel=1e-5)
+        assert float(loss.detach()) == pytest.approx(float(expected.mean()), rel=1e-5)
         own, finite = job.task.row_losses(model, batch)
         torch.testing.assert_close(own.double(), expected, rtol=1e-5, atol=1e-6)
         assert finite.all()
