@@ -176,7 +176,9 @@ def advise_chain() -> Pipeline:
     tried, methods = candidates(_known_parameters()), method_names()
     presets = dict.fromkeys([*tried, *(name for name in ADVISED if name in methods)])
     data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
-    return data + _create("reference") + _create("check") + _create("embed", True) + _create(ADVISE, tried, tuple(presets))
+    return (
+        data + _create("reference") + _create("check") + _create("embed", True) + _create(ADVISE, tried, tuple(presets))
+    )
 
 
 def _create(stage: str, *arguments: Any) -> Pipeline:

@@ -134,7 +134,11 @@ def give_advice(
         name: (Run(Path(place).parent, name), learner_settings(template, overrides[name], name).uses_reference)
         for name, place in zip(candidates, others, strict=False)
     }
-    wanted = read_settings(settings), learner_settings(template, None, "learner"), read(ReportSettings, report, "report").metric
+    wanted = (
+        read_settings(settings),
+        learner_settings(template, None, "learner"),
+        read(ReportSettings, report, "report").metric,
+    )
     known = fitting(overrides.items(), template, pool, curated)
     found = measured(facts, (check, training), probes, evaluation_sets, wanted, known)
     advice = advise(found)

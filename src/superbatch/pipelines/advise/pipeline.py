@@ -61,7 +61,16 @@ def _advice(candidates: tuple[str, ...], presets: tuple[str, ...]) -> Node:
     probes = [f"{candidate}.probe" for candidate in candidates]
     return node(
         named(give_advice, (candidates, presets)),
-        inputs=["advise.pool", *reference, "pool.set", "curated.set", "evaluation.sets", *parameters, *probes, *map(_own, presets)],
+        inputs=[
+            "advise.pool",
+            *reference,
+            "pool.set",
+            "curated.set",
+            "evaluation.sets",
+            *parameters,
+            *probes,
+            *map(_own, presets),
+        ],
         outputs={"advice": "advise.advice", "page": "advise.page"},
         name="advise",
         tags="reporting",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from superbatch.data.windows import GROWING
@@ -143,6 +143,25 @@ class Measured:
     tflop: float | None
     known: tuple[str, ...]
     metric: str = "headline"
+
+    @classmethod
+    def of_record(cls, found: Mapping[str, Any]) -> Measured:
+        """Read it from an advice's record (`advice.json`, `measured`)."""
+        own = {item.name: found[item.name] for item in fields(cls)}
+        reference, probes = dict(own["reference"]), [dict(probe) for probe in own["probes"]]
+        reference["auc"] = reference["auc"] and tuple(reference["auc"])
+        for probe in probes:
+            probe["shares"] = tuple(probe["shares"])
+        return cls(
+            **own
+            | {
+                "reference": ReferenceFacts(**reference),
+                "pool": PoolFacts(**own["pool"]),
+                "probes": tuple(Probe(**probe) for probe in probes),
+                "costs": Costs(**own["costs"]),
+                "known": tuple(own["known"]),
+            }
+        )
 
     @property
     def uniform(self) -> Probe | None:

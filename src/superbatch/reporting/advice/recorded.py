@@ -30,9 +30,7 @@ class Row(NamedTuple):
         seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
         cost = "" if self.charged is None else f", {self.charged:.1f} TFLOP with everything charged"
         by = f" by a reference of {self.reference}" if self.reference else ""
-        return (
-            f"{self.pool}: {self.run}, {self.steps:,} steps{by}: top-1 {self.top1:.1f} %, R@1 {self.r1:.1f} % ({seeds}{cost})"
-        )
+        return f"{self.pool}: {self.run}, {self.steps:,} steps{by}: top-1 {self.top1:.1f} %, R@1 {self.r1:.1f} % ({seeds}{cost})"
 
 
 ROWS = (
@@ -55,7 +53,7 @@ ROWS = (
     Row("icons", "safe_slow", 16_000, 1, 35.7, 15.1, 35.41, 45.70),
     Row("icons", "adaptive_self_paced", 8_000, 3, 27.4, 12.3, 19.62, 29.91),
     Row("simweb", "uniform", 1_230, 1, 11.5, 1.7, reference="100 pairs, 200 steps"),
-    Row("simweb", "easy_reference", 1_230, 1, 16.1, 0.7, reference="100 pairs, 200 steps"),
+    Row("simweb", "easy_reference", 1_230, 1, 16.1, 0.6, reference="100 pairs, 200 steps"),
     Row("simweb", "self_paced", 1_230, 1, 35.3, 1.7, reference="100 pairs, 200 steps"),
     Row("simweb", "adaptive_self_paced", 1_230, 1, 45.4, 2.3, reference="100 pairs, 200 steps"),
     Row("simweb", "adaptive_self_paced", 1_230, 1, 46.1, 2.1, reference="100 pairs, 800 steps"),
@@ -83,4 +81,4 @@ def plain_steps(pool: str, run: str) -> float:
         return 1.0
     longest = max(own, key=lambda row: row.steps)
     assert longest.tflop and plain.tflop, "rows with a cost"
-    return (longest.tflop / longest.steps) / (plain.tflop / plain.steps)
+    return round((longest.tflop / longest.steps) / (plain.tflop / plain.steps), 2)

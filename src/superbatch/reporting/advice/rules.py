@@ -87,7 +87,15 @@ def advise(measured: Measured) -> Advice:
     confidence: Confidence = "high" if not weight else "medium" if weight == 1 else "low"
     said = tuple(doubt.words for doubt in doubts)
     return Advice(
-        preset, steps, others[0] if others else None, confidence, said, choice.rule, choice.why, choice.evidence, choice.change
+        preset,
+        steps,
+        others[0] if others else None,
+        confidence,
+        said,
+        choice.rule,
+        choice.why,
+        choice.evidence,
+        choice.change,
     )
 
 
@@ -148,7 +156,9 @@ def _near_the_probes(measured: Measured) -> Choice | None:
         return None
     best = max(ahead, key=lambda probe: probe.value)
     level = sorted((p for p in ahead if not best.above(p)), key=lambda probe: (probe.tflop, -probe.value))
-    why = f"the budget is near to the probes, and after {longest:,} steps {level[0].name} is ahead ({_values(measured)})"
+    why = (
+        f"the budget is near to the probes, and after {longest:,} steps {level[0].name} is ahead ({_values(measured)})"
+    )
     if len(level) > 1:
         why += f"; {', '.join(p.name for p in level[1:])} not told from it, and no cheaper"
     change = (f"more than {NEAR * longest:,} steps: what is ahead so early does not stay ahead by itself",)
@@ -158,9 +168,11 @@ def _near_the_probes(measured: Measured) -> Choice | None:
     )  # fmt: skip
     others = sorted((p for p in ahead if p is not level[0]), key=lambda probe: -probe.value)
     further = affordable(measured, EASY) > longest
-    doubts = (Doubt(f"the budget is longer than the probes of {longest:,} steps"),) if further else ()
-    doubts += () if measured.uniform else (Doubt("uniform was not tried beside them"),)
-    return Choice("probes", (level[0].name, *(p.name for p in others), SELF_PACED), why, evidence, change, doubts)
+    doubts = [Doubt(f"the budget is longer than the probes of {longest:,} steps")] if further else []
+    doubts += [] if measured.uniform else [Doubt("uniform was not tried beside them")]
+    return Choice(
+        "probes", (level[0].name, *(p.name for p in others), SELF_PACED), why, evidence, change, tuple(doubts)
+    )
 
 
 def _weak_reference(measured: Measured) -> Choice | None:
@@ -182,7 +194,10 @@ def _mostly_right(measured: Measured) -> Choice | None:
     assert measured.right is not None, "measured"
     why = f"most of the pool's pairs are right: {percent(measured.right)} % or more look so to a learner; easy pairs first, then everything"
     evidence = rows(
-        ("icons", "uniform", 8_000), ("icons", "safe", 8_000), ("icons", "adaptive_self_paced", 8_000), ("icons", "uniform", 16_000)
+        ("icons", "uniform", 8_000),
+        ("icons", "safe", 8_000),
+        ("icons", "adaptive_self_paced", 8_000),
+        ("icons", "uniform", 16_000),
     )
     change = ("a share of right pairs below a half, by a longer probe: safe is bad on a noisy pool (22.3 % on simweb)",)
     return Choice("mostly_right", (SAFE, SELF_PACED), why, evidence, change)
@@ -197,17 +212,19 @@ def _noisy(measured: Measured) -> Choice | None:
         ("simweb", "filtered", 3_000), ("simweb", "easy_reference", 1_230), ("simweb", "flexi_self_paced", 1_230),
         ("simweb", "adaptive_self_paced", 1_230), ("simweb", "uniform", 16_000),
     )  # fmt: skip
-    change = ("a share of right pairs that goes on growing in a longer probe (advise.probe): then safe",)
-    if measured.tflop is not None:
-        change += ("a budget in steps in the place of operations: then adaptive_self_paced",)
-        why = f"{share}, and operations count"
-        return Choice("noisy", (FLEXI, SELF_PACED, "self_paced"), why, evidence, change)
-    return Choice("noisy", (SELF_PACED, FLEXI, "self_paced"), share, evidence, change)
+    longer = "a share of right pairs that goes on growing in a longer probe (advise.probe): then safe"
+    if measured.tflop is None:
+        return Choice("noisy", (SELF_PACED, FLEXI, "self_paced"), share, evidence, (longer,))
+    steps = "a budget in steps in the place of operations: then adaptive_self_paced"
+    why = f"{share}, and operations count"
+    return Choice("noisy", (FLEXI, SELF_PACED, "self_paced"), why, evidence, (longer, steps))
 
 
 def _not_known(measured: Measured) -> Choice:
     presets = (SELF_PACED, SAFE, EASY)
-    evidence = rows(("simweb", "adaptive_self_paced", 1_230), ("icons", "adaptive_self_paced", 8_000), ("icons", "safe", 8_000))
+    evidence = rows(
+        ("simweb", "adaptive_self_paced", 1_230), ("icons", "adaptive_self_paced", 8_000), ("icons", "safe", 8_000)
+    )
     last = "this preset follows what it measures along the run, so nothing need be known beforehand"
     if measured.right is None:
         why = f"no candidate measured how many of the pool's pairs are right; {last}"
@@ -249,9 +266,17 @@ def _doubts(measured: Measured, preset: str, steps: int) -> tuple[Doubt, ...]:
     elif reference.verdict == "unsure":
         found.append(Doubt("the reference check is unsure"))
     if pool.rows < FEW_BATCHES * LARGEST * pool.batch:
-        found.append(Doubt(f"a pool of {pool.rows:,} rows is too small for the method: on emoji (4,471) nothing was told apart", 2))
+        found.append(
+            Doubt(
+                f"a pool of {pool.rows:,} rows is too small for the method: on emoji (4,471) nothing was told apart", 2
+            )
+        )
     if preset != UNIFORM and pool.passes(steps) > LONGEST:
-        found.append(Doubt(f"the run passes over the pool {pool.passes(steps):.1f} times, and none on record that selects more than {LONGEST:g}"))
+        found.append(
+            Doubt(
+                f"the run passes over the pool {pool.passes(steps):.1f} times, and none on record that selects more than {LONGEST:g}"
+            )
+        )
     uniform, selecting = measured.uniform, measured.selecting
     if preset != UNIFORM and uniform is not None and selecting and not any(p.above(uniform) for p in selecting):
         found.append(Doubt("no candidate that selects is told from uniform after its probe"))

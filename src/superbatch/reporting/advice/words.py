@@ -71,7 +71,9 @@ def page(advice: Advice, measured: Measured, env: str = "") -> str:
 
 def _sure(advice: Advice) -> str:
     doubts = "".join(f"\n- {doubt}" for doubt in advice.doubts)
-    return f"**Confidence: {advice.confidence}**" + (f", because:\n{doubts}" if doubts else ". Nothing that was measured speaks against it.")
+    return f"**Confidence: {advice.confidence}**" + (
+        f", because:\n{doubts}" if doubts else ". Nothing that was measured speaks against it."
+    )
 
 
 def _listed(title: str, lines: Iterable[str]) -> str:
@@ -103,7 +105,12 @@ def _probe_table(measured: Measured) -> str:
 
 def _probe_row(probe: Probe) -> tuple[str, ...]:
     low, high = probe.interval
-    return probe.name, f"{probe.steps:,}", f"{percent(probe.value)} % [{percent(low)}, {percent(high)}]", f"{probe.tflop:.2f}"
+    return (
+        probe.name,
+        f"{probe.steps:,}",
+        f"{percent(probe.value)} % [{percent(low)}, {percent(high)}]",
+        f"{probe.tflop:.2f}",
+    )
 
 
 def _table(head: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
