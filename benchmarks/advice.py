@@ -178,7 +178,7 @@ def measure(name: str, threads: int, as_it_is: bool = False) -> dict[str, Any]:
         project = few_pairs(Path(folder)) if name == "few" else common.ROOT
         for steps in (None, *world.shorter):
             params = [f"learner.training.threads={threads}", f"reference.training.threads={threads}"]
-            params += ["ingest.curated.shards=few/*.tar", "ingest.curated.expect=null"] if name == "few" else []
+            params += ["ingest.curated.shards=few/*.tar"] if name == "few" else []
             params += [f"advise.budget.steps={steps}"] if steps else []
             env = [f"--env={world.env}"] if world.env else []
             env += ["--from-nodes=check_candidates,measure_pool"] if as_it_is else []
@@ -228,6 +228,7 @@ def main(given: list[str] | None = None) -> None:
     made.add_argument(
         "--results", type=Path, default=RESULTS, metavar="FILE", help="what was measured, and the outcomes"
     )
+    made.add_argument("--record", action="store_true", help="write down what the rules say now")
     made.add_argument("--as-it-is", action="store_true", help="go by the reference and the features that lie there")
     options = made.parse_args(given)
     recorded = read_json(options.results) if options.results.is_file() else {"measured": {}}
@@ -240,7 +241,7 @@ def main(given: list[str] | None = None) -> None:
         for one in decided(found, WORLDS[name])
     ]
     recorded["rows"] = rows
-    if options.world:
+    if options.world or options.record:
         options.results.write_text(json.dumps(recorded, indent=1) + "\n")
     print(show(rows))
     common.report("advice", figures(rows), options)

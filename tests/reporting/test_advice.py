@@ -118,6 +118,10 @@ def test_a_preset_that_is_not_there_is_never_advised() -> None:
         ({"steps": 16_000, "reference": replace(HELPS, verdict="unsure")}, "low", "unsure"),
         ({"pool": PoolFacts(4_471, 64)}, "low", "too small"),
         ({"probes": probes(0.40)}, "medium", "told from uniform"),
+        ({"probes": probes(shares=RIGHT)}, "high", ""),
+        ({"probes": probes(shares=(0.6,) * 12)}, "medium", "stands at 60.0 %, as on no recorded pool"),
+        ({"probes": probes(shares=(0.2,) * 12)}, "medium", "stands at 20.0 %"),
+        ({"probes": probes(shares=(0.95,) * 12)}, "high", ""),
         ({"steps": 600, "probes": probes()[1:]}, "medium", "uniform was not tried"),
     ],
 )

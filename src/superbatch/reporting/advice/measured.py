@@ -190,6 +190,11 @@ class Measured:
         return _at_end(self.shares) - _at_end(earlier) if len(earlier) > 2 else None
 
     @property
+    def settled(self) -> bool:
+        """Whether that share no longer grows, and the learner knows something."""
+        return self.growth is not None and self.growth < GROWING and _at_end(self.shares) >= NOTHING
+
+    @property
     def kind(self) -> Kind:
         """What kind of pool it is, by the share of right pairs.
 
@@ -199,8 +204,7 @@ class Measured:
             return "unknown"
         if self.right >= MOST:
             return "mostly_right"
-        settled = self.growth is not None and self.growth < GROWING and self.right >= NOTHING
-        return "noisy" if settled else "unsettled"
+        return "noisy" if self.settled else "unsettled"
 
 
 def _at_end(shares: tuple[float, ...]) -> float:
