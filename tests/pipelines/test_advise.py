@@ -16,7 +16,7 @@ from superbatch.pipelines.advise.candidates import probe_override, probe_setting
 from superbatch.reporting.advice.measured import Measured
 from superbatch.reporting.advice.rules import advise
 from tests.forked_kedro import forked_kedro, ready_project
-from tests.project import ONE_THREAD, PROJECT, copy_of
+from tests.project import ONE_THREAD, PROJECT, copy_of, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(project: Path, *more: str):
     small = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
-    params = ",".join([small, ONE_THREAD, "advise.probe=4", *more])
+    params = ",".join([small, ONE_THREAD, "advise.probe=4,learner.training.batch_size=16", *more])
     return forked_kedro(project, "run", "--pipeline=advise", "--env=quick", f"--params={params}")
 
 
@@ -110,7 +110,7 @@ def test_one_command_gives_an_advice_and_a_second_trains_nothing(project: Path) 
     assert json.loads((reporting / "advice.json").read_text())["measured"]["tflop"] == 1000
 
 
-def test_a_budget_of_nothing_ends_the_command_before_anything_runs(project: Path) -> None:
-    done = run(project, "advise.budget.steps=0")
+def test_a_budget_of_nothing_ends_the_command_before_anything_runs(tmp_path: Path) -> None:
+    done = run(copy_project(tmp_path / "project"), "advise.budget.steps=0")
     assert done.returncode == 1 and "Error: advise.budget.steps: 0 is too small" in done.stderr
     assert "Traceback" not in done.stderr and "Running node" not in done.stderr

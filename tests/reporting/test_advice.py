@@ -122,6 +122,9 @@ def test_a_preset_that_is_not_there_is_never_advised() -> None:
         ({"probes": probes(shares=(0.6,) * 12)}, "medium", "stands at 60.0 %, as on no recorded pool"),
         ({"probes": probes(shares=(0.2,) * 12)}, "medium", "stands at 20.0 %"),
         ({"probes": probes(shares=(0.95,) * 12)}, "high", ""),
+        ({"probes": probes(shares=RIGHT), "pool": PoolFacts(200_000, 64)}, "medium", "less than 0.8 passes"),
+        ({"steps": None, "tflop": 2.3}, "high", ""),
+        ({"steps": None, "tflop": 2.5}, "medium", "not sharp"),
         ({"steps": 600, "probes": probes()[1:]}, "medium", "uniform was not tried"),
     ],
 )
@@ -231,3 +234,24 @@ def test_costs_are_by_the_record() -> None:
     assert plain_steps("icons", "adaptive_self_paced") == pytest.approx(1.11, abs=0.01)
     assert plain_steps("simweb", "flexi_self_paced") == pytest.approx(1.26, abs=0.01)
     assert plain_steps("simweb", "easy_reference") == pytest.approx(1.0, abs=0.01) == plain_steps("simweb", "no run")
+
+
+def test_what_the_check_found_is_read_also_where_it_could_say_little() -> None:
+    auc = {"value": 0.9, "low": 0.8, "high": 0.95, "pairs": 77}
+    check = {
+        "verdict": "helps", "line": "the reference helps", "pairs": {"held_out": 77}, "auc": {"pair": {"all": auc}},
+        "recall": {"held_out": {"value": 0.3}}, "bad_share": {"value": 0.7},
+        "loss": {"held_out": {"as_it_is": 3.9}, "training": {"as_it_is": 0.7}},
+    }  # fmt: skip
+    found = ReferenceFacts.of(check, 0.31)
+    assert found == ReferenceFacts("helps", (0.9, 0.8, 0.95), 0.3, 77, 0.7, 0.31, "the reference helps", (3.9, 0.7))
+    little = {
+        "verdict": "unsure",
+        "pairs": {"held_out": 3},
+        "auc": None,
+        "recall": None,
+        "bad_share": None,
+        "loss": None,
+    }
+    assert ReferenceFacts.of(little) == ReferenceFacts("unsure", None, None, 3)
+    assert ReferenceFacts.of(little | {"loss": {"held_out": None, "training": {"as_it_is": 1.0}}}).loss is None

@@ -27,6 +27,7 @@ class ReferenceFacts:
         bad_share: of the pool's pairs, as the reference estimates it; None where it could not.
         validation: what it reaches by itself in the report's metric; None where that is not known.
         line: the check's own, in words.
+        loss: on held-out and on training pairs, in batches of 64; None where either is not known.
     """
 
     verdict: str
@@ -36,6 +37,7 @@ class ReferenceFacts:
     bad_share: float | None = None
     validation: float | None = None
     line: str = ""
+    loss: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, check: Mapping[str, Any], validation: float | None = None) -> ReferenceFacts:
@@ -51,6 +53,7 @@ class ReferenceFacts:
             bad["value"] if bad else None,
             validation,
             str(check.get("line", "")),
+            _losses(check.get("loss") or {}),
         )
 
     @property
@@ -149,7 +152,8 @@ class Measured:
         """Read it from an advice's record (`advice.json`, `measured`)."""
         own = {item.name: found[item.name] for item in fields(cls)}
         reference, probes = dict(own["reference"]), [dict(probe) for probe in own["probes"]]
-        reference["auc"] = reference["auc"] and tuple(reference["auc"])
+        for name in ("auc", "loss"):
+            reference[name] = tuple(reference[name]) if reference.get(name) else None
         for probe in probes:
             probe["shares"] = tuple(probe["shares"])
         return cls(
@@ -211,3 +215,9 @@ def _at_end(shares: tuple[float, ...]) -> float:
     """Return the mean of the last two measurements; 0 without any."""
     last = shares[-2:]
     return sum(last) / len(last) if last else 0.0
+
+
+def _losses(found: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Read the losses on held-out and on training pairs off a check."""
+    both = [(found.get(part) or {}).get("as_it_is") for part in ("held_out", "training")]
+    return None if None in both else (float(both[0]), float(both[1]))

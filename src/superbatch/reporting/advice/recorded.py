@@ -60,6 +60,7 @@ ROWS = (
 )
 # Passes over the pool, steps x b / rows, of the longest selecting run on record (icons, safe_slow, 16,000 steps of 64 over 315,854 rows).
 LONGEST = 3.3
+SHORTEST = 0.8  # the same of the shortest recorded run whose f falls to 0 there (safe_slow, 4,000 steps)
 NOISY, MOSTLY_RIGHT = "simweb", "icons"  # the recorded pool of each kind
 
 

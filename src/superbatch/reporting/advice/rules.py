@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from superbatch.reporting.advice.measured import Measured, Probe
-from superbatch.reporting.advice.recorded import LONGEST, MOSTLY_RIGHT, NOISY, Row, plain_steps, rows
+from superbatch.reporting.advice.recorded import LONGEST, MOSTLY_RIGHT, NOISY, SHORTEST, Row, plain_steps, rows
 from superbatch.reporting.numbers import percent
 
 Confidence = Literal["high", "medium", "low"]
@@ -148,7 +148,13 @@ def _too_dear(measured: Measured) -> Choice | None:
         "a larger budget",
     )
     evidence = rows(("icons", "easy_reference", 2_000), ("icons", "safe_slow", 4_000), ("icons", "uniform", 8_000))
-    return Choice("too_dear", (UNIFORM, EASY), why, evidence, change)
+    near = 2 * own * WORTH[measured.kind] >= plain
+    doubts = (
+        (Doubt("with twice as many selected steps it would be the other way round, and that line is not sharp"),)
+        if near
+        else ()
+    )
+    return Choice("too_dear", (UNIFORM, EASY), why, evidence, change, doubts)
 
 
 def _near_the_probes(measured: Measured) -> Choice | None:
@@ -202,7 +208,13 @@ def _mostly_right(measured: Measured) -> Choice | None:
         ("icons", "uniform", 16_000),
     )
     change = ("a share of right pairs below a half, by a longer probe: safe is bad on a noisy pool (22.3 % on simweb)",)
-    return Choice("mostly_right", (SAFE, SELF_PACED), why, evidence, change)
+    short = measured.pool.passes(affordable(measured, SAFE)) < SHORTEST
+    doubts = (
+        (Doubt(f"a falling f is not recorded for runs of less than {SHORTEST:g} passes over the pool"),)
+        if short
+        else ()
+    )
+    return Choice("mostly_right", (SAFE, SELF_PACED), why, evidence, change, doubts)
 
 
 def _noisy(measured: Measured) -> Choice | None:

@@ -85,6 +85,9 @@ def _pool_table(measured: Measured) -> str:
     pool, reference = measured.pool, measured.reference
     cells = {
         "reference check": reference.line or reference.verdict,
+        "its loss on held-out pairs, on training pairs": NONE
+        if reference.loss is None
+        else "{:.2f}, {:.2f}".format(*reference.loss),
         "the reference alone, validation": _share(reference.validation),
         "bad pairs, as the reference estimates them": _share(reference.bad_share),
         "right pairs, as a learner sees them, from below": f"{_share(measured.right)} ({KINDS[measured.kind]})",
