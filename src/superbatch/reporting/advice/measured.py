@@ -219,5 +219,5 @@ def _at_end(shares: tuple[float, ...]) -> float:
 
 def _losses(found: Mapping[str, Any]) -> tuple[float, float] | None:
     """Read the losses on held-out and on training pairs off a check."""
-    both = [(found.get(part) or {}).get("as_it_is") for part in ("held_out", "training")]
-    return None if None in both else (float(both[0]), float(both[1]))
+    held_out, training = ((found.get(part) or {}).get("as_it_is") for part in ("held_out", "training"))
+    return None if held_out is None or training is None else (float(held_out), float(training))
