@@ -137,18 +137,23 @@ def _too_dear(measured: Measured) -> Choice | None:
     if measured.tflop is None:
         return None
     own, plain = affordable(measured, EASY), affordable(measured, UNIFORM)
-    if own * WORTH[measured.kind] >= plain and measured.tflop > measured.costs.before:
+    worth = WORTH[measured.kind]
+    if own * worth >= plain and measured.tflop > measured.costs.before:
         return None
+    spent = f"the reference's training and the pool's embedding take {measured.costs.before:.2f} of {measured.tflop:g} TFLOP"
+    paid = f"{spent}; what is left pays {own:,} steps that select, in the place of {plain:,} of uniform"
+    enough = measured.tflop > measured.costs.before
     why = (
-        f"the reference's training and the pool's embedding take {measured.costs.before:.2f} of {measured.tflop:g} TFLOP; what is left pays "
-        f"{own:,} selected steps in the place of {plain:,} of uniform, and they are surely worth {WORTH[measured.kind]} times as many here"
+        f"{paid}, and one of those is sure to be worth {worth} of these alone"
+        if enough
+        else f"{spent}: nothing is left"
     )
     change = (
         "the reference is there already: what counts from here on is a budget in steps (advise.budget.steps)",
         "a larger budget",
     )
     evidence = rows(("icons", "easy_reference", 2_000), ("icons", "safe_slow", 4_000), ("icons", "uniform", 8_000))
-    near = 2 * own * WORTH[measured.kind] >= plain
+    near = 2 * own * worth >= plain
     doubts = (
         (Doubt("with twice as many selected steps it would be the other way round, and that line is not sharp"),)
         if near
@@ -164,11 +169,10 @@ def _near_the_probes(measured: Measured) -> Choice | None:
         return None
     best = max(ahead, key=lambda probe: probe.value)
     level = sorted((p for p in ahead if not best.above(p)), key=lambda probe: (probe.tflop, -probe.value))
-    why = (
-        f"the budget is near to the probes, and after {longest:,} steps {level[0].name} is ahead ({_values(measured)})"
-    )
+    lead = f"{level[0].name} leads"
     if len(level) > 1:
-        why += f"; {', '.join(p.name for p in level[1:])} not told from it, and no cheaper"
+        lead = f"{' and '.join(p.name for p in level)} lead and are not told apart, and the first costs least"
+    why = f"the budget is near to the probes, and after {longest:,} steps {lead} ({_values(measured)})"
     change = (f"more than {NEAR * longest:,} steps: what is ahead so early does not stay ahead by itself",)
     evidence = rows(
         ("simweb", "easy_reference", 400), ("simweb", "adaptive_self_paced", 400),
