@@ -144,7 +144,7 @@ def _too_dear(measured: Measured) -> Choice | None:
     paid = f"{spent}; what is left pays {own:,} steps that select, in the place of {plain:,} of uniform"
     enough = measured.tflop > measured.costs.before
     why = (
-        f"{paid}, and one of those is sure to be worth {worth} of these alone"
+        f"{paid}, and by the record a step that selects counts for {worth} here"
         if enough
         else f"{spent}: nothing is left"
     )
@@ -231,7 +231,8 @@ def _noisy(measured: Measured) -> Choice | None:
         ("simweb", "adaptive_self_paced", 1_230), ("simweb", "uniform", 16_000),
     )  # fmt: skip
     longer = "a share of right pairs that goes on growing in a longer probe (advise.probe): then safe"
-    if measured.tflop is None:
+    scarce = measured.tflop is not None and measured.pool.passes(affordable(measured, SELF_PACED)) <= LONGEST
+    if not scarce:
         return Choice("noisy", (SELF_PACED, FLEXI, "self_paced"), share, evidence, (longer,))
     steps = "a budget in steps in the place of operations: then adaptive_self_paced"
     why = f"{share}, and operations count"
@@ -303,7 +304,7 @@ def _about_run(measured: Measured, preset: str, steps: int) -> list[Doubt]:
     """What is unusual about the run, or not seen in the probes."""
     found = list[Doubt]()
     passes = measured.pool.passes(steps)
-    if preset != UNIFORM and passes > LONGEST:
+    if preset != UNIFORM and round(passes, 1) > LONGEST:
         words = (
             f"the run passes over the pool {passes:.1f} times, and none on record that selects more than {LONGEST:g}"
         )
