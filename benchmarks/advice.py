@@ -195,10 +195,10 @@ def few_pairs(folder: Path) -> Path:
     from superbatch.curation.subset import write_subset
 
     os.chdir(common.ROOT)
-    for name in ("pyproject.toml", "conf"):
+    for name in ("pyproject.toml", ".telemetry", "conf"):
         source = common.ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    (folder / "src").symlink_to(common.ROOT / "src")
+    (folder / "src").mkdir()  # Kedro asks for one; the package is the installed one
     for part in ("01_raw/simweb", "02_intermediate", "04_feature"):
         shutil.copytree(common.ROOT / "data" / part, folder / "data" / part, copy_function=os.link)
     curated = read_manifest(common.ROOT / "data/02_intermediate/curated")
@@ -215,9 +215,9 @@ def show(rows: list[dict[str, Any]]) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     budget = f"{row['of']:,.0f} steps" if row["budget"] == "steps" else f"{row['of']:g} TFLOP"
-    own = "not recorded" if row["value"] is None else f"{row['mark']}{row['value']:.1f}"
-    best = f"{row['best_mark']}{row['best_value']:.1f} {row['best']}"
-    numbers = [f"{row[key]:.1f}" if row[key] is not None else "" for key in ("uniform", "regret")]
+    own = "not recorded" if row["value"] is None else f"{row['mark']}{row['value']:.3g}"
+    best = f"{row['best_mark']}{row['best_value']:.3g} {row['best']}"
+    numbers = [f"{row[key]:.3g}" if row[key] is not None else "" for key in ("uniform", "regret")]
     return row["world"], budget, row["advice"], row["rule"], row["confidence"], own, best, *numbers
 
 

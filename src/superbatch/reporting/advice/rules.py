@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from superbatch.reporting.advice.measured import Measured, Probe
+from superbatch.reporting.advice.measured import NOTHING, Measured, Probe
 from superbatch.reporting.advice.recorded import LONGEST, MOSTLY_RIGHT, NOISY, SHORTEST, Row, plain_steps, rows
 from superbatch.reporting.numbers import percent
 
@@ -165,7 +165,7 @@ def _too_dear(measured: Measured) -> Choice | None:
 def _near_the_probes(measured: Measured) -> Choice | None:
     ahead = [p for p in measured.selecting if measured.uniform is None or p.above(measured.uniform)]
     longest = max((probe.steps for probe in measured.probes), default=0)
-    if not ahead or affordable(measured, EASY) > NEAR * longest:
+    if not ahead or not _is_near(measured):
         return None
     best = max(ahead, key=lambda probe: probe.value)
     level = sorted((p for p in ahead if not best.above(p)), key=lambda probe: (probe.tflop, -probe.value))
@@ -249,9 +249,10 @@ def _not_known(measured: Measured) -> Choice:
         why = f"no candidate measured how many of the pool's pairs are right; {last}"
         change = ("a candidate that measures it, such as adaptive_self_paced (advise.candidates)",)
         return Choice("not_known", presets, why, evidence, change, (Doubt("the share of right pairs is not known", 2),))
-    why = f"{percent(measured.right)} % of the pool's pairs look right to a learner, and it still comes on, so more may be; {last}"
+    still = "it still comes on, so more may be" if measured.right >= NOTHING else "it tells next to nothing yet"
+    why = f"{percent(measured.right)} % of the pool's pairs look right to a learner, and {still}; {last}"
     change = ("a longer probe (advise.probe): above a half safe, below it and no longer growing noisy",)
-    return Choice("not_known", presets, why, evidence, change, (Doubt("the share of right pairs still grows"),))
+    return Choice("not_known", presets, why, evidence, change, (Doubt("the share of right pairs is not settled"),))
 
 
 RULES: tuple[Callable[[Measured], Choice | None], ...] = (
@@ -312,4 +313,14 @@ def _about_run(measured: Measured, preset: str, steps: int) -> list[Doubt]:
     uniform, selecting = measured.uniform, measured.selecting
     if preset != UNIFORM and uniform is not None and selecting and not any(p.above(uniform) for p in selecting):
         found.append(Doubt("no candidate that selects is told from uniform after its probe"))
+    alone = measured.reference.validation
+    if alone is not None and _is_near(measured) and all(alone > probe.interval[1] for probe in measured.probes):
+        words = f"the reference alone is ahead of every probe ({percent(alone)} %): start from its weights (warm_start), or take it as it is"
+        found.append(Doubt(words))
     return found
+
+
+def _is_near(measured: Measured) -> bool:
+    """Whether the budget is near to the probes' steps, so that what was seen there is about it."""
+    longest = max((probe.steps for probe in measured.probes), default=0)
+    return affordable(measured, EASY) <= NEAR * longest

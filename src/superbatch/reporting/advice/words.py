@@ -16,7 +16,7 @@ FILE = "advice.json"
 KINDS = {
     "mostly_right": "mostly right",
     "noisy": "noisy",
-    "unsettled": "not settled: the share still grows",
+    "unsettled": "not settled: it grows, or the learner knows too little",
     "unknown": "not known: no candidate measured it",
 }
 
