@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superbatch.pipeline_registry import ADVISED
+from superbatch.reporting.advice.budget import affordable
 from superbatch.reporting.advice.measured import Costs, Measured, PoolFacts, Probe, ReferenceFacts
 from superbatch.reporting.advice.recorded import ROWS, plain_steps
-from superbatch.reporting.advice.rules import advise, affordable
+from superbatch.reporting.advice.rules import advise
 from superbatch.reporting.advice.words import line, page, record, recorded_line
 from tests.project import PROJECT
 
@@ -115,12 +116,12 @@ def test_a_preset_that_is_not_there_is_never_advised() -> None:
         ({"reference": WEAK}, "medium", "one seed each"),
         ({"probes": probes(shares=GROWING)}, "medium", "is not settled"),
         ({"probes": probes(shares=())}, "low", "not known"),
-        ({"steps": 16_000}, "medium", "passes over the pool 25.9 times"),
+        ({"steps": 16_000}, "medium", "through the pool 25.9 times"),
         ({"steps": 16_000, "reference": replace(HELPS, verdict="unsure")}, "low", "unsure"),
         ({"pool": PoolFacts(4_471, 64)}, "low", "too small"),
-        ({"probes": probes(0.40)}, "medium", "told from uniform"),
+        ({"probes": probes(0.40)}, "medium", "clearly ahead of uniform's"),
         ({"probes": probes(shares=RIGHT)}, "high", ""),
-        ({"probes": probes(shares=(0.6,) * 12)}, "medium", "stands at 60.0 %, as on no recorded pool"),
+        ({"probes": probes(shares=(0.6,) * 12)}, "medium", "stands at 60.0 %, unlike on any recorded pool"),
         ({"probes": probes(shares=(0.2,) * 12)}, "medium", "stands at 20.0 %"),
         ({"probes": probes(shares=(0.95,) * 12)}, "high", ""),
         ({"probes": probes(shares=RIGHT), "pool": PoolFacts(200_000, 64)}, "medium", "less than 0.8 passes"),
@@ -132,8 +133,8 @@ def test_a_preset_that_is_not_there_is_never_advised() -> None:
         ({"steps": 600, "reference": replace(HELPS, validation=0.45)}, "high", ""),
         ({"reference": replace(HELPS, validation=0.46)}, "high", ""),
         ({"steps": None, "tflop": 2.3}, "high", ""),
-        ({"steps": None, "tflop": 2.5}, "medium", "not sharp"),
-        ({"steps": 600, "probes": probes()[1:]}, "medium", "uniform was not tried"),
+        ({"steps": None, "tflop": 2.5}, "medium", "close to the line"),
+        ({"steps": 600, "probes": probes()[1:]}, "medium", "no probe of uniform"),
     ],
 )
 def test_every_doubt_takes_confidence(changed: dict, confidence: str, doubt: str) -> None:
