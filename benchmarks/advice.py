@@ -28,8 +28,9 @@ import numpy as np
 from superbatch.data.manifest import read_manifest
 from superbatch.data.sampling import sampled_rows
 from superbatch.files import read_json
+from superbatch.reporting.advice.choice import Advice
 from superbatch.reporting.advice.measured import Measured
-from superbatch.reporting.advice.rules import Advice, advise
+from superbatch.reporting.advice.rules import advise
 
 RESULTS = common.ROOT / "benchmarks" / "results" / "advice.json"
 FEW = 100  # curated pairs of the world `few`

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from superbatch.reporting.advice.budget import UNIFORM, is_near
+from superbatch.reporting.advice.choice import Doubt
 from superbatch.reporting.advice.measured import Measured
 from superbatch.reporting.advice.recorded import LONGEST
 from superbatch.reporting.numbers import percent
@@ -13,13 +12,6 @@ FEW_BATCHES = 10  # super-batches of 20 b in a pass: in a smaller pool (emoji ha
 LARGEST = 20  # b / (1 - 0.95)
 # Shares of right pairs at which a learner's estimate stood still on no recorded pool: simweb's stands at 36 %, icons' grows to 97 %.
 LEAST_RECORDED, BETWEEN = 0.25, (0.45, 0.85)
-
-
-class Doubt(NamedTuple):
-    """Why an advice is less sure, and how much that counts: 1 takes a step of confidence, 2 takes both."""
-
-    words: str
-    weight: int = 1
 
 
 def doubts_about(measured: Measured, preset: str, steps: int) -> tuple[Doubt, ...]:

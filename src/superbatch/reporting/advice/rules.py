@@ -6,61 +6,19 @@ Asked in this order, the first that holds decides. There are few of them, and ea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 from superbatch.reporting.advice.budget import EASY, NEAR, UNIFORM, affordable, is_near
-from superbatch.reporting.advice.doubts import Doubt, doubts_about
+from superbatch.reporting.advice.choice import Advice, Choice, Confidence, Doubt
+from superbatch.reporting.advice.doubts import doubts_about
 from superbatch.reporting.advice.measured import NOTHING, Measured, Probe
-from superbatch.reporting.advice.recorded import LONGEST, SHORTEST, Row, rows
+from superbatch.reporting.advice.recorded import LONGEST, SHORTEST, rows
 from superbatch.reporting.numbers import percent
 
-Confidence = Literal["high", "medium", "low"]
 SAFE = "safe"
 SELF_PACED, FLEXI = "adaptive_self_paced", "flexi_self_paced"
 # How many times the steps of uniform a selected step is worth at least, by the pool. simweb: 13 and more, sure to 8. icons: 4,000 steps end
 # above uniform's 8,000, 2,000 below them, so 3 is between.
 WORTH = {"noisy": 8, "mostly_right": 3, "unsettled": 3, "unknown": 3}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a rule says.
-
-    Attributes:
-        rule: its name. presets: the one to run, then those to take in its place, in order.
-        why: in words. evidence: recorded rows behind it. change: what would change it.
-        doubts: of this rule's own.
-    """
-
-    rule: str
-    presets: tuple[str, ...]
-    why: str
-    evidence: tuple[Row, ...] = ()
-    change: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Which preset to run, for how long, why, and how sure that is.
-
-    Attributes:
-        preset, steps: what to run.
-        runner_up: what comes next; None where there is nothing else.
-        confidence: high, medium or low, and `doubts`, why it is not higher.
-        rule, why, evidence, change: as in `Choice`.
-    """
-
-    preset: str
-    steps: int
-    runner_up: str | None
-    confidence: Confidence
-    doubts: tuple[str, ...]
-    rule: str
-    why: str
-    evidence: tuple[Row, ...]
-    change: tuple[str, ...]
 
 
 def advise(measured: Measured) -> Advice:

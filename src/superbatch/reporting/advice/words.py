@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.files import read_json
+from superbatch.reporting.advice.choice import Advice
 from superbatch.reporting.advice.measured import Measured, Probe
-from superbatch.reporting.advice.rules import Advice
 from superbatch.reporting.numbers import NONE, percent
 
 FILE = "advice.json"
