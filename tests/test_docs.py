@@ -18,7 +18,7 @@ from superbatch.bounds import described
 from superbatch.declared import kinds
 from superbatch.errors import UserError
 from superbatch.nested import from_dotted, merge
-from superbatch.pipeline_registry import STAGES
+from superbatch.pipeline_registry import ADVISE, STAGES
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -202,7 +202,7 @@ def check_kedro_group(group: str, command: str, *given: str) -> None:
 
 def check_pipelines(value: str) -> None:
     for name in value.split(","):
-        assert name in [*methods(), *STAGES], f"--pipeline={name}"
+        assert name in [*methods(), *STAGES, ADVISE], f"--pipeline={name}"
 
 
 def check_namespaces(value: str) -> None:
@@ -342,6 +342,8 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "report": [config.ReportSettings],
     "audit": [options.AuditSettings],
     "audit.export": [options.ExportSettings],
+    "advise": [options.AdviseSettings],
+    "advise.budget": [options.BudgetSettings],
     "search": [options.SearchSettings],
     "compare": [config.CompareSettings],
 }

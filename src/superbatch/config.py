@@ -21,6 +21,7 @@ from superbatch.options import (
     FURTHER,
     MAX_PIXELS,
     SECOND,
+    AdviseSettings,
     AuditSettings,
     BootstrapSettings,
     CheckSettings,
@@ -165,6 +166,7 @@ SECTIONS: dict[str, Any] = {
     "evaluate": EvaluateSettings,
     "report": ReportSettings,
     "audit": AuditSettings,
+    "advise": AdviseSettings,
     "search": SearchSettings,
     "compare": CompareSettings,
 }
@@ -291,6 +293,12 @@ def method_names(parameters: Mapping[str, Any]) -> list[str]:
     return [key for key in parameters if key not in SECTIONS and key not in (METHODS, REFERENCES)]
 
 
+def candidates(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the presets that `advise` tries out; none where the parameters have no such block."""
+    block = parameters.get("advise")
+    return () if block is None else read(AdviseSettings, block, "advise").candidates
+
+
 def known_references(parameters: Mapping[str, Any]) -> list[str]:
     """List the references that a run may go by."""
     return ["reference", SECOND, *further_references(parameters)]
@@ -375,9 +383,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         place = f"{method}.learner"
         found = _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), place)
         require_reference(found, f"{place}.reference", parameters)
-    for method in parameters.get(METHODS) or []:
-        if method not in methods:
-            raise UserError(METHODS, f"{method!r} is not a method", nearest(method, methods))
+    for where, names in ((METHODS, parameters.get(METHODS) or []), ("advise.candidates", candidates(parameters))):
+        for method in names:
+            if method not in methods:
+                raise UserError(where, f"{method!r} is not a method", nearest(method, methods))
 
 
 def _check_method_block(name: str, block: Any, methods: list[str]) -> None:

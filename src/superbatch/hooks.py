@@ -83,7 +83,7 @@ class ProjectHooks:
         if "compare.results" in made and not summaries:
             env = f" --env={run_params['env']}" if run_params.get("env") else ""
             print(f"\n{grid_table(catalog)}\n\nFor the report: kedro run --pipelines=report{env}", flush=True)
-        for name in ("report", "audit", "search"):
+        for name in ("report", "audit", "search", "advise"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
 

@@ -36,11 +36,14 @@ STAGES = (
     "search",
     "compare",
 )
+# What the rules of an advice may name (`reporting.advice.rules`), beside its candidates.
+ADVISED = ("uniform", "easy_reference", "safe", "self_paced", "adaptive_self_paced", "flexi_self_paced")
 BESIDE = {
     "jest": ("uniform",),
     "jest_pp": ("jest", "uniform"),
 }  # methods whose chain has others beside it, so that its table compares
 DEFAULT = "jest"
+ADVISE = "advise"  # a chain that ends in an advice, not in a run
 
 _parameters: dict[str, Any] | None = None  # those of the running session, once there is one
 
@@ -48,7 +51,7 @@ _parameters: dict[str, Any] | None = None  # those of the running session, once 
 def register_pipelines() -> Mapping[str, Pipeline]:
     """Return the pipelines by name: each stage, each method's chain, and `__default__`."""
     builders: dict[str, Callable[[], Pipeline]] = {stage: _stage_builder(stage) for stage in STAGES}
-    builders |= {method: _chain_builder(method) for method in method_names()}
+    builders |= {method: _chain_builder(method) for method in method_names()} | {ADVISE: advise_chain}
     return LazyPipelines(builders | {"__default__": _chain_builder(DEFAULT)})
 
 
@@ -60,7 +63,7 @@ def configure(parameters: Mapping[str, Any]) -> None:
 
 def pipeline_names() -> list[str]:
     """List the names that `kedro run --pipelines` takes: chains first."""
-    return [*method_names(), *STAGES, "__default__"]
+    return [*method_names(), *STAGES, ADVISE, "__default__"]
 
 
 def method_names() -> tuple[str, ...]:
@@ -197,6 +200,18 @@ def chain(methods: tuple[str, ...]) -> Pipeline:
     reference += _create("references", further, of_labels, trained_on())
     runs = _create("learner", by, checked, of_labels) + _create("evaluate", (*references, *methods))
     return data + reference + runs + _create("report", methods, sources(), references)
+
+
+def advise_chain() -> Pipeline:
+    """Return the stages before a learner, and the advice on which one to train."""
+    from superbatch.config import candidates
+
+    tried, methods = candidates(_known_parameters()), method_names()
+    presets = dict.fromkeys([*tried, *(name for name in ADVISED if name in methods)])
+    data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
+    return (
+        data + _create("reference") + _create("check") + _create("embed", True) + _create(ADVISE, tried, tuple(presets))
+    )
 
 
 def _create(stage: str, *arguments: Any) -> Pipeline:

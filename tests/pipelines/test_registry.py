@@ -177,7 +177,7 @@ def test_stages_side_by_side_are_the_chain() -> None:
     assert chain <= stages
 
 
-@pytest.mark.parametrize("name", ["jest", "jest_pp", "compare", "learner", "report", "audit", "search"])
+@pytest.mark.parametrize("name", ["jest", "jest_pp", "compare", "learner", "report", "audit", "advise", "search"])
 def test_every_data_set_is_in_the_catalog(name: str) -> None:
     loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
     catalog = DataCatalog.from_config(loader["catalog"])

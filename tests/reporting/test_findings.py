@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,11 @@ def test_a_reference_far_below_uniform_is_a_warning(tmp_path: Path) -> None:
     report = made(tmp_path, {"uniform": {20: 0.40}, "jest": {20: 0.45}}, reference=0.24)
     assert any("FAR below uniform" in line for line in cautions(report))
     assert not any("reference" in line for line in gains(report))
+
+
+def test_what_was_advised_is_the_last_of_the_gains_also_near_chance(tmp_path: Path) -> None:
+    for values in ({"uniform": {10: 0.005}, "jest": {10: 0.007}}, {"uniform": {20: 0.2}, "jest": {20: 0.3}}):
+        report = made(tmp_path / str(len(list(tmp_path.iterdir()))), values)
+        assert not any("Advice" in line for line in sentences(report))
+        report.sources = replace(report.sources, advice="Advice: run safe.")
+        assert gains(report)[-1] == "Advice: run safe."

@@ -4,6 +4,7 @@
 in the annotations (`bounds`). A new block: a dataclass in the file of its family (`class XSettings(Settings, section="x")`), a line here.
 """
 
+from superbatch.options.advise import AdviseSettings, BudgetSettings
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
 from superbatch.options.bootstrap import BootstrapSettings
 from superbatch.options.check import CheckSettings
@@ -43,8 +44,10 @@ __all__ = [
     "SECOND",
     "VERDICTS",
     "AdaptSettings",
+    "AdviseSettings",
     "AuditSettings",
     "BootstrapSettings",
+    "BudgetSettings",
     "CheckSettings",
     "DistillSettings",
     "EmbedSettings",

@@ -11,7 +11,7 @@ CHECKED = "checked_settings"
 ALONE = "alone"  # the tag of a training that is in one process with other work: not for `torchrun`
 
 
-def named(function: Callable[..., Any], name: str | tuple[str, ...] | None) -> Callable[..., Any]:
+def named(function: Callable[..., Any], name: str | tuple[Any, ...] | None) -> Callable[..., Any]:
     """Bind the first argument of a node function to a run's name, or to those of some; Kedro and Kedro-Viz still see the function behind it."""
     bound: Callable[..., Any] = update_wrapper(partial(function, name), function)
     return bound

@@ -73,7 +73,11 @@ def sentences(report: Report) -> list[str]:
 
 
 def gains(report: Report) -> list[str]:
-    """Sentences on what was gained: at equal steps, of all runs, along the run, to the targets, and what is good news."""
+    """Sentences on what was gained: at equal steps, of all runs, along the run, to the targets, what is good news; and what was advised."""
+    return [*_gains(report), *filter(None, [report.sources.advice])]
+
+
+def _gains(report: Report) -> list[str]:
     if report.at_chance:
         return [chance_sentence(report.tuned[report.tuned["role"] != "reference"], report.title)]
     lines = [_against_uniform(report), _against_simple(report), _of_all(report), _along_the_run(report)]

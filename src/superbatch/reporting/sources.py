@@ -49,6 +49,7 @@ class Sources:
         title: of the page. examples: rows on each shelf of the gallery.
         images: of the evaluation sets, by name. queries: classes whose nearest images are shown; some at random where none are named.
         search: address of the page that searches, from where the report lies.
+        advice: what the stage `advise` said about this pool, in one sentence; empty where it was not asked.
     """
 
     runs: list[Run]
@@ -68,6 +69,7 @@ class Sources:
     images: Mapping[str, SetImages] = field(default_factory=dict)
     queries: tuple[str, ...] = ()
     search: str | None = None
+    advice: str = ""
     target_steps: int | None = None
 
 

@@ -77,6 +77,7 @@ def gather(
     from superbatch.data.manifest import read_manifest
     from superbatch.data.reader import ImageReader
     from superbatch.reporting import Report, Run, Sources
+    from superbatch.reporting.advice.words import recorded_line
     from superbatch.reporting.gallery import first_captions
     from superbatch.simweb.truth import find_truth
 
@@ -101,6 +102,7 @@ def gather(
             images=images_of_sets(evaluation_sets),
             queries=settings.queries,
             search=link_to_search(data_docs),
+            advice=recorded_line(data_docs.parent, manifest.fingerprint),
         )
     )
 

@@ -1,0 +1,38 @@
+"""Settings of the advice on which preset to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import MinLen
+
+from superbatch.bounds import Count, Natural, Positive, Settings, require
+
+
+@dataclass(frozen=True)
+class BudgetSettings(Settings, section="budget"):
+    """What the run may spend that the advice is for; without either, learner.training.steps."""
+
+    steps: Count | None = None  # of the run, whatever one of them costs
+    tflop: Positive | None = None  # with the reference's training and the pool's embedding charged
+
+    def check(self) -> None:
+        """Refuse two budgets."""
+        both = self.steps is not None and self.tflop is not None
+        require(not both, "budget", "has steps and tflop, which may contradict each other", "give one of the two")
+
+
+@dataclass(frozen=True)
+class AdviseSettings(Settings, section="advise"):
+    """What an advice is for, and what it tries out."""
+
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    candidates: Annotated[tuple[str, ...], MinLen(1)] = ("uniform", "easy_reference", "adaptive_self_paced")
+    probe: Count = 600  # steps of each candidate's probe, a whole schedule; fewer where the budget has fewer
+    seed: Natural = 0
+
+    def check(self) -> None:
+        """Refuse a candidate that is named twice."""
+        twice = sorted({name for name in self.candidates if self.candidates.count(name) > 1})
+        require(not twice, "advise.candidates", f"{', '.join(twice)} is named twice", "name each once")

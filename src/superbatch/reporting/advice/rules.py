@@ -1,0 +1,223 @@
+"""The rules of the advice: from what was measured to a preset, with the recorded rows behind it, and how sure it is.
+
+Asked in this order, the first that holds decides. There are few of them, and each names its evidence. Both recorded pools were known when they were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from superbatch.reporting.advice.budget import EASY, NEAR, UNIFORM, affordable, is_near
+from superbatch.reporting.advice.choice import Advice, Choice, Confidence, Doubt
+from superbatch.reporting.advice.doubts import doubts_about
+from superbatch.reporting.advice.measured import NOTHING, Measured, Probe
+from superbatch.reporting.advice.recorded import LONGEST, SHORTEST, rows
+from superbatch.reporting.numbers import percent
+
+SAFE = "safe"
+SELF_PACED, FLEXI = "adaptive_self_paced", "flexi_self_paced"
+# How many times the steps of uniform a selected step is worth at least, by the pool. simweb: 13 and more, sure to 8. icons: 4,000 steps end
+# above uniform's 8,000, 2,000 below them, so 3 is between.
+WORTH = {"noisy": 8, "mostly_right": 3, "unsettled": 3, "unknown": 3}
+
+
+def advise(measured: Measured) -> Advice:
+    """Say which preset to run.
+
+    Args:
+        measured: with one known preset at least.
+    """
+    choice = next(filter(None, (rule(measured) for rule in RULES)))
+    there = [name for name in (*choice.presets, UNIFORM, *measured.known) if name in measured.known]
+    preset, *others = dict.fromkeys(there)
+    steps = affordable(measured, preset)
+    doubts = (*choice.doubts, *doubts_about(measured, preset, steps))
+    weight = sum(doubt.weight for doubt in doubts)
+    confidence: Confidence = "high" if not weight else "medium" if weight == 1 else "low"
+    said = tuple(doubt.words for doubt in doubts)
+    return Advice(
+        preset,
+        steps,
+        others[0] if others else None,
+        confidence,
+        said,
+        choice.rule,
+        choice.why,
+        choice.evidence,
+        choice.change,
+    )
+
+
+def _tells_nothing(measured: Measured) -> Choice | None:
+    if not measured.reference.tells_nothing:
+        return None
+    why = "the reference does not tell true pairs from exchanged ones better than chance, so there is nothing to choose by"
+    change = ("a better reference: more curated pairs, or reference.import_from",)
+    return Choice("no_reference", (UNIFORM, SELF_PACED), why, change=change)
+
+
+def _uniform_is_ahead(measured: Measured) -> Choice | None:
+    uniform = measured.uniform
+    if uniform is None or not measured.selecting or not all(uniform.above(probe) for probe in measured.selecting):
+        return None
+    why = f"after {uniform.steps:,} steps uniform is ahead of every candidate that selects ({_values(measured)})"
+    change = ("a better reference", "longer probes (advise.probe) in which a candidate is ahead")
+    best = max(measured.selecting, key=lambda probe: probe.value)
+    return Choice("uniform_is_ahead", (UNIFORM, best.name), why, change=change)
+
+
+def _too_dear(measured: Measured) -> Choice | None:
+    if measured.tflop is None:
+        return None
+    own, plain = affordable(measured, EASY), affordable(measured, UNIFORM)
+    worth = WORTH[measured.kind]
+    if own * worth >= plain and measured.tflop > measured.costs.before:
+        return None
+    spent = f"the reference's training and the pool's embedding take {measured.costs.before:.2f} of {measured.tflop:g} TFLOP"
+    paid = f"{spent}; the rest pays {own:,} steps that select, instead of {plain:,} of uniform"
+    enough = measured.tflop > measured.costs.before
+    why = (
+        f"{paid}, and one of these is worth no more than {worth} of those for sure"
+        if enough
+        else f"{spent}: nothing is left"
+    )
+    change = (
+        "a budget in steps (advise.budget.steps): the reference is already paid for",
+        "a larger budget",
+    )
+    noisy = rows(("simweb", "easy_reference", 400), ("simweb", "uniform", 4_000))
+    right = rows(("icons", "easy_reference", 2_000), ("icons", "safe_slow", 4_000), ("icons", "uniform", 8_000))
+    evidence = noisy if measured.kind == "noisy" else right
+    near = 2 * own * worth >= plain
+    doubts = (
+        (
+            Doubt(
+                "the budget is close to the line: with twice the selected steps a preset that selects would be advised"
+            ),
+        )
+        if near
+        else ()
+    )
+    return Choice("too_dear", (UNIFORM, EASY), why, evidence, change, doubts)
+
+
+def _near_the_probes(measured: Measured) -> Choice | None:
+    ahead = [p for p in measured.selecting if measured.uniform is None or p.above(measured.uniform)]
+    longest = max((probe.steps for probe in measured.probes), default=0)
+    if not ahead or not is_near(measured):
+        return None
+    best = max(ahead, key=lambda probe: probe.value)
+    level = sorted((p for p in ahead if not best.above(p)), key=lambda probe: (probe.tflop, -probe.value))
+    lead = f"{level[0].name} leads"
+    if len(level) > 1:
+        lead = f"{' and '.join(p.name for p in level)} lead, too close to call, and the first costs least"
+    why = f"the budget is close to the probes' length, and after {longest:,} steps {lead} ({_values(measured)})"
+    change = (f"more than {NEAR * longest:,} steps: an early lead need not last",)
+    evidence = rows(
+        ("simweb", "easy_reference", 400), ("simweb", "adaptive_self_paced", 400),
+        ("simweb", "easy_reference", 1_230), ("simweb", "adaptive_self_paced", 1_230),
+    )  # fmt: skip
+    others = sorted((p for p in ahead if p is not level[0]), key=lambda probe: -probe.value)
+    further = affordable(measured, EASY) > longest
+    doubts = [Doubt(f"the budget is longer than the probes of {longest:,} steps")] if further else []
+    doubts += [] if measured.uniform else [Doubt("there is no probe of uniform to compare with")]
+    return Choice(
+        "probes", (level[0].name, *(p.name for p in others), SELF_PACED), why, evidence, change, tuple(doubts)
+    )
+
+
+def _weak_reference(measured: Measured) -> Choice | None:
+    if measured.reference.verdict != "would_harm":
+        return None
+    why = "the reference is weak, and this preset depends on it least: only at the start"
+    evidence = rows(
+        ("simweb", "uniform", 1_230), ("simweb", "easy_reference", 1_230), ("simweb", "self_paced", 1_230),
+        ("simweb", "adaptive_self_paced", 1_230), reference="100 pairs, 200 steps",
+    )  # fmt: skip
+    change = ("a better reference: more curated pairs, or reference.import_from",)
+    doubts = (Doubt("weak references were tried on simweb only, with one seed each"),)
+    return Choice("weak_reference", (SELF_PACED, "self_paced", SAFE), why, evidence, change, doubts)
+
+
+def _mostly_right(measured: Measured) -> Choice | None:
+    if measured.kind != "mostly_right":
+        return None
+    assert measured.right is not None, "measured"
+    why = f"most of the pool's pairs are right: at least {percent(measured.right)} %, as a learner sees them; easy pairs first, then everything"
+    evidence = rows(
+        ("icons", "uniform", 8_000),
+        ("icons", "safe", 8_000),
+        ("icons", "adaptive_self_paced", 8_000),
+        ("icons", "uniform", 16_000),
+    )
+    change = (
+        "a longer probe that finds fewer than half of the pairs right: on a noisy pool safe is bad (22.3 % on simweb)",
+    )
+    short = measured.pool.passes(affordable(measured, SAFE)) < SHORTEST
+    doubts = (
+        (Doubt(f"no run with a falling f and less than {SHORTEST:g} passes over its pool is on record"),)
+        if short
+        else ()
+    )
+    return Choice("mostly_right", (SAFE, SELF_PACED), why, evidence, change, doubts)
+
+
+def _noisy(measured: Measured) -> Choice | None:
+    if measured.kind != "noisy":
+        return None
+    assert measured.right is not None, "measured"
+    share = f"the pool is noisy: only about {percent(measured.right)} % of its pairs look right to a learner, and this share has stopped growing"
+    evidence = rows(
+        ("simweb", "filtered", 3_000), ("simweb", "easy_reference", 1_230), ("simweb", "flexi_self_paced", 1_230),
+        ("simweb", "adaptive_self_paced", 1_230), ("simweb", "uniform", 16_000),
+    )  # fmt: skip
+    longer = "a longer probe (advise.probe) in which that share grows above a half: then safe"
+    scarce = measured.tflop is not None and measured.pool.passes(affordable(measured, SELF_PACED)) <= LONGEST
+    if not scarce:
+        return Choice("noisy", (SELF_PACED, FLEXI, "self_paced"), share, evidence, (longer,))
+    steps = "a budget in steps instead of operations: then adaptive_self_paced"
+    why = f"{share}, and operations count"
+    return Choice("noisy", (FLEXI, SELF_PACED, "self_paced"), why, evidence, (longer, steps))
+
+
+def _not_known(measured: Measured) -> Choice:
+    presets = (SELF_PACED, SAFE, EASY)
+    evidence = rows(
+        ("simweb", "adaptive_self_paced", 1_230), ("icons", "adaptive_self_paced", 8_000), ("icons", "safe", 8_000)
+    )
+    last = "this preset adapts to what it measures during the run"
+    if measured.right is None:
+        why = f"no candidate measured how many of the pool's pairs are right; {last}"
+        change = ("a candidate that measures it, such as adaptive_self_paced (advise.candidates)",)
+        return Choice("not_known", presets, why, evidence, change, (Doubt("the share of right pairs is not known", 2),))
+    still = (
+        "it is still improving, so there may be more"
+        if measured.right >= NOTHING
+        else "it knows too little yet to tell"
+    )
+    why = f"{percent(measured.right)} % of the pool's pairs look right to a learner, and {still}; {last}"
+    change = ("a longer probe (advise.probe): safe, if the share grows above a half",)
+    return Choice("not_known", presets, why, evidence, change, (Doubt("the share of right pairs is not settled"),))
+
+
+RULES: tuple[Callable[[Measured], Choice | None], ...] = (
+    _tells_nothing,
+    _uniform_is_ahead,
+    _too_dear,
+    _near_the_probes,
+    _weak_reference,
+    _mostly_right,
+    _noisy,
+    _not_known,
+)
+
+
+def _values(measured: Measured) -> str:
+    """The probes' values in words, the best first."""
+    best = sorted(measured.probes, key=lambda probe: -probe.value)
+    return ", ".join(f"{probe.name} {_with_interval(probe)}" for probe in best)
+
+
+def _with_interval(probe: Probe) -> str:
+    low, high = probe.interval
+    return f"{percent(probe.value)} % [{percent(low)}, {percent(high)}]"
