@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from superbatch.options import (
 from superbatch.tasks import SetFiles, embed, label_job, label_reference_job, learner_job, reference_job
 from superbatch.tasks.jobs import charges
 from superbatch.tasks.label_jobs import labelled_rows
-from superbatch.tasks.labels import LOSSES, Labels, drawn_rows, labelled
+from superbatch.tasks.labels import LOSSES, Labels, RowLosses, drawn_rows, labelled
 from superbatch.tasks.learner import check_sizes
 from superbatch.training import train
 from tests.tiny_model import tiny_model_cfg
@@ -116,6 +117,8 @@ def test_a_reference_its_losses_and_a_learner(sets, settings, tmp_path):
         logits = classifier.logits(towers.images(pixels)).double()
     expected = cross_entropy(logits, torch.from_numpy(manifest.labels[known]), reduction="none")
     np.testing.assert_allclose(losses[known], expected.numpy(), rtol=1e-4, atol=1e-5)
+    sent = pickle.dumps(RowLosses(features))  # to a worker: its path alone
+    assert len(sent) < 1_000 and pickle.loads(sent).of_rows(np.array([4, 1])).tolist() == losses[[4, 1]].tolist()
     spent = charges(made.training_dir, features)
     job = label_job(
         "classact",

@@ -198,6 +198,10 @@ def test_ranks_and_micro_batches_make_the_run_of_one_process(make_job, tmp_path,
         assert_close(weights_moved, expected)
 
 
+def test_workers_change_nothing(make_job):
+    assert outcome(train(make_job(state="a", workers=1))) == outcome(train(make_job(state="b")))
+
+
 def test_it_learns_and_nobody_trains_the_text_tower(make_job):
     job = make_job(with_proxy=False, steps=60)
     clip = job.task.classifiers["learner"].clip
