@@ -232,6 +232,8 @@ def main(given: list[str] | None = None) -> None:
     made.add_argument("--record", action="store_true", help="write down what the rules say now")
     made.add_argument("--as-it-is", action="store_true", help="go by the reference and the features that lie there")
     options = made.parse_args(given)
+    if options.quick and options.world:
+        made.error("--quick measures nothing: leave --world out, and what is recorded is decided anew")
     recorded = read_json(options.results) if options.results.is_file() else {"measured": {}}
     for name in options.world:
         recorded["measured"][name] = measure(name, options.threads, options.as_it_is)
