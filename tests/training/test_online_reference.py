@@ -23,6 +23,7 @@ from superbatch.options import (
     LowSettings,
     ModelSettings,
     OnlineReferenceSettings,
+    PoolSettings,
     SelectionSettings,
 )
 from superbatch.tasks.contrastive import ALONG, IMAGE, TOKENS
@@ -172,7 +173,11 @@ def test_a_bad_step_of_it_names_the_rows_of_the_super_batch(make_online, monkeyp
 
 def test_it_needs_no_reference_of_before(make_online):
     job = make_online()
-    assert not job.selection.uses_reference and not LearnerSettings(selection=job.selection).uses_reference
+    settings = LearnerSettings(selection=job.selection)
+    assert not job.selection.uses_reference and not settings.uses_reference and not settings.uses_embeddings
+    assert replace(settings, pool=PoolSettings(keep_share=0.3)).uses_embeddings, (
+        "a filter asks one of before all the same"
+    )
     assert job.task.reads.scoring == (IMAGE, TOKENS)
 
 

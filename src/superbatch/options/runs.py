@@ -98,9 +98,24 @@ class LearnerSettings(Settings, section="learner"):
     labels: LabelSettings | None = None  # trains on classes, by cross-entropy (ClassAct); None: on image-text pairs
 
     def check(self) -> None:
-        """Refuse a selection that does not fit the training, a proxy that reads other token ids, and a low view of no use."""
+        """Refuse what does not fit together: selection, training, the models trained along, references, a low view, a teacher, labels."""
         if self.labels is not None:
             self._check_labels()
+        self._check_selection()
+        self._check_along()
+        require(
+            is_reference(self.reference),
+            "learner.reference",
+            f"{self.reference!r} is no reference's name",
+            "use reference, reference_pp, or reference_<name> of the block `references`",
+        )
+        if self.flexi is not None:
+            self._check_flexi(self.flexi)
+        if self.distill is not None:
+            self._check_distill(self.distill)
+
+    def _check_selection(self) -> None:
+        """Refuse a selection that does not fit the batch or the steps."""
         b, n = self.training.batch_size, self.selection.num_chunks
         require(
             self.selection.method != "joint" or n <= b,
@@ -122,6 +137,9 @@ class LearnerSettings(Settings, section="learner"):
             f"takes over at step {switch} of {steps}: one of the two parts has no step",
             "set a share nearer to 0.5, or leave selection.then out",
         )
+
+    def _check_along(self) -> None:
+        """Refuse a model trained along that reads other token ids, and a reference trained along beside a low view or a teacher."""
         for where, along in self.selection.along.items():
             require(
                 along.compact_vocabulary == self.model.compact_vocabulary,
@@ -137,28 +155,22 @@ class LearnerSettings(Settings, section="learner"):
                 "cannot be combined with selection.online_reference",
                 "leave one of the two out",
             )
+
+    def _check_distill(self, distill: DistillSettings) -> None:
         require(
-            is_reference(self.reference),
-            "learner.reference",
-            f"{self.reference!r} is no reference's name",
-            "use reference, reference_pp, or reference_<name> of the block `references`",
-        )
-        if self.flexi is not None:
-            self._check_flexi(self.flexi)
-        require(
-            self.distill is None or self.flexi is None,
+            self.flexi is None,
             "distill",
             "is of embeddings at full view, and flexi trains some at low",
             "leave one of the two out",
         )
         require(
-            self.distill is None or self.distill.batch == "chosen" or self.selection.adapt is None,
+            distill.batch == "chosen" or self.selection.adapt is None,
             "distill.batch",
             "separate draws from all rows, and selection.adapt measures by some that are never trained on",
             "use chosen, or leave one of the two out",
         )
         require(
-            self.distill is None or self.distill.how == "distillation" or self.training.loss == "softmax",
+            distill.how == "distillation" or self.training.loss == "softmax",
             "distill.how",
             f"reweighting is a softmax loss, and training.loss is {self.training.loss}",
             "set training.loss to softmax",
@@ -205,6 +217,8 @@ class LearnerSettings(Settings, section="learner"):
         """Whether the reference's cached embeddings are read: by whoever uses it but for a warm start."""
         if self.labels is not None:
             return False  # of a reference of labels there are losses in their place
+        if self.selection.online_reference is not None:
+            return self.pool.filters
         return self.selection.method != "uniform" or self.pool.filters or self.distill is not None
 
     @property
