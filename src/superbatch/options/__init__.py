@@ -6,6 +6,7 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 
 from superbatch.options.advise import AdviseSettings, BudgetSettings
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
+from superbatch.options.augment import AugmentSettings
 from superbatch.options.bootstrap import BootstrapSettings
 from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
@@ -46,6 +47,7 @@ __all__ = [
     "AdaptSettings",
     "AdviseSettings",
     "AuditSettings",
+    "AugmentSettings",
     "BootstrapSettings",
     "BudgetSettings",
     "CheckSettings",
