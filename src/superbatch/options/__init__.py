@@ -12,6 +12,7 @@ from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
+from superbatch.options.images import MoclrSettings
 from superbatch.options.labels import LabelSettings
 from superbatch.options.runs import (
     FURTHER,
@@ -63,6 +64,7 @@ __all__ = [
     "LearnerSettings",
     "LinearProbeSettings",
     "LowSettings",
+    "MoclrSettings",
     "ModelSettings",
     "OnlineReferenceSettings",
     "OptimizerSettings",

@@ -9,6 +9,7 @@ from annotated_types import Interval
 
 from superbatch.bounds import Because, Natural, Positive, Settings, require
 from superbatch.options.flexi import FlexiSettings, LowSettings
+from superbatch.options.images import MoclrSettings
 from superbatch.options.labels import LabelSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
@@ -96,11 +97,14 @@ class LearnerSettings(Settings, section="learner"):
     reference: str = "reference"
     distill: DistillSettings | None = None  # the reference teaches too
     labels: LabelSettings | None = None  # trains on classes, by cross-entropy (ClassAct); None: on image-text pairs
+    moclr: MoclrSettings | None = None  # trains on images alone, against a momentum target; None: on image-text pairs
 
     def check(self) -> None:
         """Refuse a selection that does not fit the training, a proxy that reads other token ids, and a low view of no use."""
         if self.labels is not None:
             self._check_labels()
+        if self.moclr is not None:
+            self._check_moclr()
         b, n = self.training.batch_size, self.selection.num_chunks
         require(
             self.selection.method != "joint" or n <= b,
@@ -177,6 +181,20 @@ class LearnerSettings(Settings, section="learner"):
             ("selection.score", selection.score == "loss", "is match, and a labelled image has no other side", "use loss"),
             ("selection.adapt", selection.adapt is None, "measures pairs, and labels are set", out),
             ("selection.online_reference", selection.online_reference is None, "is of pairs, and labels are set", out),
+        ):  # fmt: skip
+            require(fits, name, what, remedy)
+
+    def _check_moclr(self) -> None:
+        """Refuse what is of pairs or of labels: an image alone has neither a reference's score nor one of its own."""
+        out = "leave it out, or leave moclr out"
+        for name, fits, what, remedy in (
+            ("training.loss", self.training.loss == "softmax", "is sigmoid, and InfoNCE is a softmax", "set it to softmax"),
+            ("labels", self.labels is None, "are read by nobody beside moclr", out),
+            ("distill", self.distill is None, "is of pairs, and moclr trains on images alone", out),
+            ("flexi", self.flexi is None, "is of pairs, and moclr trains on images alone", out),
+            ("warm_start", not self.warm_start, "takes a reference of pairs, and moclr trains on images alone", "name a checkpoint as model.pretrained"),
+            ("pool", not self.pool.filters, "is filtered by scores of pairs, and moclr trains on images alone", "set keep_share to 1 and like_curated to 0"),
+            ("selection.method", self.selection.method == "uniform", f"is {self.selection.method}, and moclr has no scores to choose by", "use uniform"),
         ):  # fmt: skip
             require(fits, name, what, remedy)
 
