@@ -331,6 +331,8 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "learner.selection": [options.SelectionSettings],
     "learner.selection.then": [options.ThenSettings],
     "learner.labels": [options.LabelSettings],
+    "learner.moclr": [options.MoclrSettings],
+    "learner.moclr.augment": [options.AugmentSettings],
     "learner.distill": [options.DistillSettings],
     "learner.flexi": [options.FlexiSettings],
     "learner.flexi.low": [options.LowSettings],

@@ -184,6 +184,7 @@ LEARNER_OF_PAIRS: dict[str, Any] = {
     "pool": {"keep_share": 1.0, "like_curated": 0.0, "clusters": 0, "balance": 0.0},
     "selection": {"score": "loss", "adapt": None, "then": None, "online_reference": None},
 }
+WITHOUT_PAIRS = ("labels", "moclr")  # settings by which a method trains on something else
 ONE_OF_PAIRS = (
     "are for a reference of its own: this one is of image-text pairs",
     "set them in a block of `references`, as references.labels does",
@@ -237,7 +238,7 @@ def _on_top(template: Mapping[str, Any], override: Mapping[str, Any] | None, pla
     if override is not None and not isinstance(override, Mapping):
         raise UserError(place, f"{override!r} is not a block of settings", "see parameters_methods.yml")
     known = dict(template or {})
-    if (override or {}).get("labels") is not None:
+    if any((override or {}).get(key) is not None for key in WITHOUT_PAIRS):
         known |= {
             key: {**(known.get(key) or {}), **value} if isinstance(value, dict) else value
             for key, value in LEARNER_OF_PAIRS.items()

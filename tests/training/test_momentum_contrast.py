@@ -20,7 +20,7 @@ from superbatch.data.augment import NUMBERS, augmented
 from superbatch.data.fields import Source
 from superbatch.errors import UserError
 from superbatch.models import build_model, read_metadata
-from superbatch.models.headed import is_image_only, load_image_tower
+from superbatch.models.headed import is_image_only, load_measured
 from superbatch.options import (
     AugmentSettings,
     MoclrSettings,
@@ -195,7 +195,7 @@ def test_a_checkpoint_is_open_clips_and_says_that_it_knows_no_texts(make_job):
     result = train(job)
     assert is_image_only(result.model_dir) and not (result.model_dir / "classifier.safetensors").exists()
     assert read_metadata(result.model_dir)["weights_sha256"] == result.summary["digests"]["weights"]
-    pixels, shown = torch.randn(3, 3, 16, 16), load_image_tower(result.model_dir)
+    pixels, shown = torch.randn(3, 3, 16, 16), load_measured(result.model_dir)
     plain = open_clip.create_model(f"local-dir:{result.model_dir}").eval()
     expected = job.task.clip.model.eval().encode_image(pixels, normalize=True)
     torch.testing.assert_close(plain.encode_image(pixels, normalize=True), expected)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from superbatch.models.build import ClipModel
 from superbatch.models.checkpoint import METADATA_FILE, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models.classifier import load_measured as load_with_texts
 
 IMAGE_ONLY = "image_only"  # in a checkpoint's metadata: its text tower was never trained
 
@@ -69,9 +70,10 @@ def is_image_only(directory: Path) -> bool:
 
 def shown_alone(clip: ClipModel) -> ClipModel:
     """The image tower as evaluation takes a model: with its input's view, and itself in the model's place."""
-    return replace(clip, model=Headed(clip.model.visual))
+    visual: Any = clip.model.visual
+    return replace(clip, model=Headed(visual))
 
 
-def load_image_tower(directory: Path) -> ClipModel:
-    """Load such a checkpoint as evaluation measures it."""
-    return shown_alone(load_checkpoint(directory))
+def load_measured(directory: Path) -> ClipModel:
+    """Load a checkpoint of any kind as evaluation measures it: of a training on images alone the image tower."""
+    return shown_alone(load_checkpoint(directory)) if is_image_only(directory) else load_with_texts(directory)

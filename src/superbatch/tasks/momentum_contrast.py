@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from superbatch.data.fields import Batch
@@ -49,7 +49,7 @@ class MomentumContrast(Task):
         width, hidden, out = int(clip.config["model_cfg"]["embed_dim"]), moclr.hidden, moclr.projection
         shapes = {PROJECTOR: (width, hidden, out)} | ({PREDICTOR: (out, hidden, out)} if moclr.predictor else {})
         heads = drawn_heads(shapes, training.seed)
-        visual: nn.Module = clip.model.visual
+        visual: Any = clip.model.visual
         self.learner = Headed(visual, heads)
         self.target = Headed(deepcopy(visual), {PROJECTOR: deepcopy(heads[PROJECTOR])}).requires_grad_(False)
         self.models = {LEARNER: Model(self.learner), TARGET: Model(self.target, trained=False)}
