@@ -10,6 +10,7 @@ from superbatch.options.augment import AugmentSettings
 from superbatch.options.bootstrap import BootstrapSettings
 from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
+from superbatch.options.dnc import DncSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.images import MoclrSettings
@@ -53,6 +54,7 @@ __all__ = [
     "BudgetSettings",
     "CheckSettings",
     "DistillSettings",
+    "DncSettings",
     "EmbedSettings",
     "EvaluateSettings",
     "ExportSettings",
