@@ -61,6 +61,21 @@ def divide(read: Read, rows: int, numbers: Sequence[int], least: int) -> Divisio
     return Division(cluster_N, k, joined, judged)
 
 
+def check_numbers(numbers: Sequence[int], rows: int, least: int) -> None:
+    """Refuse numbers of clusters that could not all have a batch of rows.
+
+    Args:
+        numbers, least: as of `divide`. rows: N.
+
+    Raises:
+        UserError: just that.
+    """
+    most = rows // least
+    if max(numbers) > most:
+        what = f"{max(numbers):,} clusters of {rows:,} rows: an expert needs a batch of {least:,}"
+        raise UserError(SETTING, what, f"use {most:,} or fewer, or a smaller batch")
+
+
 def silhouette(read: Read, cluster_N: np.ndarray) -> float:
     """How clearly clusters stand apart, -1 to 1 (Rousseeuw, 1987; scikit-learn's), over a sample of rows; -1 where it is of one cluster."""
     from sklearn.metrics import silhouette_score
