@@ -62,6 +62,7 @@ class Student(ImageTask):
         shapes = {name: (width, moclr.hidden, out) for name, out in zip(names, widths, strict=True)}
         super().__init__(clip, drawn_heads(shapes, training.seed), "the student")
         self._asked: list[Towers] = []
+        self._taught_width = widths[-1]
 
     def place(self, device: torch.device, settings: TrainingSettings) -> None:
         """Put student and teachers on the device, in the precision that settings ask for; the teachers in evaluation mode."""
@@ -84,7 +85,7 @@ class Student(ImageTask):
     def _taught(self, view: Tensor, owner: Tensor) -> dict[str, Tensor]:
         """The embeddings by the base, and by the owner of each image."""
         base, *experts = self._asked
-        of_owner = torch.empty(len(owner), self.learner.heads[f"{EXPERT}_0"][-1].out_features, device=view.device)
+        of_owner = torch.empty(len(owner), self._taught_width, device=view.device)
         for number in owner.unique().tolist():
             mine = owner == number
             of_owner[mine] = experts[number].images(view[mine])
