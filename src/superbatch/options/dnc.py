@@ -21,7 +21,7 @@ class DncSettings(Settings, section="dnc"):
     clusters: Annotated[
         tuple[Annotated[int, Ge(2), Because("{value} clusters divide nothing")], ...],
         MinLen(1),
-        Because("no number of clusters is left", "such as [5]"),
+        Because("no number of clusters is left", "one number or more"),
     ] = (5,)
     start: Literal["scratch", "base"] = "scratch"  # where experts start: from random weights, or from the base's
     share: Positive = 1.0  # steps of all experts together, by those of the base
