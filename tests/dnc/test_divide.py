@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from superbatch.dnc.divide import divide, large_enough, silhouette
+from superbatch.dnc.divide import check_numbers, divide, large_enough, silhouette
 from superbatch.dnc.schedule import expert_steps
 from superbatch.errors import UserError
 
@@ -78,3 +78,12 @@ def test_steps_are_in_proportion_and_add_up(sizes: list[int], steps: int) -> Non
 def test_steps_of_a_full_run() -> None:
     assert expert_steps([500, 300, 200], 100) == [50, 30, 20] and expert_steps([1, 1, 1], 10) == [4, 3, 3]
     assert expert_steps([98, 1, 1], 10) == [10, 1, 1], "none goes without"
+
+
+def test_more_clusters_than_batches_are_refused_beforehand() -> None:
+    check_numbers((3, 4), 32, 8)
+    for rows, remedy in ((39, "use 4 or fewer, or a smaller batch"), (10, "use a smaller batch")):
+        with pytest.raises(
+            UserError, match=f"dnc.clusters: 5 clusters of {rows} rows, and an expert needs .*; {remedy}"
+        ):
+            check_numbers((2, 5), rows, 8)

@@ -76,9 +76,11 @@ def test_it_is_found_done_and_reported(project: Path, data: Path) -> None:
 
 @pytest.mark.slow
 def test_more_clusters_than_batches_are_one_line_before_a_training(project: Path, data: Path) -> None:
-    done = run(project, "--pipelines=divide", "--nodes=dnc.check", params="dnc.clusters=[3\\,40]")
+    done = run(project, "--pipelines=divide", "--nodes=dnc.check", params="dnc.clusters=[40]")
     assert (
-        done.returncode == 1 and "dnc.clusters: 40 clusters of 396 rows: an expert needs a batch of 32" in done.stderr
+        done.returncode == 1
+        and "dnc.clusters: 40 clusters of 396 rows, and an expert needs a batch of 32; use 12 or fewer, or a smaller batch"
+        in done.stderr
     )
 
 

@@ -102,7 +102,7 @@ def test_what_decides_the_outcome_is_in_the_hash(sets, settings, tmp_path):
     [
         ({"training": TrainingSettings()}, "training.loss: is sigmoid, and InfoNCE is a softmax; set it to softmax"),
         ({"labels": LabelSettings("names.txt")}, "labels: are read by nobody beside moclr"),
-        ({"distill": DistillSettings()}, "distill: is of pairs, and moclr trains on images alone"),
+        ({"distill": DistillSettings()}, "distill: is of pairs, and moclr is set"),
         ({"warm_start": True}, "warm_start: takes a reference of pairs"),
         ({"pool": PoolSettings(keep_share=0.5)}, "pool: is filtered by scores of pairs"),
         ({"selection": SelectionSettings("joint")}, "selection.method: is joint, and moclr has no scores to choose by"),

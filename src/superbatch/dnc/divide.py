@@ -72,8 +72,9 @@ def check_numbers(numbers: Sequence[int], rows: int, least: int) -> None:
     """
     most = rows // least
     if max(numbers) > most:
-        what = f"{max(numbers):,} clusters of {rows:,} rows: an expert needs a batch of {least:,}"
-        raise UserError(SETTING, what, f"use {most:,} or fewer, or a smaller batch")
+        what = f"{max(numbers):,} clusters of {rows:,} rows, and an expert needs a batch of {least:,}"
+        fewer = f"use {most:,} or fewer, or " if most > 1 else "use "
+        raise UserError(SETTING, what, f"{fewer}a smaller batch")
 
 
 def silhouette(read: Read, cluster_N: np.ndarray) -> float:
