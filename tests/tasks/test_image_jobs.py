@@ -22,10 +22,11 @@ from superbatch.options import (
     MoclrSettings,
     ModelSettings,
     PoolSettings,
+    ReferenceSettings,
     SelectionSettings,
     TrainingSettings,
 )
-from superbatch.tasks import SetFiles
+from superbatch.tasks import SetFiles, import_reference
 from superbatch.tasks.cached import require_pairs
 from superbatch.tasks.image_jobs import moclr_job
 from superbatch.training import train
@@ -72,6 +73,9 @@ def test_a_learner_trains_on_the_pool_or_on_some_of_it(sets, settings, tmp_path)
     assert moclr_job("both", both, pool, tmp_path / "state", curated=curated).source.num_rows == POOL + CURATED
     with pytest.raises(UserError, match="learner.reference: was trained on images alone, which say nothing of pairs"):
         require_pairs(whole.model_dir)
+    wanted = ReferenceSettings(settings.model, settings.training, import_from=str(whole.model_dir))
+    with pytest.raises(UserError, match="reference.import_from: .* was trained without texts, so it says nothing of"):
+        import_reference(wanted, curated, tmp_path / "stages", lambda clip: {})
 
 
 def test_it_starts_from_a_checkpoint(sets, settings, tmp_path):
