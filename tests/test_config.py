@@ -31,7 +31,7 @@ def _read(env: str) -> dict[str, Any]:
     )["parameters"]
 
 
-@pytest.mark.parametrize("env", ["base", "quick", "emoji", "fashion", "fashion_labels", "icons"])
+@pytest.mark.parametrize("env", ["base", "quick", "emoji", "fashion", "fashion_labels", "icons", "mix"])
 def test_the_projects_own_parameters_are_valid(env: str) -> None:
     check_parameters(parameters(env))
 

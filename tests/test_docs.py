@@ -18,7 +18,7 @@ from superbatch.bounds import described
 from superbatch.declared import kinds
 from superbatch.errors import UserError
 from superbatch.nested import from_dotted, merge
-from superbatch.pipeline_registry import ADVISE, STAGES
+from superbatch.pipeline_registry import ADVISE, DNC, STAGES
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -116,6 +116,7 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/emoji",
             "data/fashion",
             "data/fashion_labels",
+            "data/mix",
             "data/icons",
         )
     if "/" in word:
@@ -202,7 +203,7 @@ def check_kedro_group(group: str, command: str, *given: str) -> None:
 
 def check_pipelines(value: str) -> None:
     for name in value.split(","):
-        assert name in [*methods(), *STAGES, ADVISE], f"--pipeline={name}"
+        assert name in [*methods(), DNC, *STAGES, ADVISE], f"--pipeline={name}"
 
 
 def check_namespaces(value: str) -> None:
@@ -324,6 +325,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "reference": [options.ReferenceSettings, options.LearnerSettings],
     "check": [options.CheckSettings],
     "bootstrap": [options.BootstrapSettings],
+    "dnc": [options.DncSettings],
     "reference.model": [options.ModelSettings],
     "reference.training": [options.TrainingSettings],
     "reference.training.optimizer": [options.OptimizerSettings],
@@ -331,6 +333,8 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "learner.selection": [options.SelectionSettings],
     "learner.selection.then": [options.ThenSettings],
     "learner.labels": [options.LabelSettings],
+    "learner.moclr": [options.MoclrSettings],
+    "learner.moclr.augment": [options.AugmentSettings],
     "learner.distill": [options.DistillSettings],
     "learner.flexi": [options.FlexiSettings],
     "learner.flexi.low": [options.LowSettings],

@@ -21,7 +21,10 @@ from superbatch.pipelines.naming import is_check
 
 PROJECT = Path(__file__).parents[1]
 NOT_PRODUCED = {"conf/models"}  # inputs that people write
-FILES = ("dvc.yaml", *(f"benchmarks/{name}dvc.yaml" for name in ("", "icons/", "jest_pp/", "acid/", "classact/")))
+FILES = (
+    "dvc.yaml",
+    *(f"benchmarks/{name}dvc.yaml" for name in ("", "icons/", "jest_pp/", "acid/", "classact/", "dnc/")),
+)
 ALL_RUNS = "data/07_model_output"  # the report reads whatever lies there
 
 

@@ -34,7 +34,7 @@ FLOORS = [
     {"hooks", "settings", "pipeline_registry", "cli", "commands"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-SHARED = {("selection", "losses")}  # they may share pair losses
+SHARED = {("selection", "losses"), ("dnc", "tasks")}  # pair losses; DnC trains what tasks make
 KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py", "commands.py"}
 FRAMEWORKS = {"kedro", "kedro_datasets", "dvc", "great_expectations", "pydantic"}
 CORE = [
@@ -47,6 +47,7 @@ CORE = [
     "training",
     "evaluation",
     "tasks",
+    "dnc",
     "reporting",
     "curation",
 ]

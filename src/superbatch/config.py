@@ -25,6 +25,7 @@ from superbatch.options import (
     AuditSettings,
     BootstrapSettings,
     CheckSettings,
+    DncSettings,
     EmbedSettings,
     EvaluateSettings,
     IconsSettings,
@@ -161,6 +162,7 @@ SECTIONS: dict[str, Any] = {
     "reference": ReferenceSettings,
     "check": CheckSettings,
     "bootstrap": BootstrapSettings,
+    "dnc": DncSettings,
     "embed": EmbedSettings,
     "learner": LearnerSettings,
     "evaluate": EvaluateSettings,
@@ -184,6 +186,7 @@ LEARNER_OF_PAIRS: dict[str, Any] = {
     "pool": {"keep_share": 1.0, "like_curated": 0.0, "clusters": 0, "balance": 0.0},
     "selection": {"score": "loss", "adapt": None, "then": None, "online_reference": None},
 }
+WITHOUT_PAIRS = ("labels", "moclr")  # settings by which a method trains on something else
 ONE_OF_PAIRS = (
     "are for a reference of its own: this one is of image-text pairs",
     "set them in a block of `references`, as references.labels does",
@@ -237,13 +240,44 @@ def _on_top(template: Mapping[str, Any], override: Mapping[str, Any] | None, pla
     if override is not None and not isinstance(override, Mapping):
         raise UserError(place, f"{override!r} is not a block of settings", "see parameters_methods.yml")
     known = dict(template or {})
-    if (override or {}).get("labels") is not None:
+    if any((override or {}).get(key) is not None for key in WITHOUT_PAIRS):
         known |= {
             key: {**(known.get(key) or {}), **value} if isinstance(value, dict) else value
             for key, value in LEARNER_OF_PAIRS.items()
         }
     touched = {key: known[key] for key in override or {} if key in known}  # merging takes long: the rest stays as it is
     return read(LearnerSettings, known | merge(touched, override, place), place)
+
+
+def dnc_learner(
+    template: Mapping[str, Any], base: Mapping[str, Any] | None, dnc: Mapping[str, Any] | None, part: str | None = None
+) -> LearnerSettings:
+    """Read the settings of DnC's base, or of its experts or its student: the base's with `dnc.<part>` on top.
+
+    Args:
+        template: `learner`. base: the base method's block `learner`.
+        dnc: the block `dnc`. part: experts or student; None: the base itself.
+
+    Raises:
+        UserError: as `read`; a base that reads texts, or more than the pool.
+    """
+    wanted = read(DncSettings, dnc, "dnc")
+    found = learner_settings(template, base, wanted.base)
+    what = f"{wanted.base!r} is not trained on images alone"
+    require(found.moclr is not None, "dnc.base", what, "name a method that has moclr, such as moclr")
+    what = f"{wanted.base!r} adds the curated set, and what is divided is the pool"
+    require(not found.pool.add_curated, "dnc.base", what, "take a base without pool.add_curated")
+    if part is None:
+        return found
+    place = f"dnc.{part}"
+    changed = _on_top(template, merge(base, getattr(wanted, part), place), place)
+    require(
+        changed.moclr is not None and not changed.pool.add_curated,
+        place,
+        "is trained on images of the pool alone",
+        "leave moclr and pool as the base has them",
+    )
+    return changed
 
 
 def reference_settings(
@@ -383,10 +417,26 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         place = f"{method}.learner"
         found = _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), place)
         require_reference(found, f"{place}.reference", parameters)
+    check_dnc(parameters)
     for where, names in ((METHODS, parameters.get(METHODS) or []), ("advise.candidates", candidates(parameters))):
         for method in names:
             if method not in methods:
                 raise UserError(where, f"{method!r} is not a method", nearest(method, methods))
+
+
+def check_dnc(parameters: Mapping[str, Any]) -> None:
+    """Check DnC's base, and what experts and student change in it; without a block `dnc` there is nothing to check.
+
+    Raises:
+        UserError: the first mistake found.
+    """
+    block = parameters.get("dnc")
+    if block is None:
+        return
+    base, methods = read(DncSettings, block, "dnc").base, method_names(parameters)
+    require(base in methods, "dnc.base", f"{base!r} is not a method", nearest(base, methods))
+    for part in ("experts", "student"):
+        dnc_learner(parameters.get("learner") or {}, parameters[base].get("learner"), block, part)
 
 
 def _check_method_block(name: str, block: Any, methods: list[str]) -> None:

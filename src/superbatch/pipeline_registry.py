@@ -30,6 +30,7 @@ STAGES = (
     "references",
     "bootstrap",
     "learner",
+    "divide",
     "evaluate",
     "report",
     "audit",
@@ -44,6 +45,7 @@ BESIDE = {
 }  # methods whose chain has others beside it, so that its table compares
 DEFAULT = "jest"
 ADVISE = "advise"  # a chain that ends in an advice, not in a run
+DNC = "dnc"  # a chain of its own: base, clusters, experts, student
 
 _parameters: dict[str, Any] | None = None  # those of the running session, once there is one
 
@@ -51,7 +53,8 @@ _parameters: dict[str, Any] | None = None  # those of the running session, once 
 def register_pipelines() -> Mapping[str, Pipeline]:
     """Return the pipelines by name: each stage, each method's chain, and `__default__`."""
     builders: dict[str, Callable[[], Pipeline]] = {stage: _stage_builder(stage) for stage in STAGES}
-    builders |= {method: _chain_builder(method) for method in method_names()} | {ADVISE: advise_chain}
+    builders |= {method: _chain_builder(method) for method in method_names()}
+    builders |= {ADVISE: advise_chain, DNC: dnc_chain}
     return LazyPipelines(builders | {"__default__": _chain_builder(DEFAULT)})
 
 
@@ -63,7 +66,7 @@ def configure(parameters: Mapping[str, Any]) -> None:
 
 def pipeline_names() -> list[str]:
     """List the names that `kedro run --pipelines` takes: chains first."""
-    return [*method_names(), *STAGES, ADVISE, "__default__"]
+    return [*method_names(), DNC, *STAGES, ADVISE, "__default__"]
 
 
 def method_names() -> tuple[str, ...]:
@@ -214,6 +217,22 @@ def advise_chain() -> Pipeline:
     )
 
 
+def dnc_base() -> str:
+    """Return the method whose learner is DnC's base."""
+    from superbatch.config import read
+    from superbatch.options import DncSettings
+
+    return read(DncSettings, _known_parameters().get(DNC), DNC).base
+
+
+def dnc_chain() -> Pipeline:
+    """Return the chain of Divide and Contrast: that of its base, and beside the base the student."""
+    base = dnc_base()
+    made = _create("report", (DNC, base), sources())
+    before = Pipeline([node for node in chain((base,)).nodes if node.name != "report"])
+    return before + _create("divide", base) + _create("evaluate", (DNC,)) + made
+
+
 def _create(stage: str, *arguments: Any) -> Pipeline:
     create: Callable[..., Pipeline] = import_module(f"superbatch.pipelines.{stage}.pipeline").create_pipeline
     return create(*arguments)
@@ -224,7 +243,8 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
         "ingest": lambda: (sources(),),
         "learner": lambda: ({method: reference_of(method) for method in method_names()}, True, label_references()),
         "references": lambda: (further_names(), label_references(), trained_on()),
-        "evaluate": lambda: (("reference", SECOND, *further_names(), *method_names()),),
+        "divide": lambda: (dnc_base(),),
+        "evaluate": lambda: (("reference", SECOND, *further_names(), *method_names(), DNC),),
         "report": lambda: ((), sources()),
         "audit": lambda: (audited_run(), sources(), reference_of(audited_run())),
         "search": lambda: (searching_runs(),),

@@ -90,6 +90,29 @@ def test_a_chain_that_does_not_use_the_reference_checks_none(method: str) -> Non
     assert "reference.check" not in pipeline.datasets() and f"{method}.train" in {node.name for node in pipeline.nodes}
 
 
+def test_dnc_is_its_bases_chain_and_a_student_with_one_report_at_the_end() -> None:
+    pipelines = pipeline_registry.register_pipelines()
+    chain, moclr = pipelines["dnc"], pipelines["moclr"]
+    order = [node.name for node in chain.nodes]
+    own = {f"dnc.{name}" for name in ("check", "divide", "experts", "train", "evaluate")}
+    assert set(order) == {node.name for node in moclr.nodes} | own and order[-1] == "report"
+    assert order.index("dnc.check") < order.index("moclr.train") < order.index("dnc.divide"), (
+        "refused before anything long"
+    )
+    assert data_inputs(chain) == {"runs"} and "reference.check" not in chain.datasets()
+    report = chain.nodes[-1]
+    assert report.func.args[0] == "dnc" and {"dnc.evaluation", "moclr.evaluation"} <= set(report.inputs)
+    assert set(pipelines["divide"].nodes) == {node for node in chain.nodes if node.name in own - {"dnc.evaluate"}}
+
+
+def test_dnc_takes_another_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"moclr_wide": {"learner": {"moclr": {}, "training": {"loss": "softmax"}}}, "dnc": {"base": "moclr_wide"}}
+    monkeypatch.setattr(pipeline_registry, "_parameters", given)
+    chain = pipeline_registry.register_pipelines()["dnc"]
+    assert {"moclr_wide.checkpoint", "params:moclr_wide.learner"} <= set(chain.datasets() | chain.inputs())
+    assert not any("moclr." in name for name in chain.datasets())
+
+
 def test_jest_pp_has_jest_beside_it_and_a_second_reference_of_its_own() -> None:
     pipelines = pipeline_registry.register_pipelines()
     chain, jest = pipelines["jest_pp"], pipelines["jest"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,37 @@ def test_runs_on_classes_are_not_held_against_those_on_pairs(tmp_path: Path, cap
     assert [run.name for run in report.sources.runs] == ["jest-f0.8-T200-s0", "uniform-f0-T200-s0"]
     assert caplog.messages[-1] == "report: on runs that train on image-text pairs; 2 on classes are left out"
     assert {run.name for run in Report(Sources(runs, main="classact")).sources.runs} == {"classact", "classify"}
+
+
+def test_runs_on_images_alone_are_shown_by_what_labelled_images_teach(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They have no zero-shot accuracy; on frozen features all kinds of models may be compared, but for two kinds of baselines."""
+    caplog.set_level("INFO")
+    for name, more in (
+        ("uniform", {}),
+        ("jest", {}),
+        ("classify", {"labels": {"by": "cls"}}),
+        ("moclr", {"moclr": {}}),
+    ):
+        path = write_run(tmp_path, "jest" if name == "jest" else "uniform", name=name, **more)
+        file = path / "evaluation" / "classification.json"
+        result = json.loads(file.read_text())
+        result["metrics"] = ({} if name == "moclr" else result["metrics"]) | {"linear_probe": 0.4, "knn": 0.3}
+        file.write_text(json.dumps(result))
+    record = json.loads((path / "training" / "run.json").read_text())  # of moclr, which came last
+    (path / "training" / "run.json").write_text(json.dumps(record | {"final": {}}))
+    (path / "training" / "evaluations.parquet").unlink()
+    runs = find_runs(tmp_path)
+    assert {run.name: run.kind for run in runs} == {
+        "uniform": "pairs", "jest": "pairs", "classify": "classes", "moclr": "images",
+    }  # fmt: skip
+    assert {run.name: run.role for run in runs}["moclr"] == "simple"
+    shown = Report(Sources(runs, main="moclr", metric="classification/top1"))
+    assert shown.metric == "classification/linear_probe"
+    assert {run.name for run in shown.sources.runs} == {"uniform", "jest", "moclr"}
+    assert "report: by classification/linear_probe, since moclr was trained on images alone" in caplog.text
+    by = lambda main, metric: {run.name for run in Report(Sources(runs, main=main, metric=metric)).sources.runs}  # noqa: E731
+    assert by("jest", "classification/knn") == {"uniform", "jest", "moclr"}
+    assert by("jest", "classification/top1") == {"uniform", "jest"}
+    assert by("classify", "classification/linear_probe") == {"classify", "moclr"}

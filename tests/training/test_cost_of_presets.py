@@ -33,6 +33,8 @@ from superbatch.tasks.classact import LABEL, REFERENCE_LOSS, ClassAct
 from superbatch.tasks.contrastive import IMAGE, TOKENS
 from superbatch.tasks.distilled import Distilled, separate_fields
 from superbatch.tasks.flexi import LOW, Flexi, flexi_fields
+from superbatch.tasks.momentum_contrast import MomentumContrast
+from superbatch.tasks.views import VIEWS, views_field
 from superbatch.training import Job, TrainResult, adapt, loop, picks, train
 from superbatch.training.flops import SCORE, Samples
 from tests.project import PROJECT
@@ -70,6 +72,7 @@ def cases() -> dict[str, LearnerSettings]:
         "active_clip_online, all twice": preset("active_clip_online", ALL_TWICE),
         "flexi_jest, all twice": preset("flexi_jest", ALL_TWICE),
         "classact, all twice": preset("classact", ALL_TWICE),
+        "moclr, all twice": preset("moclr", ALL_TWICE),
     }
     return {" = ".join(joined): settings for settings, joined in names.items()} | more
 
@@ -94,7 +97,10 @@ def job_of(settings: LearnerSettings, folder: Path) -> Job:
     fields = {IMAGE: in_memory(pixels), TOKENS: in_memory(rng.integers(1, WORDS, (ROWS, CONTEXT)))}
     reference, task = Reference(10.0, -1.0), None
     fields |= random_embeddings(ROWS, 64)
-    if settings.labels is not None:
+    if settings.moclr is not None:
+        task = MomentumContrast(clip, training, settings.moclr)
+        fields |= {VIEWS: views_field(training.seed, ROWS, 2)}
+    elif settings.labels is not None:
         learner, small = (one and Classifier(one, CLASSES, 10.0, 0) for one in (clip, proxy))
         task = ClassAct(learner, training, selection, settings.labels.smoothing, small)
         fields |= {LABEL: in_memory(rng.integers(0, len(CLASSES), ROWS)), REFERENCE_LOSS: in_memory(rng.random(ROWS))}
@@ -156,7 +162,7 @@ def test_the_account_is_what_torch_counts(settings: LearnerSettings, counted: Co
     told, towers, about = (
         job.account().parts(samples),
         job.account().by_member(samples),
-        partial(pytest.approx, rel=0.01 if settings.labels is None else 0.015),
+        partial(pytest.approx, rel=0.01 if settings.labels is settings.moclr is None else 0.015),
     )
     assert sum(value for part, value in told.items() if part != SCORE) == about(counted["train"])
     assert told[SCORE] == about(counted["score"]) and towers["image"][SCORE] == about(counted["score image"])

@@ -1,4 +1,4 @@
-"""Clusters of captions: rows of similar meaning, by k-means on the reference's cached text embeddings.
+"""Clusters of rows: of similar captions, by k-means on the reference's cached text embeddings, or of any other embeddings.
 
 A cluster stands in for a concept where nobody labelled any: with it a filter can level concepts, and rare ones can be told from frequent.
 
@@ -7,7 +7,7 @@ Legend: N rows, D embedding width, k clusters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from superbatch.errors import UserError
 
 FIT_ROWS = 50_000  # rows that the centres are fitted to, at most: a random sample of larger sets
 TILE = 8_192  # rows that are assigned at a time
+Read = Callable[[np.ndarray], np.ndarray]  # row numbers (n,) -> embeddings (n, D)
 SEED = 0  # of the sample and of the first centres: a constant, so that equal embeddings give equal clusters
 
 
@@ -49,17 +50,28 @@ def text_clusters(embeddings: Texts, k: int) -> np.ndarray:
     Raises:
         UserError: more clusters than rows to fit them to.
     """
-    check_clusters(k, len(embeddings))
+    return row_clusters(embeddings.texts, len(embeddings), k)
+
+
+def row_clusters(read: Read, rows: int, k: int, setting: str = "clusters") -> np.ndarray:
+    """Assign each row to one of k clusters by embeddings of any kind; all else as `text_clusters`.
+
+    Args:
+        read: returns the embeddings of some rows, (n, D).
+        rows: N.
+        k: clusters. setting: the key that a message names.
+    """
+    check_clusters(k, rows, setting)
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
     model = MiniBatchKMeans(k, random_state=SEED, n_init=1, compute_labels=False)
-    cluster_N = np.empty(len(embeddings), np.int32)
+    cluster_N = np.empty(rows, np.int32)
     # One thread: sums over several depend on how many there are, and the other processes of a run want theirs.
     with threadpool_limits(1):
-        model.fit(_unit_texts(embeddings, sampled_rows(len(embeddings), FIT_ROWS, SEED)))
-        for rows in _tiles(len(embeddings)):
-            cluster_N[rows] = model.predict(_unit_texts(embeddings, rows))
+        model.fit(unit_rows(read, sampled_rows(rows, FIT_ROWS, SEED)))
+        for tile in tiles(rows):
+            cluster_N[tile] = model.predict(unit_rows(read, tile))
     return cluster_N
 
 
@@ -84,11 +96,12 @@ def check_clusters(k: int, rows: int, setting: str = "clusters") -> None:
         raise UserError(setting, f"{k:,} clusters of {of}", f"use {most:,} or fewer")
 
 
-def _tiles(rows: int) -> Iterator[np.ndarray]:
+def tiles(rows: int) -> Iterator[np.ndarray]:
+    """Yield all row numbers, a few thousand at a time."""
     return (np.arange(start, min(start + TILE, rows)) for start in range(0, rows, TILE))
 
 
-def _unit_texts(embeddings: Texts, rows: np.ndarray) -> np.ndarray:
-    """Read the embeddings of some captions, at unit length, float32 (n, D)."""
-    text_ND = embeddings.texts(rows).astype(np.float32)
-    return text_ND / np.maximum(np.linalg.norm(text_ND, axis=1, keepdims=True), 1e-12)
+def unit_rows(read: Read, rows: np.ndarray) -> np.ndarray:
+    """Read the embeddings of some rows, at unit length, float32 (n, D)."""
+    found = read(rows).astype(np.float32)
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)

@@ -109,8 +109,15 @@ def own_weights(model: nn.Module, evaluation_set: EvaluationSet) -> Tensor | Non
     return found
 
 
+def image_only(model: nn.Module) -> bool:
+    """Whether a model was trained on images alone (`models.headed`): it is measured by what labelled images teach."""
+    return bool(getattr(model, "image_only", False))
+
+
 def has_texts(model: nn.Module, evaluation_set: EvaluationSet) -> bool:
-    """Whether a model has what a set's images are held against: a text tower, or as a classifier weights of its classes."""
+    """Whether a model has what a set's images are held against: a text tower, as a classifier weights of its classes, alone labelled images."""
+    if image_only(model):
+        return evaluation_set.kind == CLASSIFICATION
     return not hasattr(model, "class_weights") or own_weights(model, evaluation_set) is not None
 
 

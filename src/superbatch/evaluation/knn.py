@@ -15,7 +15,9 @@ from superbatch.evaluation.ranks import GRID, exact_unit, ranks_of_labels, whole
 BLOCK_ENTRIES = 1 << 24  # cosines held at a time
 
 
-def knn_hits(train: Features, test: Features, num_classes: int, k: int = 20, temperature: float = 0.07) -> np.ndarray:
+def knn_hits(
+    train: Features, test: Features, num_classes: int, k: int = 20, temperature: float = 0.07, *, but_own: bool = False
+) -> np.ndarray:
     """Say which test images the vote of their nearest labelled images is right about.
 
     Each of the k images of highest cosine votes for its class with exp(cosine / temperature). Cosines are exact (see
@@ -26,15 +28,19 @@ def knn_hits(train: Features, test: Features, num_classes: int, k: int = 20, tem
         num_classes: C.
         k: neighbours; all images where there are fewer.
         temperature: how much the nearest count for more.
+        but_own: the test images are the labelled ones, and none votes for itself.
 
     Returns:
         bool (N,).
     """
     unit_MD, labels_M = exact_unit(train.image_ND), whole_numbers(train.labels_N)
     block = max(1, BLOCK_ENTRIES // len(train))
-    hits = []
+    hits, start = [], 0
     for image_nD, label_n in zip(test.image_ND.split(block), whole_numbers(test.labels_N).split(block), strict=True):
         cosine_nM = exact_unit(image_nD) @ unit_MD.T / GRID**2
+        if but_own:
+            cosine_nM.diagonal(start).fill_(-torch.inf)  # its vote is worth nothing, should it be among the nearest
+        start += len(image_nD)
         votes_nC = votes(cosine_nM, labels_M.to(cosine_nM.device), num_classes, k, temperature)
         hits.append(ranks_of_labels(votes_nC, label_n.to(votes_nC.device)) == 0)
     found: np.ndarray = torch.cat(hits).cpu().numpy()

@@ -56,6 +56,16 @@ def learn(
     return found
 
 
+def by_its_own_images(images: Features, num_classes: int, settings: KnnSettings | None = None) -> dict[str, Any]:
+    """Measure k-NN within one labelled set: each image by the votes of the others; as `learn` returns it."""
+    settings = settings or KnnSettings()
+    found: dict[str, Any] = {"metrics": {}, "confidence": {}, "hits": {}, "learned": {"left_out": {}}}
+    hits = knn_hits(images, images, num_classes, settings.k, settings.temperature, but_own=True)
+    about = {"k": min(settings.k, len(images) - 1), "temperature": settings.temperature, "within": True}
+    _add(found, KNN, hits[None], about)
+    return found
+
+
 def _few_shot(
     found: dict[str, Any], test: Features, train: Features, num_classes: int, settings: FewShotSettings
 ) -> None:

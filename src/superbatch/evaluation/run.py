@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from superbatch.errors import UserError
-from superbatch.evaluation.encoder import SetEncoder, Tokenizer, has_texts
+from superbatch.evaluation.encoder import SetEncoder, Tokenizer, has_texts, image_only
 from superbatch.evaluation.features import Features
-from superbatch.evaluation.learned import learn
+from superbatch.evaluation.learned import by_its_own_images, learn
 from superbatch.evaluation.nearest import nearest_of_set
 from superbatch.evaluation.retrieval import retrieval
 from superbatch.evaluation.sets import EvaluationSet
@@ -25,6 +25,7 @@ from superbatch.models import ClipModel, pick_device
 from superbatch.options import EvaluateSettings
 
 log = logging.getLogger(__name__)
+MAIN = ("top1", "linear_probe", "knn")  # of classification; an image tower alone has no zero-shot top1
 
 
 class Evaluator:
@@ -101,7 +102,8 @@ class Evaluator:
         Args:
             model: open_clip's: `encode_image(float [n, 3, S, S], normalize=True)`, `encode_text(ids [n, L],
                 normalize=True)`; it takes the tokenizer's full vocabulary and lives on the evaluator's device. Or a classifier
-                (`models.classifier`), which has `class_weights` in the place of texts and is measured on sets of its classes.
+                (`models.classifier`), which has `class_weights` in the place of texts and is measured on sets of its classes. Or an image
+                tower alone (`models.headed`), which is measured by k-NN: each image by the other images of its set.
             split: "validation", "test", ...
 
         Returns:
@@ -127,13 +129,21 @@ class Evaluator:
         """
         sets = self.of_split(split)
         found = [s for s in sets if has_texts(model, s)]
+        if not found and image_only(model):
+            what = f"none of the split {split!r} has labels, and the model was trained on images alone"
+            raise UserError("evaluation sets", what, "add a classification set")
         if not found:
             what = f"is measured on no set: none of the split {split!r} is of its classes"
             raise UserError("classifier", what, "name an evaluation set's classnames.txt as labels.classnames")
         left_out = {s.name for s in sets} - {s.name for s in found}
         if left_out - self._left_out:
             names = ", ".join(sorted(left_out))
-            log.info("not measured, since a classifier has no text tower and knows its own classes alone: %s", names)
+            why = (
+                "it was trained on images alone"
+                if image_only(model)
+                else "a classifier has no text tower and knows its own classes alone"
+            )
+            log.info("not measured, since %s: %s", why, names)
             self._left_out |= left_out
         return found
 
@@ -157,17 +167,19 @@ class Evaluator:
 
         Returns:
             The details of its kind of metric, `main` and `seconds`; `nearest` if asked for (`nearest.nearest_of_set`);
-            `learned` where labelled images taught something.
+            `learned` where labelled images taught something. Of an image tower alone all metrics are of that kind.
         """
         start = time.perf_counter()
-        text_MD = self.encoder.texts(model, evaluation_set)
+        text_MD = None if image_only(model) else self.encoder.texts(model, evaluation_set)
         image_ND = self.encoder.images(model, evaluation_set)
         about = {"set": evaluation_set.name, "kind": evaluation_set.kind, "split": evaluation_set.split}
-        details = _measure(evaluation_set, image_ND, text_MD)
-        if pictures:
+        details = _unmeasured(evaluation_set) if text_MD is None else _measure(evaluation_set, image_ND, text_MD)
+        if pictures and text_MD is not None:
             details["nearest"] = nearest_of_set(evaluation_set, image_ND, text_MD)
         if settings is not None and teaching is not None:
             details = _merged(details, self._learn(model, evaluation_set, image_ND, settings, teaching))
+        if not details["metrics"]:
+            details = _merged(details, _by_its_own_images(evaluation_set, image_ND))
         return {**about, "main": main_metric(details["metrics"]), **details, "seconds": time.perf_counter() - start}
 
     def _learn(
@@ -210,6 +222,17 @@ def _measure(evaluation_set: EvaluationSet, image_ND: Tensor, text_MD: Tensor) -
     return retrieval(image_ND, text_MD, evaluation_set.image_of_text)
 
 
+def _unmeasured(evaluation_set: EvaluationSet) -> dict[str, Any]:
+    """What is known of a set before anything is measured."""
+    sizes = {"num_images": evaluation_set.num_images, "num_classes": len(evaluation_set.classnames)}
+    return {"metrics": {}, "confidence": {}, "hits": {}, **sizes}
+
+
+def _by_its_own_images(evaluation_set: EvaluationSet, image_ND: Tensor) -> dict[str, Any]:
+    assert evaluation_set.labels is not None
+    return by_its_own_images(Features(image_ND, evaluation_set.labels), len(evaluation_set.classnames))
+
+
 def _merged(details: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """Add metrics to those of a set, with their intervals and hits."""
     shared = {name: {**details[name], **more[name]} for name in ("metrics", "confidence", "hits")}
@@ -217,9 +240,9 @@ def _merged(details: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def main_metric(metrics: dict[str, float]) -> float:
-    """Return the one number of a set: top1 for classification, the mean of both R@1 for retrieval."""
-    if "top1" in metrics:
-        return metrics["top1"]
+    """Return the one number of a set: for classification the first of `MAIN` that it has, for retrieval the mean of both R@1."""
+    if "image_to_text_r1" not in metrics:
+        return next((metrics[name] for name in MAIN if name in metrics), next(iter(metrics.values())))
     return (metrics["image_to_text_r1"] + metrics["text_to_image_r1"]) / 2
 
 

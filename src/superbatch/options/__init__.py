@@ -6,11 +6,14 @@ in the annotations (`bounds`). A new block: a dataclass in the file of its famil
 
 from superbatch.options.advise import AdviseSettings, BudgetSettings
 from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
+from superbatch.options.augment import AugmentSettings
 from superbatch.options.bootstrap import BootstrapSettings
 from superbatch.options.check import CheckSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
+from superbatch.options.dnc import DncSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
+from superbatch.options.images import MoclrSettings
 from superbatch.options.labels import LabelSettings
 from superbatch.options.runs import (
     FURTHER,
@@ -46,10 +49,12 @@ __all__ = [
     "AdaptSettings",
     "AdviseSettings",
     "AuditSettings",
+    "AugmentSettings",
     "BootstrapSettings",
     "BudgetSettings",
     "CheckSettings",
     "DistillSettings",
+    "DncSettings",
     "EmbedSettings",
     "EvaluateSettings",
     "ExportSettings",
@@ -61,6 +66,7 @@ __all__ = [
     "LearnerSettings",
     "LinearProbeSettings",
     "LowSettings",
+    "MoclrSettings",
     "ModelSettings",
     "OnlineReferenceSettings",
     "OptimizerSettings",

@@ -9,6 +9,7 @@ from annotated_types import Interval
 
 from superbatch.bounds import Because, Natural, Positive, Settings, require
 from superbatch.options.flexi import FlexiSettings, LowSettings
+from superbatch.options.images import MoclrSettings
 from superbatch.options.labels import LabelSettings
 from superbatch.options.selection import SelectionSettings
 from superbatch.options.training import ModelSettings, TrainingSettings
@@ -96,11 +97,14 @@ class LearnerSettings(Settings, section="learner"):
     reference: str = "reference"
     distill: DistillSettings | None = None  # the reference teaches too
     labels: LabelSettings | None = None  # trains on classes, by cross-entropy (ClassAct); None: on image-text pairs
+    moclr: MoclrSettings | None = None  # trains on images alone, against a momentum target; None: on image-text pairs
 
     def check(self) -> None:
         """Refuse what does not fit together: selection, training, the models trained along, references, a low view, a teacher, labels."""
         if self.labels is not None:
             self._check_labels()
+        if self.moclr is not None:
+            self._check_moclr()
         self._check_selection()
         self._check_along()
         require(
@@ -178,19 +182,37 @@ class LearnerSettings(Settings, section="learner"):
 
     def _check_labels(self) -> None:
         """Refuse what is of pairs, which have two sides: a class has no embedding that a reference could have cached."""
-        selection, out = self.selection, "leave it out, or leave labels out"
+        self._check_without_pairs("labels are set", "leave it out, or leave labels out")
         for name, fits, what, remedy in (
             ("training.loss", self.training.loss == "softmax", "is sigmoid, and classes are told apart by cross-entropy", "set it to softmax"),
-            ("distill", self.distill is None, "is of pairs, and labels are set", out),
-            ("flexi", self.flexi is None, "is of pairs, and labels are set", out),
-            ("warm_start", not self.warm_start, "takes a reference of pairs, and labels are set", "name a checkpoint as model.pretrained"),
-            ("pool", not self.pool.filters, "is filtered by scores of pairs, and labels are set", "set keep_share to 1 and like_curated to 0"),
-            ("selection.method", selection.method != "joint", "is joint, and a labelled image is scored by itself", "use independent"),
-            ("selection.score", selection.score == "loss", "is match, and a labelled image has no other side", "use loss"),
-            ("selection.adapt", selection.adapt is None, "measures pairs, and labels are set", out),
-            ("selection.online_reference", selection.online_reference is None, "is of pairs, and labels are set", out),
+            ("selection.method", self.selection.method != "joint", "is joint, and a labelled image is scored by itself", "use independent"),
         ):  # fmt: skip
             require(fits, name, what, remedy)
+
+    def _check_moclr(self) -> None:
+        """Refuse what is of pairs or of labels: an image alone has neither a reference's score nor one of its own."""
+        self._check_without_pairs("moclr is set", "leave it out, or leave moclr out")
+        method = self.selection.method
+        for name, fits, what, remedy in (
+            ("training.loss", self.training.loss == "softmax", "is sigmoid, and InfoNCE is a softmax", "set it to softmax"),
+            ("labels", self.labels is None, "are read by nobody beside moclr", "leave one of the two out"),
+            ("selection.method", method == "uniform", f"is {method}, and moclr has no scores to choose by", "use uniform"),
+        ):  # fmt: skip
+            require(fits, name, what, remedy)
+
+    def _check_without_pairs(self, why: str, out: str) -> None:
+        """Refuse what only image-text pairs have. `why`, `out`: what the settings say instead, and the usual remedy."""
+        selection = self.selection
+        for name, fits, what, remedy in (
+            ("distill", self.distill is None, "is of pairs", out),
+            ("flexi", self.flexi is None, "is of pairs", out),
+            ("warm_start", not self.warm_start, "takes a reference of pairs", "name a checkpoint as model.pretrained"),
+            ("pool", not self.pool.filters, "is filtered by scores of pairs", "set keep_share to 1 and like_curated to 0"),
+            ("selection.score", selection.score == "loss", "is match, which is of pairs", "use loss"),
+            ("selection.adapt", selection.adapt is None, "measures pairs", out),
+            ("selection.online_reference", selection.online_reference is None, "is of pairs", out),
+        ):  # fmt: skip
+            require(fits, name, f"{what}, and {why}", remedy)
 
     def _check_flexi(self, flexi: FlexiSettings) -> None:
         selection = self.selection

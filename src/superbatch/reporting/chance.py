@@ -29,7 +29,10 @@ def chance_of(metric: str, result: dict[str, Any]) -> float:
 
 def main_metrics(result: dict[str, Any]) -> list[str]:
     """The metrics whose mean is a set's main one."""
-    return ["top1"] if "top1" in result["metrics"] else ["image_to_text_r1", "text_to_image_r1"]
+    found = result["metrics"]
+    if "image_to_text_r1" in found:
+        return ["image_to_text_r1", "text_to_image_r1"]
+    return [next((name for name in ("top1", "linear_probe", "knn") if name in found), next(iter(found)))]
 
 
 def near_chance(frame: pd.DataFrame) -> bool:

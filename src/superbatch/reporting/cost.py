@@ -36,6 +36,9 @@ PARTS = {
     "reference_training": "before: training the reference",
     "bootstrapping": "before: what led to that reference",
     "embedding": "before: embedding the pool",
+    "base_training": "before: training the base",
+    "dividing": "before: dividing the pool",
+    "experts": "before: training the experts",
     "decoding": "before: decoding the pool",
 }
 

@@ -22,7 +22,7 @@ from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
 from superbatch.reporting.reference_check import check_of, reference_of
 from superbatch.reporting.rounds import rounds_of
 from superbatch.reporting.runs import Run
-from superbatch.reporting.sources import Sources, main_run, of_one_kind
+from superbatch.reporting.sources import Sources, main_run, metric_for, of_one_kind
 from superbatch.reporting.standing import Standing, cache_of, standing
 from superbatch.reporting.tables import final_table
 from superbatch.reporting.targets import ToTarget
@@ -40,8 +40,9 @@ class Report:
     def __init__(self, sources: Sources) -> None:
         if not sources.runs:
             raise UserError("report", "no run was found", "train one first: kedro run --pipeline=jest")
-        check_metric(sources.runs, sources.metric)
-        self.sources = replace(sources, runs=of_one_kind(sources.runs, sources.main))
+        metric = metric_for(sources.runs, sources.main, sources.metric)
+        check_metric(sources.runs, metric)
+        self.sources = replace(sources, metric=metric, runs=of_one_kind(sources.runs, sources.main, metric))
 
     @cached_property
     def main(self) -> Run:

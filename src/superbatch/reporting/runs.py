@@ -21,6 +21,7 @@ from superbatch.reporting.measured import Measured, measured, test_intervals
 from superbatch.reporting.metrics import MEAN, flat_metrics
 
 Role = Literal["reference", "uniform", "simple", "selecting"]
+Kind = Literal["pairs", "classes", "images"]  # what a run was trained on
 
 _RUN_NAME = re.compile(r"(?P<method>.+?)(-f[\d.]+)?-T\d+-s\d+.*")  # of `compare`
 _SELECTION_METHODS = {"uniform", "independent", "joint"}
@@ -236,6 +237,7 @@ class Run:
             or self.settings.get("warm_start", False)
             or self.settings.get("flexi") is not None
             or self.settings.get("distill") is not None
+            or self.kind == "images"
         )
         return "simple" if altered or self.method.startswith(_SIMPLE_NAMES) else "uniform"
 
@@ -243,6 +245,13 @@ class Run:
     def by_labels(self) -> bool:
         """Whether it was trained on classes rather than on image-text pairs."""
         return self.settings.get("labels") is not None
+
+    @property
+    def kind(self) -> Kind:
+        """What it was trained on."""
+        if any(self.settings.get(name) is not None for name in ("moclr", "student")):
+            return "images"
+        return "classes" if self.by_labels else "pairs"
 
     @property
     def complete(self) -> bool:

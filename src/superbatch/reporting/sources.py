@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
 
 log = logging.getLogger(__name__)
+TAUGHT = re.compile(r"/(few_shot_\d+|linear_probe|knn)$")
+KINDS = {"pairs": "image-text pairs", "classes": "classes", "images": "images alone"}
 
 
 @dataclass(frozen=True)
@@ -87,20 +90,42 @@ def main_run(runs: list[Run], name: str | None = None) -> Run:
     return found[0]
 
 
-def of_one_kind(runs: list[Run], name: str | None = None) -> list[Run]:
+def of_one_kind(runs: list[Run], name: str | None = None, metric: str = HEADLINE) -> list[Run]:
     """Return the runs that may be held against the main one: those that train on classes as it does, or as it does on image-text pairs.
 
-    A line says which are left out; references stay.
+    Runs on images alone have no zero-shot metrics. By a metric of frozen features (linear probe, k-NN, few-shot) they stand beside runs on pairs,
+    or on classes. A line says which are left out; references stay.
 
     Args:
-        name: of the main run, as of `main_run`.
+        name: of the main run, as of `main_run`. metric: that is shown.
     """
-    by_labels = main_run(runs, name).by_labels
-    others = [run.name for run in runs if run.by_labels != by_labels and run.role != "reference"]
+    kind = main_run(runs, name).kind
+    fits = {kind} | ({"images", "pairs" if kind == "images" else kind} if is_taught(metric) else set())
+    others = [run for run in runs if run.kind not in fits and run.role != "reference"]
     if others:
-        ours, theirs = ("classes", "image-text pairs") if by_labels else ("image-text pairs", "classes")
-        log.info("report: on runs that train on %s; %d on %s are left out", ours, len(others), theirs)
-    return [run for run in runs if run.name not in others]
+        theirs = " and ".join(sorted({KINDS[run.kind] for run in others}))
+        log.info("report: on runs that train on %s; %d on %s are left out", KINDS[kind], len(others), theirs)
+    return [run for run in runs if run not in others]
+
+
+def is_taught(metric: str) -> bool:
+    """Whether a metric is of what labelled images teach on frozen features."""
+    return TAUGHT.search(metric) is not None
+
+
+def metric_for(runs: list[Run], name: str | None, wanted: str) -> str:
+    """Return the metric that a report shows: where its main run is of images alone and has it not, the linear probe of the same set, or k-NN.
+
+    Args:
+        name: of the main run, as of `main_run`. wanted: `report.metric`.
+    """
+    main = main_run(runs, name)
+    known, place = {*main.test, *main.validation}, wanted.rpartition("/")[0]
+    found = [metric for word in ("linear_probe", "knn") if (metric := f"{place}/{word}") in known]
+    if main.kind != "images" or wanted in known or not found:
+        return wanted
+    log.info("report: by %s, since %s was trained on images alone and has no %s", found[0], main.name, wanted)
+    return found[0]
 
 
 def _preference(run: Run) -> tuple[object, ...]:

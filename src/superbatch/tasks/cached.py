@@ -14,6 +14,7 @@ from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.models import read_metadata
 from superbatch.models.classifier import is_classifier
+from superbatch.models.headed import is_image_only
 from superbatch.options import LearnerSettings, LowSettings
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import embedding_fingerprint, preprocessing, shell
@@ -56,7 +57,7 @@ def require_one_set(files: Sequence[SetFiles]) -> None:
 
 
 def require_pairs(reference_dir: Path) -> None:
-    """Refuse a reference of labels where one of pairs is needed.
+    """Refuse a reference of labels, or of images alone, where one of pairs is needed.
 
     Raises:
         UserError: just that.
@@ -64,6 +65,9 @@ def require_pairs(reference_dir: Path) -> None:
     if is_classifier(reference_dir):
         what = "was trained on labels, which say nothing of pairs"
         raise UserError("learner.reference", what, "name one of pairs, such as reference, or set learner.labels")
+    if is_image_only(reference_dir):
+        what = "was trained on images alone, which say nothing of pairs"
+        raise UserError("learner.reference", what, "name one of pairs, such as reference")
 
 
 def open_cache(

@@ -13,6 +13,7 @@ from superbatch.models import ClipModel
 from superbatch.options import FlexiSettings, LearnerSettings, LowSettings, ReferenceSettings
 from superbatch.tasks.check import said
 from superbatch.tasks.flexi import with_low
+from superbatch.tasks.image_jobs import moclr_job
 from superbatch.tasks.label_jobs import label_job, label_reference_job
 from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
@@ -61,6 +62,17 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
     evaluate = _evaluate(settings.flexi, given.evaluation_sets, settings.training.device)
     spent = charges(given.reference_training, given.pool_features, settings.reference_view)
     recipe = partial(build_learner, name, settings, given)
+    if settings.moclr is not None:
+        return moclr_job(
+            name,
+            settings,
+            given.pool_set,
+            given.state_root,
+            curated=curated,
+            evaluate=evaluate,
+            charges=spent,
+            recipe=recipe,
+        )
     if settings.labels is not None:
         return label_job(
             name,

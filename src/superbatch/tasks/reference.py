@@ -17,7 +17,9 @@ from superbatch.data.fields import Source
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.models import load_checkpoint, pick_device, read_metadata, save_checkpoint
+from superbatch.models.classifier import is_classifier
 from superbatch.models.cost import count_forward
+from superbatch.models.headed import is_image_only
 from superbatch.options import SECOND, ReferenceSettings, SelectionSettings
 from superbatch.tasks.calibrate import calibrate
 from superbatch.tasks.held_out import settled, with_held_out
@@ -125,8 +127,14 @@ def import_reference(
 
     Returns:
         The checkpoint and a record without steps, as `train` would leave them.
+
+    Raises:
+        UserError: a checkpoint of our own that was trained on labels or on images alone.
     """
     source = Path(str(settings.import_from))
+    if is_classifier(source) or is_image_only(source):
+        what = f"{source} was trained without texts, so it says nothing of pairs"
+        raise UserError(f"{called}.import_from", what, "name a checkpoint of image-text pairs")
     weights = read_metadata(source)["weights_sha256"]
     manifest = curated.manifest()
     view = preprocessing(shell(source))

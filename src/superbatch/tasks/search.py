@@ -16,9 +16,8 @@ from torch import Tensor
 from superbatch.data.reader import Pixels
 from superbatch.errors import UserError
 from superbatch.evaluation.nearest import nearest
-from superbatch.models import ClipModel, pick_device
-from superbatch.models.towers import Towers
-from superbatch.progress import progress
+from superbatch.models import ClipModel
+from superbatch.tasks.image_embeddings import write_image_embeddings
 from superbatch.tasks.inference import embed_texts
 from superbatch.tasks.words import STOP_WORDS, words_of
 
@@ -72,16 +71,8 @@ def write_index(
         batch: images a forward pass.
         device: where the model runs; auto takes the GPU if there is one.
     """
-    place = pick_device(device)
-    clip.model.to(place).eval()
-    towers = Towers.of(clip, place, "auto")
-    width = int(clip.config["model_cfg"]["embed_dim"])
-    images_ND = np.lib.format.open_memmap(out / IMAGES, "w+", np.float16, (count, width))
-    for start in progress(range(0, count, batch), description=f"pictures by {name}", unit="batch"):
-        numbers = np.arange(start, min(start + batch, count))
-        embedded = towers.images(torch.from_numpy(pixels.read(numbers)).to(place))
-        images_ND[numbers] = embedded.cpu().numpy()
-    images_ND.flush()
+    what = f"pictures by {name}"
+    write_image_embeddings(clip, pixels, count, out / IMAGES, what=what, batch=batch, device=device)
     np.save(out / WORDS, embed_texts(clip, words, batch).numpy().astype(np.float16))
 
 

@@ -67,6 +67,7 @@ class Forwards:
         recomputed: by trained model: what is computed again where activations are not kept.
         full: of the learner as it is evaluated, which is a uniform step's F; None where it is trained no other way.
         views: the parts that the learner's F consists of, for the record.
+        frozen: of models that are run forward alone for each trained sample, such as a teacher or a target that follows.
         members: the same of each part of the models alone, where they have some, such as two encoders; they add up to the whole.
     """
 
@@ -80,6 +81,7 @@ class Forwards:
     full: float | None = None
     views: Mapping[str, float] = field(default_factory=dict)
     members: Mapping[str, Forwards] = field(default_factory=dict)
+    frozen: float = 0.0
 
     @classmethod
     def of_members(cls, members: Mapping[str, Forwards], views: Mapping[str, float]) -> Forwards:
@@ -96,12 +98,17 @@ class Forwards:
             full=sum(part.at_full for part in parts),
             views=views,
             members=members,
+            frozen=sum(part.frozen for part in parts),
         )
 
     @property
     def learner(self) -> float:
         """F of the learner."""
         return next(iter(self.trained.values()))
+
+    def frozen_beside(self, model: str) -> float:
+        """What is run forward alone for each sample that a model is trained on: beside the learner all of it."""
+        return self.frozen if model == next(iter(self.trained)) else 0.0
 
     @property
     def at_full(self) -> float:
@@ -160,15 +167,17 @@ class Account:
         """Operations of training a model on some samples that repeat others: micro-batches, activations that were not kept."""
         forwards = self.forwards
         again = forwards.recomputed.get(model, 0.0) * self.again
-        return (forwards.trained.get(model, 0.0) * self.twice + again) * samples
+        forward = forwards.trained.get(model, 0.0) + forwards.frozen_beside(model)
+        return (forward * self.twice + again) * samples
 
     def training(self, model: str, samples: float, as_executed: bool = True) -> float:
         """Operations of training a model on some samples: forward once, backward twice as much, and what is done again.
 
-        A model that is not trained takes none.
+        A model that is not trained takes none; what is run forward alone beside the learner counts as the learner's.
         """
         extra = self.done_again(model, samples) if as_executed else 0.0
-        return 3 * self.forwards.trained.get(model, 0.0) * samples + extra
+        once = 3 * self.forwards.trained.get(model, 0.0) + self.forwards.frozen_beside(model)
+        return once * samples + extra
 
     def training_of(self, model: str, samples: Samples, as_executed: bool = True) -> float:
         """Operations of training a model on those of some samples that it is trained on: the chosen, or all that are scored."""
@@ -251,6 +260,8 @@ class Account:
         trained = {model: self.forwards.trained_of(model, samples) for model in self.forwards.trained}
         again = sum(self.done_again(model, count) for model, count in trained.items())
         found |= {"done_again_total": again} if again else {}
+        frozen = self.forwards.frozen
+        found |= {"forward_frozen": frozen, "frozen_total": frozen * samples.trained} if frozen else {}
         found |= {"measuring_total": self.measuring(samples.measured)} if samples.measured else {}
         for model in self.beside():
             found[f"forward_{model}"] = self.forwards.trained[model]

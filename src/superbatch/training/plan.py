@@ -40,7 +40,7 @@ def describe(run: LiveRun) -> Plan:
     seconds, outputs = _forward(run, probe)
     samples = samples_of(run, range(steps))
     flops = account.total(samples)
-    rate = seconds / (account.forwards.learner * len(probe)) / run.ranks.world
+    rate = seconds / ((account.forwards.learner + account.forwards.frozen) * len(probe)) / run.ranks.world
     parameters = sum(p.numel() for model in job.task.models.values() for p in model.module.parameters())
     shared = _reading_bytes(run, probe)
     saved = {"flops_saved_by_proxy": account.saved(samples.scored, samples.trained)} if _scorer_beside(run) else {}

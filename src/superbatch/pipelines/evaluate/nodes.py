@@ -17,7 +17,7 @@ def evaluate_model(
 ) -> Staged:
     """Measure a run's model: one JSON file an evaluation set, with split, N and the checkpoint's fingerprint.
 
-    A classifier is measured on the sets of its classes, by its class weights. A model that was trained in a low view too (its metadata say in which) is measured there as well, for the record.
+    A classifier is measured on the sets of its classes, by its class weights; an image tower that was trained alone by what labelled images teach. A model that was trained in a low view too (its metadata say in which) is measured there as well, for the record.
 
     Args:
         run: its name, bound by the pipeline.
@@ -34,8 +34,8 @@ def evaluate_model(
     from superbatch.evaluation.run import Evaluator
     from superbatch.evaluation.store import load_evaluation_sets
     from superbatch.models import read_metadata
-    from superbatch.models.classifier import load_measured
     from superbatch.models.flexible import at_low
+    from superbatch.models.headed import load_measured
 
     metadata = read_metadata(model)
     weights, low = metadata["weights_sha256"], LowSettings(**metadata.get("low", {}))

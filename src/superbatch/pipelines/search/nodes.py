@@ -61,13 +61,14 @@ def index(
     search, places = read(SearchSettings, settings, "search"), read(Storage, storage, "storage")
     from superbatch.models import load_checkpoint, read_metadata
     from superbatch.models.classifier import is_classifier
+    from superbatch.models.headed import is_image_only
     from superbatch.pipelines.search.inputs import open_sets, pixels_for
     from superbatch.tasks.pictures import Pictures
     from superbatch.tasks.search import write_index
     from superbatch.tasks.view import preprocessing, shell
 
-    if is_classifier(model):
-        what = f"{run!r} was trained on labels, so it has no text tower to search by"
+    if is_classifier(model) or is_image_only(model):
+        what = f"{run!r} was trained without texts, so it has no text tower to search by"
         raise UserError("search.runs", what, "name runs of image-text pairs, such as jest")
 
     def write(out: Path) -> None:
