@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,7 @@ from superbatch.tasks.momentum_contrast import MomentumContrast
 from superbatch.tasks.views import VIEWS, view_of, views_field
 from superbatch.training import Job, train
 from tests.in_ranks import in_ranks
+from tests.tiny_model import tiny_model_cfg
 from tests.training.conftest import ROWS, in_memory
 from tests.training.test_ranks import assert_close
 from tests.training.training_helpers import Killed, kill_after, outcome
@@ -207,3 +209,36 @@ def test_it_has_no_scores(make_job):
     job = placed(make_job())
     with pytest.raises(UserError, match="selection.method: is joint, and moclr has no scores; use uniform"):
         job.task.scores(batch_of(job), SelectionSettings("joint").rules[0])
+
+
+@pytest.mark.parametrize("tower", ["test_resnet", "test_vit"])
+def test_towers_of_timm_take_part(tower, tmp_path, make_job, monkeypatch):
+    """A ResNet has batch normalisation: its running statistics are the learner's own, the target's follow, and both are there again after a kill."""
+    vision = {
+        "timm_model_name": tower,
+        "timm_pool": "avg" if "resnet" in tower else "",
+        "timm_proj": "linear",
+        "image_size": 32,
+    }
+    config = {"model_cfg": {**tiny_model_cfg(), "vision_cfg": vision, "custom_text": True}}
+    (tmp_path / "timm.json").write_text(json.dumps(config))
+    model = ModelSettings(config=str(tmp_path / "timm.json"))
+
+    def job(state: str) -> Job:
+        made = make_job(state, steps=3, checkpoint_every=1)
+        clip = build_model(model, loss="softmax", batch_size=6, seed=0)
+        pixels = np.random.default_rng(0).integers(0, 256, (ROWS, 3, 32, 32), dtype=np.uint8)
+        source = Source({IMAGE: in_memory(pixels), VIEWS: views_field(0, ROWS, 2)})
+        return replace(made, task=MomentumContrast(clip, made.training, MOCLR), source=source, evaluate=None)
+
+    whole = job("never")
+    expected = outcome(train(whole))
+    learner, target = whole.task.learner.state_dict(), whole.task.target.state_dict()
+    followed = [name for name in target if name.endswith("running_mean")]
+    assert bool(followed) == (tower == "test_resnet") and all(
+        learner[name].any() and target[name].any() for name in followed
+    )
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 2)
+        train(job("state"))
+    assert outcome(train(job("state"))) == expected
