@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superbatch.artifacts.fingerprints import canonical
+from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
-from superbatch.tasks.filtering import best_of_each, best_rows, kept, kept_count, quotas, with_share
+from superbatch.tasks.filtering import best_of_each, best_rows, kept, quotas, with_share
 from superbatch.training.job import deciding
 
 SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(any).map(np.array)

@@ -62,6 +62,8 @@ def row_clusters(read: Read, rows: int, k: int, setting: str = "clusters") -> np
         k: clusters. setting: the key that a message names.
     """
     check_clusters(k, rows, setting)
+    if k == 1:
+        return np.zeros(rows, np.int32)
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
@@ -103,5 +105,11 @@ def tiles(rows: int) -> Iterator[np.ndarray]:
 
 def unit_rows(read: Read, rows: np.ndarray) -> np.ndarray:
     """Read the embeddings of some rows, at unit length, float32 (n, D)."""
-    found = read(rows).astype(np.float32)
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return unit(read(rows))
+
+
+def unit(embedding_nD: np.ndarray) -> np.ndarray:
+    """Return embeddings at unit length, float32 (n, D)."""
+    wide_nD = embedding_nD.astype(np.float32)
+    found: np.ndarray = wide_nD / np.maximum(np.linalg.norm(wide_nD, axis=1, keepdims=True), 1e-12)
+    return found

@@ -15,13 +15,14 @@ import numpy as np
 from superbatch.artifacts.atomic import write_json
 from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
 from superbatch.curation.enlarged import Added, image_numbers, known_images, write_enlarged
+from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import Manifest
 from superbatch.data.sampling import sampled_rows
 from superbatch.errors import UserError
 from superbatch.options import BootstrapSettings
 from superbatch.tasks.captioner import write_captions
-from superbatch.tasks.filtering import best_of_each, kept_count, quotas
+from superbatch.tasks.filtering import best_of_each, quotas
 
 SUMMARY = "enlarged.json"  # counts, beside the manifest
 LATER_ON = ("rounds", "metric", "least_gain", "reference")  # settings that do not decide which pairs join

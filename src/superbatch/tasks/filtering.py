@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
+from superbatch.curation.groups import kept_count, rank_within
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
@@ -83,11 +84,6 @@ def _digest(rows: np.ndarray) -> str:
     return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16]
 
 
-def kept_count(rows: int, share: float) -> int:
-    """Return how many of the rows a share is: one at least."""
-    return max(1, round(share * rows))
-
-
 def best_rows(scores_N: np.ndarray, keep: int) -> np.ndarray:
     """Return the rows with the highest scores, ascending; ties break by row."""
     return np.sort(np.argsort(-scores_N, kind="stable")[:keep])
@@ -100,10 +96,7 @@ def best_of_each(scores_N: np.ndarray, cluster_N: np.ndarray, quota_C: np.ndarra
         scores_N: of each row. cluster_N: of each row, from 0 to C - 1.
         quota_C: rows to take of each cluster, no more than it has.
     """
-    order = np.lexsort((-scores_N, cluster_N))  # cluster by cluster, the best of each first
-    sizes_C = np.bincount(cluster_N, minlength=len(quota_C))
-    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes_C) - sizes_C, sizes_C)
-    return np.sort(order[place < np.repeat(quota_C, sizes_C)])
+    return np.flatnonzero(rank_within(scores_N, cluster_N) < quota_C[cluster_N])
 
 
 def quotas(sizes_C: np.ndarray, keep: int, balance: float) -> np.ndarray:

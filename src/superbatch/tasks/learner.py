@@ -13,6 +13,7 @@ import numpy as np
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.bounds import require
 from superbatch.curation.clusters import check_clusters
+from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
 from superbatch.data.sampling import count_aside, rows_aside
@@ -32,7 +33,7 @@ from superbatch.options import (
 from superbatch.tasks.cached import given, reference_cache, reference_identity
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
 from superbatch.tasks.distilled import Distilled, separate_fields
-from superbatch.tasks.filtering import Kept, kept, kept_count, with_share
+from superbatch.tasks.filtering import Kept, kept, with_share
 from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
 from superbatch.tasks.labels import drawn_rows
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from superbatch.curation.clusters import effective_number, text_clusters
+from superbatch.curation.clusters import effective_number, text_clusters, unit
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.sampling import sampled_rows
 from superbatch.files import read_json
@@ -70,17 +70,12 @@ def near_duplicates(cache: EmbeddingCache, rows: np.ndarray, near: float = NEAR)
     Args:
         rows: int64 (n,), ascending. near: the cosine from which on two images count as the same.
     """
-    own_nD, start = _unit(cache.images(rows).astype(np.float32)), 0
+    own_nD, start = unit(cache.images(rows)), 0
     found_n = np.zeros(len(rows), bool)
     for image_ND, _ in cache.blocks():
-        cosine_nN = own_nD @ _unit(image_ND).T
+        cosine_nN = own_nD @ unit(image_ND).T
         here = (rows >= start) & (rows < start + len(image_ND))
         cosine_nN[np.flatnonzero(here), rows[here] - start] = -1.0  # not its own neighbour
         found_n |= (cosine_nN >= near).any(1)
         start += len(image_ND)
     return float(found_n.mean())
-
-
-def _unit(image_ND: np.ndarray) -> np.ndarray:
-    found: np.ndarray = image_ND / np.maximum(np.linalg.norm(image_ND, axis=1, keepdims=True), 1e-12)
-    return found

@@ -69,9 +69,9 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
     Raises:
         UserError: the run was trained on another pool.
     """
+    from superbatch.curation.groups import kept_count
     from superbatch.data.sampling import count_aside
     from superbatch.reporting.audit import Draw
-    from superbatch.tasks.filtering import kept_count
 
     if run.settings.get("sets") != [manifest.fingerprint]:
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)

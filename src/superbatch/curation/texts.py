@@ -1,0 +1,79 @@
+"""Scores of captions: how long they are, their script, how much they repeat themselves, and how many rows have the same one.
+
+Of a row's captions the first one counts, the one that is trained on.
+
+Legend: N rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from superbatch.data.scripts import script_of
+
+NO_SCRIPT = "none"  # of a caption without a letter
+_DIGITS, _SPACES = re.compile(r"\d+"), re.compile(r"\s+")
+
+
+def text_scores(captions: Iterable[str]) -> pa.Table:
+    """Score captions.
+
+    Args:
+        captions: of N rows, in order; they are read once, one at a time.
+
+    Returns:
+        `characters`, `words` (int32), `script` (string), `script_share`, `repetition` (float32), `caption_rows` (int32), N rows.
+    """
+    counts, shares, scripts, marks = [], [], [], []
+    for caption in captions:
+        words = caption.casefold().split()
+        script, share = main_script(caption)
+        counts.append((len(caption), len(words)))
+        shares.append((share, repetition(words)))
+        scripts.append(script)
+        marks.append(_mark(caption))
+    count_N2 = np.array(counts, np.int32).reshape(-1, 2)
+    share_N2 = np.array(shares, np.float32).reshape(-1, 2)
+    columns = {"characters": count_N2[:, 0], "words": count_N2[:, 1], "script": pa.array(scripts, pa.string())}
+    columns |= {"script_share": share_N2[:, 0], "repetition": share_N2[:, 1]}
+    return pa.table(columns | {"caption_rows": how_often(np.array(marks, np.uint64))})
+
+
+def main_script(caption: str) -> tuple[str, float]:
+    """Return the script of most letters, as `data.scripts` names it, and the share of letters that it has; `none` and 0 without letters."""
+    if caption.isascii():
+        return ("latin", 1.0) if any(map(str.isalpha, caption)) else (NO_SCRIPT, 0.0)
+    counts = Counter(filter(None, map(script_of, caption)))
+    if not counts:
+        return NO_SCRIPT, 0.0
+    script, most = min(counts.items(), key=lambda found: (-found[1], found[0]))
+    return script, most / counts.total()
+
+
+def repetition(words: list[str]) -> float:
+    """Return the share of words that stood in the caption before."""
+    return 1 - len(set(words)) / len(words) if words else 0.0
+
+
+def template(caption: str) -> str:
+    """Return what boilerplate has in common: the caption without case, its numbers as 0, and single spaces."""
+    return _SPACES.sub(" ", _DIGITS.sub("0", caption.casefold())).strip()
+
+
+def how_often(values_N: np.ndarray) -> np.ndarray:
+    """Return how many rows have each row's value, int32 (N,)."""
+    _, which_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+    found: np.ndarray = counts[which_N].astype(np.int32)
+    return found
+
+
+def _mark(caption: str) -> int:
+    """Name a template by 64 bits: of a billion captions a handful are taken for others."""
+    digest = hashlib.blake2b(template(caption).encode(errors="replace"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")
