@@ -27,6 +27,7 @@ STAGES = (
     "reference",
     "check",
     "embed",
+    "curate",
     "references",
     "bootstrap",
     "learner",

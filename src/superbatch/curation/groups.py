@@ -48,7 +48,7 @@ def first_equal(values_N: np.ndarray) -> np.ndarray:
 
 def rank_within(scores_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
     """Return each row's place in its group, int64 (N,): 0 has the highest score; ties break by row, NaN comes last."""
-    order = np.lexsort((-scores_N, group_N))
+    order = np.lexsort((-scores_N.astype(np.float64), group_N))  # whole numbers without a sign would turn round
     _, first, sizes = np.unique(group_N[order], return_index=True, return_counts=True)
     rank_N = np.empty(len(order), np.int64)
     rank_N[order] = np.arange(len(order)) - np.repeat(first, sizes)

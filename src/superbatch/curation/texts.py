@@ -11,38 +11,47 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
 from superbatch.data.scripts import script_of
 
+AT_ONCE = 65_536  # captions that are held as Python objects
 NO_SCRIPT = "none"  # of a caption without a letter
 _DIGITS, _SPACES = re.compile(r"\d+"), re.compile(r"\s+")
+_SCHEMA = pa.schema(
+    [
+        pa.field("characters", pa.int32()),
+        pa.field("words", pa.int32()),
+        pa.field("script", pa.string()),
+        pa.field("script_share", pa.float32()),
+        pa.field("repetition", pa.float32()),
+    ]
+)
 
 
 def text_scores(captions: Iterable[str]) -> pa.Table:
     """Score captions.
 
     Args:
-        captions: of N rows, in order; they are read once, one at a time.
+        captions: of N rows, in order; they are read once, some at a time.
 
     Returns:
         `characters`, `words` (int32), `script` (string), `script_share`, `repetition` (float32), `caption_rows` (int32), N rows.
     """
-    counts, shares, scripts, marks = [], [], [], []
-    for caption in captions:
-        words = caption.casefold().split()
-        script, share = main_script(caption)
-        counts.append((len(caption), len(words)))
-        shares.append((share, repetition(words)))
-        scripts.append(script)
-        marks.append(_mark(caption))
-    count_N2 = np.array(counts, np.int32).reshape(-1, 2)
-    share_N2 = np.array(shares, np.float32).reshape(-1, 2)
-    columns = {"characters": count_N2[:, 0], "words": count_N2[:, 1], "script": pa.array(scripts, pa.string())}
-    columns |= {"script_share": share_N2[:, 0], "repetition": share_N2[:, 1]}
-    return pa.table(columns | {"caption_rows": how_often(np.array(marks, np.uint64))})
+    given, parts, marks = iter(captions), [_SCHEMA.empty_table()], [np.empty(0, np.uint64)]
+    while some := list(islice(given, AT_ONCE)):
+        parts.append(pa.Table.from_pylist([_scores(caption) for caption in some], _SCHEMA))
+        marks.append(np.array([_mark(caption) for caption in some], np.uint64))
+    return pa.concat_tables(parts).append_column("caption_rows", pa.array(how_often(np.concatenate(marks))))
+
+
+def _scores(caption: str) -> dict[str, int | float | str]:
+    words, (script, share) = caption.casefold().split(), main_script(caption)
+    found: dict[str, int | float | str] = {"characters": len(caption), "words": len(words), "script": script}
+    return found | {"script_share": share, "repetition": repetition(words)}
 
 
 def main_script(caption: str) -> tuple[str, float]:

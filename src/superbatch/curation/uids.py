@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from superbatch.artifacts.atomic import atomic_path
 from superbatch.data.manifest import Manifest
+from superbatch.errors import UserError
 
 UID = np.dtype("u8,u8")
+ROWS_AT_ONCE = 65_536
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{1,32}")
 
 
@@ -42,11 +45,47 @@ def uids_of(manifest: Manifest, rows: np.ndarray) -> tuple[np.ndarray, int]:
     Returns:
         UID (m,) with m <= n: rows of one image, or of one uid, share an entry.
     """
+    pairs, in_json = _uids(manifest, rows)
+    return np.unique(pairs), in_json
+
+
+def listed(manifest: Manifest, uids: np.ndarray) -> np.ndarray:
+    """Tell which rows of a set stand in a list, bool (N,)."""
+    found = np.empty(len(manifest), bool)
+    wanted = _as_bytes(uids)
+    for start in range(0, len(manifest), ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + ROWS_AT_ONCE, len(manifest)))
+        found[rows] = pc.is_in(_as_bytes(_uids(manifest, rows)[0]), value_set=wanted).to_numpy(zero_copy_only=False)
+    return found
+
+
+def read_uids(path: Path) -> np.ndarray:
+    """Read a list of uids, UID (m,).
+
+    Raises:
+        UserError: it is not there, or is no such list.
+    """
+    remedy = 'give a .npy of uids as DataComp has it (dtype "u8,u8")'
+    try:
+        found: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(str(path), f"can't be read as a list of uids ({error})", remedy) from None
+    if not isinstance(found, np.ndarray) or found.dtype != UID or found.ndim != 1:
+        raise UserError(str(path), "is no list of uids", remedy)
+    return found
+
+
+def _uids(manifest: Manifest, rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the uid of each of some rows, UID (n,), and how many have theirs from JSON."""
     wanted = pa.array(rows, pa.int64())
     sources, digests = (manifest.column(name).take(wanted).to_pylist() for name in ("source", "sha256"))
     found = [uid_of(source, digest) for source, digest in zip(sources, digests, strict=True)]
-    pairs = np.array([divmod(uid, 1 << 64) for uid, _ in found], UID)
-    return np.unique(pairs), sum(in_json for _, in_json in found)
+    return np.array([divmod(uid, 1 << 64) for uid, _ in found], UID), sum(in_json for _, in_json in found)
+
+
+def _as_bytes(uids: np.ndarray) -> pa.Array:
+    plain = np.ascontiguousarray(uids)
+    return pa.Array.from_buffers(pa.binary(UID.itemsize), len(plain), [None, pa.py_buffer(plain)])
 
 
 def write_uids(path: Path, uids: np.ndarray) -> None:

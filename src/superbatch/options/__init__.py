@@ -9,6 +9,7 @@ from superbatch.options.audit import VERDICTS, AuditSettings, ExportSettings
 from superbatch.options.augment import AugmentSettings
 from superbatch.options.bootstrap import BootstrapSettings
 from superbatch.options.check import CheckSettings
+from superbatch.options.curate import CurateSettings, RuleSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.dnc import DncSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
@@ -53,6 +54,7 @@ __all__ = [
     "BootstrapSettings",
     "BudgetSettings",
     "CheckSettings",
+    "CurateSettings",
     "DistillSettings",
     "DncSettings",
     "EmbedSettings",
@@ -73,6 +75,7 @@ __all__ = [
     "PoolSettings",
     "ReferenceSettings",
     "Rule",
+    "RuleSettings",
     "SearchSettings",
     "SelectionSettings",
     "SimwebSettings",

@@ -8,12 +8,12 @@ Legend: N rows of the pool, C clusters.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
+from superbatch.curation.decide import digest
 from superbatch.curation.groups import kept_count, rank_within
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.errors import UserError
@@ -54,7 +54,7 @@ def kept(cache: EmbeddingCache, pool: PoolSettings) -> Kept:
     quota_C = quotas(sizes_C, keep, pool.balance)
     rows = best_of_each(scores_N, cluster_N, quota_C)
     # Another processor may round to other clusters: that is then another run, and an audit can tell.
-    return Kept(rows, _words(sizes_C, quota_C), {"kept_rows": _digest(rows)})
+    return Kept(rows, _words(sizes_C, quota_C), {"kept_rows": digest(rows)})
 
 
 def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -> PoolSettings:
@@ -78,10 +78,6 @@ def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -
     lowest = np.quantile(known_H, 1 - pool.like_curated, method="lower")
     share = float(np.mean(cache.pair_scores() >= lowest))
     return replace(pool, keep_share=max(round(share, DIGITS), 10.0**-DIGITS), like_curated=0.0)
-
-
-def _digest(rows: np.ndarray) -> str:
-    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def best_rows(scores_N: np.ndarray, keep: int) -> np.ndarray:

@@ -1,0 +1,173 @@
+"""Scores of a pool's rows, each a column: captions, images, duplicates, clusters, leakage. What they decide is `curation.decide`'s.
+
+Legend: N rows of the pool, n some of them, S image side.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from superbatch.artifacts.atomic import write_json
+from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.curation.clusters import check_clusters, text_clusters
+from superbatch.curation.decide import MANIFEST_KEY, SCORES
+from superbatch.curation.enlarged import image_numbers
+from superbatch.curation.groups import first_equal
+from superbatch.curation.images import difference_hash, flatness, grey
+from superbatch.curation.leakage import Nearest, Seen, compare, nothing, told
+from superbatch.curation.neighbours import by_embedding, by_hash
+from superbatch.curation.texts import how_often, text_scores
+from superbatch.data.embeddings import EmbeddingCache
+from superbatch.data.manifest import Manifest
+from superbatch.data.reader import Pixels
+from superbatch.evaluation import EvaluationSet
+from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
+from superbatch.models.towers import Towers
+from superbatch.options import CurateSettings
+from superbatch.progress import progress
+from superbatch.tasks.cached import open_cache
+from superbatch.tasks.sets import SetFiles
+from superbatch.tasks.view import View, open_pixels, preprocessing, shell
+
+FORMAT = 1  # raised when the same inputs give other scores
+LEAKAGE = "leakage.json"  # counts by evaluation set, beside the scores
+BLOCK = 4_096  # images that are looked at a time
+SEED = 0  # of `draw`
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Curated:
+    """A pool to be scored, with what it is scored by.
+
+    Attributes:
+        pool: the ingested set with its features. reference: a checkpoint.
+        evaluation: sets that the pool must not know.
+    """
+
+    pool: SetFiles
+    reference: Path
+    evaluation: Sequence[EvaluationSet]
+
+    def fingerprint(self, settings: CurateSettings) -> str:
+        """Name all that decides the scores."""
+        weights, sets = (
+            read_metadata(self.reference)["weights_sha256"],
+            [s.manifest.fingerprint for s in self.evaluation],
+        )
+        names = [[one.name, one.split] for one in self.evaluation]
+        made_from = [self.pool.manifest().fingerprint, weights, preprocessing(shell(self.reference)), sets, names]
+        return fingerprint(["curation", FORMAT, made_from, settings.clusters, settings.hash_bits, settings.near])
+
+
+def write_scores(given: Curated, settings: CurateSettings, out: Path) -> None:
+    """Score every row of a pool into a directory: a Parquet of one column a score, and what leaked of evaluation sets.
+
+    Memory: some numbers a row, the evaluation sets' embeddings, and a block of images or pairs.
+
+    Raises:
+        UserError: features of another reference or pool; more clusters than rows.
+    """
+    assert given.pool.features is not None, "the stage embed fills them"
+    manifest = given.pool.manifest()
+    check_clusters(settings.clusters, len(manifest), "curate.clusters")
+    cache, clip = open_cache(given.pool.features, given.reference, manifest), load_checkpoint(given.reference)
+    images = image_scores(open_pixels(View.of(clip), manifest, given.pool.features), len(manifest), "pool")
+    pool = Seen(manifest, images["hash"], cache.images)
+    nearest, leaked = leakage(pool, clip, given.evaluation, settings)
+    table = text_scores(_first_captions(manifest))
+    columns = {"reference_cosine": cache.pair_scores(), **dict(zip(table.column_names, table.columns, strict=True))}
+    columns |= shapes(manifest) | images | duplicates(manifest, images["hash"], cache, settings)
+    columns |= clusters(cache, settings.clusters)
+    columns |= {"evaluation_file": nearest.same.astype(np.int8), "evaluation_bits": nearest.bits}
+    columns |= {"evaluation_cosine": nearest.cosine}
+    columns |= {"draw": np.random.default_rng(SEED).random(len(manifest), np.float32)}
+    scores = pa.table(columns).replace_schema_metadata({MANIFEST_KEY: manifest.fingerprint})
+    pq.write_table(scores, out / SCORES, compression="zstd")
+    write_json(out / LEAKAGE, leaked)
+
+
+def _first_captions(manifest: Manifest) -> Iterator[str]:
+    """Yield the caption that each row is trained on, a piece of the file at a time; empty where it has none."""
+    for batch in pq.ParquetFile(manifest.path).iter_batches(columns=["captions"]):
+        for captions in batch.column(0).to_pylist():
+            yield captions[0] if captions else ""
+
+
+def image_scores(pixels: Pixels, count: int, name: str) -> dict[str, np.ndarray]:
+    """Score images by their pixels: `flatness` (float32) and `hash` (uint64), (N,) each; `name` is for the progress bar."""
+    flat_N, hash_N = np.empty(count, np.float32), np.empty(count, np.uint64)
+    for start in progress(range(0, count, BLOCK), description=f"look at {name}", unit="block"):
+        rows = np.arange(start, min(start + BLOCK, count))
+        grey_nSS = grey(pixels.read(rows))
+        flat_N[rows], hash_N[rows] = flatness(grey_nSS), difference_hash(grey_nSS)
+    return {"flatness": flat_N, "hash": hash_N}
+
+
+def shapes(manifest: Manifest) -> dict[str, np.ndarray]:
+    """Return `shorter_side` in pixels (int32) and `aspect_ratio`, longer over shorter side (float32), (N,) each."""
+    width_N, height_N = (manifest.column(name).to_numpy() for name in ("width", "height"))
+    shorter_N, longer_N = np.minimum(width_N, height_N), np.maximum(width_N, height_N)
+    return {"shorter_side": shorter_N, "aspect_ratio": (longer_N / shorter_N).astype(np.float32)}
+
+
+def duplicates(
+    manifest: Manifest, hash_N: np.ndarray, cache: EmbeddingCache, settings: CurateSettings
+) -> dict[str, np.ndarray]:
+    """Group duplicates: by file, by hash, by embedding; each row has the first row of its group, int64 (N,)."""
+    first_N, cosine_N = by_embedding(cache.images, len(cache), settings.near)
+    found = {"same_file": first_equal(image_numbers(manifest)), "same_hash": by_hash(hash_N, settings.hash_bits)}
+    found |= {"same_embedding": first_N}
+    for name, group_N in found.items():
+        _, sizes = np.unique(group_N, return_counts=True)
+        log.info("curation: %s: %s rows repeat another one, %s the largest group", name, f"{len(group_N) - len(sizes):,}", f"{sizes.max():,}")  # fmt: skip
+    return found | {"neighbour_cosine": cosine_N}
+
+
+def clusters(cache: EmbeddingCache, k: int) -> dict[str, np.ndarray]:
+    """Cluster captions: `text_cluster`, and how many rows it has, int32 (N,) each."""
+    cluster_N = text_clusters(cache, k)
+    return {"text_cluster": cluster_N, "text_cluster_rows": how_often(cluster_N)}
+
+
+def leakage(
+    pool: Seen, clip: ClipModel, sets: Sequence[EvaluationSet], settings: CurateSettings
+) -> tuple[Nearest, dict[str, Any]]:
+    """Compare a pool with evaluation sets: how near each row comes to any of them, and counts by set and split."""
+    nearest, found = nothing(len(pool.manifest)), {}
+    for one in sets:
+        of_rows, of_images = compare(pool, _seen(one, clip, settings))
+        nearest = nearest.joined(of_rows)
+        counts = told(of_rows, of_images, settings.hash_bits, settings.near)
+        found[f"{one.name}/{one.split}"] = counts
+        any_, images = counts["leaked"]["any"], counts["images"]
+        log.info("curation: %s of the %s images of %s (%s) stand in the pool, or nearly so; %s by their files", f"{any_:,}", f"{images:,}", one.name, one.split, f"{counts['leaked']['same_file']:,}")  # fmt: skip
+    return nearest, found
+
+
+def _seen(one: EvaluationSet, clip: ClipModel, settings: CurateSettings) -> Seen:
+    """Hash and embed the images of an evaluation set."""
+    pixels = open_pixels(View.of(clip), one.manifest, None)
+    hashes = image_scores(pixels, one.num_images, f"{one.name} {one.split}")["hash"]
+    return Seen(one.manifest, hashes, embedded(clip, pixels, one.num_images, settings).__getitem__)
+
+
+@torch.inference_mode()
+def embedded(clip: ClipModel, pixels: Pixels, count: int, settings: CurateSettings) -> np.ndarray:
+    """Embed images of a set, float32 (count, D)."""
+    place = pick_device(settings.device)
+    clip.model.to(place).eval()
+    towers, found = Towers.of(clip, place, "auto"), []
+    for start in range(0, count, settings.batch):
+        rows = np.arange(start, min(start + settings.batch, count))
+        found.append(towers.images(torch.from_numpy(pixels.read(rows)).to(place)).cpu().numpy())
+    return np.concatenate(found) if found else np.empty((0, int(clip.config["model_cfg"]["embed_dim"])), np.float32)
