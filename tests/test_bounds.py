@@ -128,7 +128,7 @@ class ManySettings(Settings, section="many"):
         (
             "block",
             3,
-            "many.block: 3 is not a block of settings; its keys: keep_share, add_curated, clusters, balance, like_curated",
+            "many.block: 3 is not a block of settings; its keys: keep_share, add_curated, clusters, balance, like_curated, curated_by",
         ),
     ],
 )

@@ -303,3 +303,16 @@ def test_the_readmes_example_is_valid() -> None:
     given = merge(parameters(), yaml.safe_load(block))
     check_parameters(given)
     assert used_sources(read(IngestSettings, given["ingest"], "ingest")) == ()
+
+
+@pytest.mark.parametrize("where", ["uniform.learner.pool.curated_by", "audit.decision"])
+def test_a_decision_that_nobody_makes_is_refused(where: str) -> None:
+    given = change(parameters(), where, "claen")
+    with pytest.raises(
+        UserError, match=rf"^{where}: no decision of curate.decide is called 'claen'; did you mean clean"
+    ):
+        check_parameters(given)
+    given["curate"]["decide"] = {}
+    with pytest.raises(UserError, match=rf"^{where}: no decision .*; add it to curate.decide"):
+        check_parameters(given)
+    check_parameters(change(parameters(), where, "clean"))

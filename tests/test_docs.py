@@ -339,6 +339,8 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "learner.flexi": [options.FlexiSettings],
     "learner.flexi.low": [options.LowSettings],
     "embed": [options.EmbedSettings],
+    "curate": [options.CurateSettings],
+    "curate.decide.<decision>": [options.RuleSettings],
     "evaluate": [options.EvaluateSettings],
     "evaluate.few_shot": [options.FewShotSettings],
     "evaluate.linear_probe": [options.LinearProbeSettings],
@@ -454,6 +456,16 @@ def test_audit_md_has_every_column() -> None:
 
     rows = tables(PROJECT / "docs" / "audit.md")["rows.parquet"]
     assert tuple(row[0].strip("| `") for row in rows) == COLUMNS
+
+
+def test_curation_md_has_every_column_and_every_way_of_a_rule() -> None:
+    from superbatch.curation.scores import SCORES_SCHEMA
+    from superbatch.options.curate import WAYS
+
+    found = tables(PROJECT / "docs" / "curation.md")
+    rows = [(row[0].strip("| `"), row[1]) for row in found["curation.parquet"]]
+    assert rows == [(field.name, str(field.type)) for field in SCORES_SCHEMA]
+    assert {way for row in found["Decisions"] for way in re.findall(r"`(\w+)`", row[0])} == set(WAYS)
 
 
 def test_methods_md_has_every_method() -> None:

@@ -185,7 +185,7 @@ LEARNER_OF_PAIRS: dict[str, Any] = {
     "warm_start": False,
     "flexi": None,
     "distill": None,
-    "pool": {"keep_share": 1.0, "like_curated": 0.0, "clusters": 0, "balance": 0.0},
+    "pool": {"keep_share": 1.0, "like_curated": 0.0, "clusters": 0, "balance": 0.0, "curated_by": None},
     "selection": {"score": "loss", "adapt": None, "then": None, "online_reference": None},
 }
 WITHOUT_PAIRS = ("labels", "moclr")  # settings by which a method trains on something else
@@ -419,6 +419,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         place = f"{method}.learner"
         found = _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), place)
         require_reference(found, f"{place}.reference", parameters)
+        _check_decision(found.pool.curated_by, f"{place}.pool.curated_by", parameters)
+    _check_decision(read(AuditSettings, parameters.get("audit"), "audit").decision, "audit.decision", parameters)
     check_dnc(parameters)
     for where, names in ((METHODS, parameters.get(METHODS) or []), ("advise.candidates", candidates(parameters))):
         for method in names:
@@ -439,6 +441,14 @@ def check_dnc(parameters: Mapping[str, Any]) -> None:
     require(base in methods, "dnc.base", f"{base!r} is not a method", nearest(base, methods))
     for part in ("experts", "student"):
         dnc_learner(parameters.get("learner") or {}, parameters[base].get("learner"), block, part)
+
+
+def _check_decision(name: str | None, where: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a decision that nobody makes."""
+    known = list(read(CurateSettings, parameters.get("curate"), "curate").decide)
+    if name is not None and name not in known:
+        remedy = nearest(name, known) if known else "add it to curate.decide"
+        raise UserError(where, f"no decision of curate.decide is called {name!r}", remedy)
 
 
 def _check_method_block(name: str, block: Any, methods: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -90,6 +90,12 @@ def audited_run() -> str:
     return str((_known_parameters().get("audit") or {}).get("run", DEFAULT))
 
 
+def audit_reads_decisions() -> bool:
+    """Whether `audit` reads what `curate` decided: where it is asked to tell of a decision, or the run draws by one."""
+    block = _known_parameters().get("audit") or {}
+    return block.get("decision") is not None or bool(curated_methods([audited_run()]))
+
+
 def searching_runs() -> tuple[str, ...]:
     """Return the runs whose models `search` takes."""
     from superbatch.config import read
@@ -163,6 +169,18 @@ def compared_by() -> dict[Any, str]:
     return {spec: grid.reference_of(spec, by[spec.method]) for spec in specs}
 
 
+def curated_methods(methods: Iterable[str]) -> tuple[str, ...]:
+    """List those of some methods that draw from what a decision keeps (`pool.curated_by`)."""
+    return tuple(method for method in methods if _settings_of(method).pool.curated_by is not None)
+
+
+def curated_runs() -> tuple[str, ...]:
+    """List the runs of `compare` that do."""
+    specs = compared_runs()
+    own = curated_methods({spec.method for spec in specs})
+    return tuple(spec.name for spec in specs if spec.overrides.get("pool.curated_by", spec.method in own or None))
+
+
 def sources() -> tuple[str, ...]:
     """List the stages that make what `ingest` reads: the embedded default, the real pool; none for shards of one's own."""
     from superbatch.config import IngestSettings, read
@@ -202,7 +220,9 @@ def chain(methods: tuple[str, ...]) -> Pipeline:
     reference += _create("bootstrap") if SECOND in references else Pipeline([])
     further, of_labels = [name for name in references if name not in ("reference", SECOND)], label_references()
     reference += _create("references", further, of_labels, trained_on())
-    runs = _create("learner", by, checked, of_labels) + _create("evaluate", (*references, *methods))
+    curated = curated_methods(methods)
+    reference += _create("curate") if curated else Pipeline([])
+    runs = _create("learner", by, checked, of_labels, curated) + _create("evaluate", (*references, *methods))
     return data + reference + runs + _create("report", methods, sources(), references)
 
 
@@ -242,14 +262,19 @@ def _create(stage: str, *arguments: Any) -> Pipeline:
 def _stage_builder(stage: str) -> Callable[[], Pipeline]:
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
         "ingest": lambda: (sources(),),
-        "learner": lambda: ({method: reference_of(method) for method in method_names()}, True, label_references()),
+        "learner": lambda: (
+            {method: reference_of(method) for method in method_names()},
+            True,
+            label_references(),
+            curated_methods(method_names()),
+        ),
         "references": lambda: (further_names(), label_references(), trained_on()),
         "divide": lambda: (dnc_base(),),
         "evaluate": lambda: (("reference", SECOND, *further_names(), *method_names(), DNC),),
         "report": lambda: ((), sources()),
-        "audit": lambda: (audited_run(), sources(), reference_of(audited_run())),
+        "audit": lambda: (audited_run(), sources(), reference_of(audited_run()), audit_reads_decisions()),
         "search": lambda: (searching_runs(),),
-        "compare": lambda: (compared_by(), label_references()),
+        "compare": lambda: (compared_by(), label_references(), curated_runs()),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())
 

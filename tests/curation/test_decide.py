@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superbatch.config import read
-from superbatch.curation.decide import DECISIONS, MANIFEST_KEY, decide, digest, read_reasons, write_decisions
+from superbatch.curation.decide import DECISIONS, decide, digest, read_reasons, write_decisions
+from superbatch.curation.scores import MANIFEST_KEY
 from superbatch.curation.uids import UID, write_uids
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
@@ -130,10 +131,11 @@ def test_what_is_refused_is_one_line(tmp_path: Path, scores: pa.Table, manifest:
 def test_a_decision_that_is_not_there_or_of_another_pool_is_refused(
     tmp_path: Path, scores: pa.Table, manifest: Manifest
 ) -> None:
-    with pytest.raises(
-        UserError, match=r"pool.curated_by: clean: the stage curate has not run .*pipelines=curate` first"
-    ):
-        read_reasons(tmp_path, "clean", manifest)
+    for nowhere in (tmp_path, None):
+        with pytest.raises(
+            UserError, match=r"pool.curated_by: clean: the stage curate has not run; run .*curate` first"
+        ):
+            read_reasons(nowhere, "clean", manifest)
     write_decisions(scores, {"clean": []}, manifest, tmp_path)
     with pytest.raises(UserError, match="no decision is called 'claen'; did you mean clean"):
         read_reasons(tmp_path, "claen", manifest)
@@ -154,7 +156,7 @@ def test_a_decision_that_is_not_there_or_of_another_pool_is_refused(
         ({"name": "a", "column": "c", "at_most": 0, "by": "draw"}, "is of one_of_each and cap; leave it out"),
         ({"name": "a", "column": "c", "best_share": 2}, "2 is not a share"),
         ({"name": "a", "colum": "c", "at_most": 0}, "unknown parameter; did you mean column?"),
-        ({"column": "c", "at_most": 0}, "missing"),
+        ({"column": "c", "at_most": 0}, "name: is not there; say why a row is left out"),
     ],
 )
 def test_a_rule_that_says_nothing_or_too_much_is_refused(block: dict[str, Any], line: str) -> None:

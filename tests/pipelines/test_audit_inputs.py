@@ -9,25 +9,34 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from superbatch.curation.decide import write_decisions
+from superbatch.curation.scores import MANIFEST_KEY
 from superbatch.data.embeddings import EmbeddingCache, EmbeddingCacheWriter
 from superbatch.data.fields import Source
 from superbatch.data.sampling import rows_aside
 from superbatch.errors import UserError
-from superbatch.options import PoolSettings
+from superbatch.options import PoolSettings, RuleSettings
 from superbatch.pipelines.audit.inputs import check_run, open_draw, open_embeddings, open_run, rows_in_use
 from superbatch.tasks.filtering import kept
+from tests.manifests import write_made_up
 
 MANIFEST = SimpleNamespace(fingerprint="f" * 16, path=Path("pool/manifest.parquet"), num_rows=40)
 
 
-def training(folder: Path, *, picks: bool = True, plan: int = 10, **settings: Any) -> Path:
+def training(folder: Path, *, picks: bool = True, plan: int = 10, rows: int = 40, **settings: Any) -> Path:
     """A run's records: b = 2 of B = 10 out of the set above, three steps."""
     place = folder / "jest" / "training"
     place.mkdir(parents=True)
     chosen = {"selection": {"method": "joint", "filter_ratio": 0.8}, "sets": ["f" * 16], "reference": "r"} | settings
-    record = {"run": "jest", "seed": 5, "plan": {"super_batch_size": plan, "batch_size": 2}, "settings": chosen}
+    record = {
+        "run": "jest",
+        "seed": 5,
+        "plan": {"super_batch_size": plan, "batch_size": 2, "rows": rows},
+        "settings": chosen,
+    }
     (place / "run.json").write_text(json.dumps(record))
     (place / "stage.stamp").write_text("{}")
     if picks:
@@ -140,3 +149,23 @@ def test_a_missing_run_names_the_nearest(tmp_path: Path) -> None:
         check_run("jset", tmp_path / "jset" / "training")
     with pytest.raises(UserError, match="no run is finished"):
         check_run("jest", tmp_path / "nothing" / "jest" / "training")
+
+
+def test_a_run_by_a_decision_drew_from_what_it_keeps(tmp_path: Path) -> None:
+    manifest = write_made_up(tmp_path / "set", range(40), "pool")
+    scores = pa.table({"reference_cosine": np.linspace(0, 1, 40)})
+    scores = scores.replace_schema_metadata({MANIFEST_KEY: manifest.fingerprint})
+    low = RuleSettings("low", column="reference_cosine", best_share=0.5)
+    kept_rows = write_decisions(scores, {"best": [low]}, manifest, tmp_path)["best"]["digest"]
+    by: dict[str, Any] = {"sets": [manifest.fingerprint], "pool": {"curated_by": "best"}, "rows": 20}
+    run = open_run(training(tmp_path / "a", kept_rows=kept_rows, **by))
+    cache = open_embeddings(run, features(tmp_path, manifest=manifest.fingerprint), manifest)
+    draw = open_draw(run, manifest, rows_in_use(run, cache, manifest, tmp_path))
+    assert draw.rows is not None and list(draw.rows) == list(range(20, 40)) and draw.order.num_rows == 20
+    with pytest.raises(
+        UserError, match="'jest' drew from what the decision best keeps; set audit.decision to best too"
+    ):
+        rows_in_use(run, cache)
+    other = open_run(training(tmp_path / "b", kept_rows="f" * 16, **by))
+    with pytest.raises(UserError, match="the decision was another one then; train the run again, or decide as before"):
+        rows_in_use(other, cache, manifest, tmp_path)

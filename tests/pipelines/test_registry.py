@@ -288,3 +288,20 @@ def test_layers_of_kedro_viz_follow_the_data() -> None:
             before = [layer(name) for name in node.inputs if not name.startswith("params:") and not is_check(name)]
             made = [layer(name) for name in node.outputs if not is_check(name)]
             assert all(max(before, default=0) <= later for later in made), node.name
+
+
+def test_a_method_that_a_decision_feeds_has_the_stage_curate_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipelines = pipeline_registry.register_pipelines()
+    assert "score_rows" not in {node.name for node in pipelines["uniform"].nodes}
+    known = dict(pipeline_registry._known_parameters())
+    known["uniform"] = {"learner": {"pool": {"curated_by": "clean"}}}
+    runs = [{"method": "uniform", "steps": 2}, {"method": "jest", "steps": 2, "set": {"pool.curated_by": "clean"}}]
+    runs += [{"method": "uniform", "label": "whole", "steps": 2, "set": {"pool.curated_by": None}}]
+    monkeypatch.setattr(pipeline_registry, "_parameters", known | {"compare": {"runs": runs}})
+    pipelines = pipeline_registry.register_pipelines()
+    order = [node.name for node in pipelines["uniform"].nodes]
+    assert order.index("embed_pool") < order.index("score_rows") < order.index("decide_rows")
+    assert order.index("decide_rows") < order.index("uniform.train") and data_inputs(pipelines["uniform"]) == {"runs"}
+    for stages in ("learner", "compare"):
+        reads = {node.name for node in pipelines[stages].nodes if "pool.decisions" in node.inputs}
+        assert reads == ({"uniform.train"} if stages == "learner" else {"uniform-T2-s0.run", "jest-T2-s0.run"})

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from superbatch.curation.decide import SCORES
+from superbatch.curation.decide import write_decisions
+from superbatch.curation.scores import SCORES
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.writing import Sample, encode_image, write_shard
@@ -19,10 +21,21 @@ from superbatch.errors import UserError
 from superbatch.evaluation import EvaluationSet
 from superbatch.files import read_json
 from superbatch.models import build_model, save_checkpoint
-from superbatch.options import CurateSettings, EmbedSettings, ModelSettings
-from superbatch.tasks import SetFiles, embed
+from superbatch.options import (
+    CurateSettings,
+    EmbedSettings,
+    LearnerSettings,
+    ModelSettings,
+    PoolSettings,
+    RuleSettings,
+    TrainingSettings,
+)
+from superbatch.tasks import SetFiles, embed, learner_job
 from superbatch.tasks.cached import open_cache
 from superbatch.tasks.curating import LEAKAGE, Curated, write_scores
+from superbatch.tasks.filtering import kept
+from superbatch.training import Job
+from superbatch.training.flops import Spent
 from tests.tiny_model import tiny_model_cfg
 
 ROWS = 12
@@ -124,3 +137,57 @@ def test_what_decides_the_scores_names_them(given: Curated) -> None:
 def test_more_clusters_than_rows_are_refused(given: Curated, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"curate.clusters: 64 clusters of 12 rows"):
         write_scores(given, CurateSettings(device="cpu"), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def decisions(out: Path, given: Curated, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("decisions")
+    best = RuleSettings("low", column="reference_cosine", best_share=0.5)
+    alone = RuleSettings("duplicate", column="same_hash", one_of_each=True)
+    write_decisions(pq.read_table(out / SCORES), {"best": [best], "alone": [alone]}, given.pool.manifest(), folder)
+    return folder
+
+
+def job_of(given: Curated, folder: Path, decisions: Path | None, **pool: Any) -> Job:
+    settings = LearnerSettings(
+        ModelSettings(config=str(given.reference.parent / "cfg.json")),
+        pool=PoolSettings(**pool),
+        training=TrainingSettings(batch_size=4, steps=2, device="cpu"),
+    )
+    charges = {name: Spent(1.0, 1.0) for name in ("decoding", "reference_training", "embedding")}
+    further: dict[str, Any] = {"charges": charges, "decisions": decisions, "reference_dir": given.reference}
+    return learner_job("mine", settings, given.pool, folder, curated=given.pool, **further)
+
+
+def test_a_learner_draws_from_what_a_decision_keeps(given: Curated, decisions: Path, tmp_path: Path) -> None:
+    job = job_of(given, tmp_path, decisions, curated_by="alone")
+    assert job.source.rows is not None and len(job.source.rows) == ROWS - 2
+    assert set(job.charges) == {"decoding", "reference_training", "embedding"}, "the scores took the reference"
+    both = job_of(given, tmp_path, decisions, curated_by="alone", add_curated=True)
+    assert both.source.rows is not None
+    assert list(both.source.rows) == [*job.source.rows, *range(ROWS, 2 * ROWS)]
+
+
+def test_a_best_share_keeps_what_keep_share_keeps(given: Curated, decisions: Path, tmp_path: Path) -> None:
+    assert given.pool.features is not None
+    cache = open_cache(given.pool.features, given.reference, given.pool.manifest())
+    rows, same = job_of(given, tmp_path, decisions, curated_by="best").source.rows, kept(cache, PoolSettings(0.5)).rows
+    assert rows is not None and same is not None and list(rows) == list(same)
+
+
+def test_the_rows_decide_a_run_s_hash_and_without_a_decision_it_is_as_before(
+    given: Curated, decisions: Path, out: Path, tmp_path: Path
+) -> None:
+    plain, best = job_of(given, tmp_path, decisions), job_of(given, tmp_path, decisions, curated_by="best")
+    assert "curated_by" not in plain.identity["pool"] and "kept_rows" not in plain.identity
+    assert plain.run_hash == job_of(given, tmp_path, None).run_hash != best.run_hash
+    other = RuleSettings("low", column="reference_cosine", best_share=0.6)
+    write_decisions(pq.read_table(out / SCORES), {"best": [other]}, given.pool.manifest(), tmp_path)
+    assert job_of(given, tmp_path, tmp_path, curated_by="best").run_hash != best.run_hash
+
+
+def test_a_decision_that_is_not_there_is_refused_before_training(given: Curated, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pool.curated_by: best: the stage curate has not run"):
+        job_of(given, tmp_path, None, curated_by="best")
+    with pytest.raises(UserError, match="pool.curated_by: says which rows are kept, and so does keep_share"):
+        PoolSettings(curated_by="best", keep_share=0.5)

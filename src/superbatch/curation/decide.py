@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from superbatch.curation.groups import kept_count, rank_within
+from superbatch.curation.scores import MANIFEST_KEY
 from superbatch.curation.uids import listed, read_uids
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError, did_you_mean
 from superbatch.options import RuleSettings
 
-SCORES, DECISIONS, SUMMARY = "curation.parquet", "decisions.parquet", "decisions.json"
-MANIFEST_KEY = b"superbatch.manifest"  # in the metadata of both: the pool's fingerprint
+DECISIONS, SUMMARY = "decisions.parquet", "decisions.json"
 SETTING = "pool.curated_by"
 RUN = "run `kedro run --pipelines=curate`"
 
@@ -110,18 +110,18 @@ def write_decisions(
     return summary
 
 
-def read_reasons(directory: Path, name: str, manifest: Manifest, setting: str = SETTING) -> pa.ChunkedArray:
+def read_reasons(directory: Path | None, name: str, manifest: Manifest, setting: str = SETTING) -> pa.ChunkedArray:
     """Read a decision: each row's reason, null where it stays, N strings.
 
     Args:
-        directory: what `write_decisions` filled. name: of the decision. manifest: the pool. setting: that names it.
+        directory: what `write_decisions` filled; None where nobody has it. name: of the decision. manifest: the pool. setting: that names it.
 
     Raises:
         UserError: the stage has not run, knows no such decision, or was run on another pool.
     """
+    if directory is None or not (directory / DECISIONS).is_file():
+        raise UserError(setting, f"{name}: the stage curate has not run", f"{RUN} first")
     path = directory / DECISIONS
-    if not path.is_file():
-        raise UserError(setting, f"{name}: the stage curate has not run ({path} is not there)", f"{RUN} first")
     schema = pq.read_schema(path)
     require_pool(schema, manifest, setting)
     known = [column for column in schema.names if column != "row"]

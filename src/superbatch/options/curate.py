@@ -18,7 +18,7 @@ RANKED = ("one_of_each", "cap")  # they go by a second column
 class RuleSettings(Settings, section="rule"):
     """One rule of a decision: a column of scores and what of it stays, or a list of uids."""
 
-    name: str  # the reason of the rows that it leaves out
+    name: str = ""  # the reason of the rows that it leaves out
     column: str | None = None  # of the scores
     at_least: float | None = None
     at_most: float | None = None
@@ -32,6 +32,7 @@ class RuleSettings(Settings, section="rule"):
 
     def check(self) -> None:
         """Refuse a rule that says nothing, or two things."""
+        require(bool(self.name), "rule.name", "is not there", "say why a row is left out, such as duplicate")
         given = [way for way in WAYS if getattr(self, way) is not None and getattr(self, way) is not False]
         kinds = {"bounds" if way in ("at_least", "at_most") else way for way in given}
         what = f"{self.name!r} says {' and '.join(given) or 'nothing'}"

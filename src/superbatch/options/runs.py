@@ -35,6 +35,7 @@ class PoolSettings(Settings, section="pool"):
     balance: Annotated[float, Interval(ge=0, le=1)] = 0.0
     # the share kept is found: rows that score no lower than so many held-out curated pairs do, such as 0.95; 0: keep_share says it
     like_curated: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the held-out pairs")] = 0.0
+    curated_by: str | None = None  # a decision of `curate.decide`: only rows that it keeps are drawn from
 
     @property
     def filters(self) -> bool:
@@ -43,6 +44,12 @@ class PoolSettings(Settings, section="pool"):
 
     def check(self) -> None:
         """Refuse two ways to say what is kept, clusters where nothing is filtered, and a balance without clusters."""
+        require(
+            self.curated_by is None or not self.filters,
+            "pool.curated_by",
+            "says which rows are kept, and so does keep_share or like_curated",
+            "make it a rule of the decision (best_share), and leave the other out",
+        )
         require(
             self.like_curated == 0 or self.keep_share == 1,
             "pool.like_curated",
@@ -207,6 +214,7 @@ class LearnerSettings(Settings, section="learner"):
             ("distill", self.distill is None, "is of pairs", out),
             ("flexi", self.flexi is None, "is of pairs", out),
             ("warm_start", not self.warm_start, "takes a reference of pairs", "name a checkpoint as model.pretrained"),
+            ("pool.curated_by", self.pool.curated_by is None, "is decided by scores of pairs", out),
             ("pool", not self.pool.filters, "is filtered by scores of pairs", "set keep_share to 1 and like_curated to 0"),
             ("selection.score", selection.score == "loss", "is match, which is of pairs", "use loss"),
             ("selection.adapt", selection.adapt is None, "measures pairs", out),
@@ -232,7 +240,8 @@ class LearnerSettings(Settings, section="learner"):
     @property
     def uses_reference(self) -> bool:
         """Whether the reference decides anything: the batches, the rows, where the learner starts, or what it is taught."""
-        return self.selection.uses_reference or self.pool.filters or self.warm_start or self.distill is not None
+        by_scores = self.pool.filters or self.pool.curated_by is not None
+        return self.selection.uses_reference or by_scores or self.warm_start or self.distill is not None
 
     @property
     def uses_embeddings(self) -> bool:

@@ -20,6 +20,7 @@ from superbatch.options import AuditSettings
 
 LATE = "_late"  # at the end of a column's name: of the run's late part alone
 COUNTED = ("seen", "chosen", "recorded", "mean_score")
+LEFT_OUT = "left_out_by"  # a further column, where a decision is named
 COLUMNS = ("row", "key", "shard", *COUNTED, *(name + LATE for name in COUNTED), "reference_score", "verdict")
 
 

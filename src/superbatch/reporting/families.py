@@ -55,7 +55,9 @@ def _schedule_words(run: Run) -> list[str]:
 
 
 def _filter_words(run: Run) -> list[str]:
-    """What a filter keeps: `best 30 %`, or `best 30 % of 256 clusters (balance 0.5)`; nothing where the pool is whole."""
+    """What a filter keeps: `best 30 %`, or `best 30 % of 256 clusters (balance 0.5)`; `rows that clean keeps`; nothing where the pool is whole."""
     share, clusters = run.setting("pool", "keep_share", 1.0), run.setting("pool", "clusters", 0)
     balanced = f" of {clusters} clusters (balance {run.setting('pool', 'balance', 0.0):g})" if clusters else ""
-    return [f"best {100 * share:.3g} %{balanced}"] if share < 1 else []
+    decision = run.setting("pool", "curated_by")
+    decided = [] if decision is None else [f"rows that {decision} keeps"]
+    return [*decided, *([f"best {100 * share:.3g} %{balanced}"] if share < 1 else [])]

@@ -233,6 +233,7 @@ class Run:
             return "selecting"
         altered = (
             self.setting("pool", "keep_share", 1.0) < 1
+            or self.setting("pool", "curated_by") is not None
             or self.setting("pool", "add_curated", False)
             or self.settings.get("warm_start", False)
             or self.settings.get("flexi") is not None

@@ -19,12 +19,12 @@ import torch
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.curation.clusters import check_clusters, text_clusters
-from superbatch.curation.decide import MANIFEST_KEY, SCORES
 from superbatch.curation.enlarged import image_numbers
 from superbatch.curation.groups import first_equal
 from superbatch.curation.images import difference_hash, flatness, grey
 from superbatch.curation.leakage import Nearest, Seen, compare, nothing, told
 from superbatch.curation.neighbours import by_embedding, by_hash
+from superbatch.curation.scores import MANIFEST_KEY, SCORES, SCORES_SCHEMA
 from superbatch.curation.texts import how_often, text_scores
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import Manifest
@@ -91,7 +91,7 @@ def write_scores(given: Curated, settings: CurateSettings, out: Path) -> None:
     columns |= {"evaluation_file": nearest.same.astype(np.int8), "evaluation_bits": nearest.bits}
     columns |= {"evaluation_cosine": nearest.cosine}
     columns |= {"draw": np.random.default_rng(SEED).random(len(manifest), np.float32)}
-    scores = pa.table(columns).replace_schema_metadata({MANIFEST_KEY: manifest.fingerprint})
+    scores = pa.table(columns, SCORES_SCHEMA).replace_schema_metadata({MANIFEST_KEY: manifest.fingerprint})
     pq.write_table(scores, out / SCORES, compression="zstd")
     write_json(out / LEAKAGE, leaked)
 

@@ -8,14 +8,18 @@ Legend: N rows of the pool, C clusters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
-from superbatch.curation.decide import digest
+from superbatch.curation.decide import digest, read_reasons
 from superbatch.curation.groups import kept_count, rank_within
 from superbatch.data.embeddings import EmbeddingCache
+from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
 
@@ -29,7 +33,7 @@ class Kept:
     Attributes:
         rows: kept rows, ascending, int64; None for all.
         words: what was kept, for people; empty where all of it is.
-        identity: what the settings do not say of a run's outcome: the digest of rows that clusters decided, `kept_rows`.
+        identity: what the settings do not say of a run's outcome: the digest of rows that clusters or a decision kept, `kept_rows`.
     """
 
     rows: np.ndarray | None = None
@@ -55,6 +59,23 @@ def kept(cache: EmbeddingCache, pool: PoolSettings) -> Kept:
     rows = best_of_each(scores_N, cluster_N, quota_C)
     # Another processor may round to other clusters: that is then another run, and an audit can tell.
     return Kept(rows, _words(sizes_C, quota_C), {"kept_rows": digest(rows)})
+
+
+def decided(name: str, decisions: Path | None, manifests: Sequence[Manifest]) -> Kept:
+    """Keep what a decision of the stage `curate` keeps; rows of further sets stay.
+
+    Args:
+        name: of the decision. decisions: what the stage wrote. manifests: of the sets that are drawn from, the pool first.
+
+    Raises:
+        UserError: the stage has not run, knows no such decision, or was run on another pool.
+    """
+    pool, *others = manifests
+    reasons = read_reasons(decisions, name, pool)
+    rows = np.flatnonzero(pc.is_null(reasons).to_numpy())
+    words = f"{len(rows):,} of {len(pool):,} rows, by the decision {name}"
+    more = np.arange(len(pool), len(pool) + sum(map(len, others)))
+    return Kept(np.concatenate([rows, more]), words, {"kept_rows": digest(rows)})
 
 
 def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -> PoolSettings:

@@ -33,6 +33,7 @@ class Directories:
         evaluation_sets: ingested evaluation sets.
         state_root: folder of training states.
         reference_check: what the check found of the reference; None where it was not checked.
+        decisions: what the stage `curate` decided of the pool; None where nobody asks.
     """
 
     pool: Path
@@ -44,6 +45,7 @@ class Directories:
     evaluation_sets: Path
     state_root: Path
     reference_check: Path | None = None
+    decisions: Path | None = None
 
     @property
     def pool_set(self) -> SetFiles:
@@ -99,6 +101,7 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
         known=partial(
             held_out_scores, curated, given.reference_model, given.reference_training, settings.reference_view
         ),
+        decisions=given.decisions,
     )
 
 

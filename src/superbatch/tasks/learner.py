@@ -33,7 +33,7 @@ from superbatch.options import (
 from superbatch.tasks.cached import given, reference_cache, reference_identity
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
 from superbatch.tasks.distilled import Distilled, separate_fields
-from superbatch.tasks.filtering import Kept, kept, with_share
+from superbatch.tasks.filtering import Kept, decided, kept, with_share
 from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
 from superbatch.tasks.labels import drawn_rows
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
@@ -132,6 +132,7 @@ def learner_job(
     remarks: dict[str, Any] | None = None,
     recipe: Callable[[], Job] | None = None,
     known: Callable[[], np.ndarray] | None = None,
+    decisions: Path | None = None,
 ) -> Job:
     """Make a learner's job.
 
@@ -147,6 +148,7 @@ def learner_job(
         remarks: what else its record says, by name; it decides nothing.
         recipe: makes the job anew in another process.
         known: gives the scores of curated pairs that the reference was not trained on (`trusted.held_out_scores`), for `pool.like_curated`.
+        decisions: what the stage `curate` decided, for `pool.curated_by`.
 
     Raises:
         UserError: what does not fit: sets, features, reference, proxy; labels, which are for `label_jobs.label_job`.
@@ -162,10 +164,11 @@ def learner_job(
     built = build(_start(settings, reference_dir), training, selection, files, state_root)
     cache = reference_cache(settings, built.sets.manifests, files, reference_dir)
     rows = settings.pool if cache is None else _settled(name, settings.pool, cache, known)
-    identity, fields, filtered, reference = _identity(settings, built, rows), built.fields, Kept(), None
+    filtered = _kept(name, cache, rows, built.sets, decisions)
+    identity, fields, reference = _identity(settings, built, rows) | filtered.identity, built.fields, None
     if cache is not None:
-        filtered, reference = _kept(name, cache, rows), Reference(cache.scale, cache.bias)
-        identity |= reference_identity(given(reference_dir, "reference_dir", "selection")) | filtered.identity
+        reference = Reference(cache.scale, cache.bias)
+        identity |= reference_identity(given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
     task = contrastive_task(built, training, selection, settings.flexi, reference, settings.distill)
     fields |= added_fields(task, built, files, fields, training.seed)
@@ -237,7 +240,11 @@ def added_fields(
 
 
 def charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spent]) -> dict[str, Spent]:
-    """What an honest account adds to a run: decoding the pool beforehand, and of the reference all, its training alone, or nothing."""
+    """What an honest account adds to a run: decoding the pool beforehand, and of the reference all, its training alone, or nothing.
+
+    A decision is made of scores that took the reference's embeddings.
+    """
+    uses_cache = uses_cache or settings.pool.curated_by is not None
     owed = {"decoding"} | ({"reference_training", "bootstrapping"} if uses_cache or settings.warm_start else set())
     owed |= {"embedding"} if uses_cache else set()
     return {name: spent for name, spent in charges.items() if name in owed}
@@ -256,8 +263,11 @@ def _settled(
     return found
 
 
-def _kept(name: str, cache: EmbeddingCache, pool: PoolSettings) -> Kept:
-    found = kept(cache, pool)
+def _kept(name: str, cache: EmbeddingCache | None, pool: PoolSettings, sets: OpenSets, decisions: Path | None) -> Kept:
+    if pool.curated_by is not None:
+        found = decided(pool.curated_by, decisions, sets.manifests)
+    else:
+        found = Kept() if cache is None else kept(cache, pool)
     if found.words:
         log.info("%s: keeps %s", name, found.words)
     return found

@@ -56,6 +56,7 @@ LATER = {
     "clusters",
     "balance",
     "like_curated",
+    "curated_by",
 }
 
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from superbatch.reporting.audit import Draw
 
 RUN = "audit.run"
+OTHER_CLUSTERS = (
+    "was trained on other rows of the pool: its clusters come out otherwise here (another processor or scikit-learn)",
+    "audit it where it was trained, or train it again here",
+)
+OTHER_DECISION = (
+    "was trained on other rows of the pool: the decision was another one then",
+    "train the run again, or decide as before and run `kedro run --pipelines=curate`",
+)
 TRAIN_AGAIN = "train the run again, or audit one of this pool"
 
 
@@ -69,39 +77,56 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> D
     Raises:
         UserError: the run was trained on another pool.
     """
-    from superbatch.curation.groups import kept_count
-    from superbatch.data.sampling import count_aside
     from superbatch.reporting.audit import Draw
 
     if run.settings.get("sets") != [manifest.fingerprint]:
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
-    count = kept_count(manifest.num_rows, run.setting("pool", "keep_share", 1.0))
-    order = run.order(count - count_aside(run.selection, count))
+    order = run.order(_rows_drawn_from(run, manifest))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
     learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
     return Draw(order, steps, run.batch_size, manifest.num_rows, rows, learnability, run.new_kind)
 
 
-def rows_in_use(run: Run, cache: EmbeddingCache) -> np.ndarray | None:
+def _rows_drawn_from(run: Run, manifest: Manifest) -> int:
+    """Return how many rows a run's order went over: what a filter kept, less what it held out to measure by."""
+    from superbatch.curation.groups import kept_count
+    from superbatch.data.sampling import count_aside
+
+    if run.setting("pool", "curated_by") is not None:
+        return int(run.plan["rows"])
+    count = kept_count(manifest.num_rows, run.setting("pool", "keep_share", 1.0))
+    return count - count_aside(run.selection, count)
+
+
+def rows_in_use(
+    run: Run, cache: EmbeddingCache, manifest: Manifest | None = None, decisions: Path | None = None
+) -> np.ndarray | None:
     """Filter the pool as a run did, less what it held out to measure by; returns the rows that it drew from, int64 ascending, None for all.
 
     Args:
         run: of `open_run`. cache: of `open_embeddings`.
+        manifest, decisions: the pool, and what `curate` decided of it, for a run that drew from what a decision keeps.
 
     Raises:
-        UserError: clusters came out otherwise than when the run was trained.
+        UserError: clusters or the decision came out otherwise than when the run was trained, or the decision is not there.
     """
     import numpy as np
 
     from superbatch.data.sampling import rows_aside
     from superbatch.options import PoolSettings
-    from superbatch.tasks.filtering import kept
+    from superbatch.tasks.filtering import decided, kept
 
-    found = kept(cache, PoolSettings(**run.settings.get("pool", {})))
+    pool = PoolSettings(**run.settings.get("pool", {}))
+    if pool.curated_by is None:
+        found = kept(cache, pool)
+    elif decisions is None or manifest is None:
+        what = f"{run.name!r} drew from what the decision {pool.curated_by} keeps"
+        raise UserError(RUN, what, f"set audit.decision to {pool.curated_by} too, so that it is read")
+    else:
+        found = decided(pool.curated_by, decisions, [manifest])
     if any(run.settings.get(name) != digest for name, digest in found.identity.items()):
-        what = "was trained on other rows of the pool: its clusters come out otherwise here (another processor or scikit-learn)"
-        raise UserError(_record(run), what, "audit it where it was trained, or train it again here")
+        raise UserError(_record(run), *(OTHER_CLUSTERS if pool.curated_by is None else OTHER_DECISION))
     in_use = np.arange(len(cache)) if found.rows is None else found.rows
     aside = rows_aside(run.selection, len(in_use), run.seed)
     return found.rows if aside is None else np.delete(in_use, aside)

@@ -20,7 +20,9 @@ THUMBNAIL = 64  # pixels a side of the examples' images
 log = logging.getLogger(__name__)
 
 
-def judge_rows(pool: Path, features: Path, training: Path, settings: dict[str, Any]) -> pd.DataFrame:
+def judge_rows(
+    pool: Path, features: Path, training: Path, settings: dict[str, Any], decisions: Path | None = None
+) -> pd.DataFrame:
     """Judge every row of the pool by what a run did with it.
 
     Args:
@@ -28,23 +30,33 @@ def judge_rows(pool: Path, features: Path, training: Path, settings: dict[str, A
         features: its features, for the reference's scores.
         training: the run's records.
         settings: `params:audit` -> `options.AuditSettings`.
+        decisions: what `curate` decided of the pool, where the run or `audit.decision` goes by one.
 
     Returns:
-        One row a row, `reporting.audit.COLUMNS`: as `audit_rows`, with key and shard.
+        One row a row, `reporting.audit.COLUMNS`: as `audit_rows`, with key and shard, and the reason of `audit.decision` where one is named.
 
     Raises:
         UserError: a run that kept no picks, or one of another pool, reference or clusters.
     """
+    from superbatch.curation.decide import read_reasons
     from superbatch.data.manifest import read_manifest
     from superbatch.pipelines.audit.inputs import open_draw, open_embeddings, open_run, rows_in_use
-    from superbatch.reporting.audit import COLUMNS, audit_rows
+    from superbatch.reporting.audit import COLUMNS, LEFT_OUT, audit_rows
 
     wanted, run, manifest = read(AuditSettings, settings, "audit"), open_run(training), read_manifest(pool)
     cache = open_embeddings(run, features, manifest)
-    draw = open_draw(run, manifest, rows_in_use(run, cache))
+    draw = open_draw(run, manifest, rows_in_use(run, cache, manifest, decisions))
     frame = audit_rows(run.picks, draw, cache.pair_scores(), wanted)
     log.info("audit of %s: %s", run.name, ", ".join(f"{n:,} {v}" for v, n in frame["verdict"].value_counts().items()))
-    return frame.join(manifest.frame(["key", "shard"]))[list(COLUMNS)]
+    judged = frame.join(manifest.frame(["key", "shard"]))[list(COLUMNS)]
+    if wanted.decision is None:
+        return judged
+    reasons = read_reasons(decisions, wanted.decision, manifest, "audit.decision")
+    judged[LEFT_OUT] = reasons.to_pandas()
+    crossed = judged.groupby("verdict", sort=False)[LEFT_OUT].agg(["count", "size"])
+    told = (f"{row['count']:,} of {row['size']:,} {verdict}" for verdict, row in crossed.iterrows())
+    log.info("audit: the decision %s leaves out %s", wanted.decision, ", ".join(told))
+    return judged
 
 
 def export_subset(pool: Path, rows: pd.DataFrame, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:

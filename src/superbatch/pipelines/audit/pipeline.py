@@ -12,18 +12,21 @@ from superbatch.pipelines.naming import made_by
 SETTINGS = "params:audit"
 
 
-def create_pipeline(run: str, sources: Iterable[str] = ("simweb",), reference: str = "reference") -> Pipeline:
+def create_pipeline(
+    run: str, sources: Iterable[str] = ("simweb",), reference: str = "reference", decided: bool = False
+) -> Pipeline:
     """Return the stage for one run: judge the rows, export some, show all.
 
     Args:
         run: whose records are read (`audit.run`).
         sources: stages whose shards are read, which are edges then.
         reference: that the run goes by, by name.
+        decided: whether what `curate` decided is read: for a run that draws by it, or to tell of each row.
     """
-    training = f"{run}.training"
+    training, decisions = f"{run}.training", ["pool.decisions"] if decided else []
     judge = node(
         judge_rows,
-        inputs=["pool.set", f"{made_by(reference, 'pool')}.features", training, SETTINGS],
+        inputs=["pool.set", f"{made_by(reference, 'pool')}.features", training, SETTINGS, *decisions],
         outputs="audit.rows",
         name="judge_rows",
         tags="reporting",

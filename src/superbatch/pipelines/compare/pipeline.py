@@ -9,21 +9,24 @@ from kedro.pipeline import Pipeline, node, pipeline
 from superbatch.pipelines.compare.grid import RunSpec, methods_of
 from superbatch.pipelines.compare.nodes import check_runs, collect_runs, run_compared
 from superbatch.pipelines.evaluate.pipeline import evaluation
-from superbatch.pipelines.learner.pipeline import checked_by, shared
+from superbatch.pipelines.learner.pipeline import checked_by, decided_by, shared
 from superbatch.pipelines.naming import CHECKED, named
 
 SETTINGS = f"compare.{CHECKED}"
 
 
-def create_pipeline(specs: Mapping[RunSpec, str], of_labels: Collection[str] = ()) -> Pipeline:
+def create_pipeline(
+    specs: Mapping[RunSpec, str], of_labels: Collection[str] = (), curated: Collection[str] = ()
+) -> Pipeline:
     """Return the stage; `--namespaces <run>` runs one of its runs alone.
 
     Args:
         specs: the reference that each run goes by, by its name.
         of_labels: references of labels, whom nobody checks.
+        curated: names of runs that draw from what a decision keeps.
     """
     references = sorted({"reference", *specs.values()})
-    runs = [compared(spec, reference, reference not in of_labels) for spec, reference in specs.items()]
+    runs = [compared(spec, by, by not in of_labels, spec.name in curated) for spec, by in specs.items()]
     runs += [evaluation(name) for name in references]
     names = (*references, *(spec.name for spec in specs))
     edges = [f"{run}.{part}" for run in names for part in ("training", "evaluation")]
@@ -44,7 +47,7 @@ def _check(specs: list[RunSpec]) -> Pipeline:
     return pipeline([node(check_runs, inputs=inputs, outputs=SETTINGS, name="check_runs", tags="settings")])
 
 
-def compared(spec: RunSpec, reference: str = "reference", checked: bool = True) -> Pipeline:
+def compared(spec: RunSpec, reference: str = "reference", checked: bool = True, curated: bool = False) -> Pipeline:
     """Return one run of the grid: training and evaluation in one node, under the run's name."""
     parameters = {
         "template": "params:learner",
@@ -53,7 +56,7 @@ def compared(spec: RunSpec, reference: str = "reference", checked: bool = True) 
         "evaluate": "params:evaluate",
         "storage": "params:storage",
     }
-    read = shared(reference) | (checked_by(reference) if checked else {})
+    read = shared(reference) | (checked_by(reference) if checked else {}) | decided_by(curated)
     run = node(
         named(run_compared, spec.name),
         inputs=read | parameters | {"checked": SETTINGS},

@@ -59,7 +59,8 @@ def decide_rows(pool: Path, scores: Path, settings: dict[str, Any], storage: dic
     import pyarrow.parquet as pq
 
     from superbatch.artifacts.atomic import write_json
-    from superbatch.curation.decide import SCORES, SUMMARY, write_decisions
+    from superbatch.curation.decide import SUMMARY, write_decisions
+    from superbatch.curation.scores import SCORES
     from superbatch.data.manifest import read_manifest
 
     manifest = read_manifest(pool)

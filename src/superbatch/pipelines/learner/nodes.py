@@ -42,6 +42,7 @@ def train_learner(
     override: dict[str, Any] | None,
     storage: dict[str, Any],
     reference_check: Path | None = None,
+    decisions: Path | None = None,
     checked: str = "",
 ) -> tuple[Staged, Staged]:
     """Train a method's learner, or find that this very run is finished.
@@ -54,6 +55,7 @@ def train_learner(
         template: `params:learner`; override: `params:<method>.learner` (see `config.learner_settings`).
         storage: `params:storage`.
         reference_check: what the check found of the reference, for the run's record; None where it was not checked.
+        decisions: what `curate` decided of the pool, for `pool.curated_by`.
         checked: that the settings were checked (`check_learner`): an edge.
 
     Returns:
@@ -73,6 +75,7 @@ def train_learner(
         evaluation_sets,
         Path(places.state),
         reference_check,
+        decisions,
     )
     job = build_learner(method, learner_settings(template, override, method), given)
     return train_once(job, Path(places.stages), prepare=use_project_logging)

@@ -28,23 +28,32 @@ def checked_by(reference: str) -> dict[str, str]:
     return {"reference_check": f"{reference}.check"}
 
 
-def create_pipeline(methods: Mapping[str, str], checked: bool = True, of_labels: Collection[str] = ()) -> Pipeline:
+def decided_by(curated: bool) -> dict[str, str]:
+    """Return what a learner reads besides, where a decision says which rows it draws from."""
+    return {"decisions": "pool.decisions"} if curated else {}
+
+
+def create_pipeline(
+    methods: Mapping[str, str], checked: bool = True, of_labels: Collection[str] = (), curated: Collection[str] = ()
+) -> Pipeline:
     """Return the learners of some methods, each in its own namespace.
 
     Args:
         methods: the reference that each goes by, by its name.
         checked: whether the references were checked; in a chain that uses none they are not.
         of_labels: references of labels, whom nobody checks.
+        curated: methods that draw from what a decision keeps.
     """
-    return Pipeline([learner(m, reference, checked and reference not in of_labels) for m, reference in methods.items()])
+    given = [(m, reference, checked and reference not in of_labels, m in curated) for m, reference in methods.items()]
+    return Pipeline([learner(*one) for one in given])
 
 
-def learner(method: str, reference: str = "reference", checked: bool = True) -> Pipeline:
+def learner(method: str, reference: str = "reference", checked: bool = True, curated: bool = False) -> Pipeline:
     """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it.
 
     Its settings are checked first, and in a chain before the reference is trained (`reference.pipeline` tells why).
     """
-    given = shared(reference) | (checked_by(reference) if checked else {})
+    given = shared(reference) | (checked_by(reference) if checked else {}) | decided_by(curated)
     rules = {"template": "params:template", "override": "params:learner"}
     check = node(
         named(check_learner, method),
