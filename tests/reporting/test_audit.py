@@ -177,6 +177,19 @@ def audit(rows: pd.DataFrame) -> Audit:
     return Audit("jest", rows, DRAW, THRESHOLDS, synthetic.pixels, captions, KINDS, subset)
 
 
+def test_the_page_says_what_a_decision_would_have_left_out_where_one_is_named(audit: Audit) -> None:
+    reasons = ["low_score", None, "low_score", *["duplicate"] * 3, *[None] * 4]
+    named = replace(audit.settings, decision="clean")
+    page = render(replace(audit, rows=audit.rows.assign(left_out_by=reasons), settings=named))
+    assert "What the decision clean keeps and leaves out" in page and "left_out" not in page
+    (table,) = re.findall(r"leaves out</h3>.*?(<table.*?</table>)", page, re.DOTALL)
+    head, *body = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
+    assert re.findall(r">([^<\n]+)</th>", head) == ["verdict", "duplicate", "kept", "low_score"]
+    cells = {found[0]: found[1:] for found in (re.findall(r">([^<\n]+)</t[dh]>", row) for row in body)}
+    assert cells["worth it"] == ["0", "2", "2"], "rows 0, 2, 6 and 7"
+    assert "What the decision" not in render(audit)
+
+
 def test_the_page_needs_nothing_else_and_shows_every_part(audit: Audit) -> None:
     page = render(audit)
     found = check(page)

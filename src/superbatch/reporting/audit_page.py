@@ -10,7 +10,7 @@ import pandas as pd
 
 from superbatch.options import VERDICTS, AuditSettings
 from superbatch.reporting import templating
-from superbatch.reporting.audit import Draw
+from superbatch.reporting.audit import LEFT_OUT, Draw
 from superbatch.reporting.audit_truth import badness, by_kind, truth_metrics
 from superbatch.reporting.figures import audit_figure, picture
 from superbatch.reporting.gallery import CaptionReader, Item, PixelReader, Shelf, data_uri
@@ -82,6 +82,8 @@ def render(audit: Audit) -> str:
         plan=_plan(audit),
         tiles=_tiles(audit),
         verdicts=Table.of(_verdicts(audit)),
+        decision=audit.settings.decision,
+        left_out=Table.of(_left_out(audit.rows)),
         definitions=definitions(audit),
         pictures=_pictures(audit),
         shelves=shelves(audit),
@@ -123,6 +125,16 @@ def _verdicts(audit: Audit) -> pd.DataFrame:
             "reference score": mean["reference_score"].map(_number),
         }
     )
+
+
+def _left_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many rows of each verdict each rule of a decision would have left out; nothing where none was named."""
+    if LEFT_OUT not in rows:
+        return pd.DataFrame()
+    crossed = pd.crosstab(rows["verdict"], rows[LEFT_OUT].fillna("kept"))
+    crossed = crossed.reindex([name for name in VERDICTS if name in crossed.index])
+    crossed.index = crossed.index.map(words)
+    return crossed.map("{:,}".format).rename_axis(index="verdict", columns=None).reset_index()
 
 
 def _number(value: float) -> str:

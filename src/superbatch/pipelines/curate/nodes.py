@@ -56,6 +56,7 @@ def decide_rows(pool: Path, scores: Path, settings: dict[str, Any], storage: dic
         settings: `params:curate`; storage: `params:storage`.
     """
     wanted, places = read(CurateSettings, settings, "curate"), read(Storage, storage, "storage")
+    lists = {name: _list_digest(name) for name in sorted(_lists(wanted))}
     import pyarrow.parquet as pq
 
     from superbatch.artifacts.atomic import write_json
@@ -68,7 +69,6 @@ def decide_rows(pool: Path, scores: Path, settings: dict[str, Any], storage: dic
     def write(out: Path) -> None:
         write_json(out / SUMMARY, write_decisions(pq.read_table(scores / SCORES), wanted.decide, manifest, out))
 
-    lists = {name: _list_digest(name) for name in sorted(_lists(wanted))}
     decides = ["decisions", FORMAT, manifest.fingerprint, file_sha256(scores / SCORES), wanted.decide, lists]
     made = build_once("pool decisions", fingerprint(decides), Path(places.stages), write)
     for name, found in read_json(made.path / SUMMARY).items():
