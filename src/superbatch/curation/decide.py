@@ -95,7 +95,7 @@ def write_decisions(
     Raises:
         UserError: as `decide`; scores of another pool.
     """
-    require_pool(scores.schema, manifest, str(out))
+    require_pool(scores.schema, manifest, "curate.decide")
     columns: dict[str, Any] = {"row": np.arange(len(scores))}
     summary: dict[str, Any] = {}
     for name, rules in decisions.items():

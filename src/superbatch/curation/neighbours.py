@@ -13,10 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from superbatch.curation.clusters import Read, row_clusters, unit
+from superbatch.curation.clusters import FIT_ROWS, Read, row_clusters, unit
 from superbatch.curation.groups import Groups
 
 ROWS_A_CLUSTER = 1_000  # on average: pairs within it are all looked at
+MOST_CLUSTERS = FIT_ROWS // 10  # so that each centre is fitted to ten rows; of larger sets clusters have more rows
 TILE = 1_024  # rows by rows that are compared at a time
 CELLS = 1 << 22  # comparisons at a time with other images
 BITS = 64
@@ -56,7 +57,7 @@ def by_embedding(read: Read, rows: int, near: float) -> tuple[np.ndarray, np.nda
         The first row of each row's group, int64 (N,), and the highest cosine with another row of its cluster, float32 (N,), -1 where it is alone.
     """
     groups, nearest_N = Groups(rows), np.full(rows, -1, np.float32)
-    cluster_N = row_clusters(read, rows, max(1, round(rows / ROWS_A_CLUSTER)))
+    cluster_N = row_clusters(read, rows, min(max(1, round(rows / ROWS_A_CLUSTER)), MOST_CLUSTERS))
     order = np.argsort(cluster_N, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(cluster_N[order])) + 1):
         for left, right in _tiles(len(members)):
