@@ -24,6 +24,7 @@ from superbatch.models import build_model, save_checkpoint
 from superbatch.options import (
     CurateSettings,
     EmbedSettings,
+    LabelSettings,
     LearnerSettings,
     ModelSettings,
     PoolSettings,
@@ -191,3 +192,6 @@ def test_a_decision_that_is_not_there_is_refused_before_training(given: Curated,
         job_of(given, tmp_path, None, curated_by="best")
     with pytest.raises(UserError, match="pool.curated_by: says which rows are kept, and so does keep_share"):
         PoolSettings(curated_by="best", keep_share=0.5)
+    with pytest.raises(UserError, match=r"pool.curated_by: is decided by scores of pairs, and labels are set"):
+        by_loss = TrainingSettings(loss="softmax")
+        LearnerSettings(labels=LabelSettings("names.txt"), training=by_loss, pool=PoolSettings(curated_by="best"))

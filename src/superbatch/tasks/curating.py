@@ -9,12 +9,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
@@ -30,11 +30,11 @@ from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import Pixels
 from superbatch.evaluation import EvaluationSet
-from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
-from superbatch.models.towers import Towers
+from superbatch.models import ClipModel, load_checkpoint, read_metadata
 from superbatch.options import CurateSettings
 from superbatch.progress import progress
 from superbatch.tasks.cached import open_cache
+from superbatch.tasks.image_embeddings import write_image_embeddings
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import View, open_pixels, preprocessing, shell
 
@@ -156,18 +156,17 @@ def leakage(
 
 def _seen(one: EvaluationSet, clip: ClipModel, settings: CurateSettings) -> Seen:
     """Hash and embed the images of an evaluation set."""
-    pixels = open_pixels(View.of(clip), one.manifest, None)
-    hashes = image_scores(pixels, one.num_images, f"{one.name} {one.split}")["hash"]
-    return Seen(one.manifest, hashes, embedded(clip, pixels, one.num_images, settings).__getitem__)
-
-
-@torch.inference_mode()
-def embedded(clip: ClipModel, pixels: Pixels, count: int, settings: CurateSettings) -> np.ndarray:
-    """Embed images of a set, float32 (count, D)."""
-    place = pick_device(settings.device)
-    clip.model.to(place).eval()
-    towers, found = Towers.of(clip, place, "auto"), []
-    for start in range(0, count, settings.batch):
-        rows = np.arange(start, min(start + settings.batch, count))
-        found.append(towers.images(torch.from_numpy(pixels.read(rows)).to(place)).cpu().numpy())
-    return np.concatenate(found) if found else np.empty((0, int(clip.config["model_cfg"]["embed_dim"])), np.float32)
+    name, pixels = f"{one.name} {one.split}", open_pixels(View.of(clip), one.manifest, None)
+    hashes = image_scores(pixels, one.num_images, name)["hash"]
+    with TemporaryDirectory() as scratch:
+        mapped_ED = write_image_embeddings(
+            clip,
+            pixels,
+            one.num_images,
+            Path(scratch) / "images.npy",
+            what=f"embed {name}",
+            batch=settings.batch,
+            device=settings.device,
+        )
+        image_ED = np.array(mapped_ED)
+    return Seen(one.manifest, hashes, image_ED.__getitem__)
