@@ -34,6 +34,8 @@ def audit_of(text: str) -> str:
         plan=text,
         tiles=[(text, text)],
         verdicts=table,
+        decision=text,
+        left_out=table,
         definitions={text: text},
         pictures={"audit": Picture(text, text)},
         shelves=[Shelf(text, text, [Item(1, 1, 0.5, text, picture, text, text) for picture in (text, None)] * 7)],
