@@ -20,12 +20,8 @@ from results import POOLS, recorded
 from superbatch.files import read_json
 
 ALONG = "reference_total"  # training a reference along
-POLICY = (
-    "scoring_total",
-    "proxy_total",
-    ALONG,
-    "measuring_total",
-)  # what of a run's own operations is spent on choosing
+# What of a run's own operations is spent on choosing.
+POLICY = ("scoring_total", "proxy_total", ALONG, "measuring_total")
 
 
 def main() -> None:

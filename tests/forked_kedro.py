@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from tests.forked import Done, forked
 from tests.project import ONE_THREAD, copy_project
@@ -13,6 +15,17 @@ SMALL = "simweb.pool_pairs=400"  # in every run that renders the pool of `ready_
 def forked_kedro(folder: Path, *arguments: str, check: bool = False, seconds: float = 300, **environment: str) -> Done:
     """Run `kedro <arguments>` in a folder; settings must keep it to one process (`jobs: 1`)."""
     return forked("kedro", folder, *arguments, check=check, seconds=seconds, **environment)
+
+
+def quick_run(folder: Path, *arguments: str, params: str = "") -> Done:
+    """Run `kedro run <arguments>` in the quick environment on such a project, with some parameters of one's own."""
+    given = ",".join(filter(None, (SMALL, ONE_THREAD, params)))
+    return forked_kedro(folder, "run", *arguments, "--env=quick", f"--params={given}")
+
+
+def training_record(data: Path, name: str) -> dict[str, Any]:
+    """Read what a run's training left of itself."""
+    return json.loads((data / "07_model_output" / name / "training" / "run.json").read_text())
 
 
 def ready_project(folder: Path) -> None:

@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 from superbatch.options import SECOND
 
 if TYPE_CHECKING:
-    from superbatch.options import LearnerSettings
+    from superbatch.options import LearnerSettings, ReferenceSettings
 
 # A node that reads another namespace's output (the report reads `jest.training`) names it with a dot; Kedro warns about any such name.
 warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
@@ -111,24 +111,24 @@ def further_names() -> list[str]:
     return further_references(_known_parameters())
 
 
-def label_references() -> tuple[str, ...]:
-    """List those of them that are of labels: their losses choose, and nobody checks them, since the check is of pairs."""
-    from superbatch.config import labels_of_reference
-
-    known = _known_parameters()
-    return tuple(name for name in further_names() if labels_of_reference(name, known) is not None)
-
-
-def trained_on() -> dict[str, str]:
-    """Return the set that each of them is trained on, by its name."""
+def further_settings() -> dict[str, ReferenceSettings]:
+    """Read the settings of each of them, by its name."""
     from superbatch.config import REFERENCES, reference_settings
     from superbatch.options import FURTHER
 
     known = _known_parameters()
     first, blocks = known.get("reference"), known.get(REFERENCES) or {}
-    return {
-        name: reference_settings(name, first, blocks[name.removeprefix(FURTHER)]).trained_on for name in further_names()
-    }
+    return {name: reference_settings(name, first, blocks[name.removeprefix(FURTHER)]) for name in further_names()}
+
+
+def label_references() -> tuple[str, ...]:
+    """List those of them that are of labels: their losses choose, and nobody checks them, since the check is of pairs."""
+    return tuple(name for name, settings in further_settings().items() if settings.labels is not None)
+
+
+def trained_on() -> dict[str, str]:
+    """Return the set that each of them is trained on, by its name."""
+    return {name: settings.trained_on for name, settings in further_settings().items()}
 
 
 def check_classes(method: str) -> None:

@@ -13,9 +13,9 @@ from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError
 from superbatch.hooks import check_all
 from superbatch.models import read_config
-from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
+from tests.forked_kedro import Done, quick_run, ready_project, training_record
 from tests.parameters import quick_parameters, refusal
-from tests.project import ONE_THREAD, copy_of
+from tests.project import copy_of
 
 TINY = "reference.training.steps=2,reference.training.evaluate_every=2,learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2"
 NODES = "--nodes=reference_large.train,check_reference_large,embed_pool_large,embed_curated_large,aced.train"
@@ -27,8 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(project: Path, *arguments: str, params: str = "") -> Done:
-    given = ",".join(filter(None, (SMALL, ONE_THREAD, TINY, params)))
-    return forked_kedro(project, "run", *arguments, "--env=quick", f"--params={given}")
+    return quick_run(project, *arguments, params=",".join(filter(None, (TINY, params))))
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +36,6 @@ def data(project: Path) -> Path:
     assert done.returncode == 0, done.stderr
     assert "reference_large check: " in done.stderr and "aced: run hash" in done.stderr
     return project / "data" / "quick"
-
-
-def record(data: Path, name: str) -> dict[str, Any]:
-    return json.loads((data / "07_model_output" / name / "training" / "run.json").read_text())
 
 
 def test_the_larger_reference_has_its_own_model_and_features(data: Path) -> None:
@@ -54,7 +49,7 @@ def test_the_larger_reference_has_its_own_model_and_features(data: Path) -> None
 
 
 def test_the_learner_goes_by_it_and_is_charged_for_it(data: Path) -> None:
-    aced, large = record(data, "aced"), record(data, "reference_large")
+    aced, large = training_record(data, "aced"), training_record(data, "reference_large")
     assert aced["settings"]["distill"] == {"how": "distillation", "weight": 1.0, "scale": None, "batch": "chosen"}
     assert aced["settings"]["reference"] == large["digests"]["weights"]
     assert aced["flops"]["charged"]["reference_training"] == large["flops"]["as_executed_total"]
@@ -66,12 +61,18 @@ def test_softmax_kd_takes_it_and_finds_it_done(project: Path, data: Path) -> Non
     """A learner that chooses nothing and is taught; and the relatives by the first reference where that is asked for."""
     done = run(project, "--pipelines=references,learner", "--namespaces=reference_large,softmax_kd")
     assert done.returncode == 0 and "reference_large: up to date" in done.stderr, done.stderr
-    assert record(data, "softmax_kd")["plan"]["batch_size"] == record(data, "softmax_kd")["plan"]["super_batch_size"]
+    assert (
+        training_record(data, "softmax_kd")["plan"]["batch_size"]
+        == training_record(data, "softmax_kd")["plan"]["super_batch_size"]
+    )
     done = run(
         project, "--pipelines=learner", "--namespaces=softmax_kd", params="softmax_kd.learner.reference=reference"
     )
     assert done.returncode == 0 and "starts from scratch" in done.stderr
-    assert record(data, "softmax_kd")["settings"]["reference"] == record(data, "reference")["digests"]["weights"]
+    assert (
+        training_record(data, "softmax_kd")["settings"]["reference"]
+        == training_record(data, "reference")["digests"]["weights"]
+    )
 
 
 def test_one_may_be_trained_on_the_pool_itself(project: Path, data: Path) -> None:
@@ -80,7 +81,7 @@ def test_one_may_be_trained_on_the_pool_itself(project: Path, data: Path) -> Non
     own = "references.in_domain.trained_on=pool,active_clip.learner.reference=reference_in_domain"
     done = run(project, "--pipeline=active_clip", nodes, params=own)
     assert done.returncode == 0, done.stderr
-    made, learner = record(data, "reference_in_domain"), record(data, "active_clip")
+    made, learner = training_record(data, "reference_in_domain"), training_record(data, "active_clip")
     assert made["settings"]["trained_on"] == "pool" and made["settings"]["sets"] == learner["settings"]["sets"]
     check = json.loads((data / "07_model_output" / "reference_in_domain" / "check" / "check.json").read_text())
     curated = len(read_manifest(data / "02_intermediate" / "curated"))

@@ -14,9 +14,9 @@ from superbatch.errors import UserError
 from superbatch.hooks import check_all, check_learners
 from superbatch.models.classifier import is_classifier
 from superbatch.pipeline_registry import chain
-from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
+from tests.forked_kedro import Done, quick_run, ready_project, training_record
 from tests.parameters import quick_parameters, refusal
-from tests.project import ONE_THREAD, copy_of
+from tests.project import copy_of
 
 TINY = "references.labels.training.steps=4,references.labels.training.evaluate_every=2,learner.training.steps=2,learner.training.evaluate_every=2,learner.training.checkpoint_every=2,evaluate.linear_probe=null"
 NODES = "--nodes=reference_labels.check,reference_labels.train,embed_pool_labels,embed_curated_labels,classact.check,classact.train,classact.evaluate,reference_labels.evaluate"
@@ -28,8 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(project: Path, *arguments: str, params: str = "") -> Done:
-    given = ",".join(filter(None, (SMALL, ONE_THREAD, TINY, params)))
-    return forked_kedro(project, "run", *arguments, "--env=quick", f"--params={given}")
+    return quick_run(project, *arguments, params=",".join(filter(None, (TINY, params))))
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +39,8 @@ def data(project: Path) -> Path:
     return project / "data" / "quick"
 
 
-def record(data: Path, name: str) -> dict[str, Any]:
-    return json.loads((data / "07_model_output" / name / "training" / "run.json").read_text())
-
-
 def test_the_learner_goes_by_the_losses_of_a_reference_of_labels(data: Path) -> None:
-    classact, reference = record(data, "classact"), record(data, "reference_labels")
+    classact, reference = training_record(data, "classact"), training_record(data, "reference_labels")
     features = data / "04_feature" / "pool_labels"
     told, losses = json.loads((features / "features.json").read_text()), np.load(features / "losses.npy")
     assert classact["settings"]["reference"] == told["reference"] == reference["digests"]["weights"]

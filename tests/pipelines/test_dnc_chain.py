@@ -11,9 +11,9 @@ import pytest
 
 from superbatch.config import dnc_learner
 from superbatch.models.headed import is_image_only
-from tests.forked_kedro import SMALL, Done, forked_kedro, ready_project
+from tests.forked_kedro import Done, quick_run, ready_project, training_record
 from tests.parameters import quick_parameters, refusal
-from tests.project import ONE_THREAD, copy_of
+from tests.project import copy_of
 
 TINY = "learner.training.steps=4,learner.training.evaluate_every=4,learner.training.checkpoint_every=2,evaluate.linear_probe=null,evaluate.few_shot=null"
 NODES = "--nodes=moclr.check,moclr.train,moclr.evaluate,dnc.check,dnc.divide,dnc.experts,dnc.train,dnc.evaluate"
@@ -25,8 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(project: Path, *arguments: str, params: str = "") -> Done:
-    given = ",".join(filter(None, (SMALL, ONE_THREAD, TINY, params)))
-    return forked_kedro(project, "run", *arguments, "--env=quick", f"--params={given}")
+    return quick_run(project, *arguments, params=",".join(filter(None, (TINY, params))))
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +36,6 @@ def data(project: Path) -> Path:
     return project / "data" / "quick"
 
 
-def record(data: Path, name: str) -> dict[str, Any]:
-    return json.loads((data / "07_model_output" / name / "training" / "run.json").read_text())
-
-
 def test_a_base_divides_experts_contrast_and_a_student_learns(data: Path) -> None:
     clusters, about = data / "04_feature" / "dnc_clusters", {}
     about = json.loads((clusters / "clusters.json").read_text())
@@ -48,12 +43,12 @@ def test_a_base_divides_experts_contrast_and_a_student_learns(data: Path) -> Non
     assert (
         about["sizes"] == sizes
         and min(sizes) >= 32
-        and about["rows"] == sum(sizes) == record(data, "dnc")["plan"]["rows"]
+        and about["rows"] == sum(sizes) == training_record(data, "dnc")["plan"]["rows"]
     )
     assert set(about["silhouettes"]) == {"3", "4"} and (clusters / "gallery.png").is_file()
     experts = sorted(path for path in (data / "06_models" / "dnc_experts").iterdir() if path.is_dir())
     assert len(experts) == len(sizes) and all(is_image_only(one / "model") for one in experts)
-    base, dnc = record(data, "moclr"), record(data, "dnc")
+    base, dnc = training_record(data, "moclr"), training_record(data, "dnc")
     assert set(dnc["flops"]["charged"]) == {"base_training", "dividing", "experts"}
     assert dnc["flops"]["charged"]["base_training"] == base["flops"]["as_executed_total"]
     assert is_image_only(data / "06_models" / "dnc")

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from superbatch.data.fields import Source
 from superbatch.models import build_model, load_checkpoint, read_metadata
-from superbatch.models.classifier import CLASSIFIER_FILE, Classifier, is_classifier, load_measured
+from superbatch.models.classifier import CLASSIFIER_FILE, Classifier, is_classifier
+from superbatch.models.headed import load_measured
 from superbatch.options import ModelSettings, OptimizerSettings, SelectionSettings, TrainingSettings
 from superbatch.tasks.classact import LABEL, REFERENCE_LOSS, ClassAct
 from superbatch.tasks.contrastive import IMAGE

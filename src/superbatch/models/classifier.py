@@ -91,8 +91,3 @@ def load_classifier(directory: Path) -> Classifier:
     weights = load_file(Path(directory) / CLASSIFIER_FILE)
     classifier.load_state_dict(weights, strict=False)  # the image tower is there already
     return classifier.eval()
-
-
-def load_measured(directory: Path) -> ClipModel:
-    """Load a checkpoint as evaluation measures it: of a classifier its class weights stand in the place of prompts."""
-    return load_classifier(directory).shown if is_classifier(directory) else load_checkpoint(directory)

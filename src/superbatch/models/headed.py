@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from superbatch.models.build import ClipModel
 from superbatch.models.checkpoint import METADATA_FILE, load_checkpoint, read_metadata, save_checkpoint
-from superbatch.models.classifier import load_measured as load_with_texts
+from superbatch.models.classifier import is_classifier, load_classifier
 
 IMAGE_ONLY = "image_only"  # in a checkpoint's metadata: its text tower was never trained
 
@@ -75,5 +75,11 @@ def shown_alone(clip: ClipModel) -> ClipModel:
 
 
 def load_measured(directory: Path) -> ClipModel:
-    """Load a checkpoint of any kind as evaluation measures it: of a training on images alone the image tower."""
-    return shown_alone(load_checkpoint(directory)) if is_image_only(directory) else load_with_texts(directory)
+    """Load a checkpoint of any kind as evaluation measures it.
+
+    Of a classifier its class weights stand in the place of prompts; of a training on images alone the image tower is all.
+    """
+    if is_classifier(directory):
+        return load_classifier(directory).shown
+    clip = load_checkpoint(directory)
+    return shown_alone(clip) if is_image_only(directory) else clip

@@ -153,12 +153,8 @@ def learner_job(
     Raises:
         UserError: what does not fit: sets, features, reference, proxy; labels, which are for `label_jobs.label_job`.
     """
-    require(
-        settings.labels is None,
-        "learner.labels",
-        "are set, and this job is of image-text pairs",
-        "make it with label_job",
-    )
+    what = "are set, and this job is of image-text pairs"
+    require(settings.labels is None, "learner.labels", what, "make it with label_job")
     training, selection = settings.training, settings.selection
     files = [pool, given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(_start(settings, reference_dir), training, selection, files, state_root)

@@ -21,7 +21,7 @@ from superbatch.training.flops import Samples
 from superbatch.training.live import LiveRun
 from superbatch.training.pending import Pick
 from superbatch.training.records import ABSENT
-from superbatch.training.step import Measured
+from superbatch.training.step import Measured, trained_on
 from superbatch.training.watch import MOST_SKIPPED, memory
 
 log = logging.getLogger(__name__)
@@ -114,10 +114,8 @@ def picked(step: int, rows: np.ndarray, selection: Selection | None, seed: int) 
 def _bad_step(run: LiveRun, pick: Pick, model: str, reason: str) -> None:
     """Keep the rows of a step that was not taken, as the model that it was bad for sees them; then go on or stop, as the settings say."""
     job, settings = run.job, run.job.training
-    share, total = pick.batch, settings.batch_size
-    if pick.whole is not None and job.task.models[model].on_all:
-        share, total = pick.whole, len(pick.rows_B)
-    samples, found = collect(run.ranks, share, total), ""
+    seen = trained_on(job.task.models[model], pick.batch, settings.batch_size, pick.super_batch)
+    samples, found = collect(run.ranks, *seen), ""
     if run.ranks.is_first:
         file, worst = save_bad_rows(job, model, samples, pick.step, reason, run.records.directory)
         found = f"{reason} at step {pick.step:,}; worst: {worst}; all {len(samples)} rows are in {shown(file)}"

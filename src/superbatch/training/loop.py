@@ -133,8 +133,7 @@ def _step(run: LiveRun, pick: Pick) -> dict[str, float]:
     for one in run.trained:
         set_learning_rate(one.optimizer, rate * one.model.rate)
     seed_step(settings.seed, pick.step, run.ranks.rank, run.device)
-    whole = None if pick.whole is None else (pick.whole, len(pick.rows_B))
-    found = train_step(run.job.task, run.trained, pick.batch, settings, pick.step, run.clock.lap, whole)
+    found = train_step(run.job.task, run.trained, pick.batch, settings, pick.step, run.clock.lap, pick.super_batch)
     return book(run, pick, rate, found)
 
 

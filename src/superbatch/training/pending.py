@@ -42,6 +42,11 @@ class Pick:
     selection: Selection | None
     whole: Batch | None = None
 
+    @property
+    def super_batch(self) -> tuple[Batch, int] | None:
+        """That slice and B; None where no model is trained on it."""
+        return None if self.whole is None else (self.whole, len(self.rows_B))
+
 
 def pending_tensors(picks: Iterable[Pick]) -> dict[str, Tensor]:
     """Return what a state keeps of waiting picks, by `<step>:<name>`: places int64 (b,), scores float64 (B,) and (b,), chunk sizes."""

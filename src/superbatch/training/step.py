@@ -89,8 +89,7 @@ def train_step(
     before = [pair for one in trained for pair in _running_statistics(one.module)]
     found = []
     for one in trained:
-        on = whole if whole is not None and one.model.on_all else (share, settings.batch_size)
-        found.append(one.measure(*on, settings))
+        found.append(one.measure(*trained_on(one.model, share, settings.batch_size, whole), settings))
         lap(one.name)
     good = all(measured.bad is None for measured in found)
     with torch.no_grad():
@@ -105,6 +104,11 @@ def train_step(
         with torch.no_grad():
             task.after_update(step)
     return found
+
+
+def trained_on(model: Model, share: Batch, b: int, whole: tuple[Batch, int] | None) -> tuple[Batch, int]:
+    """Return what of a step a model is trained on, and how many samples that are over all ranks: the batch of b, or the whole super-batch."""
+    return whole if whole is not None and model.on_all else (share, b)
 
 
 def _running_statistics(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
