@@ -1,7 +1,7 @@
 """Divide and Contrast against MoCLR: at the same operations in all, and for as long as base, experts and student together took.
 
     python benchmarks/dnc.py [--quick] [--json FILE] [--threads N] [--data FOLDER] [--env NAME]
-                             [--steps T] [--clusters K ...] [--seeds S ...] [--starts START ...]
+                             [--steps T] [--clusters K ...] [--seeds S ...] [--starts START ...] [--rivals RIVAL ...]
 
 For each seed a base of T steps, its division, experts (from scratch, from the base) and a student of T steps each; MoCLR of as many steps as the same
 operations pay for, and of as many as the same seconds do. Linear probe and k-NN on the test split of each classification set, means over the seeds.
@@ -41,6 +41,7 @@ from superbatch.training import train_once
 
 METRICS = ("linear_probe", "knn")
 STARTS = ("scratch", "base")
+RIVALS = ("operations", "seconds")
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,15 @@ class World:
         return {f"{name}/{metric}": own[metric] for name, own in results.items() for metric in METRICS if metric in own}
 
 
-def runs_of(world: World, steps: int, seed: int, starts: tuple[str, ...]) -> dict[str, Made]:
+def runs_of(world: World, seed: int, options: argparse.Namespace) -> dict[str, Made]:
     """Train everything for a seed, by what the table calls it."""
+    steps, starts = options.steps, options.starts
     base = world.moclr(seed, steps)
     found = {"moclr, the base": base} | {f"dnc, experts from {start}": world.dnc(base, seed, start) for start in starts}
     dnc = found[f"dnc, experts from {starts[0]}"]
-    for what, times in (("operations", dnc.flops / base.flops), ("seconds", dnc.seconds / base.seconds)):
-        found[f"moclr, the same {what}"] = world.moclr(seed, max(1, round(steps * times)))
+    times = {"operations": dnc.flops / base.flops, "seconds": dnc.seconds / base.seconds}
+    for what in options.rivals:
+        found[f"moclr, the same {what}"] = world.moclr(seed, max(1, round(steps * times[what])))
     return found
 
 
@@ -147,7 +150,7 @@ def rows_of(world: World, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Train and measure everything: a row for each seed and run."""
     rows = []
     for seed in options.seeds:
-        for name, made in runs_of(world, options.steps, seed, tuple(options.starts)).items():
+        for name, made in runs_of(world, seed, options).items():
             took = {"steps": made.steps, "tflop": made.flops / 1e12, "seconds": made.seconds}
             rows.append({"run": name, "seed": seed, **took, **world.measured(made)})
     return rows
@@ -173,6 +176,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--clusters", type=int, nargs="+", metavar="K", help="as dnc.clusters")
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     made.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS), help="of the experts")
+    made.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS), help="what longer MoCLR has as much of")
     return made.parse_args()
 
 
