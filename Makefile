@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTRAS := $(VENV)/.extras
 # Three workers with one thread each, for two cores: a third of their time they wait for processes, disks and each other.
 # Compiled modules are kept even where the environment says otherwise: workers and commands would compile them anew each time.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
@@ -12,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help install jest icons quick test test-slow test-all lint format lock viz repro clean
+.PHONY: help install extras jest icons quick test test-slow test-extras test-all lint format lock viz repro clean
 .DEFAULT_GOAL := help
 
 help:  ## show what there is
@@ -25,6 +26,12 @@ $(STAMP): requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --requirement requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+extras: $(EXTRAS)  ## add what the optional extras need: Ray, Dask, S3, ONNX, trackers, the docs site
+
+$(EXTRAS): $(STAMP) requirements-extras.lock
+	$(PIP) install --requirement requirements-extras.lock
 	@touch $@
 
 jest: $(STAMP)  ## run JEST and uniform on the embedded default; ends with a table and the report's place
@@ -40,9 +47,12 @@ test: $(STAMP)  ## the tests
 	$(PYTEST)
 
 test-slow: $(STAMP)  ## what takes longer, and needs no real data
-	$(PYTEST) -m "slow and not real_data"
+	$(PYTEST) -m "slow and not real_data and not extras"
 
-test-all: $(STAMP)  ## the tests, with slow ones and those that need real data
+test-extras: $(EXTRAS)  ## what needs the optional extras
+	$(PYTEST) -m "extras and not real_data"
+
+test-all: $(EXTRAS)  ## the tests, with slow ones and those that need extras or real data
 	$(PYTEST) -m ""
 
 lint: $(STAMP)  ## ruff and mypy
@@ -54,10 +64,13 @@ format: $(STAMP)  ## let ruff put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(STAMP)  ## renew requirements.lock from pyproject.toml; packages keep their versions where they can
-	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe \
-	  --output-file=requirements.lock pyproject.toml
-	sed -i '/^--/,/^$$/d' requirements.lock  # the options at its head: where packages were fetched from is nobody's business
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe
+
+lock: $(STAMP)  ## renew the lock files from pyproject.toml; packages keep their versions where they can
+	$(COMPILE) --extra=dev --output-file=requirements.lock pyproject.toml
+	$(COMPILE) --all-extras --constraint=requirements.lock --output-file=requirements-extras.lock pyproject.toml
+	# The options at their heads: where packages were fetched from is nobody's business.
+	sed -i '/^--/,/^$$/d' requirements.lock requirements-extras.lock
 
 viz: $(STAMP)  ## the pipelines and their figures in the browser
 	$(BIN)/kedro viz run
