@@ -176,7 +176,9 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--clusters", type=int, nargs="+", metavar="K", help="as dnc.clusters")
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     made.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS), help="of the experts")
-    made.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS), help="what longer MoCLR has as much of")
+    made.add_argument(
+        "--rivals", nargs="+", choices=RIVALS, default=list(RIVALS), help="what longer MoCLR has as much of"
+    )
     return made.parse_args()
 
 

@@ -3,7 +3,7 @@
     python benchmarks/training.py [--quick] [--json FILE] [--threads N] [--only PART] [--shards "POOL/{00000..00003}.tar"]
 
 Figures (DESIGN.md, "Numbers to hold"): loader_vs_decoder.<size>px, train_vs_open_clip.<size>px_<device>, jest_step_over_formula and its worst
-preset, flexi_step_over_uniform_224; besides, step_over_formula.<case>_<preset>, step_over_uniform.<case>_<preset> and
+preset, flexi_step_over_uniform_224, step_over_matmul.<case>; besides, step_over_formula.<case>_<preset>, step_over_uniform.<case>_<preset> and
 step_over_jest.<model>_<who scores>.
 Pictures are made up (photos.py) unless --shards names real ones. Contenders take turns, a step each; where there are loader
 processes, a run each. A GPU adds ViT-B/32 and ViT-B/16 in bf16; it was never run on one.
@@ -25,6 +25,7 @@ import numpy as np
 import simplejpeg
 import torch
 from common import interleaved, median, parser, processor_seconds, report, table
+from matmul import show_matmul
 from photos import write_shards
 from PIL import Image
 from steps import headline, show_scoring, show_steps
@@ -201,6 +202,14 @@ def step_cases(quick: bool) -> list[Case]:
     return found[-1:] if torch.cuda.is_available() else [replace(found[0], steps=10), replace(found[1], steps=12)]
 
 
+def matmul_cases(quick: bool) -> list[Case]:
+    """Return what is held against the machine's best matrix product: on a CPU, batches of 16 and 64."""
+    if quick:
+        return cases(quick)
+    of_cpu = cases(quick)[:2]
+    return [*of_cpu, replace(of_cpu[1], batch=64, steps=10)]
+
+
 def rate(steps: Steps, batch: int) -> list[str]:
     """Say a contender's steps in a row of the table."""
     seconds, waiting, processor = (median(getattr(steps, name)) for name in ("seconds", "waiting", "processor"))
@@ -282,6 +291,7 @@ def main() -> None:
             "profile": lambda: show_profile(options, pool, folder),
             "jest": lambda: show_jest(options, pool),
             "scoring": lambda: show_scoring(options, pool.files, folder),
+            "matmul": lambda: show_matmul(options, pool.files, matmul_cases(options.quick), folder),
         }
         for part, run in parts.items():
             if options.only in (None, part):
@@ -291,7 +301,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     made = parser(__doc__.splitlines()[0])
-    made.add_argument("--only", choices=["loader", "trainers", "profile", "jest", "scoring"])
+    made.add_argument("--only", choices=["loader", "trainers", "profile", "jest", "scoring", "matmul"])
     made.add_argument("--case", help="one case of the trainers or of the steps, such as 64px_cpu or 224px_cpu")
     made.add_argument("--shards", help="a pattern of real shards instead of made-up pictures")
     made.add_argument("--repeats", type=int, default=0, help="runs of each contender")
