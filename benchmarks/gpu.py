@@ -1,6 +1,7 @@
 """What a GPU does: a selection at the paper's size, and uniform and JEST steps of a ViT on synthetic images, as large as fit.
 
     python benchmarks/gpu.py [--quick] [--json FILE] [--model ViT-B-16]
+    python benchmarks/gpu.py --prove       # this and all else that a GPU has to show (gpu_prove.py), in about ten minutes
 
 Figures (DESIGN.md, "Numbers to hold"), named by the card that is found (h100, h200): selection_ms_<gpu>, selection_gib_<gpu> at
 B = 163,840, b = 32,768, d = 768, N = 16; jest_step_over_formula_<gpu> with bf16 steps; mfu_<model>_<gpu>, a uniform step's operations a
@@ -16,12 +17,14 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from common import interleaved, median, parser, report, table
+from gpu_prove import PARTS, prove, run_part
 
 from superbatch.data.fields import Batch
 from superbatch.models import build_model
@@ -78,6 +81,7 @@ def unit(count: int, dim: int, device: torch.device, seed: int, dtype: torch.dty
 def timed(call: Callable[[], object], device: torch.device) -> Callable[[], None]:
     """Wrap a call so that it ends when the device has finished."""
 
+    @wraps(call)
     def wait() -> None:
         call()
         if device.type == "cuda":
@@ -296,4 +300,8 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--model", default="ViT-B-16", help="an open_clip model name")
-    main(arguments.parse_args())
+    arguments.add_argument("--prove", action="store_true", help="run everything that a GPU has to show")
+    arguments.add_argument("--only", nargs="+", choices=sorted(PARTS), help="parts of --prove")
+    arguments.add_argument("--part", choices=sorted(PARTS), help="be one part's process; --json FILE is its answer")
+    given = arguments.parse_args()
+    (run_part if given.part else prove if given.prove else main)(given)

@@ -92,6 +92,7 @@ class Training:
     workers: int = 0
     seed: int = 0
     steps: int = 24
+    device: str = "cpu"
 
     def job(self) -> Job:
         """Make the job from its first weights."""
@@ -106,7 +107,7 @@ class Training:
             threads=1,
             workers=self.workers,
             seed=self.seed,
-            device="cpu",
+            device=self.device,
         )
         clip = build_model(ModelSettings(config=str(model_file)), loss="sigmoid", batch_size=4, seed=self.seed)
         rng = np.random.default_rng(self.seed)
@@ -240,13 +241,14 @@ def trial(training: Training, expected: dict[str, Any], seconds: float, rng: ran
     return Trial(training.workers, kills, finish(training).get("outcome") == expected["outcome"])
 
 
-def undisturbed(folder: Path, seed: int, steps: int) -> tuple[dict[str, dict[str, Any]], float]:
+def undisturbed(folder: Path, seed: int, steps: int, device: str) -> tuple[dict[str, dict[str, Any]], float]:
     """Run each method to its end once, undisturbed; returns outcomes by method, and the seconds of the last one."""
     expected, seconds = {}, 0.0
-    finish(Training(folder / "warm-up", "uniform", steps=1))
+    finish(Training(folder / "warm-up", "uniform", steps=1, device=device))
     for method in METHODS:
         begin = time.perf_counter()
-        expected[method] = finish(Training(folder / f"never-killed-{method}", method, seed=seed, steps=steps))
+        training = Training(folder / f"never-killed-{method}", method, seed=seed, steps=steps, device=device)
+        expected[method] = finish(training)
         seconds = time.perf_counter() - begin
         if not expected[method]:
             log = folder / f"never-killed-{method}.log"
@@ -254,15 +256,17 @@ def undisturbed(folder: Path, seed: int, steps: int) -> tuple[dict[str, dict[str
     return expected, seconds
 
 
-def trials(folder: Path, count: int, workers: tuple[int, ...], seed: int, steps: int = 24) -> list[Trial]:
+def trials(
+    folder: Path, count: int, workers: tuple[int, ...], seed: int, steps: int = 24, device: str = "cpu"
+) -> list[Trial]:
     """Run `count` trials for each number of workers."""
-    expected, seconds = undisturbed(folder, seed, steps)
+    expected, seconds = undisturbed(folder, seed, steps, device)
     rng = random.Random(seed)
     found = []
     for number in range(count):
         for many in workers:
             method = METHODS[number % len(METHODS)]
-            training = Training(folder / f"{number}-{many}", method, many, seed, steps)
+            training = Training(folder / f"{number}-{many}", method, many, seed, steps, device)
             found.append(trial(training, expected[method], seconds, rng))
     return found
 

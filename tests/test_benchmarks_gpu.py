@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -94,3 +99,40 @@ def test_figures_are_named_by_the_card(gpu: ModuleType, device: str, expected: s
         f"jest_step_over_formula_{expected}": 1.1,
         f"mfu_vit_b16_{expected}": 0.5,
     }
+
+
+@pytest.fixture(scope="module")
+def prove(gpu: ModuleType) -> ModuleType:
+    return importlib.import_module("gpu_prove")
+
+
+def test_missed_goals_and_failed_parts_are_said(prove: ModuleType) -> None:
+    found = {
+        "selection": {"selection_ms": 61.0, "selection_gib": 3.9},
+        "steps": {"mfu": 0.44},
+        "kills": {"bit_identical_of_4": 4},
+        "loader": {"failed": "took longer than 180 s"},
+    }
+    assert prove.unmet(found) == [
+        "loader: took longer than 180 s",
+        "selection_ms is 61.0, the goal at most 60.0",
+        "mfu is 0.44, the goal at least 0.45",
+    ]
+
+
+def test_a_part_that_fails_costs_only_itself(prove: ModuleType, tmp_path: Path) -> None:
+    options = Namespace(model="no-such-model", seed=0, threads=1, quick=False)
+    found = prove.part_of("no such part", options, tmp_path)
+    assert "invalid choice" in found["failed"]
+
+
+@pytest.mark.slow
+def test_every_part_runs_on_a_cpu(prove: ModuleType, tmp_path: Path) -> None:
+    parts = [name for name in prove.PARTS if name != "tests"]  # they are tests of their own here
+    command = [sys.executable, str(PROJECT / "benchmarks" / "gpu.py"), "--prove", "--threads", "1", "--only", *parts]
+    done = subprocess.run([*command, "--json", str(tmp_path / "proved.json")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    proved = json.loads((tmp_path / "proved.json").read_text())["proved"]
+    assert list(proved) == parts
+    assert proved["kills"]["bit_identical_of_4"] == 4
+    assert proved["syncs"]["unexpected_syncs"] == 0

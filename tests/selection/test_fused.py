@@ -18,6 +18,8 @@ from superbatch.selection.candidates import Candidates
 from tests.selection import oracle
 from tests.selection.kernel_device import PLACES, environment_at, needs_cuda
 
+pytestmark = pytest.mark.gpu
+
 ROOT = Path(__file__).parents[2]
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 
