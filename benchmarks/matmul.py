@@ -9,6 +9,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -77,8 +78,8 @@ def in_turns_with_products(case: Case, pool: SetFiles, side: int, repeats: int) 
 
 def flops_of(case: Case, pool: SetFiles) -> float:
     """Return the operations of a uniform step, by the project's own account."""
-    job = placed(case, pool, Path("unused"))
-    return job.account().step(case.batch, 0)
+    with TemporaryDirectory() as folder:
+        return placed(case, pool, Path(folder)).account().step(case.batch, 0)
 
 
 def placed(case: Case, pool: SetFiles, folder: Path) -> Job:
