@@ -129,6 +129,12 @@ def test_onnx_of_an_image_tower_alone_has_no_text(checkpoint: Make, tmp_path: Pa
     assert "texts" not in (tmp_path / "onnx" / "README.md").read_text()
 
 
+def test_onnx_takes_timms_towers_too(checkpoint: Make, tmp_path: Path) -> None:
+    write_formats(checkpoint(**siglip_model_cfg()), FACTS, ["onnx"], tmp_path)
+    towers = read_json(tmp_path / "onnx" / "check.json")["towers"]
+    assert all(value <= 1e-4 for one in towers.values() for value in one["largest_difference"].values())
+
+
 def test_a_graph_that_is_not_the_model_is_refused(
     checkpoint: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

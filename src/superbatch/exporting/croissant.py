@@ -98,7 +98,7 @@ def _file(name: str, path: Path, digest: str, kind: str, folder: Path) -> dict[s
         "@type": "cr:FileObject",
         "@id": name,
         "name": path.name,
-        "contentUrl": Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix(),
+        "contentUrl": Path(os.path.relpath(path, folder)).as_posix(),
         "contentSize": f"{path.stat().st_size} B",
         "encodingFormat": kind,
         "sha256": digest,

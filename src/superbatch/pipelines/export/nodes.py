@@ -65,7 +65,7 @@ def describe_sets(
 
     described = ingested_sets(wanted.sets, pool, curated, evaluation_sets, places)
     stamps = [read_stamp(path) for path in subsets]
-    folder = next(iter(places_of_outputs()), Path(places.stages) / "cards").resolve()
+    folder = next(iter(places_of_outputs()), Path(places.stages) / "cards")
 
     def write(out: Path) -> None:
         write_cards(described, subsets, out, folder, wanted.data_licence)
