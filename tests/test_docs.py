@@ -23,6 +23,7 @@ from superbatch.pipeline_registry import ADVISE, DNC, STAGES
 PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {
+    "docs/export.md": "tests/exporting/test_croissant.py",
     "docs/library.md": "tests/pipelines/test_quick_chain.py",
     "docs/without_kedro.md": "tests/tasks/test_without_kedro.py",
     "docs/selection.md": "tests/selection/test_docs.py",
@@ -351,6 +352,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "advise": [options.AdviseSettings],
     "advise.budget": [options.BudgetSettings],
     "search": [options.SearchSettings],
+    "export": [options.TakeAwaySettings],
     "compare": [config.CompareSettings],
 }
 

@@ -17,6 +17,7 @@ GROUND = {
     "errors",
     "files",
     "listing",
+    "markdown",
     "progress",
     "declared",
     "bounds",
@@ -29,7 +30,7 @@ FLOORS = [
     GROUND,
     {"selection", "losses", "models", "data"},
     {"simweb", "icons", "training", "evaluation", "curation"},
-    {"tasks", "dnc", "reporting", "datasets"},
+    {"tasks", "dnc", "reporting", "exporting", "datasets"},
     {"pipelines"},
     {"hooks", "settings", "pipeline_registry", "cli", "commands"},
 ]
@@ -49,6 +50,7 @@ CORE = [
     "tasks",
     "dnc",
     "reporting",
+    "exporting",
     "curation",
 ]
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -35,6 +35,7 @@ from superbatch.options import (
     ReferenceSettings,
     SearchSettings,
     SimwebSettings,
+    TakeAwaySettings,
 )
 
 T = TypeVar("T")
@@ -172,6 +173,7 @@ SECTIONS: dict[str, Any] = {
     "audit": AuditSettings,
     "advise": AdviseSettings,
     "search": SearchSettings,
+    "export": TakeAwaySettings,
     "compare": CompareSettings,
 }
 # Keys that are no section: the list of methods that DVC makes, and further references by name, each a block over `reference`. Every other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+EXPORT = ".export"  # what a run's model becomes (`<run>.export`)
 REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
 
 
@@ -86,6 +88,8 @@ class ProjectHooks:
         for name in ("report", "audit", "search", "advise"):
             if f"{name}.page" in made:
                 print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+        for name in sorted(name for name in made if name.endswith(EXPORT)):
+            print(f"Export: {shown(Path(catalog[name]._filepath))}", flush=True)
 
 
 def check_learners(pipeline: Pipeline) -> None:
@@ -130,8 +134,8 @@ def grid_table(catalog: CatalogProtocol) -> str:
 
 
 def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check what a later stage would refuse: the report's metric, the runs that are to be audited or search, the reference's batch, how it is
-    bootstrapped.
+    """Check what a later stage would refuse: the report's metric, the runs that are to be audited, search or are exported, the reference's batch,
+    how it is bootstrapped.
 
     Raises:
         UserError: no such metric or run; a batch larger than the curated set.
@@ -156,21 +160,30 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 
         check_settings(*(catalog.load(f"params:{section}") for section in ("bootstrap", "ingest")))
     if "search.page" in pipeline.all_outputs():
-        check_searching_runs(catalog)
+        from superbatch.pipeline_registry import searching_runs
+
+        check_runs_are_known("search.runs", searching_runs(), catalog)
+    if any(name.endswith(EXPORT) for name in pipeline.all_outputs()):
+        from superbatch.pipeline_registry import exported
+
+        check_runs_are_known("export.run", [exported()[0]], catalog)
 
 
-def check_searching_runs(catalog: CatalogProtocol) -> None:
-    """Check that the runs whose models search are there, or are made by some pipeline.
+def check_runs_are_known(where: str, runs: Iterable[str], catalog: CatalogProtocol) -> None:
+    """Check that the runs whose models are used are there, or are made by some pipeline.
+
+    Args:
+        where: the setting that names them. runs: by name.
+        catalog: with the place of checkpoints.
 
     Raises:
         UserError: no such run.
     """
     from superbatch.commands import stage_makers
-    from superbatch.pipeline_registry import searching_runs
     from superbatch.pipelines.search.inputs import check_runs
 
     made = {name.removesuffix(".checkpoint") for name in stage_makers() if name.endswith(".checkpoint")}
-    check_runs(searching_runs(), made, Path(catalog["reference.checkpoint"]._filepath).parent)
+    check_runs(runs, made, Path(catalog["reference.checkpoint"]._filepath).parent, where)
 
 
 def check_grid(catalog: CatalogProtocol) -> None:

@@ -36,6 +36,7 @@ STAGES = (
     "report",
     "audit",
     "search",
+    "export",
     "compare",
 )
 # What the rules of an advice may name (`reporting.advice.rules`), beside its candidates.
@@ -102,6 +103,15 @@ def searching_runs() -> tuple[str, ...]:
     from superbatch.options import SearchSettings
 
     return read(SearchSettings, _known_parameters().get("search"), "search").runs
+
+
+def exported() -> tuple[str, tuple[str, ...]]:
+    """Return the run that `export` takes away, and the sets that it writes cards of."""
+    from superbatch.config import read
+    from superbatch.options import TakeAwaySettings
+
+    settings = read(TakeAwaySettings, _known_parameters().get("export"), "export")
+    return settings.run, settings.sets
 
 
 def further_names() -> list[str]:
@@ -274,6 +284,7 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
         "report": lambda: ((), sources()),
         "audit": lambda: (audited_run(), sources(), reference_of(audited_run()), audit_reads_decisions()),
         "search": lambda: (searching_runs(),),
+        "export": lambda: exported(),
         "compare": lambda: (compared_by(), label_references(), curated_runs()),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())

@@ -12,17 +12,22 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import open_clip
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.data.ingest import ingest
-from superbatch.data.manifest import read_manifest
+from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.data.order import Order
 from superbatch.data.reader import ImageReader
 from superbatch.models import load_checkpoint
+from superbatch.reporting.numbers import percent
 from superbatch.tasks import embed_images, embed_texts
 from tests.forked import Done, forked
 from tests.forked_kedro import forked_kedro
@@ -278,6 +283,59 @@ def test_a_search_without_its_run_names_the_command_that_makes_it(project: Path,
     done = run_again(project, "--pipeline=search", params="search.runs=[filtered]", check=False)
     assert "Error: data/quick/06_models/filtered: not there yet, or not finished; run `kedro run" in done.stderr
     assert "--pipelines=learner --namespaces=filtered --env=quick" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def export(project: Path, audit: Path) -> Done:
+    """The chain's run taken away as far as no extra is needed, and the rows that the audit exported."""
+    return run_again(project, "--pipeline=export", params=f"export.formats=[huggingface],export.sets=[audit],{LICENCE}")
+
+
+LICENCE = "export.licence=apache-2.0"
+
+
+def test_an_export_has_a_card_with_what_the_run_is(export: Done, data: Path) -> None:
+    assert export.stdout.strip().splitlines()[-1] == "Export: data/quick/08_reporting/export/jest"
+    folder = data / "08_reporting" / "export" / "jest" / "huggingface"
+    card = (folder / "README.md").read_text()
+    result = json.loads((data / "07_model_output" / "jest" / "evaluation" / "classification.json").read_text())
+    record = run_record(data, "jest")
+    for told in (
+        "license: apache-2.0",
+        "| pool | 1,980 | trained on |",
+        "| curated | 200 | trained its reference |",
+        "10 steps of 32 samples, seed 0, sigmoid loss. Each batch was chosen out of 160 candidates: joint selection by",
+        "| learner and scoring, as executed |",
+        f"| classification/top1 | {percent(result['metrics']['top1'])} % | [",
+        "One seed (n = 1)",
+        f"| run hash | {record['run_hash']} |",
+        f"| SHA-256 of the weights | {record['digests']['weights']} |",
+    ):
+        assert told in card, told
+    assert str(data.parents[1]) not in card, "no path of the machine"
+    loaded: Any = open_clip.create_model(f"local-dir:{folder}").eval()
+    own: Any = load_checkpoint(data / "06_models" / "jest").model
+    ids = open_clip.get_tokenizer(f"local-dir:{folder}")(["red circle"])
+    assert torch.equal(loaded.encode_text(ids), own.encode_text(ids))
+
+
+def test_the_card_of_an_exported_set_lies_beside_its_files(export: Done, audit: Path, data: Path) -> None:
+    folder = data / "08_reporting" / "data_cards" / "audit"
+    card = json.loads((folder / "croissant.json").read_text())
+    rows = json.loads((audit / "subset" / "subset.json").read_text())["rows"]
+    assert f"{rows:,} samples in 1 WebDataset shard, as exported" in card["description"]
+    for one in card["distribution"]:
+        assert file_sha256(folder / one["contentUrl"]) == one["sha256"]
+    assert [one["contentUrl"] for one in card["distribution"]] == ["manifest.parquet", "shards/00000.tar"]
+    assert len(Manifest(folder / "manifest.parquet")) == rows
+
+
+def test_a_second_export_has_nothing_to_do_and_an_unknown_run_is_told(project: Path, export: Done) -> None:
+    given = f"export.formats=[huggingface],export.sets=[audit],{LICENCE}"
+    again = run_again(project, "--pipeline=export", params=given)
+    assert re.search(r"jest export: up to date", again.stderr) and "data cards: up to date" in again.stderr
+    done = run_again(project, "--pipeline=export", params="export.run=jset", check=False)
+    assert "Error: export.run: no run is called 'jset'; did you mean jest?" in done.stderr
 
 
 @pytest.mark.slow

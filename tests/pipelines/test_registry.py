@@ -200,7 +200,9 @@ def test_stages_side_by_side_are_the_chain() -> None:
     assert chain <= stages
 
 
-@pytest.mark.parametrize("name", ["jest", "jest_pp", "compare", "learner", "report", "audit", "advise", "search"])
+@pytest.mark.parametrize(
+    "name", ["jest", "jest_pp", "compare", "learner", "report", "audit", "advise", "search", "export"]
+)
 def test_every_data_set_is_in_the_catalog(name: str) -> None:
     loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base")
     catalog = DataCatalog.from_config(loader["catalog"])
@@ -245,6 +247,17 @@ def test_the_audit_reads_the_run_that_the_session_names() -> None:
     assert "mine.training" in pipeline_registry.register_pipelines()["audit"].inputs()
 
 
+def test_the_export_reads_the_audit_only_where_a_card_of_it_is_wanted() -> None:
+    pipeline_registry.configure({"export": {"run": "mine"}})
+    export = pipeline_registry.register_pipelines()["export"]
+    assert "mine.checkpoint" in export.inputs() and export.all_outputs() == {"mine.export", "export.cards"}
+    assert "audit.subset" not in export.inputs()
+    pipeline_registry.configure({"export": {"run": "mine", "sets": ["audit"]}})
+    assert "audit.subset" in pipeline_registry.register_pipelines()["export"].inputs()
+    pipeline_registry.configure({"export": {"run": "mine", "sets": []}})
+    assert pipeline_registry.register_pipelines()["export"].all_outputs() == {"mine.export"}
+
+
 def test_settings_of_the_whole_grid_lie_below_an_entry_s_own() -> None:
     entry = {"method": "mine", "steps": 4, "set": {"training.optimizer.learning_rate": 0.1}}
     common = {"training.threads": 1, "training.optimizer.learning_rate": 0.2}
@@ -283,7 +296,9 @@ def test_layers_of_kedro_viz_follow_the_data() -> None:
     def layer(name: str) -> int:
         return order.index(catalog.get(name).metadata["kedro-viz"]["layer"])
 
-    for pipeline in (pipeline_registry.register_pipelines()[name] for name in ("jest", "compare", "audit", "search")):
+    for pipeline in (
+        pipeline_registry.register_pipelines()[name] for name in ("jest", "compare", "audit", "search", "export")
+    ):
         for node in pipeline.nodes:
             before = [layer(name) for name in node.inputs if not name.startswith("params:") and not is_check(name)]
             made = [layer(name) for name in node.outputs if not is_check(name)]

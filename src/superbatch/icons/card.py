@@ -13,6 +13,7 @@ from superbatch.icons.licences import PERMISSIVE
 from superbatch.icons.package import is_npm
 from superbatch.icons.rendering import REASONS
 from superbatch.icons.sets import IconSet
+from superbatch.markdown import table
 from superbatch.options import IconsSettings
 
 CARD_FILE, SHEET_FILE = "README.md", "contact_sheet.png"
@@ -69,7 +70,7 @@ def _contents(settings: IconsSettings, summary: dict[str, Any]) -> str:
     rare = f"half of them drawn by {settings.rare_teams} teams of the pool at most"
     return f"""## What is in it
 
-{_table(("part", "samples", "what for"), rows)}
+{table(("part", "samples", "what for"), rows)}
 
 Pool and curated set are WebDataset shards in img2dataset's layout: `key.png`, `key.txt`, `key.json` with `set`, `name`, `author`,
 `author_url` and `licence`. The evaluation sets are in CLIP_benchmark's layout. A class is a concept that {settings.class_teams} teams
@@ -97,11 +98,11 @@ have withdrawn (`hidden`) and sets under other licences than those below were le
 
 Drawings without a picture, not written:
 
-{_table(("reason", "drawings", "what it means"), failed) if failed else "none."}
+{table(("reason", "drawings", "what it means"), failed) if failed else "none."}
 
 Re-publications of what a held-out team drew, found by the same path data (`outline`) or the same pixels (`picture`), not written:
 
-{_table(("part", "found by", "drawings"), republished) if republished else "none."}"""
+{table(("part", "found by", "drawings"), republished) if republished else "none."}"""
 
 
 def _licences(sets: Iterable[IconSet], samples: dict[str, int]) -> str:
@@ -114,7 +115,7 @@ def _licences(sets: Iterable[IconSet], samples: dict[str, int]) -> str:
     others = ", ".join(f"{name} ({count:,})" for name, count in left_out.most_common() if count)
     return f"""## Licences
 
-{_table(("licence", "sets", "samples"), rows)}
+{table(("licence", "sets", "samples"), rows)}
 
 Each allows handing the pictures on, most of them with the author's name: it stands in each sample's JSON and below. Brand names and
 logos stay their owners' trademarks. Not rendered, as their licences ask for more: {others or "nothing"}."""
@@ -132,12 +133,7 @@ def _owners(sets: Iterable[IconSet], samples: dict[str, int]) -> str:
         for one in sets
         if one.name in samples
     ]
-    return f"## Whose it is\n\n{_table(('set', 'title', 'author', 'licence', 'samples'), rows)}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"## Whose it is\n\n{table(('set', 'title', 'author', 'licence', 'samples'), rows)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from superbatch.options.curate import CurateSettings, RuleSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.dnc import DncSettings
 from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
+from superbatch.options.export import TakeAwaySettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.images import MoclrSettings
 from superbatch.options.labels import LabelSettings
@@ -80,6 +81,7 @@ __all__ = [
     "SelectionSettings",
     "SimwebSettings",
     "Stretch",
+    "TakeAwaySettings",
     "ThenSettings",
     "TrainingSettings",
     "is_reference",

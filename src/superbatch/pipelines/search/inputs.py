@@ -24,13 +24,14 @@ ASKED = 4  # classes that are asked for where no query is given
 EXAMPLE = "other words"
 
 
-def check_runs(wanted: Iterable[str], known: Iterable[str], checkpoints: Path) -> None:
+def check_runs(wanted: Iterable[str], known: Iterable[str], checkpoints: Path, where: str = "search.runs") -> None:
     """Refuse a run that is not there and that no pipeline makes.
 
     Args:
-        wanted: `search.runs`.
+        wanted: the runs that are asked for.
         known: the runs that pipelines make.
         checkpoints: the folder of all checkpoints.
+        where: the setting that asks for them.
 
     Raises:
         UserError: no run of that name; it names the nearest.
@@ -41,7 +42,7 @@ def check_runs(wanted: Iterable[str], known: Iterable[str], checkpoints: Path) -
         if run not in names:
             close = get_close_matches(run, names, 1)
             remedy = f"did you mean {close[0]}?" if close else f"runs: {listed(names)}"
-            raise UserError("search.runs", f"no run is called {run!r}", remedy)
+            raise UserError(where, f"no run is called {run!r}", remedy)
 
 
 def open_sets(

@@ -1,0 +1,61 @@
+"""What a model card tells of a run, out of its records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from superbatch.pipelines.export.facts import _cost, _limits, _method, _report, _results, _results_notes
+from superbatch.reporting.runs import Run
+from tests.manifests import write_made_up
+from tests.reporting.synthetic import write_reference, write_run
+
+TOWER = {"vision_cfg": {"image_size": 32}}
+
+
+def test_a_method_is_told_by_its_settings(tmp_path: Path) -> None:
+    jest = Run(write_run(tmp_path, "jest", f=0.8, b=16, flexi={"low": {}}))
+    first, chosen, low = _method(jest)
+    assert first.startswith("200 steps of 16 samples, seed 0")
+    assert chosen.startswith("Each batch was chosen out of 80 candidates: ")
+    assert low == "A part of each batch was trained in a low view."
+    assert len(_method(Run(write_run(tmp_path, "uniform")))) == 1, "nothing was chosen"
+
+
+def test_results_have_their_intervals_and_what_was_gained(tmp_path: Path) -> None:
+    run = Run(write_run(tmp_path, "jest"))
+    rows = {row[0]: row for row in _results(run)}
+    assert rows["classification/top1"][2].startswith("[") and rows["classification/top1"][3] == "500"
+    assert "headline" not in rows, "a mean over sets is no measurement of its own"
+    assert _report(run) is None and len(_results_notes(run, None)) == 1, "nothing to hold it against"
+    write_run(tmp_path, "uniform")
+    write_run(tmp_path, "uniform", steps=400)
+    write_reference(tmp_path)
+    report = _report(run)
+    assert report is not None
+    assert sorted(one.name for one in report.sources.runs) == ["jest-f0.8-T200-s0", "reference", "uniform-f0-T200-s0"]
+    assert any("After 200 steps" in line and "uniform" in line for line in _results_notes(run, report))
+
+
+def test_a_run_that_was_not_evaluated_says_so(tmp_path: Path) -> None:
+    run = Run(write_run(tmp_path, "jest", test=False))
+    assert _results(run) == [] and _results_notes(run, _report(run)) == ["It was not evaluated on a test split."]
+
+
+def test_limits_name_a_weak_reference_and_a_text_tower_that_is_none(tmp_path: Path) -> None:
+    pool, run = write_made_up(tmp_path / "pool", [1, 2], "shards"), Run(write_run(tmp_path / "runs", "jest"))
+    lines = _limits(run, TOWER, True, pool, None)
+    assert lines[0].startswith("It sees images at 32 pixels") and lines[-1].startswith("Nothing was measured beyond")
+    assert len(lines) == 2
+    run.record["reference_check"] = {"verdict": "would_harm", "line": "it would harm: AUC 0.51"}
+    lines = _limits(run, TOWER, False, pool, None)
+    assert "Its text tower was never trained: it embeds images alone." in lines
+    assert "The reference check: it would harm: AUC 0.51." in lines
+
+
+def test_cost_has_what_is_charged_only_where_something_is(tmp_path: Path) -> None:
+    run = Run(write_run(tmp_path, "jest"))
+    run.record["flops"] = {"as_executed_total": 4.72e12, "charged_total": 9e12}
+    rows = dict(_cost(run))
+    assert rows["learner and scoring, as executed"] == "4.72 TFLOPs" and "9 TFLOPs" in rows.values()
+    run.record["flops"]["charged_total"] = 4.72e12
+    assert sum("FLOPs" in value for value in dict(_cost(run)).values()) == 1
