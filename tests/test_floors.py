@@ -30,7 +30,7 @@ FLOORS = [
     GROUND,
     {"selection", "losses", "models", "data"},
     {"simweb", "icons", "training", "evaluation", "curation"},
-    {"tasks", "dnc", "reporting", "exporting", "datasets"},
+    {"tasks", "dnc", "reporting", "exporting", "tracking", "datasets"},
     {"pipelines"},
     {"hooks", "settings", "pipeline_registry", "cli", "commands"},
 ]

@@ -36,6 +36,7 @@ from superbatch.options import (
     SearchSettings,
     SimwebSettings,
     TakeAwaySettings,
+    TrackingSettings,
 )
 
 T = TypeVar("T")
@@ -175,6 +176,7 @@ SECTIONS: dict[str, Any] = {
     "search": SearchSettings,
     "export": TakeAwaySettings,
     "compare": CompareSettings,
+    "tracking": TrackingSettings,
 }
 # Keys that are no section: the list of methods that DVC makes, and further references by name, each a block over `reference`. Every other
 # key is a method's own block.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
+
+    from superbatch.options import TrackingSettings
 
 
 log = logging.getLogger(__name__)
@@ -46,12 +49,13 @@ class ProjectHooks:
 
         Raises:
             UserError: what `check_later_stages` and `check_learners` refuse; inputs that are not there; stages for one process under torchrun;
-                trainings in threads.
+                trainings in threads; trackers that are not installed.
         """
         from superbatch.commands import require_inputs, run_command
 
         stand_in_for_checks(pipeline, catalog)
         check_ranks(pipeline)
+        check_trackers(catalog)
         check_runner(str(run_params.get("runner")), pipeline)
         check_learners(pipeline)
         check_later_stages(pipeline, catalog)
@@ -71,6 +75,8 @@ class ProjectHooks:
 
         outputs = [catalog.get(name) for name in node.outputs]
         set_places(output._filepath for output in outputs if isinstance(output, DirectoryDataset))
+        if "training" in node.tags:
+            follow_trainings(catalog)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -79,6 +85,7 @@ class ProjectHooks:
 
         made = pipeline.all_outputs()
         leave_to_dvc(made, catalog)
+        send_to_trackers(made, catalog)
         summaries = [name for name in ("report.summary", "search.summary") if name in made]
         for summary in summaries:
             print(f"\n{catalog.load(summary)}", flush=True)
@@ -124,6 +131,55 @@ def leave_to_dvc(outputs: set[str], catalog: CatalogProtocol) -> None:
         for output in map(catalog.get, outputs):
             if isinstance(output, DirectoryDataset):
                 drop_names(output._filepath, stages)
+
+
+def tracking_settings(catalog: CatalogProtocol) -> TrackingSettings:
+    """Return which trackers are told of this command; their folder is beside the report unless it is set."""
+    from superbatch.config import Storage, read
+    from superbatch.options import TrackingSettings
+
+    given = {key: catalog.load(f"params:{key}") for key in ("tracking", "storage") if f"params:{key}" in catalog}
+    settings = read(TrackingSettings, given.get("tracking"), "tracking")
+    if settings.folder is not None or not settings.wanted:
+        return settings
+    docs = Path(read(Storage, given.get("storage"), "storage").data_docs)
+    return replace(settings, folder=str(docs.parent / "tracking"))
+
+
+def check_trackers(catalog: CatalogProtocol) -> None:
+    """Check that the trackers which are on are installed.
+
+    Raises:
+        UserError: one that is not.
+    """
+    wanted = tracking_settings(catalog).wanted
+    if wanted:
+        from superbatch.tracking import require_packages
+
+        require_packages(wanted)
+
+
+def follow_trainings(catalog: CatalogProtocol) -> None:
+    """Let the trackers follow the trainings of the node that runs next."""
+    settings = tracking_settings(catalog)
+    if settings.wanted:
+        from superbatch.tracking import tracking_of
+        from superbatch.training.following import follow_with
+
+        follow_with(tracking_of(settings))
+
+
+def send_to_trackers(made: set[str], catalog: CatalogProtocol) -> None:
+    """Send results and the report's figures to the trackers, as far as they don't have them."""
+    settings = tracking_settings(catalog)
+    if settings.wanted:
+        from superbatch.tracking import send_found, tracking_of
+
+        outputs = Path(catalog["reference.training"]._filepath).parents[1]
+        states = Path(catalog.load("params:storage")["state"])
+        files = [Path(catalog[name]._filepath) for name in made if name.startswith("report.")]
+        figures = {file.stem: file for file in sorted(files) if file.suffix == ".png"}
+        send_found(tracking_of(settings), sorted(outputs.iterdir()), states, figures)
 
 
 def grid_table(catalog: CatalogProtocol) -> str:

@@ -38,6 +38,7 @@ from superbatch.options.selection import (
     Stretch,
     ThenSettings,
 )
+from superbatch.options.tracking import TRACKERS, TrackingSettings
 from superbatch.options.training import ModelSettings, OptimizerSettings, TrainingSettings
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "ONLINE",
     "PROXY",
     "SECOND",
+    "TRACKERS",
     "VERDICTS",
     "AdaptSettings",
     "AdviseSettings",
@@ -83,6 +85,7 @@ __all__ = [
     "Stretch",
     "TakeAwaySettings",
     "ThenSettings",
+    "TrackingSettings",
     "TrainingSettings",
     "is_reference",
 ]

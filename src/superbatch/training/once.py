@@ -11,6 +11,7 @@ from pathlib import Path
 
 from superbatch.artifacts.stamps import Staged, find_stage, write_stamp
 from superbatch.training.distributed import ranks_here
+from superbatch.training.following import followed
 from superbatch.training.job import Job
 from superbatch.training.loop import train
 
@@ -31,6 +32,14 @@ def train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None =
     Raises:
         UserError, Interrupted: as `train` does.
     """
+    with followed(job) as finished:
+        model, training = _train_once(job, stages_root, prepare)
+        if not training.elsewhere:
+            finished(training.path)
+    return model, training
+
+
+def _train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None) -> tuple[Staged, Staged]:
     done = None if job.training.fresh else _finished(job, stages_root)
     if done is not None:
         log.info("%s: up to date (run hash %s)", job.name, job.run_hash)

@@ -1,0 +1,11 @@
+"""Trackers (TensorBoard, MLflow, DVCLive), told of every training by its ledger, each in a thread of its own.
+
+The ledger on disk is the queue: a tracker that fails, or is slow, holds up no step and loses nothing, since it is told the rest at its next chance.
+"""
+
+from superbatch.tracking.found import send_found
+from superbatch.tracking.packages import require_packages
+from superbatch.tracking.tracker import RunInfo, Tracker
+from superbatch.tracking.tracking import Tracking, tracking_of
+
+__all__ = ["RunInfo", "Tracker", "Tracking", "require_packages", "send_found", "tracking_of"]

@@ -1,0 +1,114 @@
+"""All trackers that the settings ask for, as a follower of trainings (`training.following`)."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from superbatch.artifacts.fingerprints import canonical
+from superbatch.files import read_json
+from superbatch.nested import dotted
+from superbatch.options import TrackingSettings
+from superbatch.tracking.feed import Feed, Task
+from superbatch.tracking.packages import make_tracker
+from superbatch.tracking.points import Whole
+from superbatch.tracking.sent import read_sent
+from superbatch.tracking.tracker import RunInfo, Tracker
+from superbatch.training.following import Finished
+from superbatch.training.job import Job
+from superbatch.training.state import RECORDS
+
+log = logging.getLogger(__name__)
+TOLD = ("run_hash", "commit", "machine", "seconds", "flops", "digests", "final", "skipped_steps")  # of run.json
+LATER = "the next command that comes by this run sends the rest"
+
+
+class Tracking:
+    """Follows trainings, and tells the trackers of them; one that fails, or hangs, is left alone from then on.
+
+    Args:
+        settings: which, and how.
+        make: makes a tracker by its name, in the folder of all.
+    """
+
+    def __init__(self, settings: TrackingSettings, make: Callable[[str, Path], Tracker] = make_tracker) -> None:
+        self.settings, self._make = settings, make
+        self.folder = Path(settings.folder or "tracking")
+        self._off: set[str] = set()
+
+    @contextmanager
+    def __call__(self, job: Job) -> Iterator[Finished]:
+        """Follow a training while it lasts. Trainings on several machines are told of at their end: rank 0 may be on another one."""
+        feeds = [feed for name in self.settings.wanted if (feed := self._feed(name, job)) is not None]
+        alone = job.training.machines == 1
+        for feed in feeds if alone else []:
+            feed.task.start()
+
+        def finished(training: Path) -> None:
+            if feeds:
+                whole, summary = Whole(training, self.settings.every), summary_of(training)
+                for feed in feeds:
+                    feed.finish(whole, summary)
+                    if not alone:
+                        feed.task.start()
+
+        try:
+            yield finished
+        finally:
+            for feed in feeds:
+                feed.ended.set()
+            self.wait_for({feed.name: feed.task for feed in feeds}, job.name)
+
+    def _feed(self, name: str, job: Job) -> Feed | None:
+        """Return what tells a tracker of a job; None where it knows all, or is off."""
+        if name in self._off or (read_sent(job.state_dir, name).finished and not job.training.fresh):
+            return None
+        tracker = self.make(name)
+        if tracker is None:
+            return None
+        run = RunInfo(job.name, job.run_hash, dict(dotted(canonical(job.full_identity))))
+        return Feed(name, tracker, run, job.state_dir, job.state_dir / RECORDS, self.settings.every)
+
+    def make(self, name: str) -> Tracker | None:
+        """Make a tracker; None where it is off, or just failed. Its package is imported here: workers fork, and must not do so amid an import."""
+        if name in self._off:
+            return None
+        try:
+            return self._make(name, self.folder)
+        except Exception as error:
+            self._switch_off(name, error)
+            return None
+
+    def wait_for(self, tasks: dict[str, Task], run: str) -> None:
+        """Wait for some trackers' tasks, a limited time in all, and switch off those that failed or are behind."""
+        until = time.monotonic() + self.settings.wait
+        for name, task in tasks.items():
+            if task.ident is not None:
+                task.join(max(until - time.monotonic(), 0))
+            if task.failure is not None:
+                self._switch_off(name, task.failure)
+            elif task.is_alive():
+                self._off.add(name)
+                log.warning("%s: %s is behind and not waited for any longer; %s", run, name, LATER)
+
+    def _switch_off(self, name: str, error: Exception) -> None:
+        self._off.add(name)
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        log.warning("%s failed (%s) and is off until the next command; %s", name, said[:300], LATER)
+
+
+@functools.cache  # so that a tracker which failed stays off for the command
+def tracking_of(settings: TrackingSettings) -> Tracking:
+    """Return the one follower of some settings in this process."""
+    return Tracking(settings)
+
+
+def summary_of(training: Path) -> dict[str, Any]:
+    """Return what a finished run came to, by dotted name, from its run.json."""
+    told = read_json(training / "run.json")
+    return dict(dotted({name: told[name] for name in TOLD if told.get(name) not in (None, {})}))
