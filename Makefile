@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help install extras jest icons quick test test-slow test-extras test-all lint format lock viz repro clean
+.PHONY: help install extras jest icons quick test test-core test-slow test-extras test-all lint format lock viz repro clean
 .DEFAULT_GOAL := help
 
 help:  ## show what there is
@@ -45,6 +45,13 @@ quick: $(STAMP)  ## the same chain in miniature, in a minute or two (conf/quick)
 
 test: $(STAMP)  ## the tests
 	$(PYTEST)
+
+# A file of each room or so. The conftest.py of all tests starts servers for Kedro's commands: it is cut off.
+CORE_TESTS := $(addprefix tests/,selection/test_oracle.py losses/test_losses.py models/test_models.py data/test_order.py \
+	training/test_step.py training/test_records.py tasks/test_contrastive.py evaluation/test_zero_shot.py tracking/test_tracking.py)
+
+test-core: $(STAMP)  ## the core with its own dependencies alone: no Kedro, DVC, Great Expectations, pydantic
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.core_alone --confcutdir=tests/training $(CORE_TESTS)
 
 test-slow: $(STAMP)  ## what takes longer, and needs no real data
 	$(PYTEST) -m "slow and not real_data and not extras"

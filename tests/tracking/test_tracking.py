@@ -127,8 +127,10 @@ def without_time(points: dict[int, dict[str, float]]) -> dict[int, dict[str, flo
     }
 
 
-def test_a_tracker_that_breaks_is_switched_off_with_one_line_and_hears_the_rest_later(make_job, follow, tmp_path, caplog):
-    file, tracking = follow(breaks_at=6)
+def test_a_tracker_that_breaks_is_switched_off_with_one_line_and_hears_the_rest_later(
+    make_job, follow, tmp_path, caplog
+):
+    file, _ = follow(breaks_at=6)
     training = train_once(make_job(), tmp_path / "stages")[1].path
     train_once(make_job(name="next", seed=1), tmp_path / "stages")
     lines = [record.message for record in caplog.records if "failed" in record.message]

@@ -1,0 +1,60 @@
+"""The command `superbatch`, also as `python -m superbatch`: commands of its own, and in a project all of Kedro's.
+
+A command of its own is a function under `@superbatch.command()` here, or one that is added with `superbatch.add_command`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from superbatch import __version__
+
+KEDRO = """In a project, or a folder of one, it has Kedro's commands too: `superbatch run --pipeline=jest` is `kedro run --pipeline=jest`.
+`kedro --help` lists them."""
+
+
+class Commands(click.Group):
+    """A group that hands on to Kedro what is no command of its own."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return a command of its own, else one that calls Kedro's of that name."""
+        return super().get_command(ctx, cmd_name) or kedro_command(cmd_name)
+
+
+def kedro_command(name: str) -> click.Command:
+    """Return a command that gives all its arguments, `--help` too, to Kedro's of that name."""
+    arguments = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.Command(name, settings, lambda arguments: kedro([name, *arguments]), [arguments])
+
+
+def kedro(arguments: Sequence[str]) -> None:
+    """Run a command of Kedro's in the project that the working directory is in.
+
+    Raises:
+        click.ClickException: it is in none.
+    """
+    from kedro.utils import find_kedro_project
+
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise click.ClickException(f"{arguments[0]}: no project here or in a folder above; go to one first")
+    from kedro.framework.cli.cli import KedroCLI, _init_plugins  # it sets up Kedro's logging
+
+    _init_plugins()
+    KedroCLI(project).main(args=list(arguments), prog_name="superbatch")
+
+
+@click.group("superbatch", cls=Commands, epilog=KEDRO, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="superbatch")
+def superbatch() -> None:
+    """Train CLIP and SigLIP models on the batches worth learning from."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command with these arguments, or with those of the process."""
+    superbatch.main(list(sys.argv[1:] if arguments is None else arguments), prog_name="superbatch")
