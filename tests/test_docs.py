@@ -21,7 +21,12 @@ from superbatch.nested import from_dotted, merge
 from superbatch.pipeline_registry import ADVISE, DNC, STAGES
 
 PROJECT = Path(__file__).parents[1]
-PAGES = [PROJECT / "README.md", PROJECT / "conf" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [
+    PROJECT / "README.md",
+    PROJECT / "CONTRIBUTING.md",
+    PROJECT / "conf" / "README.md",
+    *sorted((PROJECT / "docs").glob("*.md")),
+]
 RUN_ELSEWHERE = {
     "docs/export.md": "tests/exporting/test_croissant.py",
     "docs/library.md": "tests/pipelines/test_quick_chain.py",
@@ -99,6 +104,7 @@ def written_paths() -> list[re.Pattern[str]]:
     paths = [entry["filepath"] for entry in entries.values() if "filepath" in entry]
     paths += [base()["storage"][name] for name in ("state", "stages")]
     paths.append(config.Storage().data_docs)
+    paths.append("data/08_reporting/tracking")  # the trackers' folder, beside the report
     return [
         re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("${globals:data}", "data").replace(".", r"\.")) + "(/.*)?")
         for path in paths

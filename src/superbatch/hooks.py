@@ -147,26 +147,30 @@ def tracking_settings(catalog: CatalogProtocol) -> TrackingSettings:
 
 
 def check_trackers(catalog: CatalogProtocol) -> None:
-    """Check that the trackers which are on are installed.
+    """Check that the trackers which are on are installed; those that failed in an earlier session have another chance.
 
     Raises:
         UserError: one that is not.
     """
     wanted = tracking_settings(catalog).wanted
     if wanted:
-        from superbatch.tracking import require_packages
+        from superbatch.tracking import require_packages, tracking_of
 
         require_packages(wanted)
+        tracking_of.cache_clear()
 
 
 def follow_trainings(catalog: CatalogProtocol) -> None:
-    """Let the trackers follow the trainings of the node that runs next."""
-    settings = tracking_settings(catalog)
-    if settings.wanted:
-        from superbatch.tracking import tracking_of
-        from superbatch.training.following import follow_with
+    """Let the trackers follow the trainings of the node that runs next, if any are on."""
+    from superbatch.training.following import follow_with
 
-        follow_with(tracking_of(settings))
+    settings = tracking_settings(catalog)
+    if not settings.wanted:
+        follow_with(None)  # in a notebook an earlier session may have had some
+        return
+    from superbatch.tracking import tracking_of
+
+    follow_with(tracking_of(settings))
 
 
 def send_to_trackers(made: set[str], catalog: CatalogProtocol) -> None:
@@ -179,7 +183,7 @@ def send_to_trackers(made: set[str], catalog: CatalogProtocol) -> None:
         states = Path(catalog.load("params:storage")["state"])
         files = [Path(catalog[name]._filepath) for name in made if name.startswith("report.")]
         figures = {file.stem: file for file in sorted(files) if file.suffix == ".png"}
-        send_found(tracking_of(settings), sorted(outputs.iterdir()), states, figures)
+        send_found(tracking_of(settings), sorted(outputs.glob("*")), states, figures)
 
 
 def grid_table(catalog: CatalogProtocol) -> str:

@@ -20,6 +20,7 @@ from superbatch.tracking.points import Whole
 from superbatch.tracking.tracker import Sent
 from superbatch.training import train_once
 from superbatch.training.following import follow_with
+from tests.project import ONE_THREAD, command, copy_project
 from tests.training.training_helpers import Killed, kill_after
 
 pytestmark = pytest.mark.extras
@@ -189,3 +190,11 @@ def test_what_was_written_but_not_noted_is_not_there_twice(tmp_path, name):
     again.flush()
     again.finish(None)
     assert read_back(name, tmp_path / name, "job-01234567")["training/loss"] == [(n, n / 2) for n in range(8)]
+
+
+def test_a_command_with_a_tracker_on(tmp_path):
+    project = copy_project(tmp_path)
+    on = f"tracking.tensorboard=true,{ONE_THREAD}"
+    command(project, "kedro", "run", "--pipelines=simweb,ingest,reference", "--env=quick", f"--params={on}")
+    (folder,) = (project / "data" / "quick" / "08_reporting" / "tracking" / "tensorboard").glob("reference-*")
+    assert [event.step for event in events(folder).Scalars("training/loss")] == [1, 10]

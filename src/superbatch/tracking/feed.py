@@ -50,7 +50,7 @@ class Feed:
         self.whole: Whole | None = None
         self.summary: dict[str, Any] = {}
         self.ended = threading.Event()
-        self._began = self._identity()
+        self._identity_before = self._identity()
         self.task = Task(f"{name}-{run.name}", self._work)
 
     def finish(self, whole: Whole, summary: dict[str, Any]) -> None:
@@ -63,12 +63,14 @@ class Feed:
         file = self.state_dir / "identity.json"
         return file.stat().st_mtime_ns if file.is_file() else None
 
+    def _has_begun(self) -> bool:
+        return self._identity() not in (None, self._identity_before)
+
     def _work(self) -> None:
-        while self._identity() in (None, self._began):
-            if self.ended.wait(LOOK):
-                break
-        if self.ended.is_set() and self.whole is None:
-            return  # it did not even begin
+        while not self._has_begun() and not self.ended.wait(LOOK):
+            pass
+        if not self._has_begun() and self.whole is None:
+            return
         self.sent = self.tracker.start(self.run, read_sent(self.state_dir, self.name))
         growing = Growing(self.records, self.every, self.sent.steps)
         while not self.ended.is_set():

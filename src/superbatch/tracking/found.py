@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from superbatch.artifacts.fingerprints import file_sha256, fingerprint
@@ -53,7 +54,8 @@ def send_found(tracking: Tracking, runs: Iterable[Path], states: Path, figures: 
     tasks = {}
     for name in tracking.settings.wanted:
         new = [(one, sent) for one in found if (sent := _to_send(one, name)) is not None]
-        made = [(one, sent, tracker) for one, sent in new if (tracker := tracking.make(name)) is not None]
+        attempts = [(one, sent, tracking.attempt(name, partial(tracking.make, name))) for one, sent in new]
+        made = [(one, sent, tracker) for one, sent, tracker in attempts if tracker is not None]
         if made:
             tasks[name] = Task(f"{name}-results", _sender(name, made))
             tasks[name].start()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from superbatch.artifacts.fingerprints import canonical
 from superbatch.files import read_json
@@ -23,6 +23,7 @@ from superbatch.training.following import Finished
 from superbatch.training.job import Job
 from superbatch.training.state import RECORDS
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 TOLD = ("run_hash", "commit", "machine", "seconds", "flops", "digests", "final", "skipped_steps")  # of run.json
 LATER = "the next command that comes by this run sends the rest"
@@ -44,18 +45,17 @@ class Tracking:
     @contextmanager
     def __call__(self, job: Job) -> Iterator[Finished]:
         """Follow a training while it lasts. Trainings on several machines are told of at their end: rank 0 may be on another one."""
-        feeds = [feed for name in self.settings.wanted if (feed := self._feed(name, job)) is not None]
+        made = (self.attempt(name, functools.partial(self._feed, name, job)) for name in self.settings.wanted)
+        feeds = [feed for feed in made if feed is not None]
         alone = job.training.machines == 1
         for feed in feeds if alone else []:
             feed.task.start()
 
         def finished(training: Path) -> None:
-            if feeds:
-                whole, summary = Whole(training, self.settings.every), summary_of(training)
-                for feed in feeds:
-                    feed.finish(whole, summary)
-                    if not alone:
-                        feed.task.start()
+            for feed in feeds:
+                self.attempt(feed.name, functools.partial(self._finish, feed, training))
+                if not alone:
+                    feed.task.start()
 
         try:
             yield finished
@@ -65,21 +65,25 @@ class Tracking:
             self.wait_for({feed.name: feed.task for feed in feeds}, job.name)
 
     def _feed(self, name: str, job: Job) -> Feed | None:
-        """Return what tells a tracker of a job; None where it knows all, or is off."""
-        if name in self._off or (read_sent(job.state_dir, name).finished and not job.training.fresh):
-            return None
-        tracker = self.make(name)
-        if tracker is None:
+        """Return what tells a tracker of a job; None where it knows all."""
+        if read_sent(job.state_dir, name).finished and not job.training.fresh:
             return None
         run = RunInfo(job.name, job.run_hash, dict(dotted(canonical(job.full_identity))))
-        return Feed(name, tracker, run, job.state_dir, job.state_dir / RECORDS, self.settings.every)
+        return Feed(name, self.make(name), run, job.state_dir, job.state_dir / RECORDS, self.settings.every)
 
-    def make(self, name: str) -> Tracker | None:
-        """Make a tracker; None where it is off, or just failed. Its package is imported here: workers fork, and must not do so amid an import."""
+    def _finish(self, feed: Feed, training: Path) -> None:
+        feed.finish(Whole(training, self.settings.every), summary_of(training))
+
+    def make(self, name: str) -> Tracker:
+        """Make a tracker. Its package is imported here, in the main thread: workers fork, and must not do so amid an import."""
+        return self._make(name, self.folder)
+
+    def attempt(self, name: str, work: Callable[[], T]) -> T | None:
+        """Return what some work for a tracker gives; None where the tracker is off, or is switched off since the work failed."""
         if name in self._off:
             return None
         try:
-            return self._make(name, self.folder)
+            return work()
         except Exception as error:
             self._switch_off(name, error)
             return None
