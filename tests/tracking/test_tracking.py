@@ -142,6 +142,22 @@ def test_a_tracker_that_breaks_is_switched_off_with_one_line_and_hears_the_rest_
     assert dict(told(file)) == expected(training)
 
 
+def test_the_line_comes_when_a_tracker_breaks_not_at_the_runs_end(make_job, follow, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("superbatch.tracking.feed.LOOK", 0.02)
+    follow(breaks_at=0)
+    job = make_job()
+    evaluate, said = job.evaluate, []
+
+    def waiting(model):
+        said.append(len(said) and wait_until(lambda: "is gone" in caplog.text))
+        return evaluate(model)
+
+    job.evaluate = waiting
+    train_once(job, tmp_path / "stages")
+    assert said[1:] == [True, True, True]
+    assert caplog.text.count("is gone") == 1
+
+
 def test_a_tracker_that_hangs_is_not_waited_for(make_job, follow, tmp_path, caplog):
     goes_on = threading.Event()
     file, tracking = follow(wait=0.1, hangs=goes_on)

@@ -17,19 +17,22 @@ LOOK = 1.0  # seconds between two looks at the records
 AT_ONCE = 100  # points between two notes of how far a tracker was told
 
 
-class Task(threading.Thread):
-    """Work that the command does not wait for, in a thread that ends with the process. What it raises is kept as `failure`."""
+Failed = Callable[[Exception], None]  # told at once, in the thread, what some work raised
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+
+class Task(threading.Thread):
+    """Work that the command does not wait for, in a thread that ends with the process."""
+
+    def __init__(self, name: str, work: Callable[[], None], failed: Failed) -> None:
         super().__init__(name=f"tracking-{name}", daemon=True)
-        self.work, self.failure = work, None  # type: Callable[[], None], Exception | None
+        self.work, self.failed = work, failed
 
     def run(self) -> None:
         """Do the work."""
         try:
             self.work()
         except Exception as error:
-            self.failure = error
+            self.failed(error)
 
 
 class Feed:
@@ -41,9 +44,12 @@ class Feed:
         run: which run.
         state_dir: the run's state folder. records: the folder of its records there.
         every: as in the settings.
+        failed: called with what the tracker raises.
     """
 
-    def __init__(self, name: str, tracker: Tracker, run: RunInfo, state_dir: Path, records: Path, every: int) -> None:
+    def __init__(
+        self, name: str, tracker: Tracker, run: RunInfo, state_dir: Path, records: Path, every: int, failed: Failed
+    ) -> None:
         self.name, self.tracker, self.run = name, tracker, run
         self.state_dir, self.records, self.every = state_dir, records, every
         self.sent = Sent()
@@ -51,7 +57,7 @@ class Feed:
         self.summary: dict[str, Any] = {}
         self.ended = threading.Event()
         self._identity_before = self._identity()
-        self.task = Task(f"{name}-{run.name}", self._work)
+        self.task = Task(f"{name}-{run.name}", self._work, failed)
 
     def finish(self, whole: Whole, summary: dict[str, Any]) -> None:
         """Say that the run is finished: what it recorded, and what it came to."""

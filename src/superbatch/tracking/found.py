@@ -57,7 +57,7 @@ def send_found(tracking: Tracking, runs: Iterable[Path], states: Path, figures: 
         attempts = [(one, sent, tracking.attempt(name, partial(tracking.make, name))) for one, sent in new]
         made = [(one, sent, tracker) for one, sent, tracker in attempts if tracker is not None]
         if made:
-            tasks[name] = Task(f"{name}-results", _sender(name, made))
+            tasks[name] = Task(f"{name}-results", _sender(name, made), partial(tracking.switch_off, name))
             tasks[name].start()
     tracking.wait_for(tasks, "results")
 

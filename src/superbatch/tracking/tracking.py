@@ -69,7 +69,8 @@ class Tracking:
         if read_sent(job.state_dir, name).finished and not job.training.fresh:
             return None
         run = RunInfo(job.name, job.run_hash, dict(dotted(canonical(job.full_identity))))
-        return Feed(name, self.make(name), run, job.state_dir, job.state_dir / RECORDS, self.settings.every)
+        places = job.state_dir, job.state_dir / RECORDS
+        return Feed(name, self.make(name), run, *places, self.settings.every, functools.partial(self.switch_off, name))
 
     def _finish(self, feed: Feed, training: Path) -> None:
         feed.finish(Whole(training, self.settings.every), summary_of(training))
@@ -85,22 +86,23 @@ class Tracking:
         try:
             return work()
         except Exception as error:
-            self._switch_off(name, error)
+            self.switch_off(name, error)
             return None
 
     def wait_for(self, tasks: dict[str, Task], run: str) -> None:
-        """Wait for some trackers' tasks, a limited time in all, and switch off those that failed or are behind."""
+        """Wait for some trackers' tasks, a limited time in all, and switch off those that are behind."""
         until = time.monotonic() + self.settings.wait
         for name, task in tasks.items():
             if task.ident is not None:
                 task.join(max(until - time.monotonic(), 0))
-            if task.failure is not None:
-                self._switch_off(name, task.failure)
-            elif task.is_alive():
+            if task.is_alive():
                 self._off.add(name)
                 log.warning("%s: %s is behind and not waited for any longer; %s", run, name, LATER)
 
-    def _switch_off(self, name: str, error: Exception) -> None:
+    def switch_off(self, name: str, error: Exception) -> None:
+        """Leave a tracker alone from now on, and say why; once."""
+        if name in self._off:
+            return
         self._off.add(name)
         said = " ".join(f"{type(error).__name__}: {error}".split())
         log.warning("%s failed (%s) and is off until the next command; %s", name, said[:300], LATER)
