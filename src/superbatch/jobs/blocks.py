@@ -85,11 +85,13 @@ def folder_of_blocks(kept: Path | None, beside: Path | None = None) -> Iterator[
 
 @dataclass(frozen=True)
 class _Write:
-    """Makes a block and writes its file; nothing but the file goes back."""
+    """Makes a block and writes its file, unless another worker has; nothing but the file goes back."""
 
     make: Make
 
     def __call__(self, block: Block) -> None:
+        if block.file.is_file():
+            return
         arrays = self.make(block.start, block.end)
         with atomic_path(block.file) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, *arrays)

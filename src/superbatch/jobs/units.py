@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ def run_units(
     if not units:
         return
     with opened(jobs, needs or Needs()) as backend, _bar(told, len(units)) as bar:
-        left, deaths = list(range(len(units))), 0
+        left, deaths, suspected = list(range(len(units))), 0, Counter[int]()
         while left:
             turn = _Turn(call, units, left[:1] if deaths else left, alone=deaths > 0)
             for found in turn.results(backend):
@@ -71,7 +72,8 @@ def run_units(
                 raise _given_up(name(units[left[0]]))
             if turn.died:
                 log.warning("%s: a worker died; what it had not finished is done again", told.description)
-            left = turn.after(left)
+                suspected.update(turn.unfinished())
+            left = sorted(set(left) - turn.done, key=lambda number: (suspected[number], number))
 
 
 def _bar(told: Told, count: int) -> Any:
@@ -113,10 +115,9 @@ class _Turn(Generic[Unit, Result]):
             except backend.died:
                 self.died = True
 
-    def after(self, left: list[int]) -> list[int]:
-        """List what is left: first what was not handed out, then what a worker had when one died, which may have killed it."""
-        rest = [number for number in left if number not in self.done]
-        return sorted(rest, key=lambda number: number in self.sent)
+    def unfinished(self) -> set[int]:
+        """Numbers of the units that were handed out and did not come back: one of them may have killed its worker."""
+        return self.sent - self.done
 
     def _workers(self, backend: Backend) -> int:
         """One worker is this process, to joblib; a unit that may kill it gets another one, where there are to be several."""
