@@ -5,6 +5,7 @@ Legend: N rows of the set, n of a block.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from superbatch.jobs.backends import Needs
 from superbatch.jobs.units import Told, run_units
 from superbatch.options.jobs import JobsSettings
 
+log = logging.getLogger(__name__)
 Arrays = tuple[np.ndarray, ...]
 Make = Callable[[int, int], Arrays]  # (first row, end) -> arrays of n rows each
 
@@ -67,7 +69,10 @@ def make_blocks(
         for start in range(0, count, rows)
     ]
     todo = [block for block in blocks if not block.file.is_file()]
-    told = Told(description, "block", known=len(blocks) - len(todo))
+    known = len(blocks) - len(todo)
+    if known:
+        log.info("%s: %s of %s blocks were made before", description, f"{known:,}", f"{len(blocks):,}")
+    told = Told(description, "block", known)
     for _ in run_units(_Write(make), todo, jobs, told, name=_name, needs=needs):
         pass
     return blocks

@@ -138,9 +138,6 @@ def _numbered(call: Callable[[Unit], Result], number: int, unit: Unit, folder: P
         if Path.cwd() != folder:
             os.chdir(folder)
     except OSError:
-        what, remedy = (
-            f"is not there on {socket.gethostname()}",
-            "all machines of the cluster must see the project's folder",
-        )
-        raise UserError(str(folder), what, remedy) from None
+        what = f"is not there on {socket.gethostname()}"
+        raise UserError(str(folder), what, "all machines of the cluster must see the project's folder") from None
     return number, call(unit)

@@ -66,13 +66,10 @@ class Embedding:
     @torch.inference_mode()
     def __call__(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Embed rows `start` to `end` (not included), image and first caption: float16 (n, D) each."""
-        clip = self.clip or _loaded(self.checkpoint, self.weights, self.threads)
-        place = pick_device(self.device)
+        clip, place = self._model(), pick_device(self.device)
         clip.model.to(place).eval()
-        towers, view = (
-            Towers.of(clip, place, "auto"),
-            None if self.low is None else LowView(clip, self.low, "embed.low"),
-        )
+        towers = Towers.of(clip, place, "auto")
+        view = None if self.low is None else LowView(clip, self.low, "embed.low")
         images, texts = [], []
         for first in range(start, end, self.batch):
             rows = np.arange(first, min(first + self.batch, end))
@@ -82,11 +79,17 @@ class Embedding:
         image_nD, text_nD = np.concatenate(images), np.concatenate(texts)
         return image_nD.astype(np.float16), text_nD.astype(np.float16)
 
+    def _model(self) -> ClipModel:
+        """Return the model; a worker takes as many threads as the process that sent it."""
+        if self.clip is not None:
+            return self.clip
+        torch.set_num_threads(self.threads)
+        return _loaded(self.checkpoint, self.weights)
+
 
 @lru_cache(maxsize=1)  # a worker embeds one set after the other by one model
-def _loaded(checkpoint: Path, weights: str, threads: int) -> ClipModel:
-    """Load a worker's model; `weights` and `threads` are part of its name, so that another one's is not taken for it."""
-    torch.set_num_threads(threads)
+def _loaded(checkpoint: Path, weights: str) -> ClipModel:
+    """Load a worker's model, named by its weights too, so that another one at the same place is not taken for it."""
     assert read_metadata(checkpoint)["weights_sha256"] == weights, "the checkpoint changed on the way to a worker"
     return load_checkpoint(checkpoint)
 
