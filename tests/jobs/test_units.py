@@ -115,6 +115,31 @@ def test_a_process_that_is_killed(tmp_path: Path) -> None:
     assert (tmp_path / "killed").exists()
 
 
+def test_after_a_death_no_unit_is_done_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One unit is done here, to save the start of a process; one that was under way when a worker died is not."""
+    turns: list[int] = []
+    workers = units_module._Turn._workers
+
+    def noted(self: units_module._Turn[int, int], backend: Backend) -> int:
+        turns.append(workers(self, backend))
+        return turns[-1]
+
+    monkeypatch.setattr(units_module._Turn, "_workers", noted)
+    here = os.getpid()
+
+    def call(number: int) -> int:
+        if number == 1 and os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    monkeypatch.setattr(units_module, "TRIES", 0)
+    with pytest.raises(UserError, match="unit 1: the process that worked on it died"):
+        dict(run_units(call, [1, 2, 3], JobsSettings(workers=2), TOLD, name=lambda number: f"unit {number}"))
+    assert set(turns) == {2}
+    turns.clear()
+    assert dict(run_units(call, [1], JobsSettings(workers=2), TOLD)) == {0: 1} and turns == [1]
+
+
 @pytest.mark.parametrize(("backend", "module"), [("ray", "ray"), ("dask", "distributed")])
 def test_a_package_that_is_missing_is_named(backend: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, module, None)

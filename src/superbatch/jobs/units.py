@@ -63,7 +63,7 @@ def run_units(
     with opened(jobs, needs or Needs()) as backend, _bar(told, len(units)) as bar:
         left, deaths, suspected = list(range(len(units))), 0, Counter[int]()
         while left:
-            turn = _Turn(call, units, left[:1] if deaths else left, alone=deaths > 0)
+            turn = _Turn(call, units, left[:1] if deaths else left, again=bool(suspected))
             for found in turn.results(backend):
                 bar.update()
                 yield found
@@ -90,14 +90,14 @@ class _Turn(Generic[Unit, Result]):
     """Some units given to the workers, until all are done or a worker dies.
 
     Attributes:
-        numbers: of the units. alone: it is one that may have killed a worker.
+        numbers: of the units. again: one of them may have killed a worker.
         sent: those that were handed out; done: those that came back. died: whether a worker did.
     """
 
     call: Callable[[Unit], Result]
     units: Sequence[Unit]
     numbers: list[int]
-    alone: bool = False
+    again: bool = False
     sent: set[int] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
     died: bool = False
@@ -120,8 +120,8 @@ class _Turn(Generic[Unit, Result]):
         return self.sent - self.done
 
     def _workers(self, backend: Backend) -> int:
-        """One worker is this process, to joblib; a unit that may kill it gets another one, where there are to be several."""
-        return min(backend.workers, 2 if self.alone else len(self.numbers))
+        """One worker is this process, to joblib, which no unit may kill; where one may, there are two."""
+        return min(backend.workers, max(2 if self.again else 1, len(self.numbers)))
 
     def _calls(self) -> Iterator[Any]:
         from joblib import delayed
