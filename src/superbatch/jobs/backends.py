@@ -16,7 +16,7 @@ from superbatch.options.jobs import JobsSettings
 log = logging.getLogger(__name__)
 LOCAL = "local"  # an address: a cluster of this machine, for this work alone
 RETRIES = 2  # how often Ray gives a unit to another worker before it says that one died
-RAY = "superbatch-ray"  # Ray's back end as it is registered here
+RAY, DASK = "superbatch-ray", "superbatch-dask"  # their back ends as they are registered here
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,20 @@ def _dask(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
         client = distributed.Client(**alone) if address in (None, LOCAL) else distributed.Client(address)
     died = (distributed.KilledWorker, distributed.comm.CommClosedError)
     with client:
-        workers = sum(client.ncores().values())
-        yield Backend("dask", workers, died, {"client": client})
+        _register_dask()
+        yield Backend(DASK, max(2, sum(client.ncores().values())), died, {"client": client})
+
+
+def _register_dask() -> None:
+    """Register Dask's back end for joblib, but one that leaves this process alone while the cluster has a single core."""
+    from joblib import register_parallel_backend
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, int(super().effective_n_jobs(n_jobs)))  # joblib works by itself where there is one
+
+    register_parallel_backend(DASK, Backend)
 
 
 def _package(name: str, extra: str) -> Any:
