@@ -16,6 +16,7 @@ from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSe
 from superbatch.options.export import TakeAwaySettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.images import MoclrSettings
+from superbatch.options.jobs import JobsSettings
 from superbatch.options.labels import LabelSettings
 from superbatch.options.runs import (
     FURTHER,
@@ -67,6 +68,7 @@ __all__ = [
     "FlexiSettings",
     "KnnSettings",
     "IconsSettings",
+    "JobsSettings",
     "LabelSettings",
     "LearnerSettings",
     "LinearProbeSettings",
