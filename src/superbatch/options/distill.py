@@ -19,9 +19,8 @@ class DistillSettings(Settings, section="distill"):
     scale: Positive | None = None  # of the teacher's logits: the higher, the surer it is; None: as it was trained
     # which samples it is asked about: those that are trained on, or as many of the pool drawn uniformly (ACED-IIDistill), which cost a second pass
     batch: Literal["chosen", "separate"] = "chosen"
-    teacher: str | None = (
-        None  # another model than the run's reference: the first one, reference_pp, or reference_<name>; None: the reference
-    )
+    # another model than the run's reference: the first one, reference_pp, or reference_<name>; None: the reference
+    teacher: str | None = None
 
     def check(self) -> None:
         """Refuse what only an added term can have where the loss is replaced."""

@@ -89,9 +89,7 @@ class EvaluateSettings(Settings, section="evaluate"):
     few_shot: FewShotSettings | None = field(default_factory=FewShotSettings)
     linear_probe: LinearProbeSettings | None = field(default_factory=LinearProbeSettings)
     knn: KnnSettings | None = field(default_factory=KnnSettings)
-    fine_tune: FineTuneSettings | None = (
-        None  # the others are of frozen embeddings; this trains the tower, which takes long
-    )
+    fine_tune: FineTuneSettings | None = None  # the others take frozen embeddings; this trains the tower, for long
 
     @property
     def learns(self) -> bool:

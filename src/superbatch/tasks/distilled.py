@@ -20,10 +20,7 @@ from superbatch.training.flops import Forwards
 from superbatch.training.task import LEARNER, Reads
 
 SEPARATE = "separate_"  # before the name of a field: that of the row drawn beside each
-TAUGHT = (
-    "teacher_image",
-    "teacher_text",
-)  # fields: the embeddings of a teacher that is not the reference, float16 (n, e) each
+TAUGHT = ("teacher_image", "teacher_text")  # fields: what a teacher that is not the reference has, float16 (n, e) each
 COMPANIONS = 17  # purpose of the draw, as in `data.fields.Drawn`
 
 

@@ -124,10 +124,11 @@ def reference_of(spec: RunSpec, by_method: str) -> str:
 
 def teacher_of(spec: RunSpec, parameters: Mapping[str, Any]) -> str | None:
     """Return the model that teaches a run in its reference's place; None where there is none."""
-    own = (parameters.get(spec.method) or {}).get("learner") or {}
-    if not own.get("distill") and not any(key.split(".")[0] == "distill" for key in spec.overrides):
+    template, own = parameters.get("learner") or {}, (parameters.get(spec.method) or {}).get("learner") or {}
+    named = any(key.split(".")[0] == "distill" for key in spec.overrides)
+    if not (template.get("distill") or own.get("distill") or named):
         return None  # reading the settings of a whole grid takes long
-    return settings_of([spec], parameters.get("learner") or {}, {spec.method: own})[spec.name].teacher
+    return settings_of([spec], template, {spec.method: own})[spec.name].teacher
 
 
 def methods_of(specs: Iterable[RunSpec]) -> list[str]:
