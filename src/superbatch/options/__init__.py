@@ -12,7 +12,13 @@ from superbatch.options.check import CheckSettings
 from superbatch.options.curate import CurateSettings, RuleSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.dnc import DncSettings
-from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
+from superbatch.options.evaluate import (
+    EvaluateSettings,
+    FewShotSettings,
+    FineTuneSettings,
+    KnnSettings,
+    LinearProbeSettings,
+)
 from superbatch.options.export import TakeAwaySettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.images import MoclrSettings
@@ -65,6 +71,7 @@ __all__ = [
     "EvaluateSettings",
     "ExportSettings",
     "FewShotSettings",
+    "FineTuneSettings",
     "FlexiSettings",
     "KnnSettings",
     "IconsSettings",

@@ -15,7 +15,7 @@ from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
 
 log = logging.getLogger(__name__)
-TAUGHT = re.compile(r"/(few_shot_\d+|linear_probe|knn)$")
+TAUGHT = re.compile(r"/(few_shot_\d+|linear_probe|knn|fine_tune)$")
 KINDS = {"pairs": "image-text pairs", "classes": "classes", "images": "images alone"}
 
 
@@ -109,7 +109,7 @@ def of_one_kind(runs: list[Run], name: str | None = None, metric: str = HEADLINE
 
 
 def is_taught(metric: str) -> bool:
-    """Whether a metric is of what labelled images teach on frozen features."""
+    """Whether a metric is of what labelled images teach: on frozen features, or a tower that is fine-tuned."""
     return TAUGHT.search(metric) is not None
 
 

@@ -35,8 +35,8 @@ def probe_settings(
         UserError: a candidate that goes by another reference than the first or by a decision of `curate`, or with too few steps for what it does.
     """
     found = learner_settings(template, probe_override(name, override, settings), name)
-    if found.goes_by != "reference":
-        what = f"{name} goes by {found.goes_by}, and the first reference alone is there"
+    if found.goes_by != "reference" or found.teacher is not None:
+        what = f"{name} goes by {found.teacher or found.goes_by}, and the first reference alone is there"
         raise UserError("advise.candidates", what, "leave it out")
     if found.pool.curated_by is not None:
         what = f"{name} draws from what a decision keeps, and curate is no part of an advice"

@@ -84,5 +84,6 @@ def _charge_decoding(views: Path, out: Path) -> None:
     """Add the seconds that decoding took when it was done, for the first features; those of before have none."""
     before, features = (read_json(folder / "features.json") for folder in (views, out))
     if "seconds_decoding" in before:
+        features["seconds_decoding_before"] = before["seconds_decoding"]
         features["seconds_decoding"] += before["seconds_decoding"]
         write_json(out / "features.json", features)
