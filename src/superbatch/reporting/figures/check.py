@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superbatch.reporting.figures.canvas import legend, new_figure
+from superbatch.reporting.figures.canvas import legend_above, new_figure
 from superbatch.reporting.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
@@ -37,5 +37,5 @@ def check_figure(found: dict[str, Any], theme: Theme = LIGHT) -> Figure:
     ax.set_xlabel("score: cosine of image and caption")
     ax.set_yticks([])
     ax.set_ylabel("share of pairs")
-    legend(ax, theme)
+    legend_above(figure, theme)
     return figure
