@@ -55,7 +55,7 @@ LIGHT = Theme(
     grid="#dde2e8",
     warn="#fff6e0",
     selecting=("#0b62c4", "#8b2fa0", "#00756a", "#b5174f"),
-    simple=("#b85f00", "#7d6300", "#a3452e", "#5f7a12"),
+    simple=("#ab5700", "#7d6300", "#a3452e", "#5f7a12"),
 )
 DARK = Theme(
     "dark",
@@ -70,7 +70,7 @@ DARK = Theme(
 )
 
 # Figures inside a page: across it, beside the verdict, and on a phone (page.css has the width at which they change places).
-PAGE = replace(LIGHT, name="page", width=850 / 72)
+PAGE = replace(LIGHT, name="page", width=800 / 72)
 HEAD = replace(LIGHT, name="head", width=540 / 72)
 PHONE = replace(LIGHT, name="phone", width=312 / 72, narrow=True)
 

@@ -28,9 +28,9 @@ def _accuracy(report: Report) -> Tile:
     final, beside = report.final, at_equal_steps(report, "uniform")
     if final.mean != final.mean:
         return NONE, f"{report.title}: the run was not evaluated"
-    uniform = "" if beside is None else f"; uniform {percent(beside.other)} %"
+    uniform = "" if beside is None else f", uniform {percent(beside.other)} %"
     bounds = f" (95 %: {percent(final.low)} to {percent(final.high)}; {basis(final.n, final.over)})" if final.over else ""
-    return f"{percent(final.mean)} %", f"{report.title} on {final.split}{bounds}{uniform}"
+    return f"{percent(final.mean)} %", f"{report.title} on {final.split}{uniform}{bounds}"
 
 
 def _steps(report: Report) -> Tile:
@@ -44,7 +44,7 @@ def _steps(report: Report) -> Tile:
     if found.ratio > 1:
         return f"{found.at_least}{found.ratio:.3g}×", f"fewer steps to {goal}{bounds}"
     if found.at_least:
-        return NONE, f"steps saved on the way to {goal}: no shorter run was tried"
+        return NONE, "steps saved: no shorter run was tried"
     return f"{1 / found.ratio:.3g}×", f"uniform's steps to {goal}{bounds}"
 
 

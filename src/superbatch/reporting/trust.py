@@ -25,14 +25,14 @@ class Check:
 
     Attributes:
         question: what is asked, short. state: its answer. words: a sentence on it.
-        settings: YAML for conf/local/parameters.yml, and command, what is run then: what would settle it; empty where nothing has to be done.
+        runs: entries of `compare.runs`, and command, what is run then: what would settle it; empty where nothing has to be done.
         weighs: whether an open one makes the result provisional, and is said on the console.
     """
 
     question: str
     state: State
     words: str
-    settings: str = ""
+    runs: tuple[str, ...] = ()
     command: str = ""
     weighs: bool = True
 
@@ -81,7 +81,7 @@ def _reference(report: Report) -> Check:
     if found.difference.below:
         return Check(question, "yes", words)
     if not found.uniform.settled:
-        return Check(question, "unknown", words, *_grid(report, {"uniform": (2 * found.uniform.steps, [0])}))
+        return Check(question, "no", words, *_grid(report, {"uniform": (2 * found.uniform.steps, [0])}))
     return Check(question, "no", words, command=_chain(report, own, "reference.held_out=0.5"))
 
 
@@ -161,16 +161,16 @@ def preset(report: Report) -> str:
     return report.method if recorded in RECORDED_KINDS or not recorded else recorded
 
 
-def _grid(report: Report, wanted: dict[str, tuple[int, list[int]]]) -> tuple[str, str]:
-    """Settings and command of further runs beside those that are there: method -> (steps, seeds)."""
+def _grid(report: Report, wanted: dict[str, tuple[int, list[int]]]) -> tuple[tuple[str, ...], str]:
+    """Entries and command of further runs beside those that are there: method -> (steps, seeds)."""
     entries = []
     for method, (steps, seeds) in wanted.items():
         own = method == report.method
         name, f = (preset(report), report.main.filter_ratio) if own else (method, 0.0)
         ratio = f"filter_ratio: {f:g}, " if f > 0 and report.main.setting("selection", "adapt") is None else ""
         if seeds:
-            entries.append(f"    - {{method: {name}, {ratio}steps: {steps}, seeds: {seeds}}}")
-    return "\n".join(["compare:", "  runs:", *entries]), _command(report, "--pipelines=compare,report")
+            entries.append(f"{{method: {name}, {ratio}steps: {steps}, seeds: {seeds}}}")
+    return tuple(entries), _command(report, "--pipelines=compare,report")
 
 
 def _chain(report: Report, method: str, *params: str) -> str:

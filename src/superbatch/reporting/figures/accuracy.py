@@ -93,7 +93,7 @@ def _mark_crossing(ax: Axes, points: pd.DataFrame, axis: str, main: str, theme: 
 
 def mark(ax: Axes, x: float, y: float, words: str, theme: Theme) -> None:
     """Point at a place on the target's line, from above and to the left, where lines that rise leave room."""
-    ax.plot([x], [y], marker="o", ms=7, mfc="none", mec=theme.text, mew=1.4)
+    ax.plot([x], [y], color=theme.text, ls="", marker="o", ms=7, mfc="none", mew=1.4)
     ax.annotate(
         words,
         (x, y),

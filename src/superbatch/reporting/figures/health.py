@@ -62,7 +62,7 @@ def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
         theme.selecting[2],
         theme.simple[1],
     )
-    labels = shown_names([label for label, _ in rows], theme)
+    labels = shown_names([label for label, _ in rows])
     gap = "\n" if theme.narrow else ", "
     names = [f"{label}{gap}{run.steps:,} steps" for label, run in zip(labels, runs, strict=True)]
     for part, color in zip(TIME_PARTS, colors, strict=True):

@@ -13,7 +13,7 @@ from superbatch.reporting.theme import Theme
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LONG = 13  # characters of a name that a phone has room for
+LONG = 13  # characters of a name that a phone has room for in one line
 LINE = 1.4  # times its size: how high a line of text stands
 
 
@@ -34,7 +34,9 @@ def end_labels(ax: Axes, ends: Sequence[End], theme: Theme, room: float) -> None
     Args:
         room: the axes' height, about, in points.
     """
-    names = dict(zip([end.label for end in ends], shown_names([end.label for end in ends], theme), strict=True))
+    labels = [end.label for end in ends]
+    short = [_broken(name) if theme.narrow and len(name) > LONG else name for name in shown_names(labels)]
+    names = dict(zip(labels, short, strict=True))
     low, high = ax.get_ylim()
     lines = max(1 + name.count("\n") for name in names.values())
     apart = LINE * SMALL * lines / room * (high - low)
@@ -57,11 +59,10 @@ def end_labels(ax: Axes, ends: Sequence[End], theme: Theme, room: float) -> None
         )
 
 
-def shown_names(labels: Sequence[str], theme: Theme) -> list[str]:
-    """Labels without their filtering ratio where the method alone tells them apart; on a phone long ones in two lines."""
+def shown_names(labels: Sequence[str]) -> list[str]:
+    """Labels without their filtering ratio where the method alone tells them apart."""
     methods = [label.split(" (f = ")[0] for label in labels]
-    short = [m if methods.count(m) == 1 else label for m, label in zip(methods, labels, strict=True)]
-    return [_broken(name) if theme.narrow and len(name) > LONG else name for name in short]
+    return [m if methods.count(m) == 1 else label for m, label in zip(methods, labels, strict=True)]
 
 
 def _broken(name: str) -> str:
