@@ -48,7 +48,7 @@ def checks(report: Report) -> list[Check]:
         return [_chance(report), *_seeds(report)]
     found = [_reference(report), *_reference_check(report), *_other_reference(report), *_seeds(report)]
     remarks = [_baseline(report, remark) for remark in report.comparison.remarks]
-    return [*found, *remarks, *_shorter(report)]
+    return [*found, *_as_long(report), *remarks, *_shorter(report)]
 
 
 def cautions(report: Report) -> list[str]:
@@ -77,7 +77,7 @@ def _reference(report: Report) -> Check:
         return Check(question, "unknown", words, command=_chain(report, again))
     if found.far_below:
         steps = f"reference.training.steps={2 * (report.reference.steps if report.reference else 0) or 1600}"
-        return Check(question, "no", words, command=_chain(report, own, steps))
+        return Check("Is the reference strong enough?", "no", words, command=_chain(report, own, steps))
     if found.difference.below:
         return Check(question, "yes", words)
     if not found.uniform.settled:
@@ -121,6 +121,16 @@ def _seeds(report: Report) -> list[Check]:
     words = "One seed (n = 1): intervals are over test images only, and another seed may shift these values by some points."
     missing = {m: (report.main.steps, _missing(had)) for m, had in seeds.items()}
     return [Check(question, "no", words, *_grid(report, missing))]
+
+
+def _as_long(report: Report) -> list[Check]:
+    """Whether uniform was run for as many steps; what was gained says the same on the console."""
+    uniform, steps = report.tuned[report.tuned["role"] == "uniform"], report.main.steps
+    if report.main.role == "uniform" or uniform.empty or (uniform["steps"] == steps).any():
+        return []
+    words = f"Uniform was not run for {steps:,} steps, so there is no gain at equal steps."
+    grid = _grid(report, {"uniform": (steps, [report.main.seed])})
+    return [Check("Was uniform run for as many steps?", "no", words, *grid, weighs=False)]
 
 
 def _missing(had: set[int]) -> list[int]:

@@ -20,7 +20,8 @@ CHIPS = {
     "solid": "Nothing is open on the checklist.",
     "provisional": "Something on the checklist is open.",
     "unfair reference": "The reference alone is above uniform.",
-    "no comparison": "There is nothing to hold it against.",
+    "no comparison": "No uniform run of as many steps to hold it against.",
+    "near chance": "Nothing can be compared yet.",
 }
 
 
@@ -57,7 +58,9 @@ def speed_up(report: Report) -> ToTarget | None:
 
 
 def _chip(report: Report) -> str:
-    if report.at_chance or at_equal_steps(report, "uniform") is None:
+    if report.at_chance:
+        return "near chance"
+    if at_equal_steps(report, "uniform") is None:
         return "no comparison"
     if unfair(report):
         return "unfair reference"
@@ -69,8 +72,7 @@ def _sentence(report: Report) -> str:
         return chance_sentence(report.tuned[report.tuned["role"] != "reference"], report.title)
     found, steps = at_equal_steps(report, "uniform"), f"{report.main.steps:,} steps"
     if found is None:
-        value = report.final.mean
-        return f"{report.label}: {percent(value)} % {report.title} after {steps}" if value == value else f"{report.label}: not evaluated"
+        return _alone(report, steps)
     gap = f"{points(abs(found.gain)).lstrip('+')} points"
     if found.difference.above:
         said = f"{report.label}: +{gap} over uniform at {steps}"
@@ -81,6 +83,16 @@ def _sentence(report: Report) -> str:
     else:
         said = f"{report.label}: {points(found.gain)} points against uniform at {steps}, without an interval"
     return said + _saved(speed_up(report))
+
+
+def _alone(report: Report, steps: str) -> str:
+    """The value by itself, and uniform's of another length where there is one."""
+    value, target = report.final.mean, report.outcome(report.comparison.uniform)
+    if value != value:
+        return f"{report.label}: not evaluated"
+    end = None if target is None else target.horizon
+    beside = "" if end is None else f"; uniform {percent(end.target)} % after {end.steps:,}"
+    return f"{report.label}: {percent(value)} % {report.title} after {steps}{beside}"
 
 
 def _saved(found: ToTarget | None) -> str:

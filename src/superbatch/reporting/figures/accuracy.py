@@ -88,7 +88,7 @@ def _mark_crossing(ax: Axes, points: pd.DataFrame, axis: str, main: str, theme: 
     ax.axhline(100 * target, color=theme.muted, lw=1, ls=(0, (1, 2)))
     where = first_crossing(own, target, axis)
     if where:
-        mark(ax, where, 100 * target, "reaches uniform's end", theme)
+        mark(ax, where, 100 * target, "reaches uniform's final value", theme)
 
 
 def mark(ax: Axes, x: float, y: float, words: str, theme: Theme) -> None:
