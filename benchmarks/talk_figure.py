@@ -76,9 +76,7 @@ class Against(NamedTuple):
 
 AXES = {
     "steps": Against("steps", 1, "steps of a complete schedule", LINES, [500, 2_000, 8_000, 32_000]),
-    "operations": Against(
-        "flops_charged", 1e12, "TFLOP, everything charged", BY_OPERATIONS, [2, 4, 8, 16, 32, 64]
-    ),
+    "operations": Against("flops_charged", 1e12, "TFLOP, everything charged", BY_OPERATIONS, [2, 4, 8, 16, 32, 64]),
 }
 
 

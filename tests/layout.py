@@ -36,9 +36,9 @@ BOXES = """
 
 SMALL = f"{BOXES}.filter(box => box.size < {SMALLEST}).map(box => `${{box.text}}: ${{box.size.toFixed(1)}} px`)"
 
-# Lines of one text may touch, so a tenth of each box's height does not count.
-OVERLAPS = """
-(boxes => {
+# Lines of one text may touch, so a fifth of the lower box's height does not count.
+OVERLAPS = (
+    """(boxes => {
   const found = [];
   boxes.sort((a, b) => a.top - b.top);
   for (let i = 0; i < boxes.length; i++)
@@ -51,8 +51,10 @@ OVERLAPS = """
       if (across > 1 && down > slack) found.push(`${a.text} / ${b.text}`);
     }
   return found;
-})(%s)
-""" % BOXES  # noqa: UP031: the script is full of braces
+})("""
+    + BOXES
+    + ")"
+)
 
 # A text's box: its drawing, or the nearest part of the page that has an edge.
 OUTSIDE = (

@@ -63,10 +63,14 @@ def test_all_text_can_be_read(page: Page, address: str, width: int, drawn: str) 
 
 
 def test_faults_are_found(page: Page, tmp_path: Path) -> None:
-    drawing = "<svg viewBox='0 0 200 40' width=100><text x=10 y=20 font-size=30>tiny and out of its drawing</text></svg>"
+    drawing = (
+        "<svg viewBox='0 0 200 40' width=100><text x=10 y=20 font-size=30>tiny and out of its drawing</text></svg>"
+    )
     texts = "<p style='position:absolute;top:200px'>one</p><p style='position:absolute;top:204px'>other</p>"
     file = tmp_path / "bad.html"
-    file.write_text(f"{drawing}{texts}<p class=tile style='width:30px'>unbreakable</p><small style='font-size:9px'>fine print</small>")
+    file.write_text(
+        f"{drawing}{texts}<p class=tile style='width:30px'>unbreakable</p><small style='font-size:9px'>fine print</small>"
+    )
     page.look()
     page.open(file.as_uri())
     found = faults(page)
@@ -75,7 +79,9 @@ def test_faults_are_found(page: Page, tmp_path: Path) -> None:
 
 
 def test_the_axis_of_the_cost_chart_can_be_chosen(page: Page, address: str) -> None:
-    shown = "[...document.querySelectorAll('.axes .plot')].filter(one => one.offsetWidth > 0).map(one => one.classList[1])"
+    shown = (
+        "[...document.querySelectorAll('.axes .plot')].filter(one => one.offsetWidth > 0).map(one => one.classList[1])"
+    )
     page.look()
     page.open(address)
     assert page.value(shown) == ["cost_step"]

@@ -20,7 +20,15 @@ NAMES = ["uniform", "adaptive_self_paced (f = 0.95)", "jest (f = 0.8)", "jest (f
 
 
 def test_a_chart_has_the_run_uniform_the_best_filter_and_the_best_of_all(tmp_path: Path) -> None:
-    values = {"uniform": 0.3, "filtered": 0.4, "warm_start": 0.35, "pool_and_curated": 0.32, "flexi_jest": 0.5, "independent": 0.2, "jest": 0.31}
+    values = {
+        "uniform": 0.3,
+        "filtered": 0.4,
+        "warm_start": 0.35,
+        "pool_and_curated": 0.32,
+        "flexi_jest": 0.5,
+        "independent": 0.2,
+        "jest": 0.31,
+    }
     report = made(tmp_path, {name: {20: value} for name, value in values.items()}, seeds=1, reference=0.1)
     shown = lines_of(report)
     assert shown[:4] == ["jest (f = 0.8)", "uniform", "filtered", "flexi_jest (f = 0.8)"]
@@ -28,7 +36,13 @@ def test_a_chart_has_the_run_uniform_the_best_filter_and_the_best_of_all(tmp_pat
 
 
 def test_names_go_without_what_they_do_not_need() -> None:
-    assert shown_names(NAMES) == ["uniform", "adaptive_self_paced", "jest (f = 0.8)", "jest (f = 0.9)", "the usual filter"]
+    assert shown_names(NAMES) == [
+        "uniform",
+        "adaptive_self_paced",
+        "jest (f = 0.8)",
+        "jest (f = 0.9)",
+        "the usual filter",
+    ]
 
 
 @pytest.mark.parametrize("theme", [PAGE, PHONE], ids=["page", "phone"])

@@ -80,7 +80,9 @@ FIGURES = COSTS | {"head", "check", "picked", "kinds", "purity", "scores", "stan
 
 
 def test_every_figure_is_drawn_for_both_widths_and_drawing_repeats(page: str, report: Report) -> None:
-    shown = dict(re.findall(r'<figure class="plot (\w+)">\n<div class="drawing roomy"[^>]*>(<svg.*?</svg>)', page, re.DOTALL))
+    shown = dict(
+        re.findall(r'<figure class="plot (\w+)">\n<div class="drawing roomy"[^>]*>(<svg.*?</svg>)', page, re.DOTALL)
+    )
     assert set(shown) == FIGURES == set(page_figures(report))
     assert page.count("<svg ") == 2 * len(FIGURES)
     for theme in (PAGE, PHONE):

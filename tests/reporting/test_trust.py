@@ -26,7 +26,9 @@ def test_with_all_settled_the_result_is_solid_and_saves_steps(tmp_path: Path) ->
     assert cautions(report) == [] and all(check.words for check in checks(report))
     found = verdict(report)
     assert found.chip == "solid"
-    assert found.sentence.startswith("jest (f = 0.8): +10.0 points over uniform at 20 steps; at least 2× fewer steps to the same accuracy")
+    assert found.sentence.startswith(
+        "jest (f = 0.8): +10.0 points over uniform at 20 steps; at least 2× fewer steps to the same accuracy"
+    )
     assert [value for value, _ in tiles(report)][:2] == ["40.0 %", "≥ 2×"]
 
 
@@ -41,14 +43,16 @@ def test_every_open_question_has_a_command(tmp_path: Path) -> None:
     )
     assert found["Has uniform converged?"].runs == ("{method: uniform, steps: 40, seeds: [0]}",)
     assert found["Was a shorter run tried?"].runs == ("{method: jest, filter_ratio: 0.8, steps: 10, seeds: [0]}",)
-    assert found["Is the reference strong enough?"].command.startswith("kedro run --pipeline=jest --params=reference.training.steps=")
+    assert found["Is the reference strong enough?"].command.startswith(
+        "kedro run --pipeline=jest --params=reference.training.steps="
+    )
     assert verdict(report).chip == "provisional"
 
 
 def test_without_a_shorter_run_no_speed_up_is_shown(tmp_path: Path) -> None:
     report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.40}})
     assert dict(tiles(report))["–"] == "steps saved: no shorter run was tried"
-    assert "fewer steps" not in verdict(report).sentence and not any("1×" == value for value, _ in tiles(report))
+    assert "fewer steps" not in verdict(report).sentence and not any(value == "1×" for value, _ in tiles(report))
 
 
 def test_seeds_of_other_methods_do_not_count(tmp_path: Path) -> None:
@@ -68,7 +72,9 @@ def test_a_reference_above_uniform_is_unfair(tmp_path: Path) -> None:
     ({"uniform": {40: 0.30}, "jest": {20: 0.40}}, "no comparison", "jest (f = 0.8): 40.0 % top-1 after 20 steps; uniform 30.0 % after 40"),
     ({"jest": {20: 0.40}}, "no comparison", "jest (f = 0.8): 40.0 % top-1 after 20 steps"),
 ])  # fmt: skip
-def test_what_cannot_be_compared_is_not(tmp_path: Path, values: dict[str, dict[int, float]], chip: str, said: str) -> None:
+def test_what_cannot_be_compared_is_not(
+    tmp_path: Path, values: dict[str, dict[int, float]], chip: str, said: str
+) -> None:
     report = made(tmp_path, values)
     found = verdict(report)
     assert found.chip == chip and found.sentence.startswith(said)

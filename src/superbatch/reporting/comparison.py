@@ -71,7 +71,9 @@ def compare(finals: pd.DataFrame, *, steps: int | None = None) -> Comparison:
     frame = tuned(finals)
     uniform = frame[frame["role"] == "uniform"]
     if uniform.empty:
-        return Comparison(remarks=[Remark("uniform", "No complete uniform run was found: there is no target to reach.")])
+        return Comparison(
+            remarks=[Remark("uniform", "No complete uniform run was found: there is no target to reach.")]
+        )
     horizon = horizon_of(uniform, str(uniform["method"].iloc[0]), steps)
     if near_chance(uniform[uniform["steps"] == horizon.steps]):
         note = f"uniform ends near chance after {horizon.steps:,} steps: there is no target to reach."

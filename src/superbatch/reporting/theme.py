@@ -86,7 +86,9 @@ def stylesheet() -> str:
 
 def in_variables(drawing: str) -> str:
     """Return a light drawing (text, such as SVG) whose colours are the palette's variables, so that it follows the page's."""
-    return re.sub("#[0-9a-f]{6}", lambda color: f"var(--{found})" if (found := _VARIABLE_OF.get(color[0])) else color[0], drawing)
+    return re.sub(
+        "#[0-9a-f]{6}", lambda color: f"var(--{found})" if (found := _VARIABLE_OF.get(color[0])) else color[0], drawing
+    )
 
 
 ORDER = ("uniform", "simple", "selecting", "reference")

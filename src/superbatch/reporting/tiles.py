@@ -29,7 +29,9 @@ def _accuracy(report: Report) -> Tile:
     if final.mean != final.mean:
         return NONE, f"{report.title}: the run was not evaluated"
     uniform = "" if beside is None else f", uniform {percent(beside.other)} %"
-    bounds = f" (95 %: {percent(final.low)} to {percent(final.high)}; {basis(final.n, final.over)})" if final.over else ""
+    bounds = (
+        f" (95 %: {percent(final.low)} to {percent(final.high)}; {basis(final.n, final.over)})" if final.over else ""
+    )
     return f"{percent(final.mean)} %", f"{report.title} on {final.split}{uniform}{bounds}"
 
 

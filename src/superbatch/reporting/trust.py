@@ -65,7 +65,9 @@ def unfair(report: Report) -> bool:
 def _chance(report: Report) -> Check:
     longer = f"learner.training.steps={2 * max(1, report.main.steps)}"
     words = "Runs near chance cannot be compared: train for longer."
-    return Check("Has anything been learned?", "no", words, command=_chain(report, preset(report), longer), weighs=False)
+    return Check(
+        "Has anything been learned?", "no", words, command=_chain(report, preset(report), longer), weighs=False
+    )
 
 
 def _reference(report: Report) -> Check:
@@ -94,7 +96,7 @@ def _reference_check(report: Report) -> list[Check]:
         return [Check(question, "unknown", words, command=_command(report, "--pipelines=check,report"), weighs=False)]
     if found["verdict"] == "helps":
         return [Check(question, "yes", _sentence(str(found["sentence"])))]
-    # The remedy takes other data or another model; the command only tries the chain anew after it.
+    # The remedy takes other data or another model; the command makes the chain anew with it.
     return [Check(question, "no", check_caution(found), command=_chain(report, preset(report)))]
 
 
@@ -118,7 +120,9 @@ def _seeds(report: Report) -> list[Check]:
     question, fewest = "Would another seed say the same?", min(map(len, seeds.values()))
     if fewest > 1:
         return [Check(question, "yes", f"{fewest} seeds or more of each: intervals are over seeds (Student's t).")]
-    words = "One seed (n = 1): intervals are over test images only, and another seed may shift these values by some points."
+    words = (
+        "One seed (n = 1): intervals are over test images only, and another seed may shift these values by some points."
+    )
     missing = {m: (report.main.steps, _missing(had)) for m, had in seeds.items()}
     return [Check(question, "no", words, *_grid(report, missing))]
 
@@ -149,8 +153,8 @@ def _baseline(report: Report, remark: Remark) -> Check:
     if remark.about == "splits":
         return Check(question, "no", remark.text, command=_command(report, "--pipelines=evaluate,report"))
     if remark.check is None:
-        steps = f"learner.training.steps={report.main.steps}"
-        return Check("Was uniform run beside it?", "no", remark.text, command=_chain(report, "uniform", steps))
+        beside = _chain(report, "uniform", f"learner.training.steps={report.main.steps}")
+        return Check("Was uniform run beside it?", "no", remark.text, command=beside)
     method, steps = remark.check
     return Check(question, "unknown", remark.text, *_grid(report, {method: (steps, [0])}))
 

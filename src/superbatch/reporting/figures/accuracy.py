@@ -29,7 +29,12 @@ TOP = 1.08  # of the highest value: where the axis ends
 
 
 def accuracy_figure(
-    points: pd.DataFrame, axis: str = "step", theme: Theme = LIGHT, title: str = "top-1", main: str = "", height: float = 3.9
+    points: pd.DataFrame,
+    axis: str = "step",
+    theme: Theme = LIGHT,
+    title: str = "top-1",
+    main: str = "",
+    height: float = 3.9,
 ) -> Figure:
     """Accuracy along runs against one cost; the range over seeds as a band.
 
@@ -75,7 +80,9 @@ def _draw_curves(ax: Axes, points: pd.DataFrame, axis: str, drawn: dict[str, Sty
 
 def _ends(points: pd.DataFrame, axis: str, drawn: dict[str, Style]) -> list[End]:
     lasts = {label: points[points["label"] == label].sort_values(axis).iloc[-1] for label in drawn}
-    return [End(label, float(last[axis]), 100 * float(last["value"]), drawn[label].color) for label, last in lasts.items()]
+    return [
+        End(label, float(last[axis]), 100 * float(last["value"]), drawn[label].color) for label, last in lasts.items()
+    ]
 
 
 def _mark_crossing(ax: Axes, points: pd.DataFrame, axis: str, main: str, theme: Theme) -> None:
@@ -102,5 +109,12 @@ def mark(ax: Axes, x: float, y: float, words: str, theme: Theme) -> None:
         color=theme.text,
         fontsize=SMALL,
         va="top",
-        arrowprops={"arrowstyle": "->", "color": theme.text, "lw": 1, "shrinkB": 6, "relpos": (0.2, 0), "connectionstyle": "arc3,rad=0.1"},
+        arrowprops={
+            "arrowstyle": "->",
+            "color": theme.text,
+            "lw": 1,
+            "shrinkB": 6,
+            "relpos": (0.2, 0),
+            "connectionstyle": "arc3,rad=0.1",
+        },
     )

@@ -55,7 +55,15 @@ def end_labels(ax: Axes, ends: Sequence[End], theme: Theme, room: float) -> None
             va="center",
             linespacing=1.1,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": end.color, "lw": 0.6, "ls": ":", "shrinkA": 1, "shrinkB": 2, "relpos": (0, 0.5)},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": end.color,
+                "lw": 0.6,
+                "ls": ":",
+                "shrinkA": 1,
+                "shrinkB": 2,
+                "relpos": (0, 0.5),
+            },
         )
 
 

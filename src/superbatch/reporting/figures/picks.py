@@ -117,7 +117,9 @@ def standing_figure(found: Standing, theme: Theme = LIGHT) -> Figure:
         ax.set_ylim(0, 100 if ax is axes[0] else 1.2 * float(np.nanmax([flat, *values])))
         step_axis(ax, theme)
         last = float(points["step"].iloc[-1])
-        end_labels(ax, [End("picked", last, float(values.iloc[-1]), color), End(name, last, flat, theme.muted)], theme, room)
+        end_labels(
+            ax, [End("picked", last, float(values.iloc[-1]), color), End(name, last, flat, theme.muted)], theme, room
+        )
     return figure
 
 

@@ -25,7 +25,12 @@ APART = 48  # points between two lengths that both have room for their number
 
 
 def schedule_figure(
-    frame: pd.DataFrame, comparison: Comparison, theme: Theme = LIGHT, title: str = "top-1", main: str = "", height: float = 4.2
+    frame: pd.DataFrame,
+    comparison: Comparison,
+    theme: Theme = LIGHT,
+    title: str = "top-1",
+    main: str = "",
+    height: float = 4.2,
 ) -> Figure:
     """Final accuracy of complete schedules against their length: where each method meets the target.
 

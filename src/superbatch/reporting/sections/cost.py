@@ -25,5 +25,10 @@ def cost(report: Report) -> Cost:
     """The main run's cost beside uniform's, what it was spent on, and ratios to target."""
     whole = cost_table(report)
     of_towers = whole["cost"].isin(TOWERS) if len(whole) else []
-    tables = whole[[not one for one in of_towers]], whole[of_towers], split_table(report.main), target_table(report.comparison)
+    tables = (
+        whole[[not one for one in of_towers]],
+        whole[of_towers],
+        split_table(report.main),
+        target_table(report.comparison),
+    )
     return Cost(sentence(report), *map(Table.of, tables))
