@@ -18,15 +18,16 @@ NAMES = {
     "samples": "samples trained",
     "samples_scored": "samples scored",
     "flops_paper": "FLOPs, the paper's accounting",
-    "flops_paper_image": "of these, the image tower's",
-    "flops_paper_text": "of these, the text tower's",
+    "flops_paper_image": "FLOPs of the image tower, the paper's accounting",
+    "flops_paper_text": "FLOPs of the text tower, the paper's accounting",
     "flops_as_executed": "FLOPs, as executed",
-    "flops_as_executed_image": "of these, the image tower's",
-    "flops_as_executed_text": "of these, the text tower's",
+    "flops_as_executed_image": "FLOPs of the image tower, as executed",
+    "flops_as_executed_text": "FLOPs of the text tower, as executed",
     "flops_charged": "FLOPs, everything charged",
     "seconds": "time of training",
     "seconds_charged": "time, everything charged",
 }
+TOWERS = tuple(name for key, name in NAMES.items() if key.endswith(("_image", "_text")))
 PARTS = {
     "train": "training the learner",
     "score": "scoring",
