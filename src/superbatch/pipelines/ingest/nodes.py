@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from superbatch.config import IngestSettings, SetSettings, Storage, read
 from superbatch.errors import DiskFull, UserError
 from superbatch.files import expand_shards
 from superbatch.pipelines.ingest.judging import Judged, check, kept_if_refused, plain, validate, write_docs
+from superbatch.stores.address import Place
 
 FORMAT = 3  # raised when the same shards give another manifest
 EVALUATION_FORMAT = 2  # the same for evaluation sets; every model is evaluated again then
@@ -119,8 +120,10 @@ def _build(
     return staged
 
 
-def signed(files: list[Path], name: str, ingest: IngestSettings, places: Storage) -> list[list[str]]:
-    """Name each file and its content; a set's files are read for it once, and again where they seem to have changed."""
+def signed(files: Sequence[Place], name: str, ingest: IngestSettings, places: Storage) -> list[list[str]]:
+    """Name each file and its content; a set's files are read for it once, and again where they seem to have changed. Objects of a
+    store go by size and mark.
+    """
     from superbatch.data.scans import shard_digests
 
     digests = shard_digests(files, scans_of(name, places), ingest.jobs)
