@@ -93,7 +93,8 @@ class ObjectShards:
 def _dense(parts: list[Part]) -> bool:
     """Tell whether parts of one shard are a stretch of it, read from front to back."""
     first, last = min(offset for _, offset, _ in parts), max(offset + length for _, offset, length in parts)
-    return len(parts) >= DENSE_ROWS and sum(length for _, _, length in parts) >= DENSE_SHARE * (last - first)
+    between = last - first - sum(length for _, _, length in parts)
+    return len(parts) >= DENSE_ROWS and between <= GAP * len(parts)
 
 
 def _spans(parts: list[Part]) -> Iterator[tuple[str, int, int, list[int]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -171,5 +172,7 @@ def _looked_up(address: Address, listed: dict[str, Infos], setting: str) -> Know
 
 def _known(address: Address, info: dict[str, Any]) -> Known:
     known = info | (info.get("lfs") or {} if isinstance(info.get("lfs"), dict) else {})
-    mark = next((str(known[name]) for name in MARKS if known.get(name)), "")
-    return Known(address, int(info.get("size") or 0), mark.strip('"'))
+    mark = next((known[name] for name in MARKS if known.get(name)), "")
+    if isinstance(mark, datetime):  # a listing may have seconds where a look has a date
+        mark = mark.timestamp()
+    return Known(address, int(info.get("size") or 0), str(mark).strip('"'))
