@@ -34,7 +34,8 @@ def content(cache: ShardCache, known: Known) -> bytes | None:
 
 
 def used(cache: ShardCache) -> int:
-    return sum(file.stat().st_size for file in cache.folder.iterdir())
+    with cache._alone():
+        return sum(file.stat().st_size for file in cache.folder.iterdir())
 
 
 def test_what_is_fetched_is_the_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def objects_at(order: Order, names: list[Known] = NAMES):
     return lambda step: [names[i] for i in np.unique(order.rows(step) // ROWS_A_SHARD)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(window=st.integers(1, 600), batch=st.integers(1, 200), room=st.integers(1, 20), skip=st.integers(1, 30))
 def test_what_is_in_sight_fits_and_is_what_comes_next(window: int, batch: int, room: int, skip: int) -> None:
     at = objects_at(Order(0, 2_000, batch, window))
@@ -76,7 +76,8 @@ def test_the_thread_stays_ahead_within_the_limit(tmp_path: Path, stored: list[Kn
     for step in range(40):
         ahead.at(step)
         wait_for(lambda: all(cache.has(one) for later in range(step, min(step + 3, 40)) for one in at(later)))  # noqa: B023
-        assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= cache.limit
+        with cache._alone():
+            assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= cache.limit
     ahead.stop()
 
 

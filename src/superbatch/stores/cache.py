@@ -130,11 +130,13 @@ class ShardCache:
                     for (_, start, _), data in zip(parts, read_parts(parts), strict=True):
                         os.pwrite(part, data, start)
             require_as_known(known)  # it may have been exchanged in between
-            os.utime(path)
-            os.replace(path, self._file(known, WHOLE))
+            with self._alone():
+                os.utime(path)
+                os.replace(path, self._file(known, WHOLE))
             return True
         finally:
-            path.unlink(missing_ok=True)
+            with self._alone():
+                path.unlink(missing_ok=True)
 
     def _wait_for(self, known: Known) -> bool:
         """Wait for the process that fetches an object; returns whether there was one."""
@@ -150,7 +152,7 @@ class ShardCache:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let one process at a time count the folder's bytes."""
+        """Let one process at a time count the folder's files, or change which there are."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / LOCK, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
