@@ -76,7 +76,7 @@ class ProjectHooks:
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Print the table of results, and where report and audit are, if this run made them; of a grid alone its table."""
-        from superbatch.files import shown
+        from superbatch.datasets.aside import written_to
 
         made = pipeline.all_outputs()
         leave_to_dvc(made, catalog)
@@ -88,9 +88,9 @@ class ProjectHooks:
             print(f"\n{grid_table(catalog)}\n\nFor the report: kedro run --pipelines=report{env}", flush=True)
         for name in ("report", "audit", "search", "advise"):
             if f"{name}.page" in made:
-                print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+                print(f"{name.capitalize()}: {written_to(catalog[f'{name}.page'])}", flush=True)
         for name in sorted(name for name in made if name.endswith(EXPORT)):
-            print(f"Export: {shown(Path(catalog[name]._filepath))}", flush=True)
+            print(f"Export: {written_to(catalog[name])}", flush=True)
 
 
 def set_cache(storage: dict[str, Any]) -> None:
