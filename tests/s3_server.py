@@ -78,10 +78,10 @@ def serving() -> Iterator[S3]:
 def environment(s3: S3) -> dict[str, str]:
     """What a process needs in its environment to use the server."""
     return {
-        "FSSPEC_S3_ENDPOINT_URL": s3.url,
         "AWS_ENDPOINT_URL": s3.url,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",  # of botocore's own, which wait for seconds
     }
