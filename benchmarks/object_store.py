@@ -4,7 +4,7 @@
 
 Mixing is counted from the order itself, so it is the same everywhere. For each window: `shards`, the effective number of shards that a super-batch's
 rows come from (1 over the sum of the squared shares; over steps the mean), `largest`, the largest share of one shard (the mean), and `cache_gb`,
-what two windows need, at most, so that the next one is fetched while one is in use.
+what the steps of two windows read, at most, wherever they begin: with so much room the next window is fetched while one is in use.
 
 Reading is measured against moto's S3 server on loopback, which waits before each answer (needs the packages of `make extras`): seconds and
 requests for the same rows drawn at random from a store by ranges of bytes, with the shards fetched before they are read (`cold`), out of the cache

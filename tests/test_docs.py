@@ -98,7 +98,7 @@ def written_paths() -> list[re.Pattern[str]]:
         entries |= yaml.safe_load(file.read_text())
     paths = [entry["filepath"] for entry in entries.values() if "filepath" in entry]
     paths += [base()["storage"][name] for name in ("state", "stages")]
-    paths.append(config.Storage().data_docs)
+    paths += [config.Storage().data_docs, config.Storage().cache.folder]
     return [
         re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("${globals:data}", "data").replace(".", r"\.")) + "(/.*)?")
         for path in paths
@@ -317,6 +317,7 @@ def test_yaml_blocks_are_parameters(page: Path) -> None:
 
 PARAMETER_TABLES: dict[str, list[type]] = {
     "storage": [config.Storage],
+    "storage.cache": [config.CacheSettings],
     "simweb": [options.SimwebSettings],
     "icons": [options.IconsSettings],
     "ingest": [config.IngestSettings],

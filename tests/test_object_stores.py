@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog, DatasetError
 
+from superbatch.artifacts.stamps import build_once
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
+from superbatch.datasets.aside import written_to
 from superbatch.errors import UserError
 from superbatch.files import expand_shards
 from superbatch.stores import asking
@@ -23,7 +26,7 @@ from superbatch.stores.cache import ShardCache
 from superbatch.stores.objects import look_at
 from tests.data.shard_helpers import pairs, tar_bytes
 from tests.forked_kedro import SMALL, ready_project, training_record
-from tests.project import ONE_THREAD, UNREPORTED, command
+from tests.project import ONE_THREAD, command, copy_project
 from tests.s3_server import BUSY, EXPIRED, S3, environment, serving
 
 pytestmark = pytest.mark.extras
@@ -167,33 +170,31 @@ GIVEN = [
 MADE = ("02_intermediate/pool", "04_feature", "06_models/jest", "06_models/.state", "07_model_output/jest", ".stages")
 
 
-def run(project: Path, s3: S3, *arguments: str, params: str = "") -> dict[str, Any]:
+def run(project: Path, s3: S3, params: str = "") -> dict[str, Any]:
     """Train jest in a process of its own, and return the digests of its picks and weights."""
     given = ",".join([*GIVEN, params] if params else GIVEN)
-    command(
-        project, "kedro", "run", "--pipeline=jest", "--env=quick", f"--params={given}", *arguments, **environment(s3)
-    )
+    chain = ["kedro", "run", "--pipeline=jest", "--env=quick", "--tags=data,features,training"]
+    command(project, *chain, f"--params={given}", **environment(s3))
     digests: dict[str, Any] = training_record(project / "data" / "quick", "jest")["digests"]
     return digests
 
 
 def test_a_run_on_an_object_store_is_the_run_on_files(s3: S3, tmp_path: Path) -> None:
-    """Ingestion, embedding and a learner give the same picks and weights; report and checkpoint go to addresses, by the catalog."""
+    """Ingestion, embedding and a learner give the same picks and weights; the checkpoint goes to an address, by the catalog."""
     import fsspec
 
     ready_project(tmp_path)
     project, files = tmp_path / "project", fsspec.filesystem("s3")
     data = project / "data" / "quick"
-    before = run(project, s3, *UNREPORTED)
+    before = run(project, s3)
     shards = sorted((data / "01_raw" / "simweb" / "pool").glob("*.tar"))
     room = 5 * shards[0].stat().st_size  # of eight: the first, of whole ones, is among the largest
     for shard in shards:
         files.put_file(str(shard), f"mine/simweb/{shard.name}")
     for folder in MADE:
         shutil.rmtree(data / folder)
-    (project / "conf" / "local" / "catalog.yml").write_text(yaml.safe_dump(ADDRESSES))
+    (project / "conf" / "quick" / "catalog.yml").write_text(yaml.safe_dump(ADDRESSES))
     s3.delay, s3.answers = 0.002, [BUSY] * 3
-    s3.requests.clear()
     cache = f"storage.cache.gigabytes={room / 1e9:.9f},storage.cache.folder=data/quick/shards"
     after = run(project, s3, params=f"ingest.pool.shards=s3://mine/simweb/*.tar,{cache}")
     assert before == after
@@ -201,7 +202,32 @@ def test_a_run_on_an_object_store_is_the_run_on_files(s3: S3, tmp_path: Path) ->
         f"s3://mine/simweb/{shard.name}" for shard in shards
     ]
     assert 0 < sum(file.stat().st_size for file in (data / "shards").glob("*.whole")) <= room
-    assert files.cat("mine/report/report.html").startswith(b"<!doctype html>")
-    assert "rows" in json.loads(files.cat("mine/report/metrics.json"))
     local, far = data / "06_models" / "jest" / WEIGHTS, files.cat(f"mine/models/jest/{WEIGHTS}")
     assert local.read_bytes() == far
+
+
+def test_the_catalog_sends_checkpoint_and_report_to_addresses(s3: S3, tmp_path: Path) -> None:
+    import fsspec
+
+    project, files = copy_project(tmp_path / "project"), fsspec.filesystem("s3")
+    (project / "conf" / "local" / "catalog.yml").write_text(yaml.safe_dump(ADDRESSES))
+    catalog = DataCatalog.from_config(OmegaConfigLoader(str(project / "conf"), "base", "local")["catalog"])
+    page, metrics, checkpoint = (catalog.get(name) for name in ("report.page", "report.metrics", "uniform.checkpoint"))
+    s3.answers = [BUSY]
+    page.save("<!doctype html>")
+    metrics.save({"rows": 7})
+    assert files.cat("mine/report/report.html") == b"<!doctype html>" and metrics.load() == {"rows": 7}
+    assert written_to(page) == "s3://mine/report/report.html"
+    s3.always = EXPIRED
+    with pytest.raises(
+        DatasetError, match=r"^s3://mine/report/report\.html: the credentials have expired \(The provided"
+    ):
+        page.save("<html>")
+    s3.always = None
+    checkpoint._filepath = tmp_path / "here" / "uniform"
+    checkpoint.save(
+        build_once("x", "0" * 16, tmp_path / "stages", lambda out: (out / WEIGHTS).write_bytes(b"w") and None)
+    )
+    assert files.cat(f"mine/models/uniform/{WEIGHTS}") == b"w"
+    checkpoint._filepath = tmp_path / "there" / "uniform"
+    assert (checkpoint.load() / WEIGHTS).read_bytes() == b"w"
