@@ -211,7 +211,9 @@ def test_the_catalog_sends_checkpoint_and_report_to_addresses(s3: S3, tmp_path: 
 
     project, files = copy_project(tmp_path / "project"), fsspec.filesystem("s3")
     (project / "conf" / "local" / "catalog.yml").write_text(yaml.safe_dump(ADDRESSES))
-    catalog = DataCatalog.from_config(OmegaConfigLoader(str(project / "conf"), "base", "local")["catalog"])
+    catalog = DataCatalog.from_config(
+        OmegaConfigLoader(str(project / "conf"), base_env="base", default_run_env="local")["catalog"]
+    )
     page, metrics, checkpoint = (catalog.get(name) for name in ("report.page", "report.metrics", "uniform.checkpoint"))
     s3.answers = [BUSY]
     page.save("<!doctype html>")

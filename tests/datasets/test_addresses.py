@@ -85,13 +85,16 @@ def test_what_is_there_already_is_not_sent_again_and_another_replaces_it(
 ) -> None:
     dataset = directory(tmp_path)
     dataset.save(build(tmp_path))
-    MEMORY.pipe("/addresses/models/jest/stray.txt", b"left over")
+    MEMORY.pipe("/addresses/models/jest/yours.txt", b"not of any stamp")
     with monkeypatch.context() as context:
         context.setattr(type(MEMORY), "put_file", lambda *_, **__: pytest.fail("sent before"))
         dataset.save(build(tmp_path))
-    dataset.save(build(tmp_path, "f" * 16, "other"))
-    assert MEMORY.find("/addresses") == ["/addresses/models/jest/deep/a.txt", f"/addresses/models/jest/{STAMP}"]
-    assert (directory(tmp_path / "there").load() / "deep" / "a.txt").read_text() == "other"
+    dataset.save(
+        build_once("b", "f" * 16, tmp_path / "stages", lambda out: (out / "b.txt").write_text("other") and None)
+    )
+    names = ["b.txt", STAMP, "yours.txt"]
+    assert MEMORY.find("/addresses") == [f"/addresses/models/jest/{name}" for name in names]
+    assert (directory(tmp_path / "there").load() / "b.txt").read_text() == "other"
 
 
 def test_half_a_directory_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from superbatch.artifacts.atomic import atomic_directory
 from superbatch.artifacts.stamps import STAMP
 from superbatch.errors import UserError
 from superbatch.stores.asking import ask
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 
 def has_directory(url: str) -> bool:
@@ -18,21 +21,28 @@ def has_directory(url: str) -> bool:
     Raises:
         UserError: a store that can't be read.
     """
-    return ask(f"{url}/{STAMP}", lambda files, path: bool(files.exists(path)))
+    return ask(f"{url}/{STAMP}", _is_there)
 
 
 def send_directory(directory: Path, url: str) -> bool:
-    """Copy a finished directory to an address, in the place of what lies there; returns whether that was anything else.
+    """Copy a finished directory to an address, in the place of the one there; returns whether that was any other.
+
+    Of what lies there, only what the stamp of an earlier directory names is removed.
 
     Raises:
         UserError: a store that can't be read or written.
     """
-    if has_directory(url) and _read(f"{url}/{STAMP}") == (directory / STAMP).read_bytes():
+    stamp, before = directory / STAMP, _read(f"{url}/{STAMP}") if has_directory(url) else None
+    if before == stamp.read_bytes():
         return False
-    names = [file.relative_to(directory).as_posix() for file in sorted(directory.rglob("*")) if file.is_file()]
-    _clear(url)
-    for name in sorted(names, key=lambda name: name == STAMP):
+    if before is not None:
+        _remove(f"{url}/{STAMP}")
+    names = _files(stamp.read_bytes())
+    for name in (*names, STAMP):
         _send(directory / name, f"{url}/{name}")
+    for name in _files(before) if before is not None else ():
+        if name not in names:
+            _remove(f"{url}/{name}")
     return True
 
 
@@ -43,11 +53,10 @@ def bring_directory(url: str, directory: Path) -> None:
         UserError: none is there, or a file of it is missing or cut; a store that can't be read; a full disk.
     """
     stamp = _read(f"{url}/{STAMP}")
-    known: dict[str, Any] = json.loads(stamp)
     with atomic_directory(directory) as place:
-        for name, size in known["files"].items():
+        for name, size in _files(stamp).items():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
-            _bring(f"{url}/{name}", place / name, int(size))
+            _bring(f"{url}/{name}", place / name, size)
         (place / STAMP).write_bytes(stamp)
 
 
@@ -55,10 +64,22 @@ def _read(url: str) -> bytes:
     return ask(url, lambda files, path: bytes(files.cat_file(path)))
 
 
-def _clear(url: str) -> None:
-    """Remove what lies at an address, the stamp first."""
-    ask(f"{url}/{STAMP}", lambda files, path: files.rm_file(path) if files.exists(path) else None)
-    ask(url, lambda files, path: files.rm(path, recursive=True) if files.find(path) else None)
+def _files(stamp: bytes) -> dict[str, int]:
+    """Return the files of a directory, and their bytes, by its stamp."""
+    found: dict[str, int] = json.loads(stamp)["files"]
+    return found
+
+
+def _is_there(files: AbstractFileSystem, path: str) -> bool:
+    try:
+        files.info(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(url: str) -> None:
+    ask(url, lambda files, path: files.rm_file(path) if _is_there(files, path) else None)
 
 
 def _send(file: Path, url: str) -> None:
