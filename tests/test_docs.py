@@ -105,6 +105,7 @@ def written_paths() -> list[re.Pattern[str]]:
     paths += [base()["storage"][name] for name in ("state", "stages")]
     paths.append(config.Storage().data_docs)
     paths.append("data/08_reporting/tracking")  # the trackers' folder, beside the report
+    paths += [config.Storage().cache.folder]
     return [
         re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("${globals:data}", "data").replace(".", r"\.")) + "(/.*)?")
         for path in paths
@@ -323,6 +324,7 @@ def test_yaml_blocks_are_parameters(page: Path) -> None:
 
 PARAMETER_TABLES: dict[str, list[type]] = {
     "storage": [config.Storage],
+    "storage.cache": [config.CacheSettings],
     "simweb": [options.SimwebSettings],
     "icons": [options.IconsSettings],
     "ingest": [config.IngestSettings],

@@ -17,6 +17,7 @@ from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
 from superbatch.files import expand_shards
 from superbatch.listing import matches
+from superbatch.stores.address import Address
 from tests.data.shard_helpers import pairs, tar_bytes
 
 Make = Callable[..., list[str]]
@@ -72,8 +73,16 @@ def test_an_address_is_listed_like_a_folder() -> None:
     assert matches("memory://listing/pool/*.tar") == shards == matches("memory://listing/*/*.tar")
     assert matches("memory://listing/pool/0.tar") == shards[:1]
     assert matches("memory://listing/pool/2*.tar") == [] == matches("memory://listing/pool/2.tar")
-    with pytest.raises(UserError, match=r"\*\.tar: shards cannot be read from memory:// yet; .*: fetch them first"):
-        expand_shards("memory://listing/pool/*.tar")
+    assert expand_shards("memory://listing/pool/*.tar") == [Address(url) for url in shards]
+    assert expand_shards("memory://listing/pool/{0..1}.tar") == [
+        Address(f"memory://listing/pool/{i}.tar") for i in (0, 1)
+    ]
+    with pytest.raises(UserError, match=r"^shards: memory://listing/other/\*\.tar: no such shard; correct the address"):
+        expand_shards("memory://listing/other/*.tar")
+    with pytest.raises(
+        UserError, match=r"^shards: nobodys://x/\*\.tar: .*not known.*; use s3://, gs://, hf:// or another"
+    ):
+        expand_shards("nobodys://x/*.tar")
 
 
 def test_a_tilde_is_the_home_folder(make: Make, tmp_path: Path) -> None:
@@ -122,10 +131,6 @@ def test_pipes_commands_and_addresses(make: Make, tmp_path: Path) -> None:
         UserError, match=r"0\.\.9\}\.tar -: is a command, not a file; shards are read at random, from files"
     ):
         make("pipe:aws s3 cp s3://b/{0..9}.tar -")
-    with pytest.raises(
-        UserError, match=r"^shards: s3://b/\{0\.\.9\}\.tar: shards cannot be read from s3:// yet; shards are"
-    ):
-        make("s3://b/{0..9}.tar")
 
 
 def test_devices_and_nothing(make: Make) -> None:

@@ -18,6 +18,7 @@ GROUND = {
     "files",
     "listing",
     "markdown",
+    "stores",
     "progress",
     "declared",
     "bounds",

@@ -47,6 +47,18 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class CacheSettings(_Strict):
+    """Where shards that lie in an object store are kept while they are in use.
+
+    Attributes:
+        folder: on a disk of this machine; it may be emptied at any time.
+        gigabytes: what the shards in it take at most, 1e9 bytes each; 0 keeps none, and every image is a request.
+    """
+
+    folder: str = "data/.shards"
+    gigabytes: Annotated[float, Interval(ge=0)] = 20.0
+
+
 class Storage(_Strict):
     """Working folders outside Kedro's catalog and DVC.
 
@@ -54,11 +66,13 @@ class Storage(_Strict):
         state: training states by run hash (optimiser, step, random state); a killed run continues from here.
         stages: directories on their way to their place, and the records of what stands where.
         data_docs: Great Expectations' Data Docs, a folder a set; written where `ingest.data_docs` asks for them.
+        cache: for shards in an object store.
     """
 
     state: str = "data/06_models/.state"
     stages: str = "data/.stages"
     data_docs: str = "data/08_reporting/data_docs"
+    cache: CacheSettings = CacheSettings()
 
 
 class Threshold(_Strict):

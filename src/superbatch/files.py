@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
 from superbatch.errors import UserError
+from superbatch.stores.address import Address, Place, is_address
 
 
 def read_json(path: Path) -> Any:
@@ -25,10 +27,11 @@ def shown(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Path]:
+def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Place]:
     """List the shards that a glob, a brace pattern (`pool/{00000..00039}.tar`) or a list of them names, in order.
 
-    A name that is there as it is written counts as a name, whatever brackets it has; `~` is the home folder.
+    A name that is there as it is written counts as a name, whatever brackets it has; `~` is the home folder. Patterns of a store
+    (`s3://bucket/pool/*.tar`) give addresses.
 
     Args:
         spec: the pattern or patterns, relative to the working directory.
@@ -36,11 +39,16 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Path]:
 
     Raises:
         UserError: a pattern that matches nothing or whose braces don't match; something that is named but is no plain
-            file of this machine: a folder, a pipe, a command, an address, a link that leads nowhere.
+            file or object: a folder, a pipe, a command, a link that leads nowhere; a store that can't be read.
     """
-    found: list[Path] = []
+    found: list[Place] = []
     for pattern in [spec] if isinstance(spec, str) else spec:
-        for name in _braces(_here(pattern, setting), setting):
+        path = _path_of(pattern, setting)
+        names = _braces(path, setting)
+        if is_address(path):
+            found += _objects(names, setting)
+            continue
+        for name in names:
             hits = _matches(name, setting)
             for hit in hits or [name]:
                 _require_file(hit, setting)
@@ -50,16 +58,27 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _here(pattern: str, setting: str) -> str:
-    """Return a pattern of this machine's files as a path; what lies elsewhere cannot be read at random yet."""
+def _objects(names: list[str], setting: str) -> list[Address]:
+    """List the objects of a store that some names and globs stand for; whether one that is named is there shows when it is read."""
+    found = []
+    for name in names:
+        hits = _matches(name, setting) if has_magic(name) else [name]
+        if not hits:
+            raise UserError(setting, f"{name}: no such shard", "correct the address")
+        found += [Address(hit) for hit in hits]
+    return found
+
+
+def _path_of(pattern: str, setting: str) -> str:
+    """Return a pattern of this machine's files as a path, and an address as it is."""
     from superbatch.listing import place_of
 
-    remedy = "shards are read at random, from files: fetch them first and name the files"
     if pattern.startswith("pipe:"):
+        remedy = "shards are read at random, from files or objects of a store: write it to one and name that"
         raise UserError(setting, f"{pattern}: is a command, not a file", remedy)
     protocol, path = place_of(pattern)
     if protocol:
-        raise UserError(setting, f"{pattern}: shards cannot be read from {protocol}:// yet", remedy)
+        return pattern
     path = os.path.expanduser(path)
     if path.startswith("~"):
         raise UserError(setting, f"{pattern}: no home folder of that user is known", "write the whole path")
@@ -83,6 +102,8 @@ def _matches(name: str, setting: str) -> list[str]:
 
     try:
         return matches(name)
+    except UserError as error:  # a store's
+        raise UserError(f"{setting}: {error.where}", error.what, error.remedy) from None
     except ValueError:
         remedy = "write ** alone between slashes, for folders at any depth, or a single *"
         raise UserError(setting, f"{name}: ** stands beside other characters", remedy) from None

@@ -30,7 +30,7 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Work in the project's folder (paths inside parameters are relative to it), and check every parameter.
+        """Work in the project's folder (paths inside parameters are relative to it), check every parameter, and say where shards are cached.
 
         Raises:
             UserError: the first mistake in the parameters, named by its key; those of stages that do not run count too.
@@ -41,6 +41,7 @@ class ProjectHooks:
         parameters = context.config_loader["parameters"]
         context.config_loader["parameters"] = parameters  # Kedro asks once more, and would read the files again
         check_all(parameters)
+        set_cache(parameters.get("storage") or {})
         pipeline_registry.configure(parameters)
 
     @hook_impl
@@ -81,7 +82,7 @@ class ProjectHooks:
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Print the table of results, and where report and audit are, if this run made them; of a grid alone its table."""
-        from superbatch.files import shown
+        from superbatch.datasets.aside import written_to
 
         made = pipeline.all_outputs()
         leave_to_dvc(made, catalog)
@@ -94,9 +95,18 @@ class ProjectHooks:
             print(f"\n{grid_table(catalog)}\n\nFor the report: kedro run --pipelines=report{env}", flush=True)
         for name in ("report", "audit", "search", "advise"):
             if f"{name}.page" in made:
-                print(f"{name.capitalize()}: {shown(Path(catalog[f'{name}.page']._filepath))}", flush=True)
+                print(f"{name.capitalize()}: {written_to(catalog[f'{name}.page'])}", flush=True)
         for name in sorted(name for name in made if name.endswith(EXPORT)):
-            print(f"Export: {shown(Path(catalog[name]._filepath))}", flush=True)
+            print(f"Export: {written_to(catalog[name])}", flush=True)
+
+
+def set_cache(storage: dict[str, Any]) -> None:
+    """Say through which cache shards in an object store are read, in this process and in those that it starts."""
+    from superbatch.config import Storage, read
+    from superbatch.stores.cache import ShardCache, use_cache
+
+    cache = read(Storage, storage, "storage").cache
+    use_cache(ShardCache(Path(cache.folder), int(cache.gigabytes * 1e9)))
 
 
 def check_learners(pipeline: Pipeline) -> None:

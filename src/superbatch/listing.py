@@ -6,8 +6,10 @@ import os
 from typing import Any
 
 from fsspec import AbstractFileSystem
-from fsspec.core import split_protocol, url_to_fs
+from fsspec.core import split_protocol
 from fsspec.implementations.local import LocalFileSystem
+
+from superbatch.stores.asking import ask
 
 HERE = (None, *LocalFileSystem.protocol)
 
@@ -45,13 +47,12 @@ def matches(pattern: str) -> list[str]:
         Paths like the pattern, relative or not; addresses for an address.
 
     Raises:
-        ValueError: `**` beside other characters, or a protocol that fsspec doesn't know.
-        ImportError: the package that fsspec needs for the protocol is missing.
+        ValueError: `**` beside other characters.
+        UserError: a store that can't be read.
     """
     protocol, path = place_of(pattern)
     if protocol:
-        files, path = url_to_fs(pattern)
-        return [files.unstrip_protocol(name) for name in _listed(files, path)]
+        return ask(pattern, lambda files, name: [files.unstrip_protocol(hit) for hit in _listed(files, name)])
     if os.path.isabs(path):
         return _listed(ThisMachine(), path)
     return [hit.removeprefix("./") for hit in _listed(ThisMachine(), f"./{path}")]

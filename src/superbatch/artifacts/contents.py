@@ -1,4 +1,4 @@
-"""Files by their content. What was read once is not read again while the file stays as it was, but this decides nothing:
+"""Files by their content, objects of a store by their marks. What was read once is not read again while the file stays as it was, but this decides nothing:
 in a fresh clone, after `touch` or in a copied folder the files are read anew, and found to be the same.
 """
 
@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,31 @@ from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.errors import UserError
 from superbatch.jobs.units import Told, run_units
 from superbatch.options.jobs import JobsSettings
+from superbatch.stores.address import Address, Place
+from superbatch.stores.objects import look_at_all
 
 SETTLED = 2.0  # seconds: a file that changed later than that may change again within one tick of its clock
 
 
-def content_digests(files: list[Path], cache: Path, jobs: int | JobsSettings = 1) -> list[str]:
-    """Return the SHA-256 of each file.
+def content_digests(places: Sequence[Place], cache: Path, jobs: int | JobsSettings = 1) -> list[str]:
+    """Return the SHA-256 of each file, and size and mark of each object: its store knows without reading it.
 
     Args:
-        files: their paths; order and repeats are kept.
+        places: files and objects; order and repeats are kept.
         cache: a JSON file that keeps the digests with each file's size, times and inode. It may be deleted at any time.
         jobs: files that are read at a time, or by which back end they are read.
 
     Raises:
-        UserError: a file that can't be read.
+        UserError: a file or an object that can't be read.
     """
+    objects = [place for place in places if isinstance(place, Address)]
+    marks = {one.address: f"{one.size} {one.mark}" for one in look_at_all(dict.fromkeys(objects))} if objects else {}
+    files = [place for place in places if isinstance(place, Path)]
+    digests = dict(zip(files, _file_digests(files, cache, jobs), strict=True))
+    return [marks[place] if isinstance(place, Address) else digests[place] for place in places]
+
+
+def _file_digests(files: list[Path], cache: Path, jobs: int | JobsSettings) -> list[str]:
     known = _read(cache)
     found = {str(file): known.get(str(file), [None, None]) for file in files}
     states = {name: _state(Path(name)) for name in found}

@@ -62,9 +62,10 @@ def write_enlarged(out: Path, curated: Manifest, pool: Manifest, added: Added) -
     table = pa.concat_tables([_rows_of(curated, np.arange(len(curated))), _recaptioned(joined, added)])
     used = set(pc.unique(table["shard"]).to_pylist())
     sizes = {name: size for name, size in (curated.shard_sizes | pool.shard_sizes).items() if name in used}
+    marks = {name: mark for name, mark in (curated.shard_marks | pool.shard_marks).items() if name in used}
     with atomic_path(out / ORIGINS) as temporary:
         pq.write_table(_origins(len(curated), joined, added), temporary, compression="zstd")
-    return write_manifest(out / MANIFEST_FILE, table, sizes)
+    return write_manifest(out / MANIFEST_FILE, table, sizes, marks)
 
 
 def read_origins(directory: Path) -> pa.Table:

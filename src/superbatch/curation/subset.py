@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from superbatch.data.manifest import Manifest
 from superbatch.data.shards import IMAGE_EXTENSIONS, split_name
 from superbatch.data.tar import Member, walk
 from superbatch.errors import UserError
+from superbatch.stores.address import Place
+from superbatch.stores.opening import opened
 
 SHARDS, UIDS, SUMMARY = "shards", "uids.npy", "subset.json"
 REMEDY = "run the ingest stage again"
@@ -68,10 +69,10 @@ def samples(manifest: Manifest, rows: np.ndarray) -> Iterator[tuple[str, dict[st
         yield from _samples_of(manifest.shard_path(shard), wanted, manifest.shard_sizes.get(shard))
 
 
-def _samples_of(path: Path, wanted: list[Wanted], size: int | None) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _samples_of(path: Place, wanted: list[Wanted], size: int | None) -> Iterator[tuple[str, dict[str, bytes]]]:
     try:
-        with open(path, "rb") as stream:
-            length = os.fstat(stream.fileno()).st_size
+        with opened(path) as shard:
+            stream, length = shard.stream, shard.size
             if size not in (None, length):
                 raise UserError(str(path), f"has {length:,} bytes, at ingestion it had {size:,}", REMEDY)
             found = find_members(stream, length, {sample.key for sample in wanted})
@@ -100,11 +101,16 @@ def find_members(stream: BinaryIO, length: int, keys: set[str]) -> dict[str, dic
     return found
 
 
-def _read(stream: BinaryIO, path: Path, sample: Wanted, members: dict[str, Member]) -> dict[str, bytes]:
+def _read(stream: BinaryIO, path: Place, sample: Wanted, members: dict[str, Member]) -> dict[str, bytes]:
     images = [member for extension, member in members.items() if extension.lower() in IMAGE_EXTENSIONS]
     if [image.data for image in images] != [sample.offset]:
         raise UserError(f"{path}, key {sample.key}", f"its image is not at byte {sample.offset:,}", REMEDY)
-    return {name: os.pread(stream.fileno(), member.size, member.data) for name, member in members.items()}
+    return {name: _bytes(stream, member) for name, member in members.items()}
+
+
+def _bytes(stream: BinaryIO, member: Member) -> bytes:
+    stream.seek(member.data)
+    return stream.read(member.size)
 
 
 def write_shards(folder: Path, samples: Iterator[tuple[str, dict[str, bytes]]], shard_size: int) -> int:

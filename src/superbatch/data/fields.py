@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from superbatch.data.order import mix, round_keys
+from superbatch.stores.address import Known
 
 
 class Field(Protocol):
@@ -40,10 +41,12 @@ class Stored:
     Attributes:
         by_row: returns the values of n rows, shape (n, ...).
         num_rows: N.
+        objects: returns the shards in an object store that rows are read from, of all rows for None; None where nothing is.
     """
 
     by_row: Callable[[np.ndarray], np.ndarray]
     num_rows: int
+    objects: Callable[[np.ndarray | None], list[Known]] | None = None
 
     def __len__(self) -> int:
         return self.num_rows
@@ -72,6 +75,10 @@ class Mapped:
         """Return the changed values of some rows."""
         return self.change(self.field.read(rows, step))
 
+    def objects(self, rows: np.ndarray | None) -> list[Known]:
+        """Return the shards in an object store that some rows are read from; of all rows for None."""
+        return objects_of(self.field, rows)
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -96,6 +103,13 @@ class Joined:
             found[mask] = values
         assert found is not None, "no rows asked for"
         return found
+
+    def objects(self, rows: np.ndarray | None) -> list[Known]:
+        """Return the shards in an object store that some rows are read from; of all rows for None."""
+        if rows is None:
+            return [one for field in self.fields for one in objects_of(field, None)]
+        sets = by_set(rows, [len(field) for field in self.fields])
+        return [one for number, _, own in sets for one in objects_of(self.fields[number], own)]
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,16 @@ class Where:
         if asked.any():
             found[asked] = some
         return found
+
+    def objects(self, rows: np.ndarray | None) -> list[Known]:
+        """Return the shards in an object store that some rows are read from, if they are; of all rows for None."""
+        return objects_of(self.field, rows)
+
+
+def objects_of(field: Field, rows: np.ndarray | None) -> list[Known]:
+    """Return the shards in an object store that a field reads some rows from, of all rows for None; empty where it reads none."""
+    objects = getattr(field, "objects", None)
+    return [] if objects is None else list(objects(rows))
 
 
 def joined(fields: Iterable[Field]) -> Field:
@@ -269,6 +293,11 @@ class Source:
         """The rows that the order leaves out, as a source of their own."""
         assert self.aside is not None, "nothing is left out"
         return Source(self.fields, self.aside if self.rows is None else self.rows[self.aside])
+
+    def objects(self, positions: np.ndarray | None = None) -> list[Known]:
+        """Return the shards in an object store that n positions of the order are read from, each once; of all rows by default."""
+        rows = None if positions is None else self.manifest_rows(positions)
+        return list(dict.fromkeys(one for field in self.fields.values() for one in objects_of(field, rows)))
 
     def read(self, names: Iterable[str], positions: np.ndarray, step: int) -> Batch:
         """Return the named fields of n positions of the order, on the CPU.

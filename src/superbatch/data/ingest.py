@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,14 @@ from superbatch.data.shards import ScanSettings, ShardScan
 from superbatch.errors import UserError
 from superbatch.jobs.units import Told, run_units
 from superbatch.options.jobs import JobsSettings
+from superbatch.stores.address import Address, Place, place_named
 
 log = logging.getLogger(__name__)
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
 def ingest(
-    shards: list[Path],
+    shards: Sequence[Path | Address],
     out: Path,
     *,
     jobs: int | JobsSettings = 1,
@@ -45,7 +47,7 @@ def ingest(
     """Check and index every sample of some shards.
 
     Args:
-        shards: tars, in the order in which their samples get row numbers.
+        shards: tars, files or objects of a store, in the order in which their samples get row numbers.
         out: a directory; `manifest.parquet`, `rejects.parquet` and `summary.json` are written to it.
         jobs: processes that read shards, or by which back end they are read.
         min_rows: fewer samples than that are an error.
@@ -65,13 +67,16 @@ def ingest(
     if not shards:
         raise UserError("shards", "the list is empty", "name at least one .tar")
     settings = ScanSettings(captions_per_line, require_caption, max_pixels)
-    found = _scan_all([Path(shard) for shard in shards], settings, JobsSettings.of(jobs), scans)
+    found = _scan_all([place_named(str(shard)) for shard in shards], settings, JobsSettings.of(jobs), scans)
     manifest, rejects = _merge(found)
     sizes = {scan.shard: scan.size for scan in found}
-    return _write(Path(out), manifest, rejects, sizes, min_rows)
+    marks = {scan.shard: scan.mark for scan in found if scan.mark}
+    return _write(Path(out), manifest, rejects, sizes, marks, min_rows)
 
 
-def _scan_all(shards: list[Path], settings: ScanSettings, jobs: JobsSettings, folder: Path | None) -> list[ShardScan]:
+def _scan_all(
+    shards: Sequence[Place], settings: ScanSettings, jobs: JobsSettings, folder: Path | None
+) -> list[ShardScan]:
     paths = scan_paths(shards, settings, folder, jobs)
     known = sum(path is not None and path.is_file() for path in paths)
     if known:
@@ -82,7 +87,7 @@ def _scan_all(shards: list[Path], settings: ScanSettings, jobs: JobsSettings, fo
     return [found[number] for number in range(len(units))]
 
 
-def _scan(unit: tuple[Path, ScanSettings, Path | None]) -> ShardScan:
+def _scan(unit: tuple[Place, ScanSettings, Path | None]) -> ShardScan:
     return scan_once(*unit)
 
 
@@ -110,7 +115,9 @@ def _duplicate(row: dict[str, Any], earlier: str) -> dict[str, Any]:
     return {**row, "names": [], "unread": 0, "code": "duplicate_key", "detail": f"{earlier} has the key"}
 
 
-def _write(out: Path, manifest: pa.Table, rejects: pa.Table, sizes: dict[str, int], min_rows: int) -> dict[str, Any]:
+def _write(
+    out: Path, manifest: pa.Table, rejects: pa.Table, sizes: dict[str, int], marks: dict[str, str], min_rows: int
+) -> dict[str, Any]:
     """Write the three files; the manifest comes last, and there is none while the others may be of another set."""
     with told_if_full(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -123,7 +130,7 @@ def _write(out: Path, manifest: pa.Table, rejects: pa.Table, sizes: dict[str, in
         raise UserError(
             str(out / REJECTS_FILE), _too_few(summary, sizes, min_rows), "see the rejects for each sample's reason"
         )
-    write_manifest(out / MANIFEST_FILE, manifest, sizes)
+    write_manifest(out / MANIFEST_FILE, manifest, sizes, marks)
     return summary
 
 

@@ -1,7 +1,7 @@
 """The manifest: one row a sample, the row number is its identity; and the rejects beside it.
 
 Both are Parquet. The manifest's schema metadata carries a fingerprint of its content (keys, images, captions, labels;
-not where the shards lie) and the size of each shard, so that a shard that changed under it is noticed. The places of the
+not where the shards lie) and the size of each shard, of one in a store its mark (etag) too, so that a shard that changed under it is noticed. The places of the
 images (shard, offset, length) lie beside it once more as one memory-mapped array, so that a set of any size opens at
 once and a row costs one look-up; so do the first 64 bits of the images' checksums, for a look while they are read.
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 
 from superbatch.artifacts.atomic import atomic_path
 from superbatch.errors import UserError
+from superbatch.stores.address import Address, Known, Place, is_address
 
 MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
 FORMAT_VERSION = 1
@@ -92,6 +94,7 @@ class Manifest:
             )
         self.fingerprint: str = metadata["superbatch.fingerprint"]
         self.shard_sizes: dict[str, int] = json.loads(metadata["superbatch.shards"])
+        self.shard_marks: dict[str, str] = json.loads(metadata.get("superbatch.marks", "{}"))  # of those in a store
         self._places_file: str | None = metadata.get("superbatch.places")
         self._digests_file: str | None = metadata.get("superbatch.digests")
         self._columns: dict[str, pa.ChunkedArray] = {}
@@ -113,6 +116,12 @@ class Manifest:
             column = pq.read_table(self.path, columns=[name])[name].combine_chunks()
             self._columns[name] = pc.dictionary_encode(column) if name == "shard" else column
         return self._columns[name]
+
+    @cached_property
+    def objects(self) -> dict[str, Known]:
+        """The shards that lie in a store, as they were at ingestion, by name; empty where all are files of this machine."""
+        sizes, marks = self.shard_sizes, self.shard_marks
+        return {name: Known(Address(name), sizes[name], marks.get(name, "")) for name in sizes if is_address(name)}
 
     @cached_property
     def places(self) -> np.ndarray:
@@ -165,8 +174,10 @@ class Manifest:
         lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
         return column.flatten(), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
-    def shard_path(self, name: str) -> Path:
+    def shard_path(self, name: str) -> Place:
         """Return where a shard of the `shard` column lies."""
+        if is_address(name):
+            return Address(name)
         return Path(name) if self.root is None else Path(self.root) / name
 
 
@@ -228,8 +239,17 @@ def _write_beside(folder: Path, kind: str, values: np.ndarray) -> str:
     return name
 
 
-def write_manifest(path: Path, table: pa.Table, shard_sizes: dict[str, int]) -> str:
-    """Write a manifest table with its metadata and, beside it, places and checksums of its images; return its fingerprint."""
+def write_manifest(
+    path: Path, table: pa.Table, shard_sizes: dict[str, int], marks: Mapping[str, str] | None = None
+) -> str:
+    """Write a manifest table with its metadata and, beside it, places and checksums of its images; return its fingerprint.
+
+    Args:
+        path: the file.
+        table: MANIFEST_SCHEMA.
+        shard_sizes: bytes of each shard.
+        marks: of those shards that lie in a store.
+    """
     mark, folder = content_fingerprint(table), Path(path).parent
     metadata = {
         "superbatch.format": str(FORMAT_VERSION),
@@ -238,6 +258,8 @@ def write_manifest(path: Path, table: pa.Table, shard_sizes: dict[str, int]) -> 
         "superbatch.places": _write_beside(folder, "places", image_places(table, shard_sizes)),
         "superbatch.digests": _write_beside(folder, "digests", image_digests(table).view(np.uint64)),
     }
+    if marks:
+        metadata["superbatch.marks"] = json.dumps(dict(marks))
     with atomic_path(path) as temporary:
         pq.write_table(table.cast(MANIFEST_SCHEMA).replace_schema_metadata(metadata), temporary, compression="zstd")
     return mark

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,10 +23,13 @@ from PIL import Image
 from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.data.decode import DecodeError, decode
 from superbatch.data.manifest import DIGEST, Manifest
+from superbatch.data.objects import ObjectShards, Part
 from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.jobs.blocks import folder_of_blocks, make_blocks
 from superbatch.options.jobs import JobsSettings
+from superbatch.stores.address import Known
+from superbatch.stores.cache import ShardCache, cache_in_use
 
 MAX_OPEN_SHARDS = 256
 CHECK_EVERY = 16  # rows whose number it divides have their checksum looked at whenever they are read
@@ -56,15 +61,27 @@ def centre_square(image_HW3: np.ndarray, size: int) -> np.ndarray:
 
 
 class ShardFiles:
-    """Open shards, the least recently used closed first; each process opens its own."""
+    """Open shards, the least recently used closed first; each process opens its own. Those in a store are read through the cache.
 
-    def __init__(self, manifest: Manifest) -> None:
+    Args:
+        manifest: the set.
+        cache: for shards in a store; the one in use by default.
+    """
+
+    def __init__(self, manifest: Manifest, cache: ShardCache | None = None) -> None:
         self._manifest = manifest
         self._open: OrderedDict[str, int] = OrderedDict()
+        self.far = ObjectShards(manifest.objects, cache or cache_in_use()) if manifest.objects else None
 
     def read(self, shard: str, offset: int, length: int) -> bytes:
         """Return bytes of a shard; `pread` moves no position, so forked processes may share the descriptor."""
+        if self.far is not None and shard in self.far:
+            return self.far.read([(shard, offset, length)])[0]
         return os.pread(self._descriptor(shard), length, offset)
+
+    def read_far(self, parts: Iterable[Part]) -> Iterator[bytes | None]:
+        """Yield bytes of the shards that lie in a store, many at a time; None for each part of a file of this machine."""
+        return repeat(None) if self.far is None else self.far.read_all(parts)
 
     def _descriptor(self, shard: str) -> int:
         if shard not in self._open:
@@ -77,7 +94,7 @@ class ShardFiles:
     def _open_checked(self, shard: str) -> int:
         path = self._manifest.shard_path(shard)
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = os.open(str(path), os.O_RDONLY)
         except OSError as error:
             raise UserError(
                 str(path), f"can't be opened ({error.strerror})", "put the shard back, or run the ingest stage again"
@@ -90,8 +107,13 @@ class ShardFiles:
             )
         return descriptor
 
-    def __reduce__(self) -> tuple[type[ShardFiles], tuple[Manifest]]:
-        return ShardFiles, (self._manifest,)
+    def __reduce__(self) -> tuple[type[ShardFiles], tuple[Manifest, ShardCache | None]]:
+        return ShardFiles, (self._manifest, self.cache)
+
+    @property
+    def cache(self) -> ShardCache | None:
+        """What shards in a store are read through; it goes with the reader to other processes."""
+        return None if self.far is None else self.far.cache
 
     def __del__(self) -> None:
         for descriptor in self._open.values():
@@ -99,23 +121,24 @@ class ShardFiles:
 
 
 class ImageReader:
-    """Reads and decodes images of a manifest's rows: one `pread` an image.
+    """Reads and decodes images of a manifest's rows: one `pread` an image, or as `ObjectShards` reads those in a store.
 
     One row in CHECK_EVERY is compared with its checksum on the way, so that shards that were exchanged don't go unseen.
 
     Args:
         manifest: the set.
         image_size: S.
+        cache: for shards in a store; the one in use by default.
     """
 
-    def __init__(self, manifest: Manifest, image_size: int) -> None:
+    def __init__(self, manifest: Manifest, image_size: int, cache: ShardCache | None = None) -> None:
         self.manifest, self.image_size = manifest, image_size
         self._names = list(manifest.shard_sizes)
         self._places, self._digests = manifest.places, manifest.digests
-        self._files = ShardFiles(manifest)
+        self._files = ShardFiles(manifest, cache)
 
-    def __reduce__(self) -> tuple[type[ImageReader], tuple[Manifest, int]]:
-        return ImageReader, (self.manifest, self.image_size)
+    def __reduce__(self) -> tuple[type[ImageReader], tuple[Manifest, int, ShardCache | None]]:
+        return ImageReader, (self.manifest, self.image_size, self._files.cache)
 
     def __len__(self) -> int:
         return self.manifest.num_rows
@@ -128,26 +151,43 @@ class ImageReader:
         """
         size = self.image_size
         images = np.empty((len(rows), 3, size, size), np.uint8)
-        for i, row in enumerate(np.asarray(rows).tolist()):
-            images[i] = self._view(row).transpose(2, 0, 1)
+        numbers = np.asarray(rows).tolist()
+        for i, (row, data) in enumerate(zip(numbers, self._files.read_far(map(self._part, numbers)), strict=False)):
+            images[i] = self._view(row, data).transpose(2, 0, 1)
         return images
 
-    def read_bytes(self, row: int) -> bytes:
+    def objects(self, rows: np.ndarray | None = None) -> list[Known]:
+        """Return the shards in a store that hold some rows, in order of their names in the manifest; of all rows by default."""
+        objects = self.manifest.objects
+        if not objects or rows is None:
+            return list(objects.values())
+        names = [self._names[shard] for shard in np.unique(self._places["shard"][rows])]
+        return [objects[name] for name in names if name in objects]
+
+    def read_bytes(self, row: int, read: bytes | None = None) -> bytes:
         """Return an image's file as it is in its shard.
+
+        Args:
+            row: its number.
+            read: these bytes, where they have been read.
 
         Raises:
             UserError: it is not the one that was ingested.
         """
-        offset, length, shard = self._places[row].item()
-        data = self._files.read(self._names[shard], offset, length)
+        data = self._files.read(*self._part(row)) if read is None else read
         if row % CHECK_EVERY == 0 and self._digests is not None and not _has_digest(data, self._digests[row]):
             raise exchanged(self.manifest, row)
         return data
 
-    def _view(self, row: int) -> np.ndarray:
+    def _part(self, row: int) -> Part:
+        offset, length, shard = self._places[row].item()
+        return self._names[shard], offset, length
+
+    def _view(self, row: int, read: bytes | None) -> np.ndarray:
         try:
             # What ingestion let in is within its own pixel limit, so none is needed here.
-            return centre_square(decode(self.read_bytes(row), self.image_size, max_pixels=1 << 62), self.image_size)
+            image = decode(self.read_bytes(row, read), self.image_size, max_pixels=1 << 62)
+            return centre_square(image, self.image_size)
         except (DecodeError, OSError) as error:
             detail = error.detail if isinstance(error, DecodeError) else str(error)
             what = f"the image can't be read ({detail})"

@@ -6,6 +6,7 @@ shard that changed is read again, and renamed into place, so that it is there wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +16,14 @@ from superbatch.artifacts.contents import content_digests
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.shards import ScanSettings, ShardScan, scan_shard
 from superbatch.options.jobs import JobsSettings
+from superbatch.stores.address import Address, Place
+from superbatch.stores.objects import look_at
 
 FORMAT = 3  # raised when the same shard gives other rows or other rejects
 
 
-def shard_digests(shards: list[Path], folder: Path, jobs: int | JobsSettings = 1) -> list[str]:
-    """Return the SHA-256 of each shard; those read before are remembered beside the folder of scans, which they outlive.
+def shard_digests(shards: Sequence[Place], folder: Path, jobs: int | JobsSettings = 1) -> list[str]:
+    """Return the SHA-256 of each shard, size and mark of one in a store; those read before are remembered beside the folder of scans, which they outlive.
 
     Raises:
         UserError: a shard that can't be read.
@@ -29,16 +32,16 @@ def shard_digests(shards: list[Path], folder: Path, jobs: int | JobsSettings = 1
 
 
 def scan_paths(
-    shards: list[Path], settings: ScanSettings, folder: Path | None, jobs: int | JobsSettings = 1
+    shards: Sequence[Place], settings: ScanSettings, folder: Path | None, jobs: int | JobsSettings = 1
 ) -> list[Path | None]:
     """Return where the scan of each shard is kept; None where nothing is, for want of a folder or of the shard itself."""
-    if folder is None or not all(shard.is_file() for shard in shards):
+    if folder is None or not all(shard.is_file() for shard in shards if isinstance(shard, Path)):
         return [None] * len(shards)
     digests = zip(shards, shard_digests(shards, folder, jobs), strict=True)
     return [folder / f"{fingerprint([FORMAT, shard.as_posix(), digest, settings])}.arrow" for shard, digest in digests]
 
 
-def scan_once(shard: Path, settings: ScanSettings, path: Path | None) -> ShardScan:
+def scan_once(shard: Place, settings: ScanSettings, path: Path | None) -> ShardScan:
     """Return what a shard holds, out of the file if it was read before; else read it and keep the result there.
 
     Args:
@@ -65,7 +68,7 @@ def _write(path: Path, scan: ShardScan) -> None:
                 writer.write_table(table)
 
 
-def _read(path: Path, shard: Path) -> ShardScan | None:
+def _read(path: Path, shard: Place) -> ShardScan | None:
     """Read a scan; None where there is none, or none that can be read."""
     if not path.is_file():
         return None
@@ -74,4 +77,7 @@ def _read(path: Path, shard: Path) -> ShardScan | None:
             manifest, rejects = (pa.ipc.open_stream(stream).read_all() for _ in range(2))
     except (pa.ArrowInvalid, OSError):
         return None
+    if isinstance(shard, Address):
+        known = look_at(shard)
+        return ShardScan(shard.url, known.size, manifest, rejects, known.mark)
     return ShardScan(shard.as_posix(), shard.stat().st_size, manifest, rejects)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -29,6 +27,8 @@ from superbatch.data.texts import (
 )
 from superbatch.errors import UserError
 from superbatch.options import MAX_PIXELS
+from superbatch.stores.address import Place, place_named
+from superbatch.stores.opening import opened
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "avif")
 _UNREAD = ("bmp", "tif", "tiff", "heic", "heif", "jxl", "jp2", "psd", "ico", "pdf")
@@ -37,7 +37,6 @@ OTHER_EXTENSIONS = {"gif": "image_gif", "svg": "image_svg", "svgz": "image_svg"}
 )
 NAMES_TOLD = 8  # extensions in a reject's detail
 MAX_IMAGE_BYTES = 1 << 30  # read whole into memory
-READ_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,13 @@ class ScanSettings:
 
 @dataclass
 class ShardScan:
-    """What one shard holds."""
+    """What one shard holds; `mark` is that of an object of a store."""
 
     shard: str
     size: int
     manifest: pa.Table
     rejects: pa.Table
+    mark: str = ""
 
 
 @dataclass
@@ -88,11 +88,11 @@ def split_name(name: str) -> tuple[str, str] | None:
     return (f"{folder}/{stem}" if folder else stem), extension.lower()
 
 
-def scan_shard(path: Path, settings: ScanSettings = ScanSettings(), name: str | None = None) -> ShardScan:
+def scan_shard(path: Place, settings: ScanSettings = ScanSettings(), name: str | None = None) -> ShardScan:
     """Read one shard.
 
     Args:
-        path: the tar.
+        path: the tar, a file or an object of a store.
         settings: how samples are read.
         name: what the `shard` column says; the path by default.
 
@@ -103,21 +103,22 @@ def scan_shard(path: Path, settings: ScanSettings = ScanSettings(), name: str | 
     Raises:
         UserError: the file can't be opened or read.
     """
-    scan = _Scan(name if name is not None else Path(path).as_posix(), settings)
+    place = place_named(str(path))
+    scan = _Scan(name if name is not None else place.as_posix(), settings)
     try:
-        with open(path, "rb", buffering=READ_BUFFER) as stream, warnings.catch_warnings():
+        with opened(place) as shard, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about what is rejected or noted here anyway
-            size = os.fstat(stream.fileno()).st_size
-            scan.run(stream, size)
+            scan.run(shard.stream, shard.size)
     except OSError as error:
         raise UserError(
             str(path), f"can't be read ({error.strerror or error})", "check the file and the shards setting"
         ) from None
     return ShardScan(
         scan.shard,
-        size,
+        shard.size,
         pa.Table.from_pylist(scan.rows, MANIFEST_SCHEMA),
         pa.Table.from_pylist(scan.rejects, REJECTS_SCHEMA),
+        shard.mark,
     )
 
 

@@ -12,10 +12,11 @@ from joblib import Parallel, delayed
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ShardFiles, exchanged
 from superbatch.progress import progress
+from superbatch.stores.cache import ShardCache, cache_in_use
 
 ROWS_PER_TASK = 4_096
 
-Part = tuple[int, list[str], list[int], list[int], list[bytes]]  # first row; shard, offset, length, sha256 of each
+Rows = tuple[int, list[str], list[int], list[int], list[bytes]]  # first row; shard, offset, length, sha256 of each
 
 
 def changed_rows(manifest: Manifest, jobs: int = 1, name: str = "set") -> list[int]:
@@ -30,7 +31,9 @@ def changed_rows(manifest: Manifest, jobs: int = 1, name: str = "set") -> list[i
         UserError: a shard that is missing, or of another size than at ingestion.
     """
     tasks = -(-manifest.num_rows // ROWS_PER_TASK)
-    work = Parallel(jobs, return_as="generator")(delayed(_changed)(manifest, part) for part in _parts(manifest.path))
+    work = Parallel(jobs, return_as="generator")(
+        delayed(_changed)(manifest, part, cache_in_use()) for part in _parts(manifest.path)
+    )
     return [row for found in progress(work, total=tasks, description=f"verify {name}", unit="part") for row in found]
 
 
@@ -49,7 +52,7 @@ def require_unchanged(manifest: Manifest, jobs: int = 1, name: str = "set") -> i
     return manifest.num_rows
 
 
-def _parts(path: Path) -> Iterator[Part]:
+def _parts(path: Path) -> Iterator[Rows]:
     first = 0
     columns = ["shard", "offset", "length", "sha256"]
     for batch in pq.ParquetFile(path).iter_batches(ROWS_PER_TASK, columns=columns):
@@ -57,10 +60,11 @@ def _parts(path: Path) -> Iterator[Part]:
         first += len(batch)
 
 
-def _changed(manifest: Manifest, part: Part) -> list[int]:
-    files, (first, *columns) = ShardFiles(manifest), part
+def _changed(manifest: Manifest, part: Rows, cache: ShardCache | None) -> list[int]:
+    files, (first, *places, digests) = ShardFiles(manifest, cache), part
+    wanted = list(zip(*places, strict=True))
     return [
         first + i
-        for i, (shard, offset, length, sha256) in enumerate(zip(*columns, strict=True))
-        if hashlib.sha256(files.read(shard, offset, length)).digest() != sha256
+        for i, (place, digest, far) in enumerate(zip(wanted, digests, files.read_far(wanted), strict=False))
+        if hashlib.sha256(files.read(*place) if far is None else far).digest() != digest
     ]

@@ -8,10 +8,13 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from superbatch.artifacts.stamps import STAMP, Staged, publish
+from superbatch.errors import UserError
 
 
 class DirectoryDataset(AbstractDataset[Staged, Path]):
     """A directory that a stage built: a checkpoint, a manifest, an embedding cache, a run's records.
+
+    With an `address` a copy goes there too, and on a machine that has none it is fetched from there.
 
     Saving renames a finished directory (`Staged`) to its place, so that nothing half-written is ever seen there; saving one that
     stands there already does nothing. Loading returns the path and reads nothing: what is inside is opened by those who need it, as
@@ -38,25 +41,31 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
         'hello'
     """
 
-    def __init__(self, *, filepath: str, stage: str = "", metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, filepath: str, stage: str = "", address: str = "", metadata: dict[str, Any] | None = None
+    ) -> None:
         """Creates a new instance of `DirectoryDataset`.
 
         Args:
-            filepath: the directory.
+            filepath: the directory, on this machine.
             stage: the pipeline that writes it, named in the message when it is missing.
+            address: where a copy goes (`s3://bucket/models/jest`), and where it is fetched from if it is not on this machine.
             metadata: arbitrary metadata, for plugins such as Kedro-Viz.
         """
         self._filepath = Path(filepath)
         self._stage = stage
+        self._address = address.rstrip("/")
         self.metadata = metadata
 
     def load(self) -> Path:
-        """Return the directory's path.
+        """Return the directory's path, once it is on this machine.
 
         Raises:
-            DatasetError: it is not there; the line names the stage to run.
+            DatasetError: it is not there; the line names the stage to run. A store that can't be read.
         """
-        if not self._exists():
+        if self._address and not self._is_here():
+            self._fetch()
+        if not self._is_here():
             remedy = f"; run `kedro run --pipelines={self._stage}` first" if self._stage else ""
             raise DatasetError(f"{self._shown()}: not there yet, or not finished{remedy}")
         return self._filepath
@@ -72,12 +81,37 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
                 f"{self._shown()}: a node must return what `build_once` returns, not {type(data).__name__}"
             )
         publish(data, self._filepath)
+        if self._address and not data.elsewhere:
+            self._send()
 
-    def _exists(self) -> bool:
+    def _is_here(self) -> bool:
         return (self._filepath / STAMP).is_file()
 
+    def _exists(self) -> bool:
+        from superbatch.stores.directories import has_directory
+
+        return self._is_here() or bool(self._address and has_directory(self._address))
+
+    def _send(self) -> None:
+        from superbatch.stores.directories import send_directory
+
+        try:
+            send_directory(self._filepath, self._address)
+        except UserError as error:
+            raise DatasetError(f"{error} ({self._shown()} is finished, and on this machine)") from None
+
+    def _fetch(self) -> None:
+        from superbatch.stores.directories import bring_directory, has_directory
+
+        try:
+            if has_directory(self._address):
+                bring_directory(self._address, self._filepath)
+        except UserError as error:
+            raise DatasetError(str(error)) from None
+
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._shown(), "stage": self._stage}
+        about = {"filepath": self._shown(), "stage": self._stage}
+        return about | {"address": self._address} if self._address else about
 
     def _shown(self) -> str:
         """The path as a user would write it: relative where that is shorter."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.bounds import require
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.errors import UserError
 from superbatch.evaluation.prompts import (
@@ -30,6 +31,7 @@ from superbatch.evaluation.prompts import (
     read_templates,
 )
 from superbatch.files import expand_shards
+from superbatch.stores.address import is_address
 
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
 TYPE_FILE = "dataset_type.txt"
@@ -143,9 +145,12 @@ def split_shards(root: str | Path, split: str) -> list[Path]:
     Raises:
         UserError: no such split, an unreadable count, a shard that is missing.
     """
+    for name in (str(root), split):
+        what, remedy = "evaluation sets are read from files of this machine", "fetch it first, and name its folder"
+        require(not is_address(name), name, what, remedy)
     folder = Path(root) / split
     if split.endswith(SHARD_ENDING):
-        return expand_shards(str(folder), "evaluation set")
+        return [Path(str(shard)) for shard in expand_shards(str(folder), "evaluation set")]
     if not folder.is_dir():
         there = "its shards lie beside each other: name them, as in" if any(Path(root).glob("*.tar")) else "give"
         remedy = f"{there} splits: {{validation: 'val-*.tar', test: 'test-*.tar'}}, or folders of .tar files"
@@ -210,7 +215,7 @@ def _check_split(manifest: Manifest, directory: Path, folder: Path) -> None:
     if not any(folder.glob("*.tar")):
         return
     # A shard may itself be a link, into DVC's cache: what counts is the folder that has it.
-    paths = [manifest.shard_path(shard) for shard in manifest.shard_sizes]
+    paths = [Path(str(manifest.shard_path(shard))) for shard in manifest.shard_sizes]
     shards = {path.parent.resolve() / path.name for path in paths}
     strange = sorted(shard for shard in shards if shard.parent != folder.resolve())
     if strange:

@@ -8,6 +8,7 @@ from pathlib import Path
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.stamps import Staged, build_once, find_stage
 from superbatch.config import IngestSettings
+from superbatch.stores.address import is_address
 
 SOURCES = ("simweb", "icons")
 UNUSED = "The shards settings of `ingest` point elsewhere, so nothing was rendered here.\n"
@@ -20,7 +21,8 @@ def used_sources(ingest: IngestSettings) -> tuple[str, ...]:
         for one in (ingest.pool, ingest.curated)
         for shards in ([one.shards] if isinstance(one.shards, str) else one.shards)
     ]
-    parts = {part for spec in (*specs, *(one.root for one in ingest.evaluation.values())) for part in Path(spec).parts}
+    roots = [one.root for one in ingest.evaluation.values()]
+    parts = {part for spec in (*specs, *roots) if not is_address(spec) for part in Path(spec).parts}
     return tuple(source for source in SOURCES if source in parts)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from superbatch.data.fields import Field, Mapped, Stored, by_set, joined
 from superbatch.data.manifest import Manifest, read_manifest
+from superbatch.data.reader import ImageReader
 from superbatch.data.tokens import Tokens
 from superbatch.models import ClipModel, Vocabulary
 from superbatch.tasks.contrastive import IMAGE, TOKENS
@@ -81,7 +82,10 @@ def open_sets(clip: ClipModel, sets: Sequence[SetFiles], scratch: Path) -> OpenS
 def open_images(view: View, manifests: Sequence[Manifest], sets: Sequence[SetFiles]) -> Field:
     """Open the pixels of sets, with these manifests, in a view, as one field."""
     pixels = [open_pixels(view, m, files.features) for m, files in zip(manifests, sets, strict=True)]
-    return joined(Stored(one.read, len(m)) for one, m in zip(pixels, manifests, strict=True))
+    return joined(
+        Stored(one.read, len(m), one.objects if isinstance(one, ImageReader) else None)
+        for one, m in zip(pixels, manifests, strict=True)
+    )
 
 
 def compact(ids: Field, vocabulary: Vocabulary) -> Field:

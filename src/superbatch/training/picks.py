@@ -21,6 +21,7 @@ from superbatch.data.fields import Batch
 from superbatch.options import Rule, Stretch
 from superbatch.selection import Selection
 from superbatch.training.adapt import windows
+from superbatch.training.ahead import reading_ahead
 from superbatch.training.choosing import agree, choose, score, score_slice
 from superbatch.training.dealing import deal, own_places
 from superbatch.training.distributed import Ranks
@@ -37,11 +38,13 @@ def picks(run: LiveRun, first: int) -> Generator[Pick, None, None]:
     Whoever asks for the next one has trained on the last: so the weights that choose for a step are those of k steps before it, or the
     starting ones. The last k steps read and score nothing.
     """
-    while first < run.job.training.steps:
-        part = next(part for part in run.stretches if first in part.steps)
-        for pick in _picks(run, part, first):
-            yield pick
-            first = pick.step + 1
+    with reading_ahead(run, first) as ahead:
+        while first < run.job.training.steps:
+            part = next(part for part in run.stretches if first in part.steps)
+            for pick in _picks(run, part, first):
+                ahead(pick.step)
+                yield pick
+                first = pick.step + 1
 
 
 def _picks(run: LiveRun, part: Stretch, first: int) -> Iterator[Pick]:

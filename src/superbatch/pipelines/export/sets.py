@@ -9,6 +9,7 @@ from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.artifacts.shelf import link_into
 from superbatch.artifacts.stamps import STAMP
+from superbatch.bounds import require
 from superbatch.config import Storage
 from superbatch.curation.subset import SHARDS, SUMMARY
 from superbatch.data.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -47,7 +48,9 @@ def ingested_sets(
 
 
 def _described(name: str, what: str, manifest: Manifest, ingested_as: str, places: Storage) -> DescribedSet:
-    shards = [manifest.shard_path(shard) for shard in manifest.shard_sizes]
+    what_is_wrong = "lies in an object store, which gives no SHA-256 of a shard, and a card names one of each"
+    require(not manifest.objects, f"export.sets: {name}", what_is_wrong, "leave the set out, or ingest files")
+    shards = [Path(str(manifest.shard_path(shard))) for shard in manifest.shard_sizes]
     digests = shard_digests(shards, scans_of(ingested_as, places))
     description = f"{what}: {_counted(len(manifest), len(shards))}, as ingested by Superbatch."
     return DescribedSet(name, description, manifest.path, tuple(zip(shards, digests, strict=True)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from superbatch.errors import DiskFull, UserError
 from superbatch.files import expand_shards
 from superbatch.options import JobsSettings
 from superbatch.pipelines.ingest.judging import Judged, check, kept_if_refused, plain, validate, write_docs
+from superbatch.stores.address import Place
 
 FORMAT = 3  # raised when the same shards give another manifest
 EVALUATION_FORMAT = 2  # the same for evaluation sets; every model is evaluated again then
@@ -134,8 +135,10 @@ def _build(
     return staged
 
 
-def signed(files: list[Path], name: str, workers: JobsSettings, places: Storage) -> list[list[str]]:
-    """Name each file and its content; a set's files are read for it once, and again where they seem to have changed."""
+def signed(files: Sequence[Place], name: str, workers: JobsSettings, places: Storage) -> list[list[str]]:
+    """Name each file and its content; a set's files are read for it once, and again where they seem to have changed. Objects of a
+    store go by size and mark.
+    """
     from superbatch.data.scans import shard_digests
 
     digests = shard_digests(files, scans_of(name, places), workers)

@@ -1,0 +1,171 @@
+"""Questions to a store: asked again after a failure, as often as is worth it, and told in one line where that does not help.
+
+Every read, listing and upload goes through `ask`. A store's own library may try again by itself, for some failures; what it gives up on is
+tried here.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from superbatch.errors import UserError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+ATTEMPTS = 6
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds: twice as long each time
+AGAIN = "give the same command again"
+PACKAGES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # the extra of a protocol
+RENEW = {
+    "s3": "sign in again (aws sso login), or set the AWS_* variables anew",
+    "gs": "sign in again (gcloud auth application-default login)",
+    "hf": "sign in again (hf auth login), or set HF_TOKEN",
+}
+SIGN_IN = {
+    "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FSSPEC_S3_ANON=true reads a public bucket",
+    "gs": "sign in (gcloud auth application-default login), or set GOOGLE_APPLICATION_CREDENTIALS",
+    "hf": "sign in (hf auth login), or set HF_TOKEN",
+}
+# Error codes of S3 and its like, and names of exceptions of the stores' libraries.
+EXPIRED = {
+    "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken",
+    "UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError", "RefreshError", "401",
+}  # fmt: skip
+NONE_FOUND = {
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound", "DefaultCredentialsError",
+    "LocalTokenNotFoundError",
+}  # fmt: skip
+NOT_ACCEPTED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"}
+REFUSED = {"AccessDenied", "PermissionError", "GatedRepoError", "AllAccessDisabled", "AccountProblem", "403"}
+NO_BUCKET = {"NoSuchBucket", "RepositoryNotFoundError", "InvalidBucketName"}
+NOT_THERE = {"NoSuchKey", "FileNotFoundError", "IsADirectoryError", "EntryNotFoundError", "404"}
+ENDS_BEFORE = {"InvalidRange", "416"}
+LIBRARIES = {
+    "botocore", "aiobotocore", "s3fs", "aiohttp", "gcsfs", "google", "huggingface_hub", "requests", "httpx", "urllib3",
+    "fsspec", "adlfs", "azure",
+}  # fmt: skip
+
+
+def ask(url: str, question: Callable[[AbstractFileSystem, str], T], setting: str = "") -> T:
+    """Ask the store of an address, and again where it fails for a while.
+
+    Args:
+        url: the address; messages name it.
+        question: of the file system and the path in it; it may be asked several times.
+        setting: where the address stands in the parameters, for messages.
+
+    Raises:
+        UserError: nothing is there; no right to it, or credentials that are missing or expired; a store that stays out of reach; a package
+            that is missing.
+    """
+    files, path = filesystem(url, setting)
+    where = f"{setting}: {url}" if setting else url
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return question(files, path)
+        except Exception as failure:
+            error = _with_reason(failure, files, path)
+            told = _told(where, url, error)
+            if told is not None:
+                raise told from None
+            if not _may_pass(error):
+                raise error from None
+            if attempt == ATTEMPTS:
+                what = f"can't be reached: {ATTEMPTS} attempts failed, the last with {_words(error)}"
+                raise UserError(where, what, f"see to the network and the store, and {AGAIN}") from None
+            _wait(url, attempt, error)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def filesystem(url: str, setting: str = "") -> tuple[AbstractFileSystem, str]:
+    """Return the file system of an address, and the path in it. It keeps no listings: they would hide that an object changed.
+
+    Raises:
+        UserError: a protocol that nobody knows, or whose package is missing.
+    """
+    from fsspec.core import url_to_fs
+
+    protocol = url.partition("://")[0]
+    try:
+        files, path = url_to_fs(url, use_listings_cache=False)
+    except ImportError as error:
+        extra = PACKAGES.get(protocol)
+        remedy = f"pip install superbatch[{extra}]" if extra else "install it"
+        what = f"{protocol}:// needs a package that is not here ({_words(error)})"
+        raise UserError(setting or url, what, remedy) from None
+    except ValueError as error:
+        raise UserError(setting or url, _words(error), "use s3://, gs://, hf:// or another that fsspec knows") from None
+    return files, str(path)
+
+
+def _told(where: str, url: str, error: Exception) -> UserError | None:
+    """Put what no further attempt will change into words; None for all else."""
+    if isinstance(error, UserError):
+        return error
+    names, protocol = set(_names(error)), PACKAGES.get(url.partition("://")[0], url.partition("://")[0])
+    renew, sign_in = (by.get(protocol, "see to the credentials of this store") for by in (RENEW, SIGN_IN))
+    if names & EXPIRED:
+        return UserError(where, f"the credentials have expired ({_words(error)})", f"{renew}, and {AGAIN}")
+    if names & NONE_FOUND:
+        return UserError(where, "no credentials for this store were found", sign_in)
+    if names & NOT_ACCEPTED:
+        return UserError(where, f"the credentials are not accepted ({_words(error)})", sign_in)
+    if names & NO_BUCKET:
+        return UserError(where, f"there is no such bucket ({_words(error)})", "correct the address, or the region")
+    if names & REFUSED:
+        remedy = "ask its owner for the right, or use other credentials"
+        return UserError(where, f"access is refused ({_words(error)})", remedy)
+    if names & ENDS_BEFORE:
+        return UserError(where, "is shorter than it was", "put the object back, or run the ingest stage again")
+    if names & NOT_THERE:
+        return UserError(where, "no such object", "correct the address, or put the object back")
+    return None
+
+
+def _names(error: BaseException | None) -> Iterator[str]:
+    """Yield error codes and names of classes of an error, and of the one that it was raised from."""
+    while error is not None:
+        yield from (kind.__name__ for kind in type(error).__mro__)
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            yield str(response.get("Error", {}).get("Code", ""))
+        yield str(getattr(response, "status_code", getattr(error, "status", getattr(error, "code", ""))))
+        error = error.__cause__
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether an error is a store's or the network's, and not a mistake of ours."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in LIBRARIES
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _wait(url: str, attempt: int, error: Exception) -> None:
+    seconds = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2)
+    level = logging.INFO if attempt < 3 else logging.WARNING
+    log.log(level, "%s: attempt %s of %s failed (%s)", url, attempt, ATTEMPTS, _words(error))
+    time.sleep(seconds)
+
+
+def _with_reason(error: Exception, files: AbstractFileSystem, path: str) -> Exception:
+    """Return an error that says why, where a store's answer has no words in it: HTTP gives none to HEAD, but to the read of a byte."""
+    wordless = isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EINVAL)
+    if not wordless:
+        return error
+    try:
+        files.cat_file(path, start=0, end=1)
+    except FileNotFoundError:
+        return error
+    except Exception as reason:
+        return reason
+    return error
