@@ -242,9 +242,10 @@ def check_params(value: str) -> None:
     config.check_parameters(merge(base(), given))
 
 
-def test_every_wish_changes_something() -> None:
-    """A value in README's table of wishes that is the project's own already would show nothing."""
-    for words in commands(PROJECT / "README.md"):
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_every_wish_changes_something(page: str) -> None:
+    """A value in a table of commands that is the project's own already would show nothing."""
+    for words in commands(PROJECT / page):
         for option in (word for word in words if word.startswith("--params=")):
             for item in option.removeprefix("--params=").split(","):
                 key, _, text = item.partition("=")
