@@ -52,7 +52,7 @@ def test_a_glob_takes_linked_folders_and_no_hidden_file(make: Make, tmp_path: Pa
     assert make("a/*/b/*.tar") == ["a/linked/b/2.tar"]
     assert make("a/**/*.tar") == ["a/0.tar", "a/linked/b/2.tar"]
     assert make("a/.*.tar") == ["a/._0.tar"] and make("a/.cache/*.tar") == ["a/.cache/1.tar"]
-    with pytest.raises(UserError, match=r"^shards: a/\*\*\.tar: \*\* stands beside other characters; write \*\* alone"):
+    with pytest.raises(UserError, match=r"^shards: a/\*\*\.tar: \*\* is next to other characters; write \*\* alone"):
         make("a/**.tar")
 
 

@@ -90,7 +90,7 @@ def test_templates(classification: Make) -> None:
     path.write_text("a {c}\na picture\n")
     refused(directory, root, "templates.txt:2: the template 'a picture' has no place")
     path.write_text("\n")
-    refused(directory, root, "holds no template")
+    refused(directory, root, "has no template")
     path.unlink()
     assert load_evaluation_set(directory, root).templates == DEFAULT_TEMPLATES
 
@@ -142,7 +142,7 @@ def test_split_shards(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such split"):
         split_shards(tmp_path, "validation")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"holds no \.tar"):
+    with pytest.raises(UserError, match=r"has no \.tar"):
         split_shards(tmp_path, "empty")
 
 
