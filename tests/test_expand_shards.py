@@ -109,7 +109,7 @@ def test_a_folder(make: Make, pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["x.tar", "*.tar"])
 def test_a_link_that_leads_nowhere(make: Make, tmp_path: Path, pattern: str) -> None:
     (tmp_path / "x.tar").symlink_to("gone/y.tar")
-    with pytest.raises(UserError, match=r"x\.tar: is a link to gone/y\.tar, which is not there; mend the link"):
+    with pytest.raises(UserError, match=r"x\.tar: is a link to gone/y\.tar, which is not there; repair the link"):
         make(pattern)
     assert make("x.tar", "gone/y.tar") == ["x.tar"]
 

@@ -74,7 +74,7 @@ def test_an_entry_goes_by_the_settings_name_then_by_the_folder_s(root: Path) -> 
     assert read_classnames(root, root, "mine") == ("setting",)
     assert read_classnames(root, root, "other") == ("folder",)
     write(root, "en_classnames.json", {"dogs": ["pug"], "cats": ["lion"]})
-    refused(lambda: read_classnames(root, root, "mine"), "no entry for the set 'mine', only dogs, cats; call the set")
+    refused(lambda: read_classnames(root, root, "mine"), "no entry for the set 'mine', only dogs, cats; name the set")
 
 
 def test_json_templates_of_a_set_of_all_or_of_each_class(root: Path) -> None:

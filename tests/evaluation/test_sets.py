@@ -98,7 +98,7 @@ def test_templates(classification: Make) -> None:
 def test_unknown_kind(retrieval_split: Make) -> None:
     directory, root = retrieval_split()
     (root / "dataset_type.txt").write_text("segmentation")
-    refused(directory, root, "dataset_type.txt: 'segmentation' is not a kind")
+    refused(directory, root, "dataset_type.txt: 'segmentation' is not a known kind")
 
 
 def test_another_split_is_refused(classification: Make) -> None:

@@ -109,7 +109,7 @@ def test_without_it_the_command_that_makes_it_is_named(project: Path, data: Path
         ({"references.a-b": {}}, "references.a-b: cannot be part of a folder's name; use letters"),
         ({"references.large.modell": {}}, "references.large.modell: unknown parameter; did you mean model?"),
         ({"references.large": 3}, "references.large: 3 is not a block of settings; write what it changes"),
-        ({"references": 3}, "references: 3 is not a block of named blocks; write one block a reference"),
+        ({"references": 3}, "references: 3 is not a block of named blocks; write one block for each reference"),
         ({"aced.learner.reference": "reference_larg"}, "aced.learner.reference: 'reference_larg' is not among `references`; did you mean reference_large?"),
         ({"aced.learner.reference": "large"}, "aced.learner.reference: 'large' is not the name of a reference; use reference, reference_pp"),
         ({"aced.learner.distill.batch": "both"}, "aced.learner.distill.batch: 'both' is unknown"),

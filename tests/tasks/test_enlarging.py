@@ -151,7 +151,9 @@ def test_only_aligned_pairs_join_however_many_are_asked_for(tmp_path: Path, sets
 
 def test_without_held_out_pairs_nobody_knows_what_is_aligned(tmp_path: Path, sets: tuple) -> None:
     curated, _, pool, cache = sets
-    with pytest.raises(UserError, match=r"bootstrap\.aligned: no curated pair was held out .* set reference\.held_out"):
+    with pytest.raises(
+        UserError, match=r"bootstrap\.aligned: needs curated pairs that were held out .* set reference\.held_out"
+    ):
         enlarge(tmp_path, curated, Scored(pool, cache, np.empty(0)), BootstrapSettings(clusters=3), [])
 
 

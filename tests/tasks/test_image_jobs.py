@@ -76,7 +76,9 @@ def test_a_learner_trains_on_the_pool_or_on_some_of_it(sets, settings, tmp_path)
     ):
         require_pairs(whole.model_dir)
     wanted = ReferenceSettings(settings.model, settings.training, import_from=str(whole.model_dir))
-    with pytest.raises(UserError, match="reference.import_from: .* was trained without texts, so it says nothing of"):
+    with pytest.raises(
+        UserError, match="reference.import_from: .* was trained without texts, so it says nothing about"
+    ):
         import_reference(wanted, curated, tmp_path / "stages", lambda clip: {})
 
 
