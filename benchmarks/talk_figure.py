@@ -1,9 +1,10 @@
-"""The picture of README and of talks: what a step is worth on both pools, in classification and in retrieval, with few lines and direct labels.
+"""The picture of README and of talks: what a step is worth on both pools, with four lines, each with its name at its end.
 
     python benchmarks/talk_figure.py --out docs/images/results.png
-    python benchmarks/talk_figure.py --against operations --out docs/images/operations.png
+    python benchmarks/talk_figure.py --retrieval --out docs/images/retrieval.png
+    python benchmarks/talk_figure.py --retrieval --against operations --out docs/images/operations.png
 
-The second has operations on its axis, everything charged (reference, embedding, scoring), and the methods that save some. It draws the recorded runs (benchmarks/results/compare_<pool>.json); `results.py` makes and records them. Each point is a complete schedule of its own,
+With `--retrieval` that stands below classification. The third has operations on its axis, everything charged (reference, embedding, scoring), and the methods that save some. It draws the recorded runs (benchmarks/results/compare_<pool>.json); `results.py` makes and records them. Each point is a complete schedule of its own,
 the mean over seeds on the test split, of the settings that validation chose; bars are 95 % intervals where there are seeds enough.
 """
 
@@ -22,7 +23,8 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.reporting.best import best_cell
 from superbatch.reporting.figures import png
-from superbatch.reporting.figures.canvas import new_figure, thousands
+from superbatch.reporting.figures.canvas import heading, new_figure, room_of, thousands
+from superbatch.reporting.figures.labels import End, end_labels
 from superbatch.reporting.intervals import mean_interval
 from superbatch.reporting.theme import LIGHT
 from superbatch.reporting.tuning import tuned
@@ -73,10 +75,8 @@ class Against(NamedTuple):
 
 
 AXES = {
-    "steps": Against("steps", 1, "steps of a complete schedule", LINES, [2.0**power * 1_000 for power in range(-1, 6)]),
-    "operations": Against(
-        "flops_charged", 1e12, "TFLOP, everything charged", BY_OPERATIONS, [2.0**power for power in range(1, 7)]
-    ),
+    "steps": Against("steps", 1, "steps of a complete schedule", LINES, [500, 2_000, 8_000, 32_000]),
+    "operations": Against("flops_charged", 1e12, "TFLOP, everything charged", BY_OPERATIONS, [2, 4, 8, 16, 32, 64]),
 }
 
 
@@ -85,19 +85,22 @@ def main() -> None:
     made = common.parser(__doc__.splitlines()[0])
     made.add_argument("--against", choices=AXES, default="steps", help="what is on the axis")
     made.add_argument("--out", type=Path, metavar="PNG", default=common.ROOT / "docs" / "images" / "results.png")
+    made.add_argument("--retrieval", action="store_true", help="with retrieval below classification")
     options = made.parse_args()
     against = AXES[options.against]
-    figure, axes = new_figure(LIGHT, len(MEASURES), len(POOLS), height=6.4)
+    measures = list(MEASURES.items())[: None if options.retrieval else 1]
+    figure, axes = new_figure(LIGHT, len(measures), len(POOLS), height=3.3 * len(measures))
+    room = room_of(figure, len(measures))
     drawn, shown = iter(axes), []
     points = {pool: tuned(finals(rows_of(pool, against))) for pool in POOLS}
-    for name, column in MEASURES.items():
+    for name, column in measures:
         for pool, frame in points.items():
             ax = next(drawn)
-            shown += [[pool, name, *row] for row in panel(ax, frame, column, against)]
+            shown += [[pool, name, *row] for row in panel(ax, frame, column, against, room)]
             ax.set_ylabel(name if pool == next(iter(POOLS)) else "")
             if column == "value":
-                ax.set_title(TITLES[pool], fontsize=10.5, color=LIGHT.text, loc="left")
-            else:
+                heading(ax, TITLES[pool], LIGHT)
+            if column == measures[-1][1]:
                 ax.set_xlabel(against.words)
     print(common.table(["pool", "measure", "method", options.against, "%", "seeds"], shown))
     if not options.quick:
@@ -112,9 +115,9 @@ def rows_of(pool: str, against: Against) -> list[dict[str, Any]]:
     return list((rows | {row["run"]: row for row in read_json(recorded(pool))}).values())
 
 
-def panel(ax: Axes, frame: pd.DataFrame, column: str, against: Against) -> list[list[str]]:
-    """Draw one measure on one pool; returns the points as rows of a table."""
-    rows, lines = [], []
+def panel(ax: Axes, frame: pd.DataFrame, column: str, against: Against, room: float) -> list[list[str]]:
+    """Draw one measure on one pool, each line's name at its end; returns the points as rows of a table."""
+    rows, ends = [], []
     for method, line in against.lines.items():
         own = one_ratio(frame[frame["method"] == method])
         cells = [cell for _, cell in own.groupby("steps")]
@@ -124,13 +127,15 @@ def panel(ax: Axes, frame: pd.DataFrame, column: str, against: Against) -> list[
         ]
         if points:
             draw(ax, points, line)
-            lines.append((points, line))
+            ends.append(End(line.words, points[-1][0], 100 * points[-1][1], line.color))
             rows += [[method, f"{at:,.4g}", f"{100 * mean:.1f}", str(seeds)] for at, mean, _, _, seeds in points]
+    low, high = ax.get_xlim()
     ax.set_xscale("log", base=2)
-    ax.set_xticks(against.ticks, [thousands(tick) if tick >= 1_000 else f"{tick:g}" for tick in against.ticks])
+    ticks = [tick for tick in against.ticks if low <= tick <= high]
+    ax.set_xticks(ticks, [thousands(tick) if tick >= 1_000 else f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
     ax.set_ylim(bottom=0)
-    label(ax, lines)
+    end_labels(ax, ends, LIGHT, room)
     return rows
 
 
@@ -159,58 +164,6 @@ def draw(ax: Axes, points: Points, line: Line) -> None:
         capsize=2,
         elinewidth=1,
     )
-
-
-def label(ax: Axes, lines: list[tuple[Points, Line]]) -> None:
-    """Write each method's name behind its line's end, or above, below or before it: wherever nothing else is."""
-    leftmost = min(points[0][0] for points, _ in lines)
-    ax.set_xlim(leftmost / 2.2, ax.get_xlim()[1] * 2.2)
-    ax.set_ylim(0, ax.get_ylim()[1] * 1.1)
-    taken = np.concatenate([ink(ax, points) for points, _ in lines])
-    for points, line in lines:
-        taken = np.concatenate([taken, name_of(ax, points, line, taken)])
-
-
-def name_of(ax: Axes, points: Points, line: Line, taken: np.ndarray) -> np.ndarray:
-    """Write a line's name at the first of the places that hide least; returns where it is on the page, as `ink` does."""
-    texts, hidden = [], []
-    for at, offset, side, level in places(points):
-        how = {"color": line.color, "fontsize": 9, "ha": side, "va": level, "annotation_clip": False}
-        texts.append(ax.annotate(line.words, at, offset, textcoords="offset points", **how))
-        box = texts[-1].get_window_extent().padded(2)
-        inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 * 1.02 and box.y1 <= ax.bbox.y1
-        hidden.append(box.count_contains(taken) + (0 if inside else len(taken)))
-    kept = int(np.argmin(hidden))
-    for text in (text for number, text in enumerate(texts) if number != kept):
-        text.remove()
-    box = texts[kept].get_window_extent().padded(2)
-    return np.array([[x, box.y0 + box.height / 2] for x in np.linspace(box.x0, box.x1, 40)])
-
-
-def places(points: Points) -> list[tuple[tuple[float, float], tuple[int, int], str, str]]:
-    """Where a name may stand, the best first: what it is held to, how far from there in points, and its alignment."""
-    (first, begin, _, most, own), (steps, end, low, high, seeds) = points[0], points[-1]
-    top, bottom = (high, low) if seeds >= 3 else (end, end)
-    behind, before = ((steps, 100 * end), (8, 0), "left", "center"), ((first, 100 * begin), (-8, 0), "right", "center")
-    above, below = ((steps, 100 * top), (0, 5), "center", "bottom"), ((steps, 100 * bottom), (0, -5), "center", "top")
-    head = ((first, 100 * (most if own >= 3 else begin)), (0, 5), "center", "bottom")
-    corners = [((steps, 100 * end), (7, y), "left", "center") for y in (9, -9)]
-    corners += [((first, 100 * begin), (-7, y), "right", "center") for y in (9, -9)]
-    return [behind, above, below, head, before, *corners]
-
-
-def ink(ax: Axes, points: Points) -> np.ndarray:
-    """Return where a line and its intervals are on the page, as many places (n, 2) in pixels."""
-    at = np.array([[np.log2(steps), 100 * mean] for steps, mean, *_ in points])
-    along = np.linspace(*at[[0, -1], 0], 200)
-    places = [np.stack([along, np.interp(along, *at.T)], 1)]
-    places += [
-        np.stack([np.full(60, np.log2(steps)), np.linspace(100 * low, 100 * high, 60)], 1)
-        for steps, _, low, high, n in points
-        if n >= 3
-    ]
-    found: np.ndarray = ax.transData.transform([(2**x, y) for x, y in np.concatenate(places)])
-    return found
 
 
 if __name__ == "__main__":

@@ -362,6 +362,7 @@ PARAMETER_TABLES: dict[str, list[type]] = {
     "evaluate": [options.EvaluateSettings],
     "evaluate.few_shot": [options.FewShotSettings],
     "evaluate.linear_probe": [options.LinearProbeSettings],
+    "evaluate.fine_tune": [options.FineTuneSettings],
     "evaluate.knn": [options.KnnSettings],
     "report": [config.ReportSettings],
     "audit": [options.AuditSettings],

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.dvc_project import METHODS, change, dvc, dvc_project, finished_project, git, ran
-from tests.project import ENVIRONMENT, command, copy_of
+from tests.killed import killed_once
+from tests.project import command, copy_of
 
 KEEP_SHARE = f"{METHODS}:filtered.learner.pool.keep_share"
 FILTERED = ["learner@filtered", "evaluate@filtered", "report"]  # the stages that `filtered` goes through
@@ -121,22 +119,7 @@ def test_a_killed_repro_resumes_the_training(project: Path) -> None:
     change(project / "conf/base/parameters.yml", {"learner": {"training": training}})
     wanted = ("dvc", "repro", "learner@uniform")
     states = project / "data" / "06_models" / ".state"
-    running = subprocess.Popen(
-        wanted,
-        cwd=project,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 600
-        while not list(states.glob("*/step-*")):
-            assert running.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
+    killed_once(lambda: list(states.glob("*/step-*")), project, wanted)
     again = command(project, *wanted)
     assert "continues at step" in again.stdout + again.stderr
     assert "up to date" in dvc(project, "status", "learner@uniform")

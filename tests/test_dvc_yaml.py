@@ -141,8 +141,9 @@ def test_params_are_what_the_pipeline_reads(name: str, parameters: dict[str, Any
     }
     roots = {key.split(".")[0] for key in used} - {
         "storage",
+        "jobs",
         "command",
-    }  # where working folders are decides nothing; the command is the session's
+    }  # where working folders are, and where work is done, decides nothing; the command is the session's
     assert roots <= {key.split(".")[0] for key in declared}
     assert "data" in declared  # globals.yml: where everything is
 

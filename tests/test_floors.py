@@ -24,6 +24,7 @@ GROUND = {
     "nested",
     "options",
     "artifacts",
+    "jobs",
     "config",
 }
 FLOORS = [

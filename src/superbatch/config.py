@@ -30,6 +30,7 @@ from superbatch.options import (
     EmbedSettings,
     EvaluateSettings,
     IconsSettings,
+    JobsSettings,
     LabelSettings,
     LearnerSettings,
     ReferenceSettings,
@@ -162,6 +163,7 @@ SECTIONS: dict[str, Any] = {
     "simweb": SimwebSettings,
     "icons": IconsSettings,
     "ingest": IngestSettings,
+    "jobs": JobsSettings,
     "reference": ReferenceSettings,
     "check": CheckSettings,
     "bootstrap": BootstrapSettings,
@@ -344,25 +346,37 @@ def known_references(parameters: Mapping[str, Any]) -> list[str]:
     return ["reference", SECOND, *further_references(parameters)]
 
 
-def require_reference(settings: LearnerSettings, where: str, parameters: Mapping[str, Any]) -> None:
-    """Refuse a reference that nobody makes, and one of labels under a learner of pairs, or the reverse.
+def require_reference(settings: LearnerSettings, place: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a reference or teacher that nobody makes, and one of labels under a learner of pairs, or the reverse.
 
     Args:
-        settings: a learner's. where: the key that names its reference.
+        settings: a learner's. place: where they stand.
 
     Raises:
         UserError: just that.
     """
-    name, known = settings.reference, known_references(parameters)
+    separator = ": " if place.startswith("compare: ") else "."
+    where, name = f"{place}{separator}reference", settings.reference
+    theirs = _labels_of_known(name, where, parameters)
+    if settings.uses_reference:
+        ours = settings.labels
+        what = f"{name} is of image-text pairs, and the learner's labels need one of labels"
+        require(ours is None or theirs is not None, where, what, "name one that has labels, such as reference_labels")
+        what = f"{name} is of labels, and the learner is of image-text pairs"
+        require(ours is not None or theirs is None, where, what, "name one of pairs, such as reference")
+    if settings.teacher is not None:
+        where, name = f"{place}{separator}distill.teacher", settings.teacher
+        what = f"{name} is of labels, and has no embeddings that could teach"
+        labels = _labels_of_known(name, where, parameters)
+        require(labels is None, where, what, "name one of pairs, such as reference_large")
+
+
+def _labels_of_known(name: str, where: str, parameters: Mapping[str, Any]) -> LabelSettings | None:
+    """Return what a reference has for labels (None: it is of pairs); refuse a name that nobody makes."""
+    known = known_references(parameters)
     if name not in known:
         raise UserError(where, f"{name!r} is not among `references`", nearest(name, known))
-    if not settings.uses_reference:
-        return
-    ours, theirs = settings.labels, labels_of_reference(name, parameters)
-    what = f"{name} is of image-text pairs, and the learner's labels need one of labels"
-    require(ours is None or theirs is not None, where, what, "name one that has labels, such as reference_labels")
-    what = f"{name} is of labels, and the learner is of image-text pairs"
-    require(ours is not None or theirs is None, where, what, "name one of pairs, such as reference")
+    return labels_of_reference(name, parameters)
 
 
 def require_same_classes(settings: LearnerSettings, where: str, parameters: Mapping[str, Any]) -> None:
@@ -426,7 +440,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for method in methods:
         place = f"{method}.learner"
         found = _on_top(parameters.get("learner") or {}, parameters[method].get("learner"), place)
-        require_reference(found, f"{place}.reference", parameters)
+        require_reference(found, place, parameters)
         _check_decision(found.pool.curated_by, f"{place}.pool.curated_by", parameters)
     _check_decision(read(AuditSettings, parameters.get("audit"), "audit").decision, "audit.decision", parameters)
     check_dnc(parameters)

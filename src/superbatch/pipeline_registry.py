@@ -179,6 +179,20 @@ def compared_by() -> dict[Any, str]:
     return {spec: grid.reference_of(spec, by[spec.method]) for spec in specs}
 
 
+def teachers_of(methods: Iterable[str]) -> dict[str, str]:
+    """Return the models that teach some methods in their references' place, by method; those without one are left out."""
+    found = {method: _settings_of(method).teacher for method in methods}
+    return {method: teacher for method, teacher in found.items() if teacher is not None}
+
+
+def compared_teachers() -> dict[str, str]:
+    """Return those of the runs of `compare`, by the run's name."""
+    from superbatch.pipelines.compare.grid import teacher_of
+
+    found = {spec.name: teacher_of(spec, _known_parameters()) for spec in compared_runs()}
+    return {name: teacher for name, teacher in found.items() if teacher is not None}
+
+
 def curated_methods(methods: Iterable[str]) -> tuple[str, ...]:
     """List those of some methods that draw from what a decision keeps (`pool.curated_by`)."""
     return tuple(method for method in methods if _settings_of(method).pool.curated_by is not None)
@@ -225,6 +239,8 @@ def chain(methods: tuple[str, ...]) -> Pipeline:
     """Return all stages for some methods, side by side, with one report at the end; none checks a reference that nobody uses."""
     checked, by = any(map(uses_pairs, methods)), {method: reference_of(method) for method in methods}
     references = tuple(dict.fromkeys(["reference", *reversed(by.values())]))  # the first method's own comes last
+    teachers = teachers_of(methods)
+    references = (*(name for name in dict.fromkeys(teachers.values()) if name not in references), *references)
     data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
     reference = _create("reference") + (_create("check") if checked else Pipeline([])) + _create("embed", checked)
     reference += _create("bootstrap") if SECOND in references else Pipeline([])
@@ -232,7 +248,8 @@ def chain(methods: tuple[str, ...]) -> Pipeline:
     reference += _create("references", further, of_labels, trained_on())
     curated = curated_methods(methods)
     reference += _create("curate") if curated else Pipeline([])
-    runs = _create("learner", by, checked, of_labels, curated) + _create("evaluate", (*references, *methods))
+    runs = _create("learner", by, checked, of_labels, curated, teachers)
+    runs += _create("evaluate", (*references, *methods))
     return data + reference + runs + _create("report", methods, sources(), references)
 
 
@@ -277,6 +294,7 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
             True,
             label_references(),
             curated_methods(method_names()),
+            teachers_of(method_names()),
         ),
         "references": lambda: (further_names(), label_references(), trained_on()),
         "divide": lambda: (dnc_base(),),
@@ -285,7 +303,7 @@ def _stage_builder(stage: str) -> Callable[[], Pipeline]:
         "audit": lambda: (audited_run(), sources(), reference_of(audited_run()), audit_reads_decisions()),
         "search": lambda: (searching_runs(),),
         "export": lambda: exported(),
-        "compare": lambda: (compared_by(), label_references(), curated_runs()),
+        "compare": lambda: (compared_by(), label_references(), curated_runs(), compared_teachers()),
     }
     return lambda: _create(stage, *arguments.get(stage, tuple)())
 

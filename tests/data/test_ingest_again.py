@@ -138,5 +138,7 @@ def test_a_killed_process_is_told(shards: list[Path], tmp_path: Path, monkeypatc
         raise TerminatedWorkerError("a worker process was killed")
 
     monkeypatch.setattr(scans, "scan_shard", killed)
-    with pytest.raises(UserError, match=r"a process that reads shards was killed.*; lower ingest\.jobs"):
+    with pytest.raises(
+        UserError, match=r"\.tar: the process that worked on it died 3 times.*; use fewer \(jobs\.workers\)"
+    ):
         ingest(shards, tmp_path / "out", scans=tmp_path / "scans")

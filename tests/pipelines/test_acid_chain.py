@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from superbatch.config import further_references, reference_settings
+from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError
 from superbatch.hooks import check_all
@@ -55,6 +56,32 @@ def test_the_learner_goes_by_it_and_is_charged_for_it(data: Path) -> None:
     assert aced["flops"]["charged"]["reference_training"] == large["flops"]["as_executed_total"]
     features = json.loads((data / "04_feature" / "pool_large" / "features.json").read_text())
     assert aced["flops"]["charged"]["embedding"] == features["flops"]
+
+
+def test_another_model_than_the_reference_may_teach(project: Path, data: Path) -> None:
+    """The first reference chooses and the larger one teaches: both are read in one run, both are charged, and the record names the teacher."""
+    own = "aced_iid.learner.reference=reference,aced_iid.learner.distill.teacher=reference_large"
+    done = run(project, "--pipelines=learner", "--namespaces=aced_iid", params=own)
+    assert done.returncode == 0 and "taught by reference_large" in done.stderr, done.stderr
+    taught, first, large = (training_record(data, name) for name in ("aced_iid", "reference", "reference_large"))
+    weights = large["digests"]["weights"]
+    assert taught["settings"]["reference"] == first["digests"]["weights"]
+    assert taught["settings"]["teacher"] == {"reference": weights} and "teacher" not in taught["settings"]["distill"]
+    cache = EmbeddingCache(data / "04_feature" / "pool_large" / "embeddings.arrow")
+    assert taught["teacher"] == {"name": "reference_large", "weights": weights, "embeddings": cache.fingerprint}
+    features = [
+        json.loads((data / "04_feature" / name / "features.json").read_text()) for name in ("pool", "pool_large")
+    ]
+    assert taught["flops"]["charged"] == {
+        "reference_training": first["flops"]["as_executed_total"],
+        "embedding": features[0]["flops"],
+        "decoding": 0.0,
+        "teacher_training": large["flops"]["as_executed_total"],
+        "teacher_embedding": features[1]["flops"],
+        "teacher_decoding": 0.0,
+    }
+    again = run(project, "--pipelines=learner", "--namespaces=aced_iid", params=own)
+    assert again.returncode == 0 and "aced_iid: up to date" in again.stderr, again.stderr
 
 
 def test_softmax_kd_takes_it_and_finds_it_done(project: Path, data: Path) -> None:
@@ -112,6 +139,9 @@ def test_without_it_the_command_that_makes_it_is_named(project: Path, data: Path
         ({"references": 3}, "references: 3 is not a block of named blocks; write one block for each reference"),
         ({"aced.learner.reference": "reference_larg"}, "aced.learner.reference: 'reference_larg' is not among `references`; did you mean reference_large?"),
         ({"aced.learner.reference": "large"}, "aced.learner.reference: 'large' is not the name of a reference; use reference, reference_pp"),
+        ({"jest.learner.distill.teacher": "reference_larg"}, "jest.learner.distill.teacher: 'reference_larg' is not among `references`; did you mean reference_large?"),
+        ({"jest.learner.distill.teacher": "reference_labels"}, "jest.learner.distill.teacher: reference_labels is of labels, and has no embeddings that could teach; name one of pairs"),
+        ({"jest.learner.distill.teacher": "large"}, "jest.learner.distill.teacher: 'large' is not the name of a reference; use reference"),
         ({"aced.learner.distill.batch": "both"}, "aced.learner.distill.batch: 'both' is unknown"),
         ({"reference.trained_on": "pool"}, "reference.trained_on: is for a reference of its own: this one is trained on the curated set"),
         ({"bootstrap.reference.trained_on": "pool"}, "bootstrap.reference.trained_on: is for a reference of its own"),
@@ -125,6 +155,9 @@ def test_settings_that_make_no_sense_are_one_line(changes: dict[str, Any], line:
 
 
 def test_a_run_of_the_grid_by_a_reference_that_nobody_makes_is_one_line() -> None:
+    runs = [{"method": "jest", "steps": 2, "set": {"distill.teacher": "reference_larg"}}]
+    with pytest.raises(UserError, match="compare: jest-T2-s0: distill.teacher: 'reference_larg' is not among"):
+        check_all(quick_parameters({"compare.runs": runs}))
     runs = [{"method": "jest", "steps": 2, "set": {"reference": "reference_larg"}}]
     with pytest.raises(UserError) as found:
         check_all(quick_parameters({"compare.runs": runs}))

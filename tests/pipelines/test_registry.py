@@ -171,6 +171,25 @@ def test_the_template_may_name_the_second_reference_for_all_methods() -> None:
     assert "reference_pp.checkpoint" not in pipeline_registry.register_pipelines()["b"].datasets()
 
 
+def test_another_teacher_s_embeddings_are_read_beside_the_reference_s() -> None:
+    """By its chain, its stage and the grid; the report stays with the reference that chooses."""
+    joint, teacher = {"method": "joint"}, {"teacher": "reference_large"}
+    methods = {"a": {"selection": joint, "distill": teacher}, "b": {"selection": joint, "distill": {"weight": 1.0}}}
+    runs = [{"method": "a", "steps": 2}, {"method": "b", "steps": 2}]
+    runs.append({"method": "b", "label": "c", "steps": 2, "set": {"distill.teacher": "reference_large"}})
+    blocks = {name: {"learner": one} for name, one in methods.items()}
+    pipeline_registry.configure(blocks | {"references": {"large": {}}, "compare": {"runs": runs}})
+    pipelines = pipeline_registry.register_pipelines()
+    own = {"reference_large.checkpoint", "reference_large.training", "pool_large.features"}
+    chain = {node.name: set(node.inputs) for node in pipelines["a"].nodes}
+    assert own | {"reference.checkpoint", "pool.features"} <= chain["a.train"]
+    assert {"reference_large.train", "embed_pool_large"} <= set(chain)
+    assert "pool.features" in chain["report"] and "pool_large.features" not in chain["report"]
+    read = {node.name: set(node.inputs) for name in ("learner", "compare") for node in pipelines[name].nodes}
+    taught = {name for name, inputs in read.items() if own <= inputs}
+    assert taught >= {"a.train", "a-T2-s0.run", "c-T2-s0.run"} and not taught & {"b.train", "b-T2-s0.run"}
+
+
 def test_bootstrapping_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = pipeline_registry.register_pipelines()["bootstrap"].only_nodes("bootstrap.check", "bootstrap.train")
     check_ranks(stage)

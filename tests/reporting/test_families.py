@@ -47,9 +47,9 @@ def test_a_labelled_run_with_another_rate_is_a_candidate_of_its_method(runs: Pat
 
 
 def test_the_report_says_what_was_chosen_of_what(runs: Path) -> None:
-    from superbatch.reporting.findings import sentences
+    from superbatch.reporting.findings import gains
 
-    assert "Chosen by validation: uniform at 20 steps lr 0.0005 (not lr 0.001)." in sentences(
+    assert "Chosen by validation: uniform at 20 steps lr 0.0005 (not lr 0.001)." in gains(
         Report(Sources(find_runs(runs)))
     )
 

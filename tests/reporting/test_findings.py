@@ -9,8 +9,9 @@ import synthetic
 
 from superbatch.errors import UserError
 from superbatch.reporting import Report, Sources, find_runs
-from superbatch.reporting.findings import cautions, gains, sentences
+from superbatch.reporting.findings import gains
 from superbatch.reporting.tiles import tiles
+from superbatch.reporting.trust import cautions
 
 
 def test_another_reference_than_the_run_s_is_said(tmp_path: Path) -> None:
@@ -46,12 +47,12 @@ def made(
 
 def test_near_chance_there_is_one_sentence_and_one_on_seeds(tmp_path: Path) -> None:
     report = made(tmp_path, {"uniform": {10: 0.005}, "jest": {10: 0.007}}, seeds=1, reference=0.01)
-    found = sentences(report)
+    found = [*gains(report), *cautions(report)]
     assert len(found) == 2
     assert found[0].startswith("All runs are near chance (top-1 0.5 to 0.7 %, chance 0.5 %): nothing can be said")
     assert found[1].startswith("One seed (n = 1)")
     assert report.comparison.uniform == [] and "to target: steps" not in report.cells
-    assert [what for _, what in tiles(report) if "over uniform" in what or "target" in what] == []
+    assert len(tiles(report)) == 1, "the value, and nothing that compares"
 
 
 def test_values_level_within_their_intervals_are_not_called_gained(tmp_path: Path) -> None:
@@ -103,6 +104,6 @@ def test_a_reference_far_below_uniform_is_a_warning(tmp_path: Path) -> None:
 def test_what_was_advised_is_the_last_of_the_gains_also_near_chance(tmp_path: Path) -> None:
     for values in ({"uniform": {10: 0.005}, "jest": {10: 0.007}}, {"uniform": {20: 0.2}, "jest": {20: 0.3}}):
         report = made(tmp_path / str(len(list(tmp_path.iterdir()))), values)
-        assert not any("Advice" in line for line in sentences(report))
+        assert not any("Advice" in line for line in gains(report))
         report.sources = replace(report.sources, advice="Advice: run safe.")
         assert gains(report)[-1] == "Advice: run safe."

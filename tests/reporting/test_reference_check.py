@@ -5,9 +5,9 @@ from pathlib import Path
 import synthetic
 
 from superbatch.reporting import Report, Sources, find_runs
-from superbatch.reporting.findings import cautions
 from superbatch.reporting.page import render
 from superbatch.reporting.sections.reference import reference
+from superbatch.reporting.trust import cautions
 
 
 def report_of(root: Path, verdict: str | None, **settings: str) -> Report:

@@ -10,9 +10,10 @@ import pytest
 import synthetic
 
 from superbatch.reporting import Report, Sources, find_runs
-from superbatch.reporting.findings import cautions, gains
+from superbatch.reporting.findings import gains
 from superbatch.reporting.page import render
 from superbatch.reporting.sections.reference import reference
+from superbatch.reporting.trust import cautions
 
 CHOSEN = {"curated": 700, "chosen": 4_000, "recaptioned": 25}
 

@@ -144,4 +144,4 @@ def test_a_run_that_changed_its_rule_says_both(tmp_path: Path) -> None:
     )
     assert meaning_of_scores(Run(synthetic.write_run(tmp_path, "jest", 10))).startswith("learnability: ")
     figure = scores_figure(run, pd.DataFrame({"step": [0, 19], "again": [0.0, 0.1]}))
-    assert "another criterion from here" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "another criterion from step 10" in figure.axes[0].get_title(loc="left")

@@ -84,7 +84,7 @@ def test_a_report_shows_hostile_names_captions_and_warnings(tmp_path: Path, monk
     found = check(page.render(Report(sources)))
     text, shown_name = " ".join(found.text), SHOWN.replace("/", "")
     assert found.text.count(SHOWN) > 10 and found.text.count(shown_name) >= 3
-    for part in (f"{shown_name} · {SHOWN}", f"{SHOWN} report", f"expectations: {SHOWN}."):
+    for part in (f"{SHOWN} report of {shown_name}", f"{SHOWN} report ·", f"expectations: {SHOWN}."):
         assert part in text
     assert "onclick" not in found.attributes
 

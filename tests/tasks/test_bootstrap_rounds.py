@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from superbatch.tasks.jobs import charges
+from superbatch.tasks.charges import charges
 from superbatch.tasks.rounds import Features, Round, write_records
 
 TRAINING, EMBEDDING = 100.0, 7.0  # operations of each; seconds are a tenth

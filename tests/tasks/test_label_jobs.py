@@ -33,7 +33,7 @@ from superbatch.options import (
     TrainingSettings,
 )
 from superbatch.tasks import SetFiles, embed, label_job, label_reference_job, learner_job, reference_job
-from superbatch.tasks.jobs import charges
+from superbatch.tasks.charges import charges
 from superbatch.tasks.label_jobs import labelled_rows
 from superbatch.tasks.labels import LOSSES, Labels, RowLosses, drawn_rows, labelled
 from superbatch.tasks.learner import check_sizes

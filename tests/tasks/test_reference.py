@@ -40,8 +40,8 @@ from superbatch.options import (
     TrainingSettings,
 )
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
-from superbatch.tasks.jobs import charges
-from superbatch.tasks.learner import charged, check_sizes
+from superbatch.tasks.charges import charged, charges
+from superbatch.tasks.learner import check_sizes
 from superbatch.tasks.reference import check_reference, split_rows
 from superbatch.tasks.trusted import held_out_scores
 from superbatch.training import train

@@ -38,9 +38,9 @@ def in_memory(values: np.ndarray) -> Field:
     return Stored(values.__getitem__, len(values))
 
 
-def random_embeddings(rows: int, width: int = 16) -> dict[str, Field]:
+def random_embeddings(rows: int, width: int = 16, seed: int = 1) -> dict[str, Field]:
     """A reference's embeddings of both sides, at random."""
-    rng, found = np.random.default_rng(1), {}
+    rng, found = np.random.default_rng(seed), {}
     for name in CACHED:
         values = rng.normal(size=(rows, width))
         found[name] = in_memory((values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32))

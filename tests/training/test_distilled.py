@@ -22,46 +22,55 @@ from superbatch.options import (
     PoolSettings,
     SelectionSettings,
 )
-from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
-from superbatch.tasks.distilled import SEPARATE, Distilled, separate_fields
+from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS, Reference
+from superbatch.tasks.distilled import SEPARATE, TAUGHT, Distilled, separate_fields
 from superbatch.training import train
+from superbatch.training.job import deciding
 from superbatch.training.task import LEARNER
 from tests.in_ranks import in_ranks
-from tests.training.conftest import ROWS
+from tests.training.conftest import ROWS, random_embeddings
 
 
 @pytest.fixture
 def make_distilled(make_job):
-    """Return a function that makes the tests' usual job with a teacher."""
+    """Return a function that makes the tests' usual job with a teacher: the reference, or `own`, another model of another width."""
 
-    def make(batch: str = "chosen", weight: float = 2.0, scale: float | None = 30.0, **changes: Any):
+    def make(batch: str = "chosen", weight: float = 2.0, scale: float | None = 30.0, own: bool = False, **changes: Any):
         job = make_job(**changes)
         fields = dict(job.source.fields)
-        how, before = DistillSettings("distillation", weight, scale, batch), job.task
-        task = Distilled(
-            before.clip, job.training, job.selection, how, before.reference, before.proxy, before.vocabulary
+        how, before = (
+            DistillSettings("distillation", weight, scale, batch, "reference_large" if own else None),
+            job.task,
         )
-        fields |= separate_fields(fields, job.training.seed) if batch == "separate" else {}
+        models = (before.reference, before.proxy, before.vocabulary, Reference(7.0, -2.0) if own else None)
+        task = Distilled(before.clip, job.training, job.selection, how, *models)
+        fields |= dict(zip(TAUGHT, random_embeddings(ROWS, 24, seed=2).values(), strict=True)) if own else {}
+        fields |= separate_fields(fields, job.training.seed, task.taught) if batch == "separate" else {}
         source = replace(job.source, fields=fields)
         return replace(job, task=task, source=source, identity=job.identity | {"distill": how})
 
     return make
 
 
-def by_formula(outputs: dict[str, Any], batch: Any, before: str, weight: float, scale: float) -> torch.Tensor:
+def by_formula(
+    outputs: dict[str, Any], batch: Any, before: str, weight: float, scale: float, names: tuple[str, str] = CACHED
+) -> torch.Tensor:
     """Both terms in float64 by whole matrices."""
     image, text, own, bias = (outputs[name].detach().double() for name in ("image", "text", "scale", "bias"))
     loss = contrastive_loss("sigmoid")(image, text, own, bias)
     seen = [outputs[before + name].double() for name in ("image", "text")]
-    taught = [batch[before + name].double() for name in CACHED]
+    taught = [batch[before + name].double() for name in names]
     logits, wanted = own * seen[0] @ seen[1].T, scale * taught[0] @ taught[1].T
     halves = [-(p.softmax(1) * q.log_softmax(1)).sum(1).mean() for p, q in ((wanted, logits), (wanted.T, logits.T))]
     return loss + weight * (halves[0] + halves[1]) / 2
 
 
-@pytest.mark.parametrize(("batch", "scale"), [("chosen", None), ("chosen", 30.0), ("separate", 30.0)])
-def test_the_loss_is_the_formulas_and_rows_have_its_mean(make_distilled, batch, scale):
-    job = make_distilled(batch, scale=scale)
+@pytest.mark.parametrize(
+    ("batch", "scale", "own"),
+    [("chosen", None, False), ("chosen", 30.0, False), ("separate", 30.0, False), ("chosen", None, True), ("separate", 30.0, True)],
+)  # fmt: skip
+def test_the_loss_is_the_formulas_and_rows_have_its_mean(make_distilled, batch, scale, own):
+    job = make_distilled(batch, scale=scale, own=own)
     task = job.task
     task.place(torch.device("cpu"), job.training)
     read = job.source.read(task.reads.training, np.arange(8), 3)
@@ -69,9 +78,30 @@ def test_the_loss_is_the_formulas_and_rows_have_its_mean(make_distilled, batch, 
         outputs = task.outputs(LEARNER, read)
         found = task.loss(LEARNER, outputs, read, None)
         rows, finite = task.row_losses(LEARNER, read)
-    expected = by_formula(outputs, read, SEPARATE if batch == "separate" else "", 2.0, scale or 10.0)
+    before, usual = SEPARATE if batch == "separate" else "", 7.0 if own else 10.0
+    expected = by_formula(outputs, read, before, 2.0, scale or usual, TAUGHT if own else CACHED)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
     assert float(rows.mean()) == pytest.approx(float(expected), rel=1e-5) and finite.all()
+
+
+def test_another_teacher_teaches_and_the_reference_chooses(make_distilled):
+    """Scores see the reference's embeddings alone, and the teacher's are read of the chosen; where nothing is chosen there need be no reference."""
+    job = make_distilled(own=True)
+    task, rule = job.task, job.selection.rules[0]
+    task.place(torch.device("cpu"), job.training)
+    assert set(task.reads.scoring) == {IMAGE, TOKENS, *CACHED} and set(task.reads.later) == set(TAUGHT)
+    read = job.source.read(task.reads.scoring, np.arange(8), 0)
+    scores = task.scores(read, rule)
+    assert [torch.equal(side, read[name]) for side, name in zip(scores.reference.sides, CACHED, strict=True)] == [
+        True,
+        True,
+    ]
+    assert (scores.reference.scale, scores.reference.bias) == (10.0, -1.0)
+    plain = make_distilled(own=True, method="uniform")
+    alone = Distilled(
+        plain.task.clip, plain.training, plain.selection, plain.task.distill, None, teacher=Reference(7.0, -2.0)
+    )
+    assert set(alone.reads.training) == {IMAGE, TOKENS, *TAUGHT}
 
 
 def test_separate_samples_are_a_uniform_draw_anew_each_step(make_distilled):
@@ -93,7 +123,7 @@ def test_separate_samples_are_a_uniform_draw_anew_each_step(make_distilled):
     assert ((counts - expected) ** 2 / expected).sum() < 110  # chi-square with 59 degrees of freedom: p = 6e-5
 
 
-@pytest.mark.parametrize(("batch", "changes"), [("chosen", {}), ("separate", {"stale": 1, "workers": 1})])
+@pytest.mark.parametrize(("batch", "changes"), [("chosen", {"own": True}), ("separate", {"stale": 1, "workers": 1})])
 def test_killed_and_resumed_is_bit_identical(make_distilled, monkeypatch, batch, changes):
     expected = outcome(train(make_distilled(batch, state="never", **changes)))
     for steps in (5, 3):
@@ -103,13 +133,15 @@ def test_killed_and_resumed_is_bit_identical(make_distilled, monkeypatch, batch,
     assert outcome(train(make_distilled(batch, **changes))) == expected
 
 
-@pytest.mark.parametrize("batch", ["chosen", "separate"])
-def test_micro_batches_and_ranks_make_the_run_of_one_process(make_distilled, tmp_path, batch):
-    alone, expected = trained(make_distilled, {"batch": batch, "state": "one"})
-    pieces, moved = trained(make_distilled, {"batch": batch, "state": "pieces", "accumulate": 2})
+@pytest.mark.parametrize(("batch", "own"), [("chosen", True), ("separate", False)])
+def test_micro_batches_and_ranks_make_the_run_of_one_process(make_distilled, tmp_path, batch, own):
+    alone, expected = trained(make_distilled, {"batch": batch, "own": own, "state": "one"})
+    pieces, moved = trained(make_distilled, {"batch": batch, "own": own, "state": "pieces", "accumulate": 2})
     assert picks_of(pieces) == picks_of(alone)
     assert_close(moved, expected)
-    for result, moved in in_ranks(2, trained, tmp_path / "ranks", make_distilled, {"batch": batch, "state": "two"}):
+    for result, moved in in_ranks(
+        2, trained, tmp_path / "ranks", make_distilled, {"batch": batch, "own": own, "state": "two"}
+    ):
         assert picks_of(result) == picks_of(alone)
         assert_close(moved, expected)
 
@@ -139,12 +171,12 @@ def test_a_proxy_is_not_taught(make_distilled, proxy_file):
     ("batch", "method", "said"),
     [
         ("chosen", "uniform", "no selection, taught by the reference (weight 2); "),
-        ("separate", "joint", "N = 2), taught by the reference (weight 2, on as many others); "),
+        ("separate", "joint", "N = 2), taught by reference_large (weight 2, on as many others); "),
     ],
 )
 def test_the_line_before_a_run_says_who_teaches(make_distilled, caplog, batch, method, said):
     caplog.set_level("INFO")
-    train(make_distilled(batch, method=method, steps=2))
+    train(make_distilled(batch, method=method, steps=2, own="large" in said))
     assert said in caplog.text
 
 
@@ -191,5 +223,24 @@ def test_settings_that_make_no_sense_are_one_line():
     with pytest.raises(UserError, match="distill.batch: separate draws from all rows, and selection.adapt measures by"):
         LearnerSettings(selection=follows, distill=DistillSettings(batch="separate"))
     taught = LearnerSettings(distill=DistillSettings())
-    assert taught.uses_reference and taught.uses_embeddings
+    assert taught.uses_reference and taught.uses_embeddings and taught.teacher is None
+    with pytest.raises(UserError, match="distill.teacher: 'large' is no reference's name; use reference, reference_pp"):
+        LearnerSettings(distill=DistillSettings(teacher="large"))
+
+
+def test_a_teacher_of_its_own_leaves_the_reference_to_choose():
+    named = LearnerSettings(distill=DistillSettings(teacher="reference_large"))
+    assert named.teacher == "reference_large" and not named.uses_reference and not named.uses_embeddings
+    chooses = replace(named, selection=SelectionSettings("joint"))
+    assert chooses.uses_reference and chooses.uses_embeddings and chooses.goes_by == "reference"
+    assert replace(named, reference="reference_large").teacher is None, "it is the run's reference"
+
+
+def test_at_the_default_the_teacher_is_no_part_of_a_run_s_hash():
+    before = {"how": "distillation", "weight": 1.0, "scale": None, "batch": "chosen"}
+    for settings in (DistillSettings(), DistillSettings(teacher="reference_large")):  # its weights are, not its name
+        assert deciding(settings, DistillSettings()) == before
+
+
+def test_embeddings_are_read_by_whoever_needs_them():
     assert not LearnerSettings().uses_embeddings and LearnerSettings(pool=PoolSettings(0.5)).uses_embeddings

@@ -28,7 +28,7 @@ def write_json(path: Path, obj: Any) -> None:
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it is flushed and renamed to `path`, else removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         with told_if_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,18 +13,19 @@ from typing import Any
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.errors import UserError
-from superbatch.progress import progress
+from superbatch.jobs.units import Told, run_units
+from superbatch.options.jobs import JobsSettings
 
 SETTLED = 2.0  # seconds: a file that changed later than that may change again within one tick of its clock
 
 
-def content_digests(files: list[Path], cache: Path, jobs: int = 1) -> list[str]:
+def content_digests(files: list[Path], cache: Path, jobs: int | JobsSettings = 1) -> list[str]:
     """Return the SHA-256 of each file.
 
     Args:
         files: their paths; order and repeats are kept.
         cache: a JSON file that keeps the digests with each file's size, times and inode. It may be deleted at any time.
-        jobs: files that are read at a time (joblib's `n_jobs`).
+        jobs: files that are read at a time, or by which back end they are read.
 
     Raises:
         UserError: a file that can't be read.
@@ -33,21 +34,16 @@ def content_digests(files: list[Path], cache: Path, jobs: int = 1) -> list[str]:
     found = {str(file): known.get(str(file), [None, None]) for file in files}
     states = {name: _state(Path(name)) for name in found}
     todo = [name for name, state in states.items() if found[name][0] != state]
-    for name, digest in zip(todo, _hash_all(todo, jobs), strict=True):
+    for name, digest in zip(todo, _hash_all(todo, JobsSettings.of(jobs).threads()), strict=True):
         found[name] = [states[name], digest]
     if todo:
         _write(cache, known | found)
     return [found[str(file)][1] for file in files]
 
 
-def _hash_all(names: list[str], jobs: int) -> list[str]:
-    from joblib import Parallel, delayed
-
-    if not names:
-        return []
-    jobs = min(jobs, len(names)) if jobs > 0 else jobs
-    work = Parallel(jobs, prefer="threads", return_as="generator")(delayed(_hash)(name) for name in names)
-    return list(progress(work, total=len(names), description="checksums", unit="file"))
+def _hash_all(names: list[str], jobs: JobsSettings) -> list[str]:
+    found = dict(run_units(_hash, names, jobs, Told("checksums", "file")))
+    return [found[number] for number in range(len(names))]
 
 
 def _hash(name: str) -> str:

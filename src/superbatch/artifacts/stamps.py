@@ -7,6 +7,7 @@ stamp there and finds out that nothing has to be done. The stamp alone decides, 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
@@ -96,6 +97,19 @@ def build_once(
         write(directory)
         write_stamp(directory, fingerprint)
     return Staged(root / fingerprint, fingerprint, root)
+
+
+def build_kept(what: str, fingerprint: str, root: Path, write: Callable[[Path, Path], None]) -> Staged:
+    """As `build_once`, with a second folder for `write(directory, folder)`: what is finished in it outlives a kill, until all is.
+
+    Args:
+        what, fingerprint, root: as of `build_once`.
+        write: fills the directory, and finds in the folder what an earlier start had finished.
+    """
+    kept = root / "kept" / fingerprint
+    staged = build_once(what, fingerprint, root, lambda directory: write(directory, kept))
+    shutil.rmtree(kept, ignore_errors=True)
+    return staged
 
 
 def publish(staged: Staged, target: Path) -> None:

@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from joblib import Parallel, delayed
-from joblib.externals.loky import BrokenProcessPool
 
 from superbatch.artifacts.atomic import atomic_path, told_if_full, write_json
 from superbatch.data.manifest import (
@@ -26,7 +24,8 @@ from superbatch.data.scans import scan_once, scan_paths
 from superbatch.data.scripts import script_shares
 from superbatch.data.shards import ScanSettings, ShardScan
 from superbatch.errors import UserError
-from superbatch.progress import progress
+from superbatch.jobs.units import Told, run_units
+from superbatch.options.jobs import JobsSettings
 
 log = logging.getLogger(__name__)
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -36,7 +35,7 @@ def ingest(
     shards: list[Path],
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | JobsSettings = 1,
     min_rows: int = 1,
     captions_per_line: bool = False,
     require_caption: bool = True,
@@ -48,7 +47,7 @@ def ingest(
     Args:
         shards: tars, in the order in which their samples get row numbers.
         out: a directory; `manifest.parquet`, `rejects.parquet` and `summary.json` are written to it.
-        jobs: processes (joblib's `n_jobs`).
+        jobs: processes that read shards, or by which back end they are read.
         min_rows: fewer samples than that are an error.
         captions_per_line: .txt holds several captions, one a line.
         require_caption: a sample without .txt is rejected.
@@ -60,32 +59,31 @@ def ingest(
         The summary: counts, shares of rejects by reason, distributions, the fingerprint.
 
     Raises:
-        UserError: no shards, an unreadable shard, a full disk; fewer than `min_rows` samples: rejects and summary are
-            written even then.
+        UserError: no shards, an unreadable shard, one whose reader dies again and again, a full disk; fewer than
+            `min_rows` samples: rejects and summary are written even then.
     """
     if not shards:
         raise UserError("shards", "the list is empty", "name at least one .tar")
     settings = ScanSettings(captions_per_line, require_caption, max_pixels)
-    found = _scan_all([Path(shard) for shard in shards], settings, jobs, scans)
+    found = _scan_all([Path(shard) for shard in shards], settings, JobsSettings.of(jobs), scans)
     manifest, rejects = _merge(found)
     sizes = {scan.shard: scan.size for scan in found}
     return _write(Path(out), manifest, rejects, sizes, min_rows)
 
 
-def _scan_all(shards: list[Path], settings: ScanSettings, jobs: int, folder: Path | None) -> list[ShardScan]:
+def _scan_all(shards: list[Path], settings: ScanSettings, jobs: JobsSettings, folder: Path | None) -> list[ShardScan]:
     paths = scan_paths(shards, settings, folder, jobs)
     known = sum(path is not None and path.is_file() for path in paths)
     if known:
         log.info("ingest: %s of %s shards were read before", f"{known:,}", f"{len(shards):,}")
-    jobs = min(jobs, len(shards)) if jobs > 0 else jobs
-    work = Parallel(jobs, return_as="generator")(
-        delayed(scan_once)(shard, settings, path) for shard, path in zip(shards, paths, strict=True)
-    )
-    try:
-        return list(progress(work, total=len(shards), description="ingest", unit="shard"))
-    except BrokenProcessPool:
-        what = "a process that reads shards was killed, most likely for want of memory"
-        raise UserError("ingest", what, "lower ingest.jobs, and give the same command again") from None
+    units = [(shard, settings, path) for shard, path in zip(shards, paths, strict=True)]
+    told = Told("ingest", "shard")
+    found = dict(run_units(_scan, units, jobs, told, name=lambda unit: str(unit[0])))
+    return [found[number] for number in range(len(units))]
+
+
+def _scan(unit: tuple[Path, ScanSettings, Path | None]) -> ShardScan:
+    return scan_once(*unit)
 
 
 def _merge(scans: list[ShardScan]) -> tuple[pa.Table, pa.Table]:

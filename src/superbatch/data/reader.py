@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from joblib import Parallel, delayed
 from PIL import Image
 
 from superbatch.artifacts.atomic import atomic_directory, write_json
@@ -23,7 +23,8 @@ from superbatch.data.decode import DecodeError, decode
 from superbatch.data.manifest import DIGEST, Manifest
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.progress import progress
+from superbatch.jobs.blocks import folder_of_blocks, make_blocks
+from superbatch.options.jobs import JobsSettings
 
 MAX_OPEN_SHARDS = 256
 CHECK_EVERY = 16  # rows whose number it divides have their checksum looked at whenever they are read
@@ -176,37 +177,39 @@ def _has_digest(data: bytes, digest: np.void) -> bool:
     return hashlib.sha256(data).digest()[: DIGEST.itemsize] == digest.tobytes()
 
 
-def pack_pixels(reader: ImageReader, out: Path, jobs: int = 1) -> dict[str, Any]:
+def pack_pixels(
+    reader: ImageReader, out: Path, jobs: int | JobsSettings = 1, kept: Path | None = None
+) -> dict[str, Any]:
     """Decode every row once into one array, for sets of small images that fit on disk as pixels.
 
     Args:
         reader: the set and its image size.
         out: a directory; `pixels.npy` uint8 (N, 3, S, S) and `pixels.json` are written to it.
-        jobs: processes.
+        jobs: processes that decode, or by which back end it is done.
+        kept: a folder of this set's own that keeps blocks of rows, so that decoding that was killed goes on; remove it when all is done.
 
     Returns:
         What `pixels.json` holds.
     """
-    rows, size = len(reader), reader.image_size
+    rows, size, jobs = len(reader), reader.image_size, JobsSettings.of(jobs)
     facts = {"manifest": reader.manifest.fingerprint, "image_size": size, "rows": rows}
-    with atomic_directory(Path(out)) as folder:
-        path = folder / "pixels.npy"
-        np.lib.format.open_memmap(path, "w+", np.uint8, (rows, 3, size, size)).flush()
-        starts = range(0, rows, ROWS_PER_TASK)
-        work = Parallel(jobs, return_as="generator_unordered")(
-            delayed(_pack_part)(reader, path, start) for start in starts
-        )
-        for _ in progress(work, total=len(starts), description="pack pixels", unit="part"):
-            pass
+    with atomic_directory(Path(out)) as folder, folder_of_blocks(kept, folder) as files:
+        what, make = f"pixels-{size}", _Decode(reader)
+        blocks = make_blocks(make, rows, ROWS_PER_TASK, files, jobs, what=what, description="pack pixels")
+        pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (rows, 3, size, size))
+        for block in blocks:
+            (pixels[block.start : block.end],) = block.read()
+        pixels.flush()
         write_json(folder / "pixels.json", facts)
     return facts
 
 
-def _pack_part(reader: ImageReader, path: Path, start: int) -> None:
-    pixels = np.lib.format.open_memmap(path, "r+")
-    end = min(start + ROWS_PER_TASK, len(pixels))
-    pixels[start:end] = reader.read(np.arange(start, end))
-    pixels.flush()
+@dataclass(frozen=True)
+class _Decode:
+    reader: ImageReader
+
+    def __call__(self, start: int, end: int) -> tuple[np.ndarray]:
+        return (self.reader.read(np.arange(start, end)),)
 
 
 class PackedPixels:

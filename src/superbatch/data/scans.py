@@ -14,11 +14,12 @@ from superbatch.artifacts.atomic import atomic_path
 from superbatch.artifacts.contents import content_digests
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.shards import ScanSettings, ShardScan, scan_shard
+from superbatch.options.jobs import JobsSettings
 
 FORMAT = 3  # raised when the same shard gives other rows or other rejects
 
 
-def shard_digests(shards: list[Path], folder: Path, jobs: int = 1) -> list[str]:
+def shard_digests(shards: list[Path], folder: Path, jobs: int | JobsSettings = 1) -> list[str]:
     """Return the SHA-256 of each shard; those read before are remembered beside the folder of scans, which they outlive.
 
     Raises:
@@ -27,7 +28,9 @@ def shard_digests(shards: list[Path], folder: Path, jobs: int = 1) -> list[str]:
     return content_digests(shards, folder.with_name(f"{folder.name}.json"), jobs)
 
 
-def scan_paths(shards: list[Path], settings: ScanSettings, folder: Path | None, jobs: int = 1) -> list[Path | None]:
+def scan_paths(
+    shards: list[Path], settings: ScanSettings, folder: Path | None, jobs: int | JobsSettings = 1
+) -> list[Path | None]:
     """Return where the scan of each shard is kept; None where nothing is, for want of a folder or of the shard itself."""
     if folder is None or not all(shard.is_file() for shard in shards):
         return [None] * len(shards)

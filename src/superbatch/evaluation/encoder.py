@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,22 @@ class SetEncoder:
 
     def images(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
         """Return image embeddings (N, D), float32, of norm 1."""
-        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in (self.mean, self.std))
         batches = self._pixel_batches(evaluation_set)
         pixels = self._watch(batches, evaluation_set.num_images, f"{evaluation_set.name} images")
-        inputs = ((part.to(self.device).float() - mean) / std for part in pixels)
         with undisturbed(model):
-            return torch.cat([self._encode(model.encode_image, part) for part in inputs])
+            return torch.cat([self._encode(model.encode_image, self._inputs(part)) for part in pixels])
+
+    def inputs(self, evaluation_set: EvaluationSet, rows: np.ndarray) -> Tensor:
+        """Return some of a set's images as a tower takes them, float32 (n, 3, S, S)."""
+        return self._inputs(torch.from_numpy(self._kept(evaluation_set).read(rows)))
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Autocast to bfloat16, or nothing."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast)
+
+    def _inputs(self, pixels: Tensor) -> Tensor:
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * 255 for v in (self.mean, self.std))
+        return (pixels.to(self.device).float() - mean) / std
 
     def _distinct_ids(self, evaluation_set: EvaluationSet) -> tuple[Tensor, Tensor]:
         """Tokenise a set's texts on first use: distinct ids (int32), and the number of each text's; kept."""
@@ -86,17 +96,22 @@ class SetEncoder:
         return progress(batches, total=-(-num_items // self.batch_size), description=description, unit="batch")
 
     def _pixel_batches(self, evaluation_set: EvaluationSet) -> Iterator[Tensor]:
-        """Yield uint8 images (n, 3, S, S): decoded on first use, kept if they fit into what is left of the cache."""
+        """Yield uint8 images (n, 3, S, S)."""
+        rows, kept = np.arange(evaluation_set.num_images), self._kept(evaluation_set)
+        for start in range(0, len(rows), self.batch_size):
+            yield torch.from_numpy(kept.read(rows[start : start + self.batch_size]))
+
+    def _kept(self, evaluation_set: EvaluationSet) -> KeptPixels:
+        """A set's images: decoded on first use, kept if they fit into what is left of the cache."""
         key, rows = (evaluation_set.split, evaluation_set.name), np.arange(evaluation_set.num_images)
         if key not in self._pixels:
             reader = ImageReader(evaluation_set.manifest, self.image_size)
             self._pixels[key] = KeptPixels(reader, rows, self._free_bytes)
             self._free_bytes -= self._pixels[key].num_bytes
-        for start in range(0, len(rows), self.batch_size):
-            yield torch.from_numpy(self._pixels[key].read(rows[start : start + self.batch_size]))
+        return self._pixels[key]
 
     def _encode(self, encode: Any, batch: Tensor) -> Tensor:
-        with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+        with torch.no_grad(), self.precision():
             return encode(batch, normalize=True).float()
 
 

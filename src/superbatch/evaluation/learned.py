@@ -1,33 +1,57 @@
-"""What a classifier learns on a model's frozen image embeddings: few-shot, linear probe, k-NN, as metrics of a set.
+"""What labelled images teach, as metrics of a set: few-shot, linear probe and k-NN on a model's frozen image embeddings, fine-tuning on its tower.
 
 Letters in names: N test images, S draws of few-shot images.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from superbatch.evaluation.features import Features
 from superbatch.evaluation.few_shot import few_shot_hits
+from superbatch.evaluation.fine_tune import Pictures, Tuner
 from superbatch.evaluation.intervals import clustered_wilson, packed
 from superbatch.evaluation.knn import knn_hits
 from superbatch.evaluation.probe import divide, linear_probe, thinned
 from superbatch.options import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
 
-FEW_SHOT, PROBE, KNN = "few_shot", "linear_probe", "knn"
+FEW_SHOT, PROBE, KNN, FINE_TUNE = "few_shot", "linear_probe", "knn", "fine_tune"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is fine-tuned, and on which images.
+
+    Attributes:
+        tuner: of the tower.
+        test, train, choose: as of `learn`, as images.
+    """
+
+    tuner: Tuner
+    test: Pictures
+    train: Pictures
+    choose: Pictures | None
 
 
 def learned_metrics(settings: EvaluateSettings) -> tuple[str, ...]:
     """Name the metrics that these settings add to a classification set, as far as its labelled images allow."""
     shots = settings.few_shot.shots if settings.few_shot else ()
-    others = [name for name, wanted in ((PROBE, settings.linear_probe), (KNN, settings.knn)) if wanted]
+    every = ((PROBE, settings.linear_probe), (KNN, settings.knn), (FINE_TUNE, settings.fine_tune))
+    others = [name for name, wanted in every if wanted]
     return (*(f"{FEW_SHOT}_{k}" for k in shots), *others)
 
 
 def learn(
-    test: Features, train: Features, choose: Features | None, num_classes: int, settings: EvaluateSettings
+    test: Features,
+    train: Features,
+    choose: Features | None,
+    num_classes: int,
+    settings: EvaluateSettings,
+    tuning: Tuning | None = None,
 ) -> dict[str, Any]:
     """Measure what the settings ask for; each is the share of test images that are classified right.
 
@@ -35,7 +59,8 @@ def learn(
         test: what is measured.
         train: labelled images. choose: others, for the strength of the probe; None where a part of `train` does.
         num_classes: C.
-        settings: few_shot, linear_probe, knn.
+        settings: few_shot, linear_probe, knn, fine_tune.
+        tuning: the tower and the same images, for fine_tune.
 
     Returns:
         `metrics`, `confidence` (95 %) and `hits` by name, few-shot over all draws; `learned`: how each came about, and
@@ -53,6 +78,8 @@ def learn(
         _probe(found, test, train, choose, settings.linear_probe)
     if settings.knn:
         _knn(found, test, train, num_classes, settings.knn)
+    if settings.fine_tune and tuning is not None:
+        _fine_tune(found, tuning)
     return found
 
 
@@ -106,6 +133,25 @@ def _knn(found: dict[str, Any], test: Features, train: Features, num_classes: in
     """Add k-NN."""
     hits = knn_hits(train, test, num_classes, settings.k, settings.temperature)
     _add(found, KNN, hits[None], {"k": min(settings.k, len(train)), "temperature": settings.temperature})
+
+
+def _fine_tune(found: dict[str, Any], tuning: Tuning) -> None:
+    """Add fine-tuning, with what it cost."""
+    settings, fit, choose = tuning.tuner.settings, tuning.train, tuning.choose
+    if choose is None or not len(choose):
+        chosen = divide(fit.labels_N, settings.held_out)
+        fit, choose = fit.of(~chosen), fit.of(chosen)
+    if not len(choose) and len(settings.learning_rates) > 1:
+        found["learned"]["left_out"][FINE_TUNE] = (
+            "one labelled image a class leaves none to choose its learning rate on"
+        )
+        return
+    start = time.perf_counter()
+    tuned = tuning.tuner.measured(fit, choose, tuning.test)
+    about: dict[str, Any] = {"learning_rate": tuned.learning_rate, "chosen_at": tuned.accuracies}
+    about |= {"chosen_on": len(choose) if tuned.accuracies else 0, "fitted_on": len(fit) + len(choose)}
+    about |= {"steps": settings.steps, "batch_size": settings.batch_size, "flops": tuned.flops}
+    _add(found, FINE_TUNE, tuned.hits[None], about | {"seconds": time.perf_counter() - start})
 
 
 def _add(found: dict[str, Any], name: str, hits_SN: np.ndarray, about: dict[str, Any]) -> None:

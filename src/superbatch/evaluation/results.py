@@ -114,8 +114,10 @@ def provenance(
 
 
 def taught(settings: EvaluateSettings) -> dict[str, Any]:
-    """Return the settings of what labelled images teach."""
-    return {name: value for name, value in asdict(settings).items() if name in ("few_shot", "linear_probe", "knn")}
+    """Return the settings of what labelled images teach; `fine_tune`, which came later, only where it is asked for."""
+    every = asdict(settings)
+    found = {name: every[name] for name in ("few_shot", "linear_probe", "knn")}
+    return found | ({} if settings.fine_tune is None else {"fine_tune": every["fine_tune"]})
 
 
 def find_result(path: Path, identity: str) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from superbatch.errors import UserError
 from superbatch.evaluation.encoder import SetEncoder, Tokenizer, has_texts, image_only
 from superbatch.evaluation.features import Features
-from superbatch.evaluation.learned import by_its_own_images, learn
+from superbatch.evaluation.fine_tune import Pictures, Tuner
+from superbatch.evaluation.learned import Tuning, by_its_own_images, learn
 from superbatch.evaluation.nearest import nearest_of_set
 from superbatch.evaluation.retrieval import retrieval
 from superbatch.evaluation.sets import EvaluationSet
@@ -194,9 +196,29 @@ class Evaluator:
         assert measured.labels is not None
         train, seen = self._unseen(model, teaching.train, measured)
         choose, seen_too = (None, 0) if teaching.choose is None else self._unseen(model, teaching.choose, measured)
-        found = learn(Features(image_ND, measured.labels), train, choose, len(measured.classnames), settings)
+        test, tuning = Features(image_ND, measured.labels), self._tuning(model, measured, settings, teaching)
+        found = learn(test, train, choose, len(measured.classnames), settings, tuning)
         found["learned"] |= {"split": teaching.train.split, "also_measured": seen + seen_too}
         return found
+
+    def _tuning(
+        self, model: nn.Module, measured: EvaluationSet, settings: EvaluateSettings, teaching: Teaching
+    ) -> Tuning | None:
+        """What is fine-tuned, and on which images; None where nobody asks. The images are those of `_learn`."""
+        if settings.fine_tune is None:
+            return None
+        visual: Any = model.visual
+        tuner = Tuner(
+            visual, len(measured.classnames), settings.fine_tune, self.encoder.batch_size, self.encoder.precision
+        )
+        train = self._pictures(teaching.train).of(unseen(teaching.train, measured))
+        choose = teaching.choose
+        chooses = None if choose is None else self._pictures(choose).of(unseen(choose, measured))
+        return Tuning(tuner, self._pictures(measured), train, chooses)
+
+    def _pictures(self, labelled: EvaluationSet) -> Pictures:
+        assert labelled.labels is not None
+        return Pictures(partial(self.encoder.inputs, labelled), labelled.labels)
 
     def _unseen(self, model: nn.Module, labelled: EvaluationSet, measured: EvaluationSet) -> tuple[Features, int]:
         """Embed labelled images; returns those that are not measured, and how many are."""

@@ -22,6 +22,7 @@ from superbatch.evaluation.sets import (
     split_shards,
 )
 from superbatch.files import read_json
+from superbatch.options import JobsSettings
 
 SETS_FILE = "sets.json"
 SPLITS = {"validation": "validation", "test": "test"}
@@ -31,7 +32,7 @@ def ingest_evaluation_sets(
     sets: Mapping[str, tuple[str | Path, Mapping[str, str]]],
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | JobsSettings = 1,
     min_rows: int = 1,
     **reading: Any,
 ) -> dict[str, dict[str, dict[str, Any]]]:
@@ -40,7 +41,7 @@ def ingest_evaluation_sets(
     Args:
         sets: {name: (root in CLIP_benchmark's layout, {split: folder below root})}; `SPLITS` is the usual second part.
         out: the folder.
-        jobs: processes that read shards.
+        jobs: processes that read shards, or by which back end they are read.
         min_rows: fewer samples in a split are an error.
         reading: further settings of `data.ingest.ingest`: max_pixels, scans.
 
@@ -62,7 +63,7 @@ def ingest_evaluation_sets(
 
 
 def ingest_split(
-    root: str | Path, folder: str, out: Path, *, jobs: int = 1, min_rows: int = 1, **reading: Any
+    root: str | Path, folder: str, out: Path, *, jobs: int | JobsSettings = 1, min_rows: int = 1, **reading: Any
 ) -> dict[str, Any]:
     """Ingest one split as its kind of set needs it; returns ingest's summary.
 

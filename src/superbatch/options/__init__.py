@@ -12,10 +12,17 @@ from superbatch.options.check import CheckSettings
 from superbatch.options.curate import CurateSettings, RuleSettings
 from superbatch.options.data import MAX_PIXELS, EmbedSettings, IconsSettings, SimwebSettings
 from superbatch.options.dnc import DncSettings
-from superbatch.options.evaluate import EvaluateSettings, FewShotSettings, KnnSettings, LinearProbeSettings
+from superbatch.options.evaluate import (
+    EvaluateSettings,
+    FewShotSettings,
+    FineTuneSettings,
+    KnnSettings,
+    LinearProbeSettings,
+)
 from superbatch.options.export import TakeAwaySettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.images import MoclrSettings
+from superbatch.options.jobs import JobsSettings
 from superbatch.options.labels import LabelSettings
 from superbatch.options.runs import (
     FURTHER,
@@ -64,9 +71,11 @@ __all__ = [
     "EvaluateSettings",
     "ExportSettings",
     "FewShotSettings",
+    "FineTuneSettings",
     "FlexiSettings",
     "KnnSettings",
     "IconsSettings",
+    "JobsSettings",
     "LabelSettings",
     "LearnerSettings",
     "LinearProbeSettings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -48,6 +49,37 @@ class KnnSettings(Settings, section="knn"):
 
 
 @dataclass(frozen=True)
+class FineTuneSettings(Settings, section="fine_tune"):
+    """The whole image tower trained on labelled images; of several learning rates the best on images that it was not trained on."""
+
+    steps: Annotated[int, Ge(1), Because("{value} steps train nothing")] = 500  # of each training
+    batch_size: Count = 64
+    # tried in turn; the tower is trained once for each, and once more on all images by the best. One alone is taken as it is
+    learning_rates: Annotated[tuple[Positive, ...], MinLen(1)] = (1e-4, 3e-4, 1e-3)
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    warmup: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the steps")] = 0.1
+    # share of each class that chooses the learning rate, where no split does
+    held_out: Annotated[float, Interval(gt=0, lt=1), Because("{value} is not a share of the images")] = 0.2
+    seed: int = 0  # of the batches, and of what the tower draws (dropout)
+
+    def check(self) -> None:
+        """Refuse learning rates that stand there twice."""
+        require(
+            len(set(self.learning_rates)) == len(self.learning_rates),
+            "fine_tune.learning_rates",
+            f"{list(self.learning_rates)} is no list of different learning rates",
+            "use such as [0.0001, 0.001], or one alone",
+        )
+
+    def share_of_rate(self, step: int) -> float:
+        """Return a step's learning rate as a share of the highest: linear warm-up, then a cosine to zero."""
+        warmup = max(1, round(self.warmup * self.steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+
+
+@dataclass(frozen=True)
 class EvaluateSettings(Settings, section="evaluate"):
     """How finished models are measured: zero-shot always, and what labelled images teach; null leaves one of these out."""
 
@@ -57,8 +89,9 @@ class EvaluateSettings(Settings, section="evaluate"):
     few_shot: FewShotSettings | None = field(default_factory=FewShotSettings)
     linear_probe: LinearProbeSettings | None = field(default_factory=LinearProbeSettings)
     knn: KnnSettings | None = field(default_factory=KnnSettings)
+    fine_tune: FineTuneSettings | None = None  # the others take frozen embeddings; this trains the tower, for long
 
     @property
     def learns(self) -> bool:
         """Whether anything learns from labelled images."""
-        return any(one is not None for one in (self.few_shot, self.linear_probe, self.knn))
+        return any(one is not None for one in (self.few_shot, self.linear_probe, self.knn, self.fine_tune))

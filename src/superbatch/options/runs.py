@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from superbatch.bounds import Because, Natural, Positive, Settings, require
+from superbatch.bounds import Because, Natural, Settings, require
+from superbatch.options.distill import DistillSettings
 from superbatch.options.flexi import FlexiSettings, LowSettings
 from superbatch.options.images import MoclrSettings
 from superbatch.options.labels import LabelSettings
@@ -16,6 +17,7 @@ from superbatch.options.training import ModelSettings, TrainingSettings
 
 SECOND = "reference_pp"  # the reference that is trained on the enlarged curated set (`bootstrap`)
 FURTHER = "reference_"  # before the names of the block `references`
+NAMES = "use reference, reference_pp, or reference_<name> of the block `references`"  # that a reference may have
 
 
 def is_reference(name: str) -> bool:
@@ -71,25 +73,6 @@ class PoolSettings(Settings, section="pool"):
 
 
 @dataclass(frozen=True)
-class DistillSettings(Settings, section="distill"):
-    """What a learner takes from a teacher besides its batches: contrastive loss + weight * distillation (ACED; papers.md 2.1), or a
-    softmax loss whose negatives the teacher weighs (DRRho-CLIP; papers.md 6).
-    """
-
-    how: Literal["distillation", "reweighting"] = "distillation"
-    weight: Positive = 1.0  # lambda; the paper does not say its own (docs/experiments.md has a sweep)
-    scale: Positive | None = None  # of the teacher's logits: the higher, the surer it is; None: as it was trained
-    # which samples it is asked about: those that are trained on, or as many of the pool drawn uniformly (ACED-IIDistill), which cost a second pass
-    batch: Literal["chosen", "separate"] = "chosen"
-
-    def check(self) -> None:
-        """Refuse what only an added term can have where the loss is replaced."""
-        for name, usual in (("weight", 1.0), ("batch", "chosen")):
-            what = "is of a term that is added, and reweighting replaces the loss"
-            require(self.how == "distillation" or getattr(self, name) == usual, f"distill.{name}", what, "leave it out")
-
-
-@dataclass(frozen=True)
 class LearnerSettings(Settings, section="learner"):
     """A learner run: model, data, selection and training."""
 
@@ -102,7 +85,7 @@ class LearnerSettings(Settings, section="learner"):
     # which one decides and teaches: that of the curated set; reference_pp, of the curated set as the first enlarged it (JEST++); or
     # reference_<name>, one of `references`
     reference: str = "reference"
-    distill: DistillSettings | None = None  # the reference teaches too
+    distill: DistillSettings | None = None  # the reference teaches too, or another model does
     labels: LabelSettings | None = None  # trains on classes, by cross-entropy (ClassAct); None: on image-text pairs
     moclr: MoclrSettings | None = None  # trains on images alone, against a momentum target; None: on image-text pairs
 
@@ -118,7 +101,7 @@ class LearnerSettings(Settings, section="learner"):
             is_reference(self.reference),
             "learner.reference",
             f"{self.reference!r} is not the name of a reference",
-            "use reference, reference_pp, or reference_<name> of the block `references`",
+            NAMES,
         )
         if self.flexi is not None:
             self._check_flexi(self.flexi)
@@ -168,6 +151,12 @@ class LearnerSettings(Settings, section="learner"):
             )
 
     def _check_distill(self, distill: DistillSettings) -> None:
+        require(
+            distill.teacher is None or is_reference(distill.teacher),
+            "distill.teacher",
+            f"{distill.teacher!r} is not the name of a reference",
+            NAMES,
+        )
         require(
             self.flexi is None,
             "distill",
@@ -241,7 +230,7 @@ class LearnerSettings(Settings, section="learner"):
     def uses_reference(self) -> bool:
         """Whether the reference decides anything: the batches, the rows, where the learner starts, or what it is taught."""
         by_scores = self.pool.filters or self.pool.curated_by is not None
-        return self.selection.uses_reference or by_scores or self.warm_start or self.distill is not None
+        return self.selection.uses_reference or by_scores or self.warm_start or self._taught_by_reference
 
     @property
     def uses_embeddings(self) -> bool:
@@ -250,7 +239,17 @@ class LearnerSettings(Settings, section="learner"):
             return False  # of a reference of labels there are losses in their place
         if self.selection.online_reference is not None:
             return self.pool.filters
-        return self.selection.method != "uniform" or self.pool.filters or self.distill is not None
+        return self.selection.method != "uniform" or self.pool.filters or self._taught_by_reference
+
+    @property
+    def teacher(self) -> str | None:
+        """The name of the model that teaches in the reference's place; None where that is the reference, and without a teacher."""
+        named = None if self.distill is None else self.distill.teacher
+        return None if named == self.reference else named
+
+    @property
+    def _taught_by_reference(self) -> bool:
+        return self.distill is not None and self.teacher is None
 
     @property
     def goes_by(self) -> str:

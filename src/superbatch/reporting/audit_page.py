@@ -145,7 +145,7 @@ def _pictures(audit: Audit) -> dict[str, Picture]:
     """Draw the histograms; nothing where no row was seen."""
     if not (audit.rows["seen"] > 0).any():
         return {}
-    return {"audit": picture(audit_figure(audit.rows, audit.draw.base_rate))}
+    return {"audit": picture(lambda theme: audit_figure(audit.rows, audit.draw.base_rate, theme), "audit")}
 
 
 def shelves(audit: Audit) -> list[Shelf]:

@@ -19,7 +19,7 @@ from superbatch.reporting.numbers import bounds, percent, points
 if TYPE_CHECKING:
     from superbatch.reporting.report import Report
 
-SHOWN = re.compile(r"[^/]+/(top1|(image_to_text|text_to_image)_r\d+|few_shot_\d+|linear_probe|knn)")
+SHOWN = re.compile(r"[^/]+/(top1|(image_to_text|text_to_image)_r\d+|few_shot_\d+|linear_probe|knn|fine_tune)")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from superbatch.reporting.numbers import percent
 
 RANKED = re.compile(r"(?:top|_r)(\d+)$")  # within how many first answers the right one must be
-ONE_ANSWER = re.compile(r"mean_per_class|few_shot_\d+|linear_probe|knn")
+ONE_ANSWER = re.compile(r"mean_per_class|few_shot_\d+|linear_probe|knn|fine_tune")
 
 
 def chance_of(metric: str, result: dict[str, Any]) -> float:

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pandas as pd
 
 from superbatch.reporting.best import best_cell
 from superbatch.reporting.chance import near_chance
-from superbatch.reporting.horizon import horizon_of
+from superbatch.reporting.horizon import Horizon, horizon_of
 from superbatch.reporting.targets import COSTS, ToTarget, to_target
 from superbatch.reporting.tuning import tuned
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a comparison rests on, in one sentence.
+
+    Attributes:
+        about: the baseline that it is about, or the splits.
+        good: whether nothing is left to do. check: a schedule, (method, steps), that would settle it; None where it takes something else.
+    """
+
+    about: Literal["uniform", "simple", "splits"]
+    text: str
+    good: bool = False
+    check: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,12 @@ class Comparison:
 
     uniform: list[ToTarget] = field(default_factory=list)
     simple: list[ToTarget] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """The remarks' sentences."""
+        return [remark.text for remark in self.remarks]
 
     def frame(self) -> pd.DataFrame:
         """One row a (baseline, method): target, steps, ratios, interval."""
@@ -50,20 +71,26 @@ def compare(finals: pd.DataFrame, *, steps: int | None = None) -> Comparison:
     frame = tuned(finals)
     uniform = frame[frame["role"] == "uniform"]
     if uniform.empty:
-        return Comparison(notes=["No complete uniform run was found: there is no target to reach."])
+        return Comparison(
+            remarks=[Remark("uniform", "No complete uniform run was found: there is no target to reach.")]
+        )
     horizon = horizon_of(uniform, str(uniform["method"].iloc[0]), steps)
     if near_chance(uniform[uniform["steps"] == horizon.steps]):
         note = f"uniform ends near chance after {horizon.steps:,} steps: there is no target to reach."
-        return Comparison(notes=[note])
+        return Comparison(remarks=[Remark("uniform", note, check=("uniform", 2 * horizon.steps))])
     others = [group for _, group in frame[frame["role"].isin(["simple", "selecting"])].groupby(["method", "f"])]
     against_uniform = [to_target(group, uniform, horizon) for group in others]
-    simple, note = _against_simple(frame, horizon.steps, others)
-    mixed = (
-        "Some values are of the test split and some of the validation split: evaluate all runs alike."
-        if frame["split"].nunique() > 1
-        else ""
-    )
-    return Comparison(against_uniform, simple, [line for line in (horizon.note, note, mixed) if line])
+    simple, remark = _against_simple(frame, horizon.steps, others)
+    remarks = [_on_horizon("uniform", horizon), remark]
+    if frame["split"].nunique() > 1:
+        mixed = "Some values are of the test split and some of the validation split: evaluate all runs alike."
+        remarks.append(Remark("splits", mixed))
+    return Comparison(against_uniform, simple, remarks)
+
+
+def _on_horizon(about: Literal["uniform", "simple"], horizon: Horizon, before: str = "") -> Remark:
+    check = None if horizon.settled else (horizon.label, 2 * horizon.steps)
+    return Remark(about, before + horizon.note, horizon.settled, check)
 
 
 def best_simple(frame: pd.DataFrame, up_to: int) -> str | None:
@@ -72,17 +99,19 @@ def best_simple(frame: pd.DataFrame, up_to: int) -> str | None:
     return None if best is None else str(best["method"].iloc[0])
 
 
-def _against_simple(frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame]) -> tuple[list[ToTarget], str]:
+def _against_simple(frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame]) -> tuple[list[ToTarget], Remark]:
     name = best_simple(frame, up_to)
     if name is None:
-        return [], "No simple alternative (filtered, warm start, pool + curated) was run beside it."
+        none = f"No simple alternative (filtered, warm start, pool + curated) was run within {up_to:,} steps."
+        return [], Remark("simple", none, check=("filtered", up_to))
     baseline = frame[(frame["method"] == name) & (frame["role"] == "simple")]
     horizon = horizon_of(baseline, name)
     if near_chance(baseline[baseline["steps"] == horizon.steps]):
-        return [], f"The best simple alternative, {name}, ends near chance: it sets no target."
+        note = f"The best simple alternative, {name}, ends near chance: it sets no target."
+        return [], Remark("simple", note, check=(name, 2 * horizon.steps))
     rivals = [group for group in others if group["role"].iloc[0] == "selecting"]
     outcomes = [to_target(group, baseline, horizon) for group in rivals]
-    return outcomes, f"The best simple alternative is {name} (by validation). {horizon.note}"
+    return outcomes, _on_horizon("simple", horizon, f"The best simple alternative is {name} (by validation). ")
 
 
 def _keys(outcomes: list[ToTarget]) -> list[tuple[ToTarget, str]]:

@@ -8,7 +8,15 @@ from typing import Any
 from superbatch.artifacts.fingerprints import fingerprint
 
 _SECTIONS = ("training", "selection", "pool", "model", "warm_start", "proxy")
-_LATER = ("flexi", "distill", "online_reference", "labels", "moclr", "student")  # that older runs have none of
+_LATER = (
+    "flexi",
+    "distill",
+    "teacher",
+    "online_reference",
+    "labels",
+    "moclr",
+    "student",
+)  # that older runs have none of
 _NOT_IDENTITY = {
     "seed",
     "device",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from superbatch.errors import UserError
 from superbatch.reporting.accounts import ACCOUNTINGS
 from superbatch.reporting.families import method_names, tuned_words
+from superbatch.reporting.intervals import mean_interval
 from superbatch.reporting.measured import Measured
 from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
@@ -91,3 +92,29 @@ def _row(run: Run, metric: str) -> dict[str, Any]:
     }
     extra = {f"test:{name}": value for name, value in run.test.items() if name != metric}
     return identity | values | run.totals() | extra
+
+
+@dataclass(frozen=True)
+class Final:
+    """Where one method ended, as a share: the mean over n seeds with its 95 % interval; `over` as in `intervals.Difference`."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    over: str
+    split: str
+
+
+def final_of(cell: pd.DataFrame) -> Final:
+    """Where the runs of one method and length ended.
+
+    Args:
+        cell: rows of `runs_frame`, at least one.
+    """
+    split, seeds = str(cell["split"].iloc[0]), int(cell["seed"].nunique())
+    mean, low, high = mean_interval(cell.groupby("seed")["value"].mean())
+    if seeds > 1:
+        return Final(mean, low, high, seeds, "seeds", split)
+    low, high = (float(cell[name].iloc[0]) for name in ("value_low", "value_high"))
+    return Final(mean, low, high, 1, "images" if np.isfinite(low) else "", split)

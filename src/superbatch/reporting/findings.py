@@ -1,4 +1,4 @@
-"""What a report says in words: what was gained, and what a reader must bear in mind with it.
+"""What a report says in words: what was gained. What a reader must bear in mind with it is in `trust`.
 
 Every sentence on a difference has its interval. Where all runs are near chance there is one sentence, which says so, and one
 on seeds.
@@ -14,7 +14,6 @@ from superbatch.reporting.chance import chance_sentence
 from superbatch.reporting.curves import first_crossing
 from superbatch.reporting.intervals import Difference, difference
 from superbatch.reporting.numbers import percent
-from superbatch.reporting.reference_check import check_caution, weights_of
 from superbatch.reporting.rounds import rounds_sentence
 from superbatch.reporting.tuning import choices
 from superbatch.reporting.weak_reference import reference_is_weaker, reference_sentence
@@ -67,11 +66,6 @@ def cells_at_equal_steps(report: Report, role: str) -> tuple[pd.DataFrame, pd.Da
     return own, others[others["method"] == rival]
 
 
-def sentences(report: Report) -> list[str]:
-    """What was gained, in words, then what must be borne in mind with it."""
-    return [*gains(report), *cautions(report)]
-
-
 def gains(report: Report) -> list[str]:
     """Sentences on what was gained: at equal steps, of all runs, along the run, to the targets, what is good news; and what was advised."""
     return [*_gains(report), *filter(None, [report.sources.advice])]
@@ -85,22 +79,8 @@ def _gains(report: Report) -> list[str]:
     alone = report.with_own_reference(report.finals)
     lines += [reference_sentence(alone)] if reference_is_weaker(alone) else []
     lines += [rounds_sentence(report.rounds)]
-    return [line for line in [*lines, *_notes(report, good=True), choices(report.tuned)] if line]
-
-
-def cautions(report: Report) -> list[str]:
-    """Sentences on what the gains rest on: a reference too strong or too weak, one seed, an unsettled target, no rival."""
-    if report.at_chance:
-        return [_seeds(report)] if _seeds(report) else []
-    alone = report.with_own_reference(report.finals)
-    lines = [] if reference_is_weaker(alone) else [reference_sentence(alone)]
-    lines += [
-        check_caution(report.reference_check),
-        _other_reference(report),
-        _seeds(report),
-        *_notes(report, good=False),
-    ]
-    return [line for line in lines if line]
+    lines += [remark.text for remark in report.comparison.remarks if remark.good]
+    return [line for line in [*lines, choices(report.tuned)] if line]
 
 
 def _against_uniform(report: Report) -> str:
@@ -162,29 +142,3 @@ def _along_the_run(report: Report) -> str:
         f"{report.label} first reached uniform's final validation value near step {step:,.0f} of {report.main.steps:,} "
         "(indicative only: read in the middle of a schedule; complete schedules decide)."
     )
-
-
-def _other_reference(report: Report) -> str:
-    used = report.main.settings.get("reference")
-    weights = report.reference and weights_of(report.reference)
-    if not used or not weights or used == weights:
-        return ""
-    return f"{report.main.name} was trained with another reference than the one shown here: run it again, or its reference."
-
-
-def _seeds(report: Report) -> str:
-    frame = report.tuned[report.tuned["steps"] == report.main.steps]
-    shown = frame[frame["role"].isin(["uniform", report.main.role])]
-    seeds = shown.groupby(["method", "f"])["seed"].nunique()
-    if seeds.empty or seeds.min() > 1:
-        return ""
-    return (
-        "One seed (n = 1): intervals are over test images only, and another seed may shift these values by some points."
-    )
-
-
-def _notes(report: Report, *, good: bool) -> list[str]:
-    """Notes of the comparison; those on a target that had settled are good news."""
-    outcomes = [*report.comparison.uniform, *report.comparison.simple]
-    settled = tuple(outcome.horizon.note for outcome in outcomes if outcome.horizon.settled)
-    return [note for note in report.comparison.notes if note.endswith(settled or ("\0",)) is good]

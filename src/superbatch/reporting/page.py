@@ -9,9 +9,11 @@ import numpy as np
 from superbatch.artifacts.atomic import atomic_path
 from superbatch.data.windows import smoothed
 from superbatch.reporting import templating
-from superbatch.reporting.findings import cautions, gains
+from superbatch.reporting.findings import gains
+from superbatch.reporting.lines import left_out
 from superbatch.reporting.pictures import pictures_of
 from superbatch.reporting.report import Report
+from superbatch.reporting.report_figures import COSTS, has_schedules
 from superbatch.reporting.runs import Run
 from superbatch.reporting.sections.changed import changed
 from superbatch.reporting.sections.chosen import chosen
@@ -23,6 +25,8 @@ from superbatch.reporting.sections.picked import picked
 from superbatch.reporting.sections.reference import reference
 from superbatch.reporting.sections.reproduce import reproduce
 from superbatch.reporting.tiles import tiles
+from superbatch.reporting.trust import checks
+from superbatch.reporting.verdict import verdict
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -33,17 +37,20 @@ def write_page(report: Report, path: Path) -> None:
 
 def render(report: Report) -> str:
     """Render a report to HTML; `templates/report.html.j2` has the order of the questions and their words."""
-    said = gains(report)
+    pictures = pictures_of(report)
     return templating.render(
         "report.html.j2",
         title=report.sources.title,
         run=report.main.name,
         plan=_plan(report.main),
-        verdict=said[0] if said else "",
+        verdict=verdict(report),
         tiles=tiles(report),
-        cautions=cautions(report),
-        pictures=pictures_of(report),
-        gained=gained(report, said[1:]),
+        checks=checks(report),
+        lines_left_out=left_out(report),
+        schedules=has_schedules(report),
+        axes=[(axis, name) for axis, name in COSTS.items() if f"cost_{axis}" in pictures],
+        pictures=pictures,
+        gained=gained(report, gains(report)),
         reference=reference(report),
         found=found(report),
         cost=cost(report),
@@ -70,9 +77,8 @@ def _sizes(run: Run) -> str:
 
 
 def _plan(run: Run) -> list[str]:
+    """Steps, sizes and seed in words."""
     facts = [f"{run.steps:,} steps of b = {run.batch_size:,}"] if run.steps else []
     if run.super_batch_size > run.batch_size:
         facts.append(f"out of super-batches of {_sizes(run)}")
-    if run.plan.get("rows"):
-        facts.append(f"pool of {run.plan['rows']:,} rows")
     return [*facts, f"seed {run.seed}"]

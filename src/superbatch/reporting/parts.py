@@ -25,7 +25,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for light and for dark ground, as data URIs."""
+    """A figure twice, as SVG: for a window with room, and drawn anew for a phone."""
 
-    light: str
-    dark: str
+    wide: str
+    narrow: str

@@ -14,7 +14,7 @@ from superbatch.reporting.cells import readable
 from superbatch.reporting.chance import near_chance
 from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.curves import curves, mean_curves
-from superbatch.reporting.finals import check_metric, runs_frame
+from superbatch.reporting.finals import Final, check_metric, final_of, runs_frame
 from superbatch.reporting.gallery import Shelf, first_captions, gallery
 from superbatch.reporting.metrics import MEAN, headline_title, metric_title
 from superbatch.reporting.names import label_of
@@ -79,6 +79,14 @@ class Report:
     def tuned(self) -> pd.DataFrame:
         """The runs of the configuration that validation prefers, for each method and length."""
         return tuned(self.finals)
+
+    @cached_property
+    def final(self) -> Final:
+        """Where the main run's method ended after as many steps: the mean over seeds; the run's own value where it is not complete."""
+        frame = self.tuned
+        own = frame[(frame["method"] == self.method) & (frame["f"] == self.main.filter_ratio)]
+        own = own[own["steps"] == self.main.steps]
+        return final_of(self.finals[self.finals["run"] == self.main.name] if own.empty else own)
 
     @cached_property
     def at_chance(self) -> bool:

@@ -15,7 +15,7 @@ from superbatch.reporting.metrics import HEADLINE
 from superbatch.reporting.runs import Run
 
 log = logging.getLogger(__name__)
-TAUGHT = re.compile(r"/(few_shot_\d+|linear_probe|knn)$")
+TAUGHT = re.compile(r"/(few_shot_\d+|linear_probe|knn|fine_tune)$")
 KINDS = {"pairs": "image-text pairs", "classes": "classes", "images": "images alone"}
 
 
@@ -49,7 +49,7 @@ class Sources:
             where the report lies.
         command: what makes this report again. fingerprints: of the data, by name.
         metric: what is shown, one that a run has. target_steps: an imposed T.
-        title: of the page. examples: rows on each shelf of the gallery.
+        pool: what the pool is called. title: of the page. examples: rows on each shelf of the gallery.
         images: of the evaluation sets, by name. queries: classes whose nearest images are shown; some at random where none are named.
         search: address of the page that searches, from where the report lies.
         advice: what the stage `advise` said about this pool, in one sentence; empty where it was not asked.
@@ -68,6 +68,7 @@ class Sources:
     fingerprints: dict[str, str] = field(default_factory=dict)
     metric: str = HEADLINE
     title: str = "Superbatch"
+    pool: str = ""
     examples: int = 12
     images: Mapping[str, SetImages] = field(default_factory=dict)
     queries: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ def of_one_kind(runs: list[Run], name: str | None = None, metric: str = HEADLINE
 
 
 def is_taught(metric: str) -> bool:
-    """Whether a metric is of what labelled images teach on frozen features."""
+    """Whether a metric is of what labelled images teach: on frozen features, or a tower that is fine-tuned."""
     return TAUGHT.search(metric) is not None
 
 

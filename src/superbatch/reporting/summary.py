@@ -12,9 +12,10 @@ from superbatch.reporting.cells import NOT_ON_CONSOLE, readable, to_text
 from superbatch.reporting.chance import near_chance
 from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.cost import sentence as cost_sentence
-from superbatch.reporting.findings import at_equal_steps, sentences
+from superbatch.reporting.findings import at_equal_steps, gains
 from superbatch.reporting.metrics import metric_title
 from superbatch.reporting.tables import final_table
+from superbatch.reporting.trust import cautions
 from superbatch.reporting.tuning import choices, tuned
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ RIVALS = {  # by role: the names of its final value and of the gain over it
 
 def console_text(report: Report) -> str:
     """The table of results, as far as a console is wide, the main run against uniform in every metric, what it means."""
-    told = filter(None, [*sentences(report), cost_sentence(report)])
+    told = filter(None, [*gains(report), *cautions(report), cost_sentence(report)])
     return "\n".join([_table(report.cells), *metric_text(report), "", *told])
 
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from superbatch.reporting.names import words
+from superbatch.reporting.theme import stylesheet
 
 # What HTML has no place for: control characters but tab and line ends, and halves of surrogate pairs, which UTF-8 refuses.
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -52,5 +53,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["inline"] = inline
+    environment.globals["palette"] = Markup(stylesheet())
     environment.filters["words"] = words
     return environment

@@ -1,79 +1,63 @@
-"""The few numbers to remember, at the head of the page."""
+"""The three numbers at the head of the page: accuracy, steps saved, FLOPs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from superbatch.reporting.cost import uniform_beside, whole
 from superbatch.reporting.findings import at_equal_steps
 from superbatch.reporting.intervals import basis
-from superbatch.reporting.numbers import percent, points
+from superbatch.reporting.numbers import NONE, percent
+from superbatch.reporting.verdict import speed_up
 
 if TYPE_CHECKING:
     from superbatch.reporting.report import Report
-    from superbatch.reporting.targets import ToTarget
 
 Tile = tuple[str, str]
 
 
 def tiles(report: Report) -> list[Tile]:
-    """Number and what it is, for each; those that can't be known are left out."""
-    gained = [] if report.at_chance else [_gain(report, "uniform"), _gain(report, "simple"), *_targets(report)]
-    parts = [_final(report), *gained, _clean(report)]
-    return [(value, what.replace(" %", "\N{NO-BREAK SPACE}%")) for value, what in filter(None, parts)]
+    """Number and what it is, for each; those that make no sense for the run are left out."""
+    found = [_accuracy(report)]
+    if not report.at_chance and report.main.role not in ("uniform", "reference"):
+        found += [_steps(report), _flops(report)]
+    return [(value, what.replace(" %", "\N{NO-BREAK SPACE}%")) for value, what in found]
 
 
-def _final(report: Report) -> Tile | None:
-    row = report.finals[report.finals["run"] == report.main.name].iloc[0]
-    if pd.isna(row["value"]):
-        return None
-    bounds = f" (95 % over images: {percent(row['value_low'])} to {percent(row['value_high'])})"
-    return (
-        f"{percent(row['value'])} %",
-        f"{report.title}, {row['split']}{bounds if pd.notna(row['value_low']) else ''}",
+def _accuracy(report: Report) -> Tile:
+    final, beside = report.final, at_equal_steps(report, "uniform")
+    if final.mean != final.mean:
+        return NONE, f"{report.title}: the run was not evaluated"
+    uniform = "" if beside is None else f", uniform {percent(beside.other)} %"
+    bounds = (
+        f" (95 %: {percent(final.low)} to {percent(final.high)}; {basis(final.n, final.over)})" if final.over else ""
     )
+    return f"{percent(final.mean)} %", f"{report.title} on {final.split}{uniform}{bounds}"
 
 
-def _gain(report: Report, role: str) -> Tile | None:
-    found = at_equal_steps(report, role)
+def _steps(report: Report) -> Tile:
+    found = report.outcome(report.comparison.uniform)
     if found is None:
-        return None
-    rival = found.rival if role == "uniform" else f"{found.rival}, the best simple alternative,"
-    held = found.difference
-    between = f" (95 %: {points(held.low)} to {points(held.high)}; {basis(held.n, held.over)})" if held.over else ""
-    what = f"points over {rival} after as many steps{between}"
-    return points(found.gain).replace("-", "\N{MINUS SIGN}"), what.replace(" -", " \N{MINUS SIGN}")
+        return NONE, "steps saved: there is no uniform run to compare with"
+    goal = f"uniform's {percent(found.horizon.target)} %"
+    bounds = f" (95 %: {found.bounds()}; {basis(found.n, found.over)})" if found.over else ""
+    if found.steps is None or found.low == 0:
+        return ("not reached" if found.high == 0 else "not sure"), f"{goal}, the target of fewer steps{bounds}"
+    if found.ratio > 1:
+        return f"{found.at_least}{found.ratio:.3g}×", f"fewer steps to {goal}{bounds}"
+    if found.at_least:
+        return NONE, "steps saved: no shorter run was tried"
+    return f"{1 / found.ratio:.3g}×", f"uniform's steps to {goal}{bounds}"
 
 
-def _targets(report: Report) -> list[Tile]:
-    own, simple = report.outcome(report.comparison.uniform), report.outcome(report.comparison.simple)
-    found = [
-        _ratio(outcome, f"in steps to the target of {outcome.horizon.label}")
-        for outcome in (own, simple)
-        if outcome is not None
-    ]
-    if own is not None and own.low > 0:
-        charged = f"{own.at_least}{own.ratios['flops_charged']:.2g}×"
-        found.append((charged, f"in FLOPs to that of {own.horizon.label}, everything charged (above 1×: cheaper)"))
-    return found
-
-
-def _ratio(outcome: ToTarget, what: str) -> Tile:
-    alone = " (no shorter schedule was run)" if outcome.at_least else ""
-    shown = (
-        f"{outcome.at_least}{outcome.ratio:.3g}×"
-        if outcome.low > 0
-        else "not sure"
-        if outcome.high > 0
-        else "not reached"
-    )
-    bounds = f" (95 %: {outcome.bounds()}; {basis(outcome.n, outcome.over)})" if outcome.over else ""
-    return shown, what + (bounds or alone)
-
-
-def _clean(report: Report) -> Tile | None:
-    if report.kind_totals is None or report.main.role != "selecting":
-        return None
-    clean = report.kind_totals.set_index("kind").reindex(["clean"]).fillna(0.0).iloc[0]
-    return f"{100 * clean['picked']:.0f} %", f"of the picks are clean ({100 * clean['pool']:.0f} % of the pool)"
+def _flops(report: Report) -> Tile:
+    included = "reference, embedding and scoring included"
+    saved = speed_up(report)
+    if saved is not None:
+        return f"{1 / saved.ratios['flops_charged']:.2g}×", f"uniform's FLOPs to the same accuracy, {included}"
+    rival = uniform_beside(report)
+    if rival is None:
+        return NONE, "FLOPs beside uniform's: there is no uniform run of as many steps"
+    times = whole(report.main)["flops_charged"] / whole(rival)["flops_charged"]
+    shown = f"{times:.2g}×" if times == times else NONE
+    return shown, f"uniform's FLOPs for as many steps, {included}"

@@ -235,13 +235,13 @@ def _facts(found: Sequence[Choices], known: Known) -> list[str]:
 def _pictures(found: list[Choices]) -> dict[str, Picture]:
     drawn = {}
     if found:
-        figure = choices_figure({_label(o): (o.run.role, o.parts) for o in found}, found[0].chance_parts)
-        drawn["choices"] = picture(figure)
+        lines = {_label(o): (o.run.role, o.parts) for o in found}
+        drawn["choices"] = picture(lambda theme: choices_figure(lines, found[0].chance_parts, theme), "choices")
     joint = {
         _label(one): (one.joint_parts, one.chance_whole.iloc[0], 1 - one.run.filter_ratio)
         for one in found
         if one.joint_parts is not None
     }
     if joint:
-        drawn["contrast"] = picture(contrast_figure(joint))
+        drawn["contrast"] = picture(lambda theme: contrast_figure(joint, theme), "contrast")
     return drawn

@@ -56,18 +56,18 @@ def require_one_set(files: Sequence[SetFiles]) -> None:
         )
 
 
-def require_pairs(reference_dir: Path) -> None:
-    """Refuse a reference of labels, or of images alone, where one of pairs is needed.
+def require_pairs(reference_dir: Path, key: str = "learner.reference") -> None:
+    """Refuse a reference of labels, or of images alone, where one of pairs is needed. `key`: the setting that names it.
 
     Raises:
         UserError: just that.
     """
     if is_classifier(reference_dir):
         what = "was trained on labels, which say nothing about pairs"
-        raise UserError("learner.reference", what, "name one of pairs, such as reference, or set learner.labels")
+        raise UserError(key, what, "name one of pairs, such as reference, or set learner.labels")
     if is_image_only(reference_dir):
         what = "was trained on images alone, which say nothing about pairs"
-        raise UserError("learner.reference", what, "name one of pairs, such as reference")
+        raise UserError(key, what, "name one of pairs, such as reference")
 
 
 def open_cache(

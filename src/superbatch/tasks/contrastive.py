@@ -47,9 +47,9 @@ class Reference:
     bias: float
 
 
-def cached_fields(cache: EmbeddingCache) -> dict[str, Field]:
-    """Return a cache's embeddings as fields, float16 as they are stored."""
-    return {name: Stored(read, len(cache)) for name, read in zip(CACHED, (cache.images, cache.texts), strict=True)}
+def cached_fields(cache: EmbeddingCache, names: tuple[str, str] = CACHED) -> dict[str, Field]:
+    """Return a cache's embeddings of images and texts as fields of these names, float16 as they are stored."""
+    return {name: Stored(read, len(cache)) for name, read in zip(names, (cache.images, cache.texts), strict=True)}
 
 
 class Contrastive(Task):

@@ -30,9 +30,9 @@ from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import Pixels
 from superbatch.evaluation import EvaluationSet
+from superbatch.jobs.blocks import folder_of_blocks, make_blocks
 from superbatch.models import ClipModel, load_checkpoint, read_metadata
-from superbatch.options import CurateSettings
-from superbatch.progress import progress
+from superbatch.options import CurateSettings, JobsSettings
 from superbatch.tasks.cached import open_cache
 from superbatch.tasks.image_embeddings import write_image_embeddings
 from superbatch.tasks.sets import SetFiles
@@ -69,8 +69,20 @@ class Curated:
         return fingerprint(["curation", FORMAT, made_from, settings.clusters, settings.hash_bits, settings.near])
 
 
-def write_scores(given: Curated, settings: CurateSettings, out: Path) -> None:
+def write_scores(
+    given: Curated,
+    settings: CurateSettings,
+    out: Path,
+    jobs: int | JobsSettings = 1,
+    kept: Path | None = None,
+) -> None:
     """Score every row of a pool into a directory: a Parquet of one column a score, and what leaked of evaluation sets.
+
+    Args:
+        given, settings: what is scored, and how.
+        out: the directory.
+        jobs: processes that look at images, or by which back end it is done.
+        kept: a folder of this pool's own that keeps blocks of rows that were looked at; remove it when all is done.
 
     Memory: some numbers a row, the evaluation sets' embeddings, and a block of images or pairs.
 
@@ -81,7 +93,8 @@ def write_scores(given: Curated, settings: CurateSettings, out: Path) -> None:
     manifest = given.pool.manifest()
     check_clusters(settings.clusters, len(manifest), "curate.clusters")
     cache, clip = open_cache(given.pool.features, given.reference, manifest), load_checkpoint(given.reference)
-    images = image_scores(open_pixels(View.of(clip), manifest, given.pool.features), len(manifest), "pool")
+    pixels = open_pixels(View.of(clip), manifest, given.pool.features)
+    images = image_scores(pixels, len(manifest), "pool", jobs, kept)
     pool = Seen(manifest, images["hash"], cache.images)
     nearest, leaked = leakage(pool, clip, given.evaluation, settings)
     table = text_scores(_first_captions(manifest))
@@ -103,14 +116,32 @@ def _first_captions(manifest: Manifest) -> Iterator[str]:
             yield captions[0] if captions else ""
 
 
-def image_scores(pixels: Pixels, count: int, name: str) -> dict[str, np.ndarray]:
-    """Score images by their pixels: `flatness` (float32) and `hash` (uint64), (N,) each; `name` is for the progress bar."""
-    flat_N, hash_N = np.empty(count, np.float32), np.empty(count, np.uint64)
-    for start in progress(range(0, count, BLOCK), description=f"look at {name}", unit="block"):
-        rows = np.arange(start, min(start + BLOCK, count))
-        grey_nSS = grey(pixels.read(rows))
-        flat_N[rows], hash_N[rows] = flatness(grey_nSS), difference_hash(grey_nSS)
+def image_scores(
+    pixels: Pixels, count: int, name: str, jobs: int | JobsSettings = 1, kept: Path | None = None
+) -> dict[str, np.ndarray]:
+    """Score images by their pixels: `flatness` (float32) and `hash` (uint64), (N,) each.
+
+    Args:
+        pixels: of the images. count: N. name: for the progress bar.
+        jobs, kept: as of `write_scores`.
+    """
+    with folder_of_blocks(kept) as folder:
+        wanted, description = JobsSettings.of(jobs), f"look at {name}"
+        blocks = make_blocks(_Look(pixels), count, BLOCK, folder, wanted, what="images", description=description)
+        found = [block.read() for block in blocks]
+    if not found:
+        return {"flatness": np.empty(0, np.float32), "hash": np.empty(0, np.uint64)}
+    flat_N, hash_N = (np.concatenate(part) for part in zip(*found, strict=True))
     return {"flatness": flat_N, "hash": hash_N}
+
+
+@dataclass(frozen=True)
+class _Look:
+    pixels: Pixels
+
+    def __call__(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        grey_nSS = grey(self.pixels.read(np.arange(start, end)))
+        return flatness(grey_nSS), difference_hash(grey_nSS)
 
 
 def shapes(manifest: Manifest) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""ACED: a learner of image-text pairs that its reference teaches too; all else is `contrastive` (papers.md 2.1).
+"""ACED: a learner of image-text pairs that its reference teaches too, or another model; all else is `contrastive` (papers.md 2.1).
 
 Shapes: n samples, d embedding of the learner, e of the teacher.
 """
@@ -20,6 +20,7 @@ from superbatch.training.flops import Forwards
 from superbatch.training.task import LEARNER, Reads
 
 SEPARATE = "separate_"  # before the name of a field: that of the row drawn beside each
+TAUGHT = ("teacher_image", "teacher_text")  # fields: what a teacher that is not the reference has, float16 (n, e) each
 COMPANIONS = 17  # purpose of the draw, as in `data.fields.Drawn`
 
 
@@ -29,7 +30,8 @@ class Distilled(Contrastive):
     Args:
         clip, training, selection, proxy, vocabulary: as of `Contrastive`. A proxy is not taught.
         distill: how much, of which samples.
-        reference: the teacher, which may choose too; its embeddings are fields.
+        reference: chooses, and teaches where no `teacher` does; its embeddings are the fields `CACHED`. None where nothing asks it.
+        teacher: teaches in the reference's place; its embeddings are the fields `TAUGHT`.
     """
 
     def __init__(
@@ -38,11 +40,15 @@ class Distilled(Contrastive):
         training: TrainingSettings,
         selection: SelectionSettings,
         distill: DistillSettings,
-        reference: Reference,
+        reference: Reference | None,
         proxy: ClipModel | None = None,
         vocabulary: Vocabulary | None = None,
+        teacher: Reference | None = None,
     ) -> None:
-        self.distill, self.teacher_scale = distill, distill.scale or reference.scale
+        teaches = teacher or reference
+        assert teaches is not None, "whoever makes a job has refused it"
+        self.distill, self.teacher_scale = distill, distill.scale or teaches.scale
+        self.taught = CACHED if teacher is None else TAUGHT
         super().__init__(clip, training, selection, reference, proxy, vocabulary)
 
     @property
@@ -53,16 +59,17 @@ class Distilled(Contrastive):
         """Return what `Contrastive` reads, and for training the teacher's embeddings; where its samples are separate, these too."""
         reads, before = super().reads_by(rule), self._before
         own = (IMAGE, TOKENS) if before else ()
-        training = (*reads.training, *(before + name for name in (*own, *CACHED)))
+        training = (*reads.training, *(before + name for name in (*own, *self.taught)))
         return replace(reads, training=training, learns=self._words)
 
     @property
     def _words(self) -> str:
         """What the teacher does, for the line before a run."""
+        who = "the reference" if self.taught == CACHED else (self.distill.teacher or "a teacher of its own")
         if self.distill.how == "reweighting":
-            return "its negatives weighed by the reference"
+            return f"its negatives weighed by {who}"
         others = ", on as many others" if self._before else ""
-        return f"taught by the reference (weight {self.distill.weight:g}{others})"
+        return f"taught by {who} (weight {self.distill.weight:g}{others})"
 
     def outputs(self, model: str, batch: Batch) -> dict[str, Tensor]:
         """Return those of `Contrastive`, and of the learner the embeddings of separate samples, (n, d) each."""
@@ -96,7 +103,7 @@ class Distilled(Contrastive):
     ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor, float]]:
         """The learner's embeddings and scale, and what the teacher has of the same samples."""
         image, text = (outputs[self._before + name] for name in ("image", "text"))
-        taught_image, taught_text = (batch[self._before + name] for name in CACHED)
+        taught_image, taught_text = (batch[self._before + name] for name in self.taught)
         return image, text, outputs["scale"], (taught_image, taught_text, self.teacher_scale)
 
     def forwards(self) -> Forwards:
@@ -136,12 +143,13 @@ class Beside:
         return self.field.read(others, step)
 
 
-def separate_fields(fields: Mapping[str, Field], seed: int) -> dict[str, Field]:
+def separate_fields(fields: Mapping[str, Field], seed: int, taught: tuple[str, str] = CACHED) -> dict[str, Field]:
     """Return the fields of the samples that stand beside those that are trained on.
 
     Args:
         fields: a learner's: images, token ids and the teacher's embeddings.
         seed: of the run.
+        taught: the fields that have these embeddings.
     """
     draw = Drawn(seed, len(fields[IMAGE]), purpose=COMPANIONS)
-    return {SEPARATE + name: Beside(fields[name], draw) for name in (IMAGE, TOKENS, *CACHED)}
+    return {SEPARATE + name: Beside(fields[name], draw) for name in (IMAGE, TOKENS, *taught)}

@@ -14,8 +14,9 @@ from superbatch.data.fields import Field, Source, Stored
 from superbatch.models import build_model, load_checkpoint, read_metadata
 from superbatch.options import LearnerSettings
 from superbatch.tasks.cached import given
+from superbatch.tasks.charges import charged
 from superbatch.tasks.contrastive import IMAGE
-from superbatch.tasks.learner import Evaluate, charged, model_identity
+from superbatch.tasks.learner import Evaluate, model_identity
 from superbatch.tasks.momentum_contrast import MomentumContrast
 from superbatch.tasks.regression import OWNER, Student
 from superbatch.tasks.sets import OpenSets, SetFiles, open_images

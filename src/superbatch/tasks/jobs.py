@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.evaluation.run import Evaluator
-from superbatch.files import read_json
 from superbatch.models import ClipModel
-from superbatch.options import FlexiSettings, LearnerSettings, LowSettings, ReferenceSettings
+from superbatch.options import FlexiSettings, LearnerSettings, ReferenceSettings
+from superbatch.tasks.charges import charges, teacher_charges
 from superbatch.tasks.check import said
 from superbatch.tasks.flexi import with_low
 from superbatch.tasks.image_jobs import moclr_job
@@ -18,8 +18,8 @@ from superbatch.tasks.label_jobs import label_job, label_reference_job
 from superbatch.tasks.learner import Evaluate, learner_job
 from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
+from superbatch.tasks.teacher import Teacher
 from superbatch.tasks.trusted import held_out_scores
-from superbatch.training.flops import Spent
 from superbatch.training.job import Job
 
 
@@ -34,6 +34,8 @@ class Directories:
         state_root: folder of training states.
         reference_check: what the check found of the reference; None where it was not checked.
         decisions: what the stage `curate` decided of the pool; None where nobody asks.
+        teacher_features, teacher_model, teacher_training: what a teacher that is not the reference has of the pool, its checkpoint and records;
+            None without one.
     """
 
     pool: Path
@@ -46,6 +48,16 @@ class Directories:
     state_root: Path
     reference_check: Path | None = None
     decisions: Path | None = None
+    teacher_features: Path | None = None
+    teacher_model: Path | None = None
+    teacher_training: Path | None = None
+
+    def teacher(self, name: str | None) -> Teacher | None:
+        """The teacher of this name, which is not the reference; None without one."""
+        model, training, features = self.teacher_model, self.teacher_training, self.teacher_features
+        if name is None or model is None or training is None or features is None:
+            return None
+        return Teacher(name, model, training, features)
 
     @property
     def pool_set(self) -> SetFiles:
@@ -63,6 +75,8 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
     curated = given.curated_set
     evaluate = _evaluate(settings.flexi, given.evaluation_sets, settings.training.device)
     spent = charges(given.reference_training, given.pool_features, settings.reference_view)
+    teacher = given.teacher(settings.teacher)
+    spent |= {} if teacher is None else teacher_charges(teacher)
     recipe = partial(build_learner, name, settings, given)
     if settings.moclr is not None:
         return moclr_job(
@@ -102,6 +116,7 @@ def build_learner(name: str, settings: LearnerSettings, given: Directories) -> J
             held_out_scores, curated, given.reference_model, given.reference_training, settings.reference_view
         ),
         decisions=given.decisions,
+        teacher=teacher,
     )
 
 
@@ -157,31 +172,3 @@ def remarks(settings: LearnerSettings, given: Directories) -> dict[str, Any]:
         return {}
     found = said(given.reference_check, given.reference_model)
     return {} if found is None else {"reference_check": found}
-
-
-def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, Spent]:
-    """What was spent before a run: training the reference, embedding the pool with it (at full view or at low), decoding the pool.
-
-    Before a second reference, also what led to it (`rounds.write_records`). Decoding takes no operations, only seconds; features of before
-    have no seconds.
-    """
-    spent, summary, embedded = {}, reference_training / "run.json", pool_features / "features.json"
-    if summary.is_file():
-        record = read_json(summary)
-        flops = float(record["flops"]["as_executed_total"])
-        spent["reference_training"] = Spent(flops, float(sum(record["seconds"].values())))
-        spent |= _before(record)
-    if embedded.is_file():
-        record, suffix = read_json(embedded), "" if low is None else "_low"
-        spent["embedding"] = Spent(float(record.get(f"flops{suffix}", 0.0)), record.get(f"seconds{suffix}"))
-        spent |= {"decoding": Spent(0.0, record["seconds_decoding"])} if "seconds_decoding" in record else {}
-    return spent
-
-
-def _before(record: dict[str, Any]) -> dict[str, Spent]:
-    """What was spent before a reference, by its record; nothing before a first one."""
-    flops, seconds = record["flops"].get("charged") or {}, record.get("charged_seconds") or {}
-    if not flops:
-        return {}
-    known = float(sum(seconds.values())) if flops.keys() <= seconds.keys() else None
-    return {"bootstrapping": Spent(float(sum(flops.values())), known)}

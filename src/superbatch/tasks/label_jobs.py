@@ -23,11 +23,12 @@ from superbatch.options import (
     TrainingSettings,
 )
 from superbatch.tasks.cached import given, reference_identity, require_one_set
+from superbatch.tasks.charges import charged
 from superbatch.tasks.classact import LABEL, REFERENCE_LOSS, ClassAct
 from superbatch.tasks.contrastive import IMAGE
 from superbatch.tasks.held_out import TOP1, settled, with_held_out_top1
 from superbatch.tasks.labels import Labels, labelled, open_losses
-from superbatch.tasks.learner import Evaluate, charged, model_identity
+from superbatch.tasks.learner import Evaluate, model_identity
 from superbatch.tasks.proxy import build_proxy
 from superbatch.tasks.reference import HELD_OUT, TRAINED_ON, split_rows
 from superbatch.tasks.sets import OpenSets, SetFiles, open_images

@@ -31,6 +31,7 @@ from superbatch.options import (
     TrainingSettings,
 )
 from superbatch.tasks.cached import given, reference_cache, reference_identity
+from superbatch.tasks.charges import charged
 from superbatch.tasks.contrastive import Contrastive, Reference, cached_fields
 from superbatch.tasks.distilled import Distilled, separate_fields
 from superbatch.tasks.filtering import Kept, decided, kept, with_share
@@ -38,6 +39,7 @@ from superbatch.tasks.flexi import Flexi, check_flexi, flexi_fields, opener
 from superbatch.tasks.labels import drawn_rows
 from superbatch.tasks.proxy import build_proxy, check_view, share_vocabulary
 from superbatch.tasks.sets import OpenSets, SetFiles, open_sets
+from superbatch.tasks.teacher import Teacher, open_teacher
 from superbatch.tasks.view import shell_of
 from superbatch.training.flops import Spent
 from superbatch.training.job import Job, deciding, order_of
@@ -133,6 +135,7 @@ def learner_job(
     recipe: Callable[[], Job] | None = None,
     known: Callable[[], np.ndarray] | None = None,
     decisions: Path | None = None,
+    teacher: Teacher | None = None,
 ) -> Job:
     """Make a learner's job.
 
@@ -144,11 +147,12 @@ def learner_job(
         reference_dir: the reference's checkpoint, for whoever needs one; a cache of another one is refused.
         curated: the ingested curated set, for `pool.add_curated`.
         evaluate: called at intervals.
-        charges: what was spent before, by name (`jobs.charges`); what of it the run owes is charged.
+        charges: what was spent before, by name (`charges.charges`); what of it the run owes is charged.
         remarks: what else its record says, by name; it decides nothing.
         recipe: makes the job anew in another process.
         known: gives the scores of curated pairs that the reference was not trained on (`trusted.held_out_scores`), for `pool.like_curated`.
         decisions: what the stage `curate` decided, for `pool.curated_by`.
+        teacher: teaches in the reference's place, for `distill.teacher`.
 
     Raises:
         UserError: what does not fit: sets, features, reference, proxy; labels, which are for `label_jobs.label_job`.
@@ -166,7 +170,10 @@ def learner_job(
         reference = Reference(cache.scale, cache.bias)
         identity |= reference_identity(given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
-    task = contrastive_task(built, training, selection, settings.flexi, reference, settings.distill)
+    taught = open_teacher(settings, built.sets.manifests, files, teacher)
+    identity |= taught.identity
+    fields |= taught.fields
+    task = contrastive_task(built, training, selection, settings.flexi, reference, settings.distill, taught.temperature)
     fields |= added_fields(task, built, files, fields, training.seed)
     return Job(
         name,
@@ -181,7 +188,7 @@ def learner_job(
         charged(settings, cache is not None, charges or {}),
         built.sets.names,
         recipe,
-        remarks or {},
+        (remarks or {}) | taught.remarks,
     )
 
 
@@ -189,7 +196,7 @@ def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> di
     """What decides a run's outcome, but for the reference."""
     later: dict[str, Any] = {} if settings.flexi is None else {"flexi": settings.flexi}
     later |= {"bootstrapped": True} if settings.goes_by == SECOND else {}
-    later |= {} if settings.distill is None else {"distill": settings.distill}
+    later |= {} if settings.distill is None else {"distill": deciding(settings.distill, DistillSettings())}
     return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
@@ -214,11 +221,14 @@ def contrastive_task(
     flexi: FlexiSettings | None,
     reference: Reference | None = None,
     distill: DistillSettings | None = None,
+    teacher: Reference | None = None,
 ) -> Contrastive:
-    """Make the task of a job: with a low view, with a teacher, or with neither."""
+    """Make the task of a job: with a low view, taught by its reference or by another teacher, or with neither."""
     if distill is not None:
-        teacher = given(reference, "reference", "distill")
-        return Distilled(built.clip, training, selection, distill, teacher, built.proxy, built.vocabulary)
+        if teacher is None:
+            given(reference, "reference", "distill")
+        own = (built.proxy, built.vocabulary, teacher)
+        return Distilled(built.clip, training, selection, distill, reference, *own)
     if flexi is None:
         return Contrastive(built.clip, training, selection, reference, built.proxy, built.vocabulary, built.along)
     return Flexi(built.clip, training, selection, flexi, reference, built.vocabulary)
@@ -229,21 +239,10 @@ def added_fields(
 ) -> dict[str, Field]:
     """Return the fields that a low view or a teacher's own samples read besides; none without them."""
     if isinstance(task, Distilled) and task.distill.batch == "separate":
-        return separate_fields(fields, seed)
+        return separate_fields(fields, seed, task.taught)
     if not isinstance(task, Flexi):
         return {}
     return flexi_fields(task, built.fields, opener(built.clip, built.sets.manifests, files), seed)
-
-
-def charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spent]) -> dict[str, Spent]:
-    """What an honest account adds to a run: decoding the pool beforehand, and of the reference all, its training alone, or nothing.
-
-    A decision is made of scores that took the reference's embeddings.
-    """
-    uses_cache = uses_cache or settings.pool.curated_by is not None
-    owed = {"decoding"} | ({"reference_training", "bootstrapping"} if uses_cache or settings.warm_start else set())
-    owed |= {"embedding"} if uses_cache else set()
-    return {name: spent for name, spent in charges.items() if name in owed}
 
 
 def _settled(

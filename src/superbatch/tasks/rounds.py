@@ -11,8 +11,8 @@ from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.shelf import link_into
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.tasks.charges import charges
 from superbatch.tasks.enlarging import SUMMARY
-from superbatch.tasks.jobs import charges
 from superbatch.training.flops import Spent
 
 RECORD = "run.json"
@@ -93,7 +93,7 @@ def best_round(values: Sequence[float], least_gain: float) -> int:
 def write_records(out: Path, rounds: Sequence[Round], kept: int, metric: str) -> None:
     """Write the kept round's records, which charge what was done before it and beside it, and those of all rounds.
 
-    A learner that goes by this reference owes all of it (`jobs.charges`): rounds that were tried and not kept, too.
+    A learner that goes by this reference owes all of it (`charges.charges`): rounds that were tried and not kept, too.
     """
     link_into(rounds[kept].training, out)
     told = [one.told(metric) for one in rounds]
@@ -108,7 +108,7 @@ def write_records(out: Path, rounds: Sequence[Round], kept: int, metric: str) ->
 def _charged(told: Sequence[dict[str, Any]], kept: int, unit: str) -> dict[str, float]:
     """Sum up what was spent before and beside the kept round, in FLOPs or seconds; without a part that is not known.
 
-    Embedding the pool with the kept reference is not among it: whoever reads these features is charged by them (`jobs.charges`).
+    Embedding the pool with the kept reference is not among it: whoever reads these features is charged by them (`charges.charges`).
     """
     training, embedding = ([one[f"{unit}_{what}"] for one in told] for what in ("training", "embedding"))
     others = [spent for number, spent in enumerate(training) if number not in (0, kept)]

@@ -51,6 +51,11 @@ class Spent:
     flops: float = 0.0
     seconds: float | None = None
 
+    def less(self, part: Spent) -> Spent:
+        """Return what is left without a part of it; its seconds where both are known."""
+        known = self.seconds is not None and part.seconds is not None
+        return Spent(self.flops - part.flops, self.seconds - part.seconds if known else None)  # type: ignore[operator]
+
 
 @dataclass(frozen=True)
 class Forwards:

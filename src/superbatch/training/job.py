@@ -20,7 +20,7 @@ from superbatch.training.task import Task
 
 STATE_FORMAT = 1  # raised when what a checkpoint means changes: older states are then left alone
 # Settings that change how a run is carried out, not what it computes; they stay out of its hash.
-# `on_bad_step` too: a run that stops at a bad step is the beginning of the one that skips it. Of the models that are trained along
+# `on_bad_step` too: a run that stops at a bad step is the beginning of the one that skips it. Of the models that are trained along, and of a teacher,
 # it is not the file's name that decides but the content: `identity` has it, as it has the learner's.
 NOT_IDENTITY = {
     "fresh",
@@ -35,6 +35,7 @@ NOT_IDENTITY = {
     "on_bad_step",
     "proxy",
     "online_reference",
+    "teacher",
 }
 # Settings that came later: at their defaults they are left out, so that older runs keep their hashes.
 LATER = {

@@ -35,8 +35,8 @@ def probe_settings(
         UserError: a candidate that goes by another reference than the first or by a decision of `curate`, or with too few steps for what it does.
     """
     found = learner_settings(template, probe_override(name, override, settings), name)
-    if found.goes_by != "reference":
-        what = f"{name} uses {found.goes_by}, but an advice only has the first reference"
+    if found.goes_by != "reference" or found.teacher is not None:
+        what = f"{name} uses {found.teacher or found.goes_by}, but an advice only has the first reference"
         raise UserError("advise.candidates", what, "leave it out")
     if found.pool.curated_by is not None:
         what = f"{name} draws from what a decision keeps, but an advice does not run curate"

@@ -67,6 +67,7 @@ def bootstrap_reference(
     embed: dict[str, Any],
     learner: dict[str, Any],
     storage: dict[str, Any],
+    jobs: dict[str, Any] | None = None,
     checked: str = "",
 ) -> tuple[Staged, Staged, Staged]:
     """Enlarge the curated set by the reference's best pairs of the pool and train a second reference on it, as often as it helps.
@@ -79,6 +80,7 @@ def bootstrap_reference(
         reference: `params:reference`; `bootstrap.reference` is laid over it.
         embed, learner: `params:embed`, `params:learner`, to embed the sets anew for a further round.
         storage: `params:storage` -> `config.Storage`.
+        jobs: `params:jobs`, to embed by.
         checked: that the settings were checked (`check_bootstrap`): an edge.
 
     Returns:
@@ -101,7 +103,7 @@ def bootstrap_reference(
     views = {"pool": pool_features, "curated": curated_features}
 
     def embed_anew(name: str, directory: Path, model: Path) -> Staged:
-        return embed_set(f"{name}_pp", directory, model, embed, learner, storage, views=views[name])
+        return embed_set(f"{name}_pp", directory, model, embed, learner, storage, jobs, views=views[name])
 
     wanted, second = read(BootstrapSettings, settings, "bootstrap"), second_reference(reference, settings)
     return bootstrap(Bootstrapping(wanted, second, given, Path(places.stages), embed_anew, use_project_logging))

@@ -28,7 +28,8 @@ def create_pipeline() -> Pipeline:
         namespace="bootstrap",
         tags="settings",
     )
-    others = {"embed": "params:embed", "learner": "params:learner", "storage": "params:storage", "checked": CHECK}
+    others = {"embed": "params:embed", "learner": "params:learner", "storage": "params:storage"}
+    others |= {"jobs": "params:jobs", "checked": CHECK}
     train = node(
         bootstrap_reference,
         inputs=shared() | SETTINGS | others,

@@ -108,9 +108,9 @@ def check_reference(spec: RunSpec, parameters: Mapping[str, Any]) -> None:
         UserError: nobody makes it, or it is not of the learner's kind.
     """
     own = parameters[spec.method]["learner"] or {}
-    if "labels" in own or any(key.split(".")[0] in ("reference", "labels") for key in spec.overrides):
+    if "labels" in own or any(key.split(".")[0] in ("reference", "labels", "distill") for key in spec.overrides):
         found = settings_of([spec], parameters.get("learner") or {}, {spec.method: own})
-        require_reference(found[spec.name], f"compare: {spec.name}: reference", parameters)
+        require_reference(found[spec.name], f"compare: {spec.name}", parameters)
 
 
 def reference_of(spec: RunSpec, by_method: str) -> str:
@@ -120,6 +120,15 @@ def reference_of(spec: RunSpec, by_method: str) -> str:
         by_method: the one that its method goes by.
     """
     return str(spec.overrides.get("reference", by_method))
+
+
+def teacher_of(spec: RunSpec, parameters: Mapping[str, Any]) -> str | None:
+    """Return the model that teaches a run in its reference's place; None where there is none."""
+    template, own = parameters.get("learner") or {}, (parameters.get(spec.method) or {}).get("learner") or {}
+    named = any(key.split(".")[0] == "distill" for key in spec.overrides)
+    if not (template.get("distill") or own.get("distill") or named):
+        return None  # reading the settings of a whole grid takes long
+    return settings_of([spec], template, {spec.method: own})[spec.name].teacher
 
 
 def methods_of(specs: Iterable[RunSpec]) -> list[str]:

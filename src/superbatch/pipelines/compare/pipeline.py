@@ -9,14 +9,17 @@ from kedro.pipeline import Pipeline, node, pipeline
 from superbatch.pipelines.compare.grid import RunSpec, methods_of
 from superbatch.pipelines.compare.nodes import check_runs, collect_runs, run_compared
 from superbatch.pipelines.evaluate.pipeline import evaluation
-from superbatch.pipelines.learner.pipeline import checked_by, decided_by, shared
+from superbatch.pipelines.learner.pipeline import checked_by, decided_by, shared, taught_by
 from superbatch.pipelines.naming import CHECKED, named
 
 SETTINGS = f"compare.{CHECKED}"
 
 
 def create_pipeline(
-    specs: Mapping[RunSpec, str], of_labels: Collection[str] = (), curated: Collection[str] = ()
+    specs: Mapping[RunSpec, str],
+    of_labels: Collection[str] = (),
+    curated: Collection[str] = (),
+    teachers: Mapping[str, str] | None = None,
 ) -> Pipeline:
     """Return the stage; `--namespaces <run>` runs one of its runs alone.
 
@@ -24,9 +27,14 @@ def create_pipeline(
         specs: the reference that each run goes by, by its name.
         of_labels: references of labels, whom nobody checks.
         curated: names of runs that draw from what a decision keeps.
+        teachers: the model that teaches in the reference's place, by the run's name.
     """
-    references = sorted({"reference", *specs.values()})
-    runs = [compared(spec, by, by not in of_labels, spec.name in curated) for spec, by in specs.items()]
+    taught = teachers or {}
+    references = sorted({"reference", *specs.values(), *taught.values()})
+    runs = [
+        compared(spec, by, by not in of_labels, spec.name in curated, taught.get(spec.name))
+        for spec, by in specs.items()
+    ]
     runs += [evaluation(name) for name in references]
     names = (*references, *(spec.name for spec in specs))
     edges = [f"{run}.{part}" for run in names for part in ("training", "evaluation")]
@@ -47,7 +55,13 @@ def _check(specs: list[RunSpec]) -> Pipeline:
     return pipeline([node(check_runs, inputs=inputs, outputs=SETTINGS, name="check_runs", tags="settings")])
 
 
-def compared(spec: RunSpec, reference: str = "reference", checked: bool = True, curated: bool = False) -> Pipeline:
+def compared(
+    spec: RunSpec,
+    reference: str = "reference",
+    checked: bool = True,
+    curated: bool = False,
+    teacher: str | None = None,
+) -> Pipeline:
     """Return one run of the grid: training and evaluation in one node, under the run's name."""
     parameters = {
         "template": "params:learner",
@@ -56,7 +70,7 @@ def compared(spec: RunSpec, reference: str = "reference", checked: bool = True, 
         "evaluate": "params:evaluate",
         "storage": "params:storage",
     }
-    read = shared(reference) | (checked_by(reference) if checked else {}) | decided_by(curated)
+    read = shared(reference) | (checked_by(reference) if checked else {}) | decided_by(curated) | taught_by(teacher)
     run = node(
         named(run_compared, spec.name),
         inputs=read | parameters | {"checked": SETTINGS},

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.artifacts.fingerprints import file_sha256, fingerprint
-from superbatch.artifacts.stamps import Staged, build_once
+from superbatch.artifacts.stamps import Staged, build_kept, build_once
 from superbatch.config import Storage, read
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.options import CurateSettings
+from superbatch.options import CurateSettings, JobsSettings
 
 FORMAT = 1  # raised when the same scores give other decisions
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ def score_rows(
     evaluation_sets: Path,
     settings: dict[str, Any],
     storage: dict[str, Any],
+    jobs: dict[str, Any] | None = None,
 ) -> Staged:
     """Score every row of the pool: captions, images, duplicates, clusters, and what it has in common with evaluation sets.
 
@@ -33,18 +34,20 @@ def score_rows(
         evaluation_sets: ingested.
         settings: `params:curate` -> `options.CurateSettings`.
         storage: `params:storage`.
+        jobs: `params:jobs` -> `options.JobsSettings`.
     """
     wanted, places = read(CurateSettings, settings, "curate"), read(Storage, storage, "storage")
+    workers = read(JobsSettings, jobs, "jobs").of_stage(1)
     from superbatch.evaluation import load_evaluation_sets
     from superbatch.tasks.curating import Curated, write_scores
     from superbatch.tasks.sets import SetFiles
 
     given = Curated(SetFiles(pool, features), reference_model, load_evaluation_sets(evaluation_sets))
 
-    def write(out: Path) -> None:
-        write_scores(given, wanted, out)
+    def write(out: Path, kept: Path) -> None:
+        write_scores(given, wanted, out, workers, kept)
 
-    return build_once("pool scores", given.fingerprint(wanted), Path(places.stages), write)
+    return build_kept("pool scores", given.fingerprint(wanted), Path(places.stages), write)
 
 
 def decide_rows(pool: Path, scores: Path, settings: dict[str, Any], storage: dict[str, Any]) -> Staged:

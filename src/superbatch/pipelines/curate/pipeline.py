@@ -13,7 +13,15 @@ def create_pipeline() -> Pipeline:
     """Return the stage."""
     score = node(
         score_rows,
-        inputs=["pool.set", "pool.features", "reference.checkpoint", "evaluation.sets", SETTINGS, STORAGE],
+        inputs=[
+            "pool.set",
+            "pool.features",
+            "reference.checkpoint",
+            "evaluation.sets",
+            SETTINGS,
+            STORAGE,
+            "params:jobs",
+        ],
         outputs="pool.scores",
         name="score_rows",
         tags="features",

@@ -8,10 +8,10 @@ from typing import Any
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.shelf import copy_linked
-from superbatch.artifacts.stamps import Staged, build_once
+from superbatch.artifacts.stamps import Staged, build_kept
 from superbatch.config import Storage, read
 from superbatch.files import read_json
-from superbatch.options import EmbedSettings, LearnerSettings
+from superbatch.options import EmbedSettings, JobsSettings, LearnerSettings
 
 FORMAT = 2  # raised when the same inputs give other features
 
@@ -23,6 +23,7 @@ def embed_set(
     settings: dict[str, Any],
     learner: dict[str, Any],
     storage: dict[str, Any],
+    jobs: dict[str, Any] | None = None,
     check: Path | None = None,
     views: Path | None = None,
 ) -> Staged:
@@ -37,25 +38,28 @@ def embed_set(
         settings: `params:embed` -> `options.EmbedSettings`.
         learner: `params:learner`, for the learner's view (`model`).
         storage: `params:storage`.
+        jobs: `params:jobs` -> `options.JobsSettings`.
         check: the reference check, an edge that puts this node behind it.
         views: features of the same set by another reference, whose packed pixels and token ids serve here, too.
     """
     how, places = read(EmbedSettings, settings, "embed"), read(Storage, storage, "storage")
-    model = read(LearnerSettings, learner, "learner").model
+    model, spread = read(LearnerSettings, learner, "learner").model, read(JobsSettings, jobs, "jobs")
     from superbatch.data.manifest import read_manifest
     from superbatch.models import build_model, read_metadata
     from superbatch.models.classifier import is_classifier
     from superbatch.tasks import SetFiles, embed
+    from superbatch.tasks.embed_blocks import Workers
     from superbatch.tasks.labels import Labels
     from superbatch.tasks.view import preprocessing, shell
 
     manifest, weights = read_manifest(directory), read_metadata(reference_model)["weights_sha256"]
     view = build_model(model, loss="sigmoid", batch_size=2, seed=0)
 
-    def write(out: Path) -> None:
+    def write(out: Path, kept: Path) -> None:
+        workers = Workers(spread, kept)
         for folder in [] if views is None else [*views.glob("pixels-*"), *views.glob("tokens-*")]:
             copy_linked(folder, out / folder.name)
-        embed(SetFiles(directory, out), reference_model, learner=view, settings=how, name=name)
+        embed(SetFiles(directory, out), reference_model, learner=view, settings=how, name=name, workers=workers)
         if views is not None:
             _charge_decoding(views, out)
 
@@ -73,12 +77,13 @@ def embed_set(
         *([] if how.low is None else [how.low]),
         *([Labels.of_classifier(reference_model).identity] if is_classifier(reference_model) else []),
     ]
-    return build_once(f"{name} features", fingerprint(decides), Path(places.stages), write)
+    return build_kept(f"{name} features", fingerprint(decides), Path(places.stages), write)
 
 
 def _charge_decoding(views: Path, out: Path) -> None:
     """Add the seconds that decoding took when it was done, for the first features; those of before have none."""
     before, features = (read_json(folder / "features.json") for folder in (views, out))
     if "seconds_decoding" in before:
+        features["seconds_decoding_before"] = before["seconds_decoding"]
         features["seconds_decoding"] += before["seconds_decoding"]
         write_json(out / "features.json", features)

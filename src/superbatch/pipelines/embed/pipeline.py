@@ -26,6 +26,7 @@ def embed_node(name: str, checked: bool, reference: str = "reference") -> Node:
         "settings": "params:embed",
         "learner": "params:learner",
         "storage": "params:storage",
+        "jobs": "params:jobs",
     }
     inputs |= {"check": f"{reference}.check"} if checked else {}
     inputs |= {"views": f"{name}.features"} if features != name else {}

@@ -170,7 +170,7 @@ def _results_notes(run: Run, report: Report | None) -> list[str]:
 
 
 def _limits(run: Run, cfg: Mapping[str, Any], has_text: bool, pool: Manifest, report: Report | None) -> list[str]:
-    from superbatch.reporting.findings import cautions
+    from superbatch.reporting.trust import cautions
     from superbatch.simweb.truth import find_truth
 
     size = cfg["vision_cfg"].get("image_size", 224)

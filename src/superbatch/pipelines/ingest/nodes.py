@@ -12,39 +12,48 @@ from superbatch.artifacts.stamps import Staged, build_once
 from superbatch.config import IngestSettings, SetSettings, Storage, read
 from superbatch.errors import DiskFull, UserError
 from superbatch.files import expand_shards
+from superbatch.options import JobsSettings
 from superbatch.pipelines.ingest.judging import Judged, check, kept_if_refused, plain, validate, write_docs
 
 FORMAT = 3  # raised when the same shards give another manifest
 EVALUATION_FORMAT = 2  # the same for evaluation sets; every model is evaluated again then
 
 
-def ingest_pool(settings: dict[str, Any], storage: dict[str, Any], *sources: Path) -> Staged:
+def ingest_pool(
+    settings: dict[str, Any], storage: dict[str, Any], jobs: dict[str, Any] | None = None, *sources: Path
+) -> Staged:
     """Check and index the pool: manifest.parquet, rejects.parquet, summary.json, expectations.json.
 
     Args:
         settings: `params:ingest`.
         storage: `params:storage`.
+        jobs: `params:jobs` -> `options.JobsSettings`.
         sources: what the stages before it rendered; edges only, the shards are those of `params:ingest`.
     """
     ingest = read(IngestSettings, settings, "ingest")
-    return _ingest_set("pool", ingest.pool, ingest, read(Storage, storage, "storage"))
+    return _ingest_set("pool", ingest.pool, ingest, _workers(ingest, jobs), read(Storage, storage, "storage"))
 
 
-def ingest_curated(settings: dict[str, Any], storage: dict[str, Any], *sources: Path) -> Staged:
+def ingest_curated(
+    settings: dict[str, Any], storage: dict[str, Any], jobs: dict[str, Any] | None = None, *sources: Path
+) -> Staged:
     """Check and index the curated set, as the pool."""
     ingest = read(IngestSettings, settings, "ingest")
-    return _ingest_set("curated", ingest.curated, ingest, read(Storage, storage, "storage"))
+    return _ingest_set("curated", ingest.curated, ingest, _workers(ingest, jobs), read(Storage, storage, "storage"))
 
 
-def ingest_evaluation(settings: dict[str, Any], storage: dict[str, Any], *sources: Path) -> Staged:
+def ingest_evaluation(
+    settings: dict[str, Any], storage: dict[str, Any], jobs: dict[str, Any] | None = None, *sources: Path
+) -> Staged:
     """Check and index every split of every evaluation set: `<set>/<split>/manifest.parquet` and so on, and sets.json."""
     ingest, places = read(IngestSettings, settings, "ingest"), read(Storage, storage, "storage")
+    workers = _workers(ingest, jobs)
     sets = {name: (one.root, one.splits) for name, one in ingest.evaluation.items()}
 
     def write(out: Path, scans: Path) -> None:
         from superbatch.evaluation.store import ingest_evaluation_sets
 
-        found = ingest_evaluation_sets(sets, out, jobs=ingest.jobs, max_pixels=ingest.max_pixels, scans=scans)
+        found = ingest_evaluation_sets(sets, out, jobs=workers, max_pixels=ingest.max_pixels, scans=scans)
         for name, splits in found.items():
             for split, summary in splits.items():
                 validate(f"ingest.evaluation.{name}", summary, ingest.evaluation[name].expect, out / name / split)
@@ -55,22 +64,28 @@ def ingest_evaluation(settings: dict[str, Any], storage: dict[str, Any], *source
         for name, one in ingest.evaluation.items()
         for split in one.splits
     ]
-    files = signed(_evaluation_files(sets), "evaluation", ingest, places)
+    files = signed(_evaluation_files(sets), "evaluation", workers, places)
     mark = ["evaluation", EVALUATION_FORMAT, sets, files, thresholds, *_reading(ingest)]
     return _build("evaluation", "evaluation sets", fingerprint(mark), write, judged, ingest, places)
 
 
-def _ingest_set(name: str, settings: SetSettings, ingest: IngestSettings, places: Storage) -> Staged:
+def _workers(ingest: IngestSettings, jobs: dict[str, Any] | None) -> JobsSettings:
+    return read(JobsSettings, jobs, "jobs").of_stage(ingest.jobs)
+
+
+def _ingest_set(
+    name: str, settings: SetSettings, ingest: IngestSettings, workers: JobsSettings, places: Storage
+) -> Staged:
     """Ingest a training set unless the same shards were ingested under the same expectations."""
     shards = expand_shards(settings.shards, f"ingest.{name}.shards")
 
     def write(out: Path, scans: Path) -> None:
         from superbatch.data.ingest import ingest as ingest_shards
 
-        summary = ingest_shards(shards, out, jobs=ingest.jobs, max_pixels=ingest.max_pixels, scans=scans)
+        summary = ingest_shards(shards, out, jobs=workers, max_pixels=ingest.max_pixels, scans=scans)
         validate(f"ingest.{name}", summary, settings.expect, out)
 
-    files = signed(shards, name, ingest, places)
+    files = signed(shards, name, workers, places)
     mark = fingerprint([name, FORMAT, files, plain(settings.expect), *_reading(ingest)])
     return _build(name, f"{name} set", mark, write, [Judged(f"ingest.{name}", settings.expect)], ingest, places)
 
@@ -119,11 +134,11 @@ def _build(
     return staged
 
 
-def signed(files: list[Path], name: str, ingest: IngestSettings, places: Storage) -> list[list[str]]:
+def signed(files: list[Path], name: str, workers: JobsSettings, places: Storage) -> list[list[str]]:
     """Name each file and its content; a set's files are read for it once, and again where they seem to have changed."""
     from superbatch.data.scans import shard_digests
 
-    digests = shard_digests(files, scans_of(name, places), ingest.jobs)
+    digests = shard_digests(files, scans_of(name, places), workers)
     return [[str(file), digest] for file, digest in zip(files, digests, strict=True)]
 
 

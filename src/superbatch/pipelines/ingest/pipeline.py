@@ -21,7 +21,7 @@ def create_pipeline(sources: Iterable[str] = ("simweb",)) -> Pipeline:
     Args:
         sources: stages whose shards are read: edges, so that these are there before; none with shards of one's own.
     """
-    inputs = ["params:ingest", "params:storage", *sources]
+    inputs = ["params:ingest", "params:storage", "params:jobs", *sources]
     return pipeline(
         [node(made, inputs=inputs, outputs=output, name=f"ingest_{name}", tags="data") for name, made, output in NODES]
     )

@@ -43,6 +43,9 @@ def train_learner(
     storage: dict[str, Any],
     reference_check: Path | None = None,
     decisions: Path | None = None,
+    teacher_features: Path | None = None,
+    teacher_model: Path | None = None,
+    teacher_training: Path | None = None,
     checked: str = "",
 ) -> tuple[Staged, Staged]:
     """Train a method's learner, or find that this very run is finished.
@@ -56,6 +59,8 @@ def train_learner(
         storage: `params:storage`.
         reference_check: what the check found of the reference, for the run's record; None where it was not checked.
         decisions: what `curate` decided of the pool, for `pool.curated_by`.
+        teacher_features, teacher_model, teacher_training: what a teacher that is not the reference has of the pool, its checkpoint and its
+            records, for `distill.teacher`.
         checked: that the settings were checked (`check_learner`): an edge.
 
     Returns:
@@ -76,6 +81,9 @@ def train_learner(
         Path(places.state),
         reference_check,
         decisions,
+        teacher_features,
+        teacher_model,
+        teacher_training,
     )
     job = build_learner(method, learner_settings(template, override, method), given)
     return train_once(job, Path(places.stages), prepare=use_project_logging)

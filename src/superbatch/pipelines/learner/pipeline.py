@@ -33,8 +33,23 @@ def decided_by(curated: bool) -> dict[str, str]:
     return {"decisions": "pool.decisions"} if curated else {}
 
 
+def taught_by(teacher: str | None) -> dict[str, str]:
+    """Return what a learner reads besides, where another model than its reference teaches."""
+    if teacher is None:
+        return {}
+    return {
+        "teacher_features": f"{made_by(teacher, 'pool')}.features",
+        "teacher_model": f"{teacher}.checkpoint",
+        "teacher_training": f"{teacher}.training",
+    }
+
+
 def create_pipeline(
-    methods: Mapping[str, str], checked: bool = True, of_labels: Collection[str] = (), curated: Collection[str] = ()
+    methods: Mapping[str, str],
+    checked: bool = True,
+    of_labels: Collection[str] = (),
+    curated: Collection[str] = (),
+    teachers: Mapping[str, str] | None = None,
 ) -> Pipeline:
     """Return the learners of some methods, each in its own namespace.
 
@@ -43,17 +58,28 @@ def create_pipeline(
         checked: whether the references were checked; in a chain that uses none they are not.
         of_labels: references of labels, whom nobody checks.
         curated: methods that draw from what a decision keeps.
+        teachers: the model that teaches in the reference's place, by method.
     """
-    given = [(m, reference, checked and reference not in of_labels, m in curated) for m, reference in methods.items()]
+    taught = teachers or {}
+    given = [
+        (m, reference, checked and reference not in of_labels, m in curated, taught.get(m))
+        for m, reference in methods.items()
+    ]
     return Pipeline([learner(*one) for one in given])
 
 
-def learner(method: str, reference: str = "reference", checked: bool = True, curated: bool = False) -> Pipeline:
+def learner(
+    method: str,
+    reference: str = "reference",
+    checked: bool = True,
+    curated: bool = False,
+    teacher: str | None = None,
+) -> Pipeline:
     """Return a method's learner: `params:learner` is the template, `params:<method>.learner` what the method changes in it.
 
     Its settings are checked first, and in a chain before the reference is trained (`reference.pipeline` tells why).
     """
-    given = shared(reference) | (checked_by(reference) if checked else {}) | decided_by(curated)
+    given = shared(reference) | (checked_by(reference) if checked else {}) | decided_by(curated) | taught_by(teacher)
     rules = {"template": "params:template", "override": "params:learner"}
     check = node(
         named(check_learner, method),

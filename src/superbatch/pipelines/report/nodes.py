@@ -98,6 +98,7 @@ def gather(
             fingerprints={"pool": manifest.fingerprint},
             metric=settings.metric,
             title=settings.title,
+            pool=pool_name(list(manifest.shard_sizes)),
             examples=settings.examples,
             images=images_of_sets(evaluation_sets),
             queries=settings.queries,
@@ -105,6 +106,12 @@ def gather(
             advice=recorded_line(data_docs.parent, manifest.fingerprint),
         )
     )
+
+
+def pool_name(shards: list[str]) -> str:
+    """Return what a pool is called: the folder of its shards, or the one above it where that is called `pool`; empty without shards."""
+    folders = [part for part in Path(shards[0]).parent.parts if part not in ("pool", "/", ".", "..")] if shards else []
+    return folders[-1] if folders else ""
 
 
 def images_of_sets(evaluation_sets: Path) -> dict[str, SetImages]:

@@ -7,67 +7,114 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from superbatch.reporting.accounts import ACCOUNTINGS
-from superbatch.reporting.curves import AXES
-from superbatch.reporting.figures.canvas import legend, line_styles, new_figure, short, thousands
+from superbatch.reporting.curves import AXES, first_crossing
+from superbatch.reporting.figures.canvas import (
+    SMALL,
+    few_ticks,
+    heading,
+    line_styles,
+    new_figure,
+    room_of,
+    short,
+    thousands,
+)
+from superbatch.reporting.figures.labels import End, end_labels
 from superbatch.reporting.theme import LIGHT, Style, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CORNER = 6  # methods whose names still find room in a corner of a plot
+TOP = 1.08  # of the highest value: where the axis ends
 
 
-def accuracy_figure(points: pd.DataFrame, axis: str = "step", theme: Theme = LIGHT, title: str = "top-1") -> Figure:
+def accuracy_figure(
+    points: pd.DataFrame,
+    axis: str = "step",
+    theme: Theme = LIGHT,
+    title: str = "top-1",
+    main: str = "",
+    height: float = 3.9,
+) -> Figure:
     """Accuracy along runs against one cost; the range over seeds as a band.
 
     Args:
         points: `mean_curves`. axis: a key of `curves.AXES`. title: the metric's.
+        main: label of a method that is marked where it first stands at uniform's final value; none if empty.
     """
-    figure, axes = new_figure(theme, height=3.9)
+    figure, axes = new_figure(theme, height=height)
     ax = axes[0]
-    _draw_curves(ax, points, axis, line_styles(points, theme))
+    drawn = line_styles(points, theme)
+    _draw_curves(ax, points, axis, drawn)
     ax.set_xlabel(AXES[axis])
-    ax.set_ylabel(f"{title} %, validation")
-    legend(ax, theme, outside=points["label"].nunique() > CORNER)
+    few_ticks(ax, theme)
+    heading(ax, f"{title} %, validation", theme)
+    if main:
+        _mark_crossing(ax, points, axis, main, theme)
+    end_labels(ax, _ends(points, axis, drawn), theme, room_of(figure))
     return figure
 
 
 def flops_figure(points: pd.DataFrame, theme: Theme = LIGHT, title: str = "top-1") -> Figure:
     """Accuracy along runs against FLOPs in the three accountings."""
-    figure, axes = new_figure(theme, columns=3, height=3.2)
-    _draw_panels(axes, points, list(ACCOUNTINGS), theme)
-    axes[0].set_ylabel(f"{title} %, validation", fontsize=8.5)
-    legend(axes[0], theme, size=8)
-    return figure
-
-
-def cost_figure(points: pd.DataFrame, theme: Theme = LIGHT, title: str = "top-1") -> Figure:
-    """Accuracy along runs against samples, FLOPs in three accountings, and seconds."""
-    figure, axes = new_figure(theme, rows=2, columns=3, height=5.2)
-    _draw_panels(axes, points, [axis for axis in AXES if axis != "step"], theme)
-    handles, labels = axes[0].get_legend_handles_labels()
-    axes[5].axis("off")
-    axes[5].legend(handles, labels, loc="center left", frameon=False, labelcolor=theme.text, fontsize=8.5)
-    for ax in (axes[0], axes[3]):
-        ax.set_ylabel(f"{title} %, validation", fontsize=8.5)
-    return figure
-
-
-def _draw_panels(axes: list[Axes], points: pd.DataFrame, names: list[str], theme: Theme) -> None:
+    figure, axes = new_figure(theme, columns=3, height=3.4)
     drawn = line_styles(points, theme)
-    for ax, axis in zip(axes, names, strict=False):
+    for ax, axis in zip(axes, ACCOUNTINGS, strict=True):
         _draw_curves(ax, points, axis, drawn)
-        ax.set_title(AXES[axis], color=theme.text, fontsize=9, loc="left")
-        ax.tick_params(labelsize=8)
+        heading(ax, AXES[axis].replace("FLOPs, ", "FLOPs,\n"), theme)
+    axes[0].set_ylabel(f"{title} %, validation")
+    end_labels(axes[-1], _ends(points, ACCOUNTINGS[-1], drawn), theme, room_of(figure))
+    return figure
 
 
 def _draw_curves(ax: Axes, points: pd.DataFrame, axis: str, drawn: dict[str, Style]) -> None:
     for label, style in drawn.items():
         group = points[points["label"] == label].sort_values(axis)
-        ax.plot(group[axis], 100 * group["value"], color=style.color, ls=style.line, lw=style.width, label=label)
+        ax.plot(group[axis], 100 * group["value"], color=style.color, ls=style.line, lw=style.width)
         if (group["seeds"] > 1).any():
             ax.fill_between(group[axis], 100 * group["low"], 100 * group["high"], color=style.color, alpha=0.15, lw=0)
-    ax.xaxis.set_major_formatter(thousands)
-    if axis not in ("step", "seconds"):
-        ax.xaxis.set_major_formatter(short)
+    ax.set_ylim(0, TOP * 100 * max(0.01, float(points["high"].max())))
+    ax.set_xlim(left=0)
+    ax.xaxis.set_major_formatter(thousands if axis in ("step", "seconds") else short)
+
+
+def _ends(points: pd.DataFrame, axis: str, drawn: dict[str, Style]) -> list[End]:
+    lasts = {label: points[points["label"] == label].sort_values(axis).iloc[-1] for label in drawn}
+    return [
+        End(label, float(last[axis]), 100 * float(last["value"]), drawn[label].color) for label, last in lasts.items()
+    ]
+
+
+def _mark_crossing(ax: Axes, points: pd.DataFrame, axis: str, main: str, theme: Theme) -> None:
+    """Draw uniform's final value as the target, and an arrow to where the main method first stands there."""
+    uniform = points[points["role"] == "uniform"].sort_values(axis)
+    own = points[points["label"] == main]
+    if uniform.empty or own.empty:
+        return
+    target = float(uniform["value"].iloc[-1])
+    ax.axhline(100 * target, color=theme.muted, lw=1, ls=(0, (1, 2)))
+    where = first_crossing(own, target, axis)
+    if where:
+        mark(ax, where, 100 * target, "reaches uniform's final value", theme)
+
+
+def mark(ax: Axes, x: float, y: float, words: str, theme: Theme) -> None:
+    """Point at a place on the target's line, from above and to the left, where lines that rise leave room."""
+    ax.plot([x], [y], color=theme.text, ls="", marker="o", ms=7, mfc="none", mew=1.4)
+    ax.annotate(
+        words,
+        (x, y),
+        (0.03, 0.97),
+        textcoords="axes fraction",
+        color=theme.text,
+        fontsize=SMALL,
+        va="top",
+        arrowprops={
+            "arrowstyle": "->",
+            "color": theme.text,
+            "lw": 1,
+            "shrinkB": 6,
+            "relpos": (0.2, 0),
+            "connectionstyle": "arc3,rad=0.1",
+        },
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.options import VERDICTS
-from superbatch.reporting.figures.canvas import legend, new_figure
+from superbatch.reporting.figures.canvas import heading, legend_above, new_figure
 from superbatch.reporting.names import words
 from superbatch.reporting.theme import LIGHT, Theme
 
@@ -30,8 +30,8 @@ def audit_figure(rows: pd.DataFrame, base_rate: float, theme: Theme = LIGHT) -> 
         parts = [value[rows["verdict"] == name].dropna() for name in drawn]
         bins = np.linspace(-0.05, 1.05, 12).tolist() if ax is axes[0] else 40
         ax.hist(parts, bins=bins, stacked=True, color=[colors[n] for n in drawn], label=[words(n) for n in drawn])
-        ax.set_title(title, color=theme.text, fontsize=9.5, loc="left")
+        heading(ax, title, theme)
     axes[0].axvline(base_rate, color=theme.text, lw=1.2, ls="--", label="base rate b/B")
     axes[0].set_ylabel("rows")
-    legend(axes[0], theme, size=8)
+    legend_above(figure, theme, columns=6)
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superbatch.reporting.figures.canvas import legend, new_figure
+from superbatch.reporting.figures.canvas import legend_above, new_figure
 from superbatch.reporting.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def check_figure(found: dict[str, Any], theme: Theme = LIGHT) -> Figure:
             ax.stairs(density, edges, color=colors[kind], alpha=0.15, fill=True)
     for best in (found.get("purity") or {}).get("filter", []):
         if best["kept"] == CUT:
-            ax.axvline(best["cut"], color=theme.text, lw=1.3, ls="--", label=f"the pool's best {100 * CUT:.0f} % begin")
+            ax.axvline(best["cut"], color=theme.text, lw=1.3, ls="--", label=f"best {100 * CUT:.0f} % from here")
     ax.set_xlabel("score: cosine of image and caption")
     ax.set_yticks([])
     ax.set_ylabel("share of pairs")
-    legend(ax, theme)
+    legend_above(figure, theme)
     return figure

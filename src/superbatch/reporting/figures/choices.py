@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from superbatch.reporting.figures.canvas import new_figure
+from superbatch.reporting.figures.canvas import heading, new_figure, room_of
+from superbatch.reporting.figures.labels import End, end_labels
 from superbatch.reporting.theme import LIGHT, Theme, styles
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ CONTRASTS = (
     ("in_batch", "{of} in a batch", 1),
 )
 UNIFORM = (0, (4, 2))  # its dashes
-APART = 0.11  # of an axis' height: labels closer than this would touch
 
 Line = tuple[str, np.ndarray, np.ndarray, str, object]  # name, where, values, colour, line style
 
@@ -48,9 +48,10 @@ def choices_figure(
     """
     panels = _panels(PANELS, chance)[:most]
     rows = -(-len(panels) // 2)
-    figure, axes = new_figure(theme, rows=rows, columns=2, height=2.5 * rows)
+    figure, axes = new_figure(theme, rows=rows, columns=2, height=2.7 * rows, panels=len(panels))
+    room = room_of(figure, len(panels) if theme.narrow else rows)
     drawn = styles([(label, role) for label, (role, _) in runs.items()], theme)
-    for ax, (name, title, factor) in zip(axes, panels, strict=False):
+    for ax, (name, title, factor) in zip(axes, panels, strict=True):
         lines = [
             (label, _at(runs[label][1]), factor * runs[label][1][name].to_numpy(), style.color, style.line)
             for label, style in drawn.items()
@@ -60,9 +61,8 @@ def choices_figure(
             title,
             [*lines, ("uniform", _at(chance), factor * chance[name].to_numpy(), theme.muted, UNIFORM)],
             theme,
+            room,
         )
-    for ax in axes[len(panels) :]:
-        ax.axis("off")
     return figure
 
 
@@ -73,12 +73,13 @@ def contrast_figure(runs: Mapping[str, tuple[pd.DataFrame, pd.Series, float]], t
         runs: by label `alone.contrast`, what uniform sampling has of each measure, and the share of the super-batch that is chosen.
     """
     panels = _panels(CONTRASTS, next(iter(runs.values()))[0])
-    figure, axes = new_figure(theme, rows=len(runs), columns=len(panels), height=0.4 + 2.2 * len(runs))
+    figure, axes = new_figure(theme, rows=len(runs), columns=len(panels), height=0.4 + 2.4 * len(runs))
+    room = room_of(figure, len(axes) // 2 if theme.narrow else len(runs))
     for number, (label, (frame, usual, share)) in enumerate(runs.items()):
         for ax, (name, title, factor) in zip(axes[number * len(panels) :], panels, strict=False):
             chance = factor * (share if name == "overlap" else float(usual[name]))
             _contrast_panel(
-                ax, frame, name, f"{label}\n{title}" if name == panels[0][0] else title, factor, chance, theme
+                ax, frame, name, f"{label}\n{title}" if name == panels[0][0] else title, factor, chance, theme, room
             )
     return figure
 
@@ -95,14 +96,14 @@ def _panels(panels: tuple[tuple[str, str, int], ...], frame: pd.DataFrame) -> li
 
 
 def _contrast_panel(
-    ax: Axes, frame: pd.DataFrame, name: str, title: str, factor: int, usual: float, theme: Theme
+    ax: Axes, frame: pd.DataFrame, name: str, title: str, factor: int, usual: float, theme: Theme, room: float
 ) -> None:
     sides = {who: frame[frame["who"] == who] for who in ("joint", "alone")}
     at = _at(sides["joint"])
     lines = [("joint", at, factor * sides["joint"][name].to_numpy(), theme.selecting[0], "-")]
     if name != "overlap":
         lines.append(("alone", at, factor * sides["alone"][name].to_numpy(), theme.simple[0], "--"))
-    _panel(ax, title, [*lines, ("uniform", at, np.full(len(at), usual), theme.muted, UNIFORM)], theme, 0.65, "100 %")
+    _panel(ax, title, [*lines, ("uniform", at, np.full(len(at), usual), theme.muted, UNIFORM)], theme, room)
 
 
 def _at(frame: pd.DataFrame) -> np.ndarray:
@@ -111,36 +112,17 @@ def _at(frame: pd.DataFrame) -> np.ndarray:
     return found
 
 
-def _panel(
-    ax: Axes, title: str, lines: Sequence[Line], theme: Theme, room: float = 0.62, end: str = "100 % of the steps"
-) -> None:
-    """Draw lines with their names to the right of them, in `room` times the lines' own width."""
+def _panel(ax: Axes, title: str, lines: Sequence[Line], theme: Theme, room: float) -> None:
+    """Draw lines with their names to the right of them.
+
+    Args:
+        room: the axes' height, about, in points.
+    """
     for _, at, values, color, style in lines:
         ax.plot(at, values, color=color, ls=style, lw=1.8)  # type: ignore[arg-type]
-    apart = APART * max(float(np.nanmax(values)) for _, _, values, _, _ in lines)
-    heights = spread_out(np.array([values[-1] for _, _, values, _, _ in lines]), apart)
-    ax.set_ylim(0, max(float(heights.max()), apart / APART) + apart)
-    ax.set_xlim(0, 100 * (1 + room))
-    ax.set_xticks([0, 50, 100], ["0", "50", end])
-    ax.set_title(title, color=theme.text, fontsize=9.5, loc="left")
-    ax.tick_params(labelsize=8)
-    for (label, _, _, color, _), height in zip(lines, heights, strict=True):
-        ax.annotate(label, (102, height), color=color, fontsize=8, va="center", annotation_clip=False)
-
-
-def spread_out(heights: np.ndarray, apart: float) -> np.ndarray:
-    """Move heights as little as needed for neighbours to be `apart`, in their order: each group that touches stays around its mean.
-
-    Least squares under an order is isotonic regression, here by pooling neighbours (Ayer et al., 1955).
-    """
-    order = np.argsort(heights, kind="stable")
-    wanted = heights[order] - apart * np.arange(len(heights))
-    pools: list[tuple[float, int]] = []
-    for value in wanted:
-        pools.append((float(value), 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (upper, n), (lower, m) = pools.pop(), pools.pop()
-            pools.append(((upper * n + lower * m) / (n + m), n + m))
-    found = np.empty(len(heights))
-    found[order] = np.repeat(*map(np.array, zip(*pools, strict=True))) + apart * np.arange(len(heights))
-    return found
+    ax.set_ylim(0, 1.08 * max(float(np.nanmax(values)) for _, _, values, _, _ in lines) or 1.0)
+    ax.set_xlim(0, 100)
+    ax.set_xticks([0, 50, 100])
+    ax.set_xlabel("% of the steps")
+    heading(ax, title, theme)
+    end_labels(ax, [End(label, 100.0, float(values[-1]), color) for label, _, values, color, _ in lines], theme, room)

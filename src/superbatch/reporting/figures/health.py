@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from superbatch.reporting.accounts import TIME_PARTS, time_split
-from superbatch.reporting.figures.canvas import new_figure, plain, step_axis
+from superbatch.reporting.figures.canvas import heading, legend_above, new_figure, plain, step_axis
+from superbatch.reporting.figures.labels import shown_names
 from superbatch.reporting.names import label_of
 from superbatch.reporting.runs import Run
 from superbatch.reporting.spans import binned
@@ -37,8 +38,8 @@ def health_figure(run: Run, theme: Theme = LIGHT) -> Figure:
             ax.minorticks_off()
         ax.yaxis.set_major_formatter(plain)
         title = name.replace("_", " ") + (" (logarithmic)" if log else "")
-        ax.set_title(title, color=theme.text, fontsize=9.5, loc="left")
-        step_axis(ax)
+        heading(ax, title, theme)
+        step_axis(ax, theme)
     return figure
 
 
@@ -50,7 +51,7 @@ def _leaps(values: pd.Series) -> bool:
 def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
     """Where the time of a step goes, as one bar a run: reading, scoring, selecting, training the learner and what is trained along, checkpoints."""
     rows = [(label_of(run.method, run.filter_ratio), time_split(run.ledger)) for run in runs]
-    figure, axes = new_figure(theme, height=1.1 + 0.42 * len(rows))
+    figure, axes = new_figure(theme, height=1.2 + (0.62 if theme.narrow else 0.42) * len(rows))
     ax, left = axes[0], np.zeros(len(rows))
     colors = (
         theme.muted,
@@ -61,7 +62,9 @@ def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
         theme.selecting[2],
         theme.simple[1],
     )
-    names = [f"{label}, {run.steps:,} steps" for (label, _), run in zip(rows, runs, strict=True)]
+    labels = shown_names([label for label, _ in rows])
+    gap = "\n" if theme.narrow else ", "
+    names = [f"{label}{gap}{run.steps:,} steps" for label, run in zip(labels, runs, strict=True)]
     for part, color in zip(TIME_PARTS, colors, strict=True):
         if not any(part in split for _, split in rows):
             continue
@@ -71,6 +74,6 @@ def time_figure(runs: list[Run], theme: Theme = LIGHT) -> Figure:
     ax.set_yticks(range(len(rows)), names)
     ax.invert_yaxis()
     ax.set_xlabel("milliseconds a step (mean)")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, frameon=False, labelcolor=theme.text, fontsize=8.5)
+    legend_above(figure, theme, columns=7)
     ax.grid(axis="y", visible=False)
     return figure

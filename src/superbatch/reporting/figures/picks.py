@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from superbatch.reporting.figures.canvas import legend, new_figure, step_axis
+from superbatch.reporting.figures.canvas import dress, heading, legend_above, new_figure, room_of, step_axis
+from superbatch.reporting.figures.labels import End, end_labels
+from superbatch.reporting.names import words
 from superbatch.reporting.runs import Run
 from superbatch.reporting.spans import binned
 from superbatch.reporting.standing import Standing
@@ -15,6 +17,42 @@ from superbatch.reporting.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def kinds_figure(shares: pd.DataFrame, totals: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
+    """What the picks were made of over time, as areas on each other; the pool beside it, as one bar.
+
+    Args:
+        shares: `purity.purity`. totals: `purity.totals`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(theme.width, 3.4), layout="constrained", facecolor=theme.face)
+    bar, ax = figure.subplots(1, 2, width_ratios=[1, 5 if theme.narrow else 11], sharey=True)
+    table = 100 * shares.pivot(index="step", columns="kind", values="picked")[list(totals["kind"])].fillna(0.0)
+    colors = [theme.kinds[place % len(theme.kinds)] for place in range(len(totals))]
+    for one in (bar, ax):
+        dress(one, theme)
+        one.grid(visible=False)
+        one.spines[["left", "bottom"]].set_visible(False)
+    below = np.concatenate([[0.0], 100 * totals["pool"].cumsum().to_numpy()[:-1]])
+    bar.bar([0], 100 * totals["pool"], bottom=below, width=1, color=colors, edgecolor=theme.face, lw=0.8)
+    bar.set_xticks([0], ["pool"])
+    ax.stackplot(table.index, table.to_numpy().T, colors=colors, edgecolor=theme.face, lw=0.8)
+    ax.set_xlim(float(table.index[0]), float(table.index[-1]))
+    ax.set_ylim(0, 100)
+    ax.set_yticks([0, 50, 100], ["0", "50", "100 %"])
+    ax.tick_params(labelleft=False)
+    heading(ax, "the picks, over the run", theme)
+    step_axis(ax, theme)
+    last = table.iloc[-1]
+    middles = last.cumsum() - last / 2
+    ends = [
+        End(words(kind), float(table.index[-1]), float(middles[kind]), color)
+        for kind, color in zip(table, colors, strict=True)
+    ]
+    end_labels(ax, ends, theme, room_of(figure))
+    return figure
 
 
 def purity_figure(shares: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
@@ -26,21 +64,17 @@ def purity_figure(shares: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
     kinds = list(dict.fromkeys(shares["kind"]))
     columns = min(4, len(kinds))
     rows = -(-len(kinds) // columns)
-    figure, axes = new_figure(theme, rows=rows, columns=columns, height=1.2 + 1.75 * rows)
-    for ax, kind in zip(axes, kinds, strict=False):
+    figure, axes = new_figure(theme, rows=rows, columns=columns, height=1.2 + 1.75 * rows, panels=len(kinds))
+    for ax, kind in zip(axes, kinds, strict=True):
         part = shares[shares["kind"] == kind]
         color = theme.selecting[2] if kind == "clean" else theme.simple[0]
         ax.plot(part["step"], 100 * part["picked"], color=color, lw=2, label="picked")
         ax.plot(part["step"], 100 * part["super_batch"], color=theme.muted, lw=1.3, ls="--", label="super-batch")
         ax.fill_between(part["step"], 100 * part["super_batch"], 100 * part["picked"], color=color, alpha=0.15, lw=0)
         ax.set_ylim(0, max(5.0, 115 * float(np.nanmax(part[["picked", "super_batch"]].to_numpy()))))
-        ax.set_title(kind.replace("_", " "), color=theme.text, fontsize=9.5, loc="left")
-        step_axis(ax)
-    for ax in axes[len(kinds) :]:
-        ax.axis("off")
-    for ax in axes[::columns]:
-        ax.set_ylabel("share %", fontsize=8.5)
-    legend(axes[0], theme, size=8)
+        heading(ax, f"{words(kind)}, %", theme)
+        step_axis(ax, theme)
+    legend_above(figure, theme)
     return figure
 
 
@@ -52,33 +86,43 @@ def scores_figure(run: Run, again: pd.DataFrame, theme: Theme = LIGHT) -> Figure
     """
     figure, axes = new_figure(theme, columns=2, height=3.0)
     assert run.ledger is not None, "mean scores are read from the ledger"
-    ledger = binned(run.ledger, 60)
-    axes[0].plot(ledger["step"], ledger["score_pick"], color=theme.selecting[0], lw=2, label="picked")
-    axes[0].plot(ledger["step"], ledger["score_super_batch"], color=theme.muted, lw=1.5, ls="--", label="super-batch")
+    ledger, room = binned(run.ledger, 60), _room(figure, theme)
+    lines = {"picked": ("score_pick", theme.selecting[0], "-"), "super-batch": ("score_super_batch", theme.muted, "--")}
+    for column, color, style in lines.values():
+        axes[0].plot(ledger["step"], ledger[column], color=color, lw=2, ls=style)
     if (new := run.new_kind) is not None:
-        axes[0].axvline(new, color=theme.text, lw=1, ls=":", label="another criterion from here")
-    axes[0].set_title("mean score", color=theme.text, fontsize=9.5, loc="left")
-    legend(axes[0], theme, size=8)
+        axes[0].axvline(new, color=theme.text, lw=1, ls=":")
+    heading(axes[0], "mean score" if new is None else f"mean score (another criterion from step {new:,})", theme)
+    last = ledger.iloc[-1]
+    ends = [End(name, float(last["step"]), float(last[column]), color) for name, (column, color, _) in lines.items()]
+    end_labels(axes[0], [end for end in ends if np.isfinite(end.y)], theme, room)
     axes[1].plot(again["step"], 100 * again["again"], color=theme.selecting[1], lw=2)
     axes[1].set_ylim(0, 100)
-    axes[1].set_title("picks that had been picked before, %", color=theme.text, fontsize=9.5, loc="left")
+    heading(axes[1], "picks that had been picked before, %", theme)
     for ax in axes:
-        step_axis(ax)
+        step_axis(ax, theme)
     return figure
 
 
 def standing_figure(found: Standing, theme: Theme = LIGHT) -> Figure:
     """Share of picks among the reference's favourites, and spread of the picked images, over time."""
     figure, axes = new_figure(theme, columns=2, height=3.0)
-    points = found.over_time
+    points, room = found.over_time, _room(figure, theme)
     titles = (f"picks among the reference's best {100 * found.share:.3g} %, %", "spread of the picked images")
     lines = ((100 * points["favourites"], 100 * found.share, "chance"), (points["spread"], found.pool_spread, "pool"))
     for ax, title, (values, flat, name), color in zip(axes, titles, lines, theme.selecting[2:], strict=False):
-        ax.plot(points["step"], values, color=color, lw=2, label="picked")
-        ax.axhline(flat, color=theme.muted, lw=1.5, ls="--", label=name)
-        ax.set_title(title, color=theme.text, fontsize=9.5, loc="left")
-        ax.set_ylim(0, 1.2 * float(np.nanmax([flat, *values])))
-        step_axis(ax)
-        legend(ax, theme, size=8)
-    axes[0].set_ylim(0, 100)
+        ax.plot(points["step"], values, color=color, lw=2)
+        ax.axhline(flat, color=theme.muted, lw=1.5, ls="--")
+        heading(ax, title, theme)
+        ax.set_ylim(0, 100 if ax is axes[0] else 1.2 * float(np.nanmax([flat, *values])))
+        step_axis(ax, theme)
+        last = float(points["step"].iloc[-1])
+        end_labels(
+            ax, [End("picked", last, float(values.iloc[-1]), color), End(name, last, flat, theme.muted)], theme, room
+        )
     return figure
+
+
+def _room(figure: Figure, theme: Theme) -> float:
+    """How high each of two panels is, about, in points."""
+    return room_of(figure, 2 if theme.narrow else 1)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.reporting.by_metric import by_metric, metric_cells, metric_note
+from superbatch.reporting.lines import lines_of
 from superbatch.reporting.parts import Table
 from superbatch.reporting.report import Report
 
@@ -27,7 +28,7 @@ class Gained:
 
     Attributes:
         lines: sentences.
-        results: the table of results; telling: of a long one the rows that matter.
+        results: the table of results; telling: of a long one the rows that matter, of methods that charts have lines for.
         by_metric: the main method against uniform in every metric, without rows where there is no rival.
         about_metrics: what its intervals are.
     """
@@ -46,7 +47,7 @@ def gained(report: Report, lines: list[str]) -> Gained:
     if cells.empty:
         return Gained(lines, Table.of(cells), Table.of(cells), *rivals)
     cells = cells[[name for name in cells if name not in COST_COLUMNS]]
-    telling = cells[report.telling_rows().to_numpy()]
+    telling = cells[report.telling_rows().to_numpy() & cells["method"].isin(lines_of(report)).to_numpy()]
     return Gained(lines, _results(cells, report.label), _results(telling, report.label), *rivals)
 
 

@@ -1,0 +1,155 @@
+"""Joblib's back ends, made ready: connected to their cluster, and told what a worker needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from superbatch.errors import UserError
+from superbatch.options.jobs import JobsSettings
+
+log = logging.getLogger(__name__)
+LOCAL = "local"  # an address: a cluster of this machine, for this work alone
+RETRIES = 2  # how often Ray gives a unit to another worker before it says that one died
+RAY, DASK = "superbatch-ray", "superbatch-dask"  # their back ends as they are registered here
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a worker needs: `cores` that it computes on, and a GPU where the cluster has some."""
+
+    cores: int = 1
+    gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A back end that is ready.
+
+    Attributes:
+        name: joblib's.
+        workers: how many.
+        died: exceptions that tell of a worker that died.
+        arguments: what joblib hands on to the back end.
+    """
+
+    name: str
+    workers: int
+    died: tuple[type[BaseException], ...]
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def opened(jobs: JobsSettings, needs: Needs) -> AbstractContextManager[Backend]:
+    """Return the back end of some settings as a context, at whose end a connection that was made for it ends.
+
+    Raises:
+        UserError: its package is not installed, or its cluster cannot be reached.
+    """
+    found: dict[str, Callable[[JobsSettings, Needs], AbstractContextManager[Backend]]] = {"ray": _ray, "dask": _dask}
+    return found.get(jobs.backend, _one_machine)(jobs, needs)
+
+
+@contextmanager
+def _one_machine(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
+    from joblib import cpu_count
+    from joblib.externals.loky import BrokenProcessPool
+
+    workers = 1 if jobs.backend == "sequential" else jobs.workers or cpu_count()
+    yield Backend(jobs.backend, workers, (BrokenProcessPool,))
+
+
+@contextmanager
+def _ray(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
+    ray = _package("ray", "ray")
+    from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+    ours = not ray.is_initialized()
+    if ours:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        with _reached(jobs):
+            ray.init(address=jobs.address, log_to_driver=False, logging_level="ERROR")
+    died = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+    try:
+        _register_ray()
+        workers, resources = _room([node["Resources"] for node in ray.nodes() if node["Alive"]], needs)
+        asked = {"max_restarts": -1, "max_task_retries": RETRIES, **resources}
+        yield Backend(RAY, min(workers, jobs.workers or workers), died, {"ray_remote_args": asked})
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _register_ray() -> None:
+    """Register Ray's back end for joblib, as `ray.util.joblib.register_ray` does, but one that hands results on as they come."""
+    from joblib import register_parallel_backend
+    from ray.util.joblib.ray_backend import RayBackend
+
+    class Backend(RayBackend):  # type: ignore[misc]
+        supports_return_generator = (
+            True  # what it derives from refuses it, for the sake of forked processes, which these are not
+        )
+
+    register_parallel_backend(RAY, Backend)
+
+
+def _room(nodes: list[dict[str, float]], needs: Needs) -> tuple[int, dict[str, int]]:
+    """Return how many workers a cluster of Ray has room for, and what each reserves.
+
+    Args:
+        nodes: the resources of each machine.
+        needs: of a worker.
+    """
+    total, largest = (int(of(node.get("CPU", 0) for node in nodes)) for of in (sum, max))
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if needs.gpu and gpus:
+        return min(gpus, total), {"num_gpus": 1, "num_cpus": 1}
+    cores = max(1, min(needs.cores, largest))
+    if cores < needs.cores:
+        log.warning("jobs: workers compute with %s threads, and no machine of the cluster has more than %s cores", needs.cores, cores)  # fmt: skip
+    return sum(int(node.get("CPU", 0)) // cores for node in nodes), {"num_cpus": cores}
+
+
+@contextmanager
+def _dask(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
+    distributed, dask = _package("distributed", "dask"), _package("dask", "dask")
+    address = jobs.address or dask.config.get("scheduler-address", None)
+    alone = {"n_workers": jobs.workers, "threads_per_worker": 1, "dashboard_address": None}
+    with _reached(jobs):
+        client = distributed.Client(**alone) if address in (None, LOCAL) else distributed.Client(address)
+    died = (distributed.KilledWorker, distributed.comm.CommClosedError)
+    with client:
+        _register_dask()
+        yield Backend(DASK, max(2, sum(client.ncores().values())), died, {"client": client})
+
+
+def _register_dask() -> None:
+    """Register Dask's back end for joblib, but one that leaves this process alone while the cluster has a single core."""
+    from joblib import register_parallel_backend
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, int(super().effective_n_jobs(n_jobs)))  # joblib works by itself where there is one
+
+    register_parallel_backend(DASK, Backend)
+
+
+def _package(name: str, extra: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise UserError("jobs.backend", f"{extra} is not installed", f"pip install superbatch[{extra}]") from None
+
+
+@contextmanager
+def _reached(jobs: JobsSettings) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ConnectionError, ValueError, RuntimeError) as error:
+        what = f"no cluster of {jobs.backend} can be reached ({error})"
+        raise UserError("jobs.address", what, "start it, or correct the address") from None
