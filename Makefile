@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help install extras jest icons quick test test-core test-slow test-extras test-all lint format lock viz repro clean
+.PHONY: help install extras jest icons quick test test-core test-slow test-extras test-all lint format docs lock viz repro clean
 .DEFAULT_GOAL := help
 
 help:  ## show what there is
@@ -70,6 +71,9 @@ lint: $(STAMP)  ## ruff and mypy
 format: $(STAMP)  ## let ruff put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(EXTRAS)  ## the documentation as a site, in site/
+	$(BIN)/mkdocs build --strict --quiet
 
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe
 

@@ -25,7 +25,7 @@ PAGES = [
     PROJECT / "README.md",
     PROJECT / "CONTRIBUTING.md",
     PROJECT / "conf" / "README.md",
-    *sorted((PROJECT / "docs").glob("*.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
 ]
 RUN_ELSEWHERE = {
     "docs/export.md": "tests/exporting/test_croissant.py",
@@ -86,13 +86,23 @@ def methods() -> list[str]:
 
 @every_page
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = [
-        target.split("#")[0]
-        for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text()))
-        if "://" not in target
-    ]
-    missing = [target for target in targets if target and not (page.parent / target).exists()]
+    targets = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text()))
+    missing = [target for target in targets if "://" not in target and not leads_somewhere(target, page)]
     assert not missing, f"{page_id(page)} links to {missing}"
+
+
+def leads_somewhere(target: str, page: Path) -> bool:
+    """Whether the file is there, and in a page the heading after `#`."""
+    path, _, anchor = target.partition("#")
+    file = page.parent / path if path else page
+    return file.exists() and (not anchor or file.suffix != ".md" or anchor in anchors(file.resolve()))
+
+
+@functools.cache
+def anchors(page: Path) -> set[str]:
+    """Of each heading, as git hosts make them."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @functools.cache
@@ -233,9 +243,10 @@ def check_params(value: str) -> None:
     config.check_parameters(merge(base(), given))
 
 
-def test_every_wish_changes_something() -> None:
-    """A value in README's table of wishes that is the project's own already would show nothing."""
-    for words in commands(PROJECT / "README.md"):
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_every_wish_changes_something(page: str) -> None:
+    """A value in a table of commands that is the project's own already would show nothing."""
+    for words in commands(PROJECT / page):
         for option in (word for word in words if word.startswith("--params=")):
             for item in option.removeprefix("--params=").split(","):
                 key, _, text = item.partition("=")

@@ -53,7 +53,7 @@ def test_a_glob_takes_linked_folders_and_no_hidden_file(make: Make, tmp_path: Pa
     assert make("a/*/b/*.tar") == ["a/linked/b/2.tar"]
     assert make("a/**/*.tar") == ["a/0.tar", "a/linked/b/2.tar"]
     assert make("a/.*.tar") == ["a/._0.tar"] and make("a/.cache/*.tar") == ["a/.cache/1.tar"]
-    with pytest.raises(UserError, match=r"^shards: a/\*\*\.tar: \*\* stands beside other characters; write \*\* alone"):
+    with pytest.raises(UserError, match=r"^shards: a/\*\*\.tar: \*\* is next to other characters; write \*\* alone"):
         make("a/**.tar")
 
 
@@ -118,7 +118,7 @@ def test_a_folder(make: Make, pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["x.tar", "*.tar"])
 def test_a_link_that_leads_nowhere(make: Make, tmp_path: Path, pattern: str) -> None:
     (tmp_path / "x.tar").symlink_to("gone/y.tar")
-    with pytest.raises(UserError, match=r"x\.tar: is a link to gone/y\.tar, which is not there; mend the link"):
+    with pytest.raises(UserError, match=r"x\.tar: is a link to gone/y\.tar, which is not there; repair the link"):
         make(pattern)
     assert make("x.tar", "gone/y.tar") == ["x.tar"]
 

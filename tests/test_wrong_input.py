@@ -209,7 +209,7 @@ def test_a_pool_with_shards_that_can_not_be_read(project: Path) -> None:
         "(gunzip, zstd -d); such as half/00001.tar (shard_compressed)); expected unread_byte_share to be at most 0, found "
     )
     assert line.endswith(
-        "go on without what is unread: --params=ingest.pool.expect.unread_shard_share.max=1,"
+        "continue without the unread parts: --params=ingest.pool.expect.unread_shard_share.max=1,"
         "ingest.pool.expect.unread_byte_share.max=1"
     )
 
@@ -319,7 +319,7 @@ def test_another_runs_state(project: Path) -> None:
     state = next((project / DATA / "06_models/.state").glob("*/identity.json")).parent.relative_to(project)
     line = refused(project, *JEST, params=f"learner.training.resume_from={state}")
     assert line.startswith(f"training.resume_from: {state}: is another run's state: B is 32 there and 160 here; ")
-    assert line.endswith("; match the settings, or start afresh")
+    assert line.endswith("; match the settings, or start from scratch")
 
 
 def test_an_embedding_cache_of_another_reference(project: Path) -> None:
@@ -373,9 +373,7 @@ def test_simwebs_grid_on_ones_own_shards(tmp_path: Path) -> None:
     """A warning, before what is missing is told; none with a grid of one's own, or on simweb."""
     fresh = copy_project(tmp_path / "fresh")
     own = "ingest.pool.shards=a.tar,ingest.curated.shards=b.tar,ingest.evaluation.classification.root=c,ingest.evaluation.retrieval.root=d"
-    warning = (
-        "compare: this grid is simweb's, with schedules and learning rates that were tuned there; docs/own_data.md"
-    )
+    warning = "compare: the schedules and learning rates of this grid were tuned on simweb; docs/own_data.md has a grid"
     for arguments, warned in (((f"--params={own}",), True), (("--env=quick", f"--params={own}"), False), ((), False)):
         done = forked_kedro(fresh, "run", "--pipelines=compare", *arguments)
         assert done.returncode == 1 and "not there yet" in done.stderr

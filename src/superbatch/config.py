@@ -425,7 +425,11 @@ def further_references(parameters: Mapping[str, Any]) -> list[str]:
     """
     blocks = parameters.get(REFERENCES) or {}
     if not isinstance(blocks, Mapping):
-        raise UserError(REFERENCES, f"{blocks!r} is not a block of blocks", "write one block a reference, by its name")
+        raise UserError(
+            REFERENCES,
+            f"{blocks!r} is not a block of named blocks",
+            "write one block for each reference, under its name",
+        )
     for name in blocks:
         if not str(name).isidentifier() or FURTHER + str(name) == SECOND:
             what = "is `bootstrap`'s own" if FURTHER + str(name) == SECOND else "cannot be part of a folder's name"

@@ -106,7 +106,7 @@ def _matches(name: str, setting: str) -> list[str]:
         raise UserError(f"{setting}: {error.where}", error.what, error.remedy) from None
     except ValueError:
         remedy = "write ** alone between slashes, for folders at any depth, or a single *"
-        raise UserError(setting, f"{name}: ** stands beside other characters", remedy) from None
+        raise UserError(setting, f"{name}: ** is next to other characters", remedy) from None
 
 
 def _require_file(name: str, setting: str) -> None:
@@ -117,7 +117,10 @@ def _require_file(name: str, setting: str) -> None:
     if path.is_dir():
         what, remedy = "is a folder", f"name the shards in it: {path / '*.tar'}"
     elif path.is_symlink():
-        what, remedy = f"is a link to {os.readlink(path)}, which is not there", "mend the link, or name the file itself"
+        what, remedy = (
+            f"is a link to {os.readlink(path)}, which is not there",
+            "repair the link, or name the file itself",
+        )
     elif path.exists():
         kind = "a pipe" if path.is_fifo() else "not a plain file"
         what, remedy = f"is {kind}", "shards are read at random: write it to a file and name that"

@@ -278,8 +278,8 @@ def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:
     base = yaml.safe_load(Path("conf/base/parameters_compare.yml").read_text())["compare"]
     if "simweb" not in sources() and compare["runs"] == base["runs"]:
         log.warning(
-            "compare: this grid is simweb's, with schedules and learning rates that were tuned there; "
-            "docs/own_data.md has one to begin with for shards of your own"
+            "compare: the schedules and learning rates of this grid were tuned on simweb; "
+            "docs/own_data.md has a grid to start from for your own shards"
         )
 
 

@@ -124,7 +124,7 @@ def test_what_is_refused_is_one_line(tmp_path: Path, scores: pa.Table, manifest:
         with pytest.raises(UserError, match=line.replace("?", r"\?")):
             decide(scores, [rule(**settings)], manifest, "here")
     np.save(tmp_path / "floats.npy", np.zeros(3))
-    with pytest.raises(UserError, match=r"floats.npy: is no list of uids; give a .npy of uids as DataComp has it"):
+    with pytest.raises(UserError, match=r"floats.npy: is not a list of uids; give a .npy of uids as DataComp has it"):
         decide(scores, [rule(uids_out=str(tmp_path / "floats.npy"))], manifest, "here")
 
 
@@ -152,7 +152,7 @@ def test_a_decision_that_is_not_there_or_of_another_pool_is_refused(
         ({"name": "a"}, "'a' says nothing; give one of at_least,"),
         ({"name": "a", "column": "c", "cap": 2, "at_most": 0}, "'a' says at_most and cap; give one of"),
         ({"name": "a", "at_most": 0}, "'a' needs one; see docs/curation.md"),
-        ({"name": "a", "column": "c", "uids_in": "x"}, "'a' goes by a list; leave it out"),
+        ({"name": "a", "column": "c", "uids_in": "x"}, "'a' uses a list of uids; leave it out"),
         ({"name": "a", "column": "c", "at_most": 0, "by": "draw"}, "is of one_of_each and cap; leave it out"),
         ({"name": "a", "column": "c", "best_share": 2}, "2 is not a share"),
         ({"name": "a", "colum": "c", "at_most": 0}, "unknown parameter; did you mean column?"),
@@ -167,8 +167,8 @@ def test_a_rule_that_says_nothing_or_too_much_is_refused(block: dict[str, Any], 
 
 def test_names_of_decisions_and_rules_are_checked() -> None:
     one = rule(column="same_file", cap=1)
-    with pytest.raises(UserError, match=r"curate.decide.clean: one is there twice; give each rule a name of its own"):
+    with pytest.raises(UserError, match=r"curate.decide.clean: one is there twice; give each rule its own name"):
         CurateSettings(decide={"clean": (one, one)})
     for name in ("row", "not a name"):
-        with pytest.raises(UserError, match=f"curate.decide.{name}: is no name"):
+        with pytest.raises(UserError, match=f"curate.decide.{name}: is not a name"):
             CurateSettings(decide={name: (one,)})

@@ -212,7 +212,7 @@ def test_shards_that_were_not_read_stop_a_run_and_the_line_says_how_to_go_on(tmp
     )
     assert second
     assert str(caught.value).endswith(
-        "; see rejects.parquet for the reasons, or go on without what is unread: --params="
+        "; see rejects.parquet for the reasons, or continue without the unread parts: --params="
         "ingest.pool.expect.unread_shard_share.max=1,ingest.pool.expect.unread_byte_share.max=1"
     )
     allowed = with_defaults({"unread_shard_share": {"max": 0.4}, "unread_byte_share": {"max": 1}})

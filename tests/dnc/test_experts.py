@@ -89,7 +89,7 @@ def test_clusters_are_a_file_by_row_with_a_gallery(divided, base, pool):
 
 
 def test_clusters_of_another_base_or_pool_are_one_line(divided, base, pool, tmp_path):
-    with pytest.raises(UserError, match="no clusters are there; run `kedro run --pipeline=dnc` again"):
+    with pytest.raises(UserError, match="no clusters were found; run `kedro run --pipeline=dnc` again"):
         open_clusters(tmp_path, base.model_dir, pool.manifest())
     other = tmp_path / "other"
     other.mkdir()
@@ -163,7 +163,7 @@ def test_what_decides_the_students_outcome_is_in_its_hash(settings, divided, bas
 
 
 def test_other_experts_than_clusters_are_one_line(settings, divided, base, experts, tmp_path):
-    with pytest.raises(UserError, match="no experts are there"):
+    with pytest.raises(UserError, match="no experts were found"):
         expert_models(tmp_path)
     (tmp_path / "0").symlink_to(experts / "0")
     with pytest.raises(UserError, match="has 1 experts, and there are 3 clusters"):

@@ -215,7 +215,7 @@ def test_a_diverged_model_is_refused() -> None:
     ("make", "message"),
     [
         (lambda: FewShotSettings(shots=()), r"few_shot\.shots: \(\) has too few entries; use a list of 1 or more"),
-        (lambda: FewShotSettings(shots=(5, 5)), "no list of different numbers of images; .*or few_shot: null"),
+        (lambda: FewShotSettings(shots=(5, 5)), "not a list of different numbers of images; .*or few_shot: null"),
         (lambda: FewShotSettings(l2=0), "few_shot.l2"),
         (lambda: LinearProbeSettings(held_out=1.0), "linear_probe.held_out: 1 is not a share"),
         (lambda: KnnSettings(k=0), "knn.k: 0 neighbours"),

@@ -57,7 +57,7 @@ def test_lists_of_open_clip_by_name(root: Path) -> None:
     write(root, f"{NAMES}.txt", "IMAGENET_CLASSNAMES")
     assert read_classnames(root, root) == tuple(open_clip.IMAGENET_CLASSNAMES)
     write(root, f"{TEMPLATES}.txt", "OWN_TEMPLATES")
-    refused(lambda: read_templates(root, []), "OWN_TEMPLATES is no list of open_clip's; there are .*OPENAI_IMAGENET")
+    refused(lambda: read_templates(root, []), "OWN_TEMPLATES is not a list of open_clip's; there are .*OPENAI_IMAGENET")
 
 
 @pytest.mark.parametrize("file", ["classnames.json", "en_classnames.json", "it_classnames.json"])
@@ -74,7 +74,7 @@ def test_an_entry_goes_by_the_settings_name_then_by_the_folder_s(root: Path) -> 
     assert read_classnames(root, root, "mine") == ("setting",)
     assert read_classnames(root, root, "other") == ("folder",)
     write(root, "en_classnames.json", {"dogs": ["pug"], "cats": ["lion"]})
-    refused(lambda: read_classnames(root, root, "mine"), "no entry for the set 'mine', only dogs, cats; call the set")
+    refused(lambda: read_classnames(root, root, "mine"), "no entry for the set 'mine', only dogs, cats; name the set")
 
 
 def test_json_templates_of_a_set_of_all_or_of_each_class(root: Path) -> None:
@@ -105,7 +105,7 @@ def test_the_text_file_comes_first_and_english_before_the_rest(root: Path) -> No
         ("a {c}\na picture\n", "templates.txt:2: the template 'a picture' has no place"),
         ("a {name}\n", r"templates.txt:1: the template 'a \{name\}' has a place \{name\}; write \{c\}"),
         ("a {c\n", "has a brace too many"),
-        ("\n", "holds no template"),
+        ("\n", "has no template"),
     ],
 )
 def test_wrong_templates(root: Path, text: str, message: str) -> None:
@@ -116,8 +116,8 @@ def test_wrong_templates(root: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1, 2]", "is no list of class names; write one class name a line"),
-        ('{"birds": "tit"}', "is no list of class names"),
+        ("[1, 2]", "is not a list of class names; write one class name a line"),
+        ('{"birds": "tit"}', "is not a list of class names"),
         ('{"birds": []}', "is empty where a class name belongs"),
         ("{", "classnames.json"),
     ],

@@ -125,7 +125,7 @@ def test_confidence_encloses_the_metric() -> None:
 @pytest.mark.parametrize(
     ("owner", "message"),
     [
-        ([0, 1], "one entry a text"),
+        ([0, 1], "one entry for each text"),
         ([0, 1, 5], "names images"),
         ([0, 1, -1], "names images"),
         ([0, 0, 0], "1 images have no text"),

@@ -90,7 +90,7 @@ def test_templates(classification: Make) -> None:
     path.write_text("a {c}\na picture\n")
     refused(directory, root, "templates.txt:2: the template 'a picture' has no place")
     path.write_text("\n")
-    refused(directory, root, "holds no template")
+    refused(directory, root, "has no template")
     path.unlink()
     assert load_evaluation_set(directory, root).templates == DEFAULT_TEMPLATES
 
@@ -98,7 +98,7 @@ def test_templates(classification: Make) -> None:
 def test_unknown_kind(retrieval_split: Make) -> None:
     directory, root = retrieval_split()
     (root / "dataset_type.txt").write_text("segmentation")
-    refused(directory, root, "dataset_type.txt: 'segmentation' is not a kind")
+    refused(directory, root, "dataset_type.txt: 'segmentation' is not a known kind")
 
 
 def test_another_split_is_refused(classification: Make) -> None:
@@ -142,7 +142,7 @@ def test_split_shards(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such split"):
         split_shards(tmp_path, "validation")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"holds no \.tar"):
+    with pytest.raises(UserError, match=r"has no \.tar"):
         split_shards(tmp_path, "empty")
 
 

@@ -125,17 +125,17 @@ def bad(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("empty", r"holds no icon sets \(package/json/\*\.json\); name the package @iconify/json in icons\.package"),
+        ("empty", r"has no icon sets \(package/json/\*\.json\); name the package @iconify/json in icons\.package"),
         (
             "no licence block",
-            r"plain\.json: is no icon set as @iconify/json has them \(KeyError: 'license'\); name the package",
+            r"plain\.json: is not an icon set like those of @iconify/json \(KeyError: 'license'\); name the package",
         ),
-        ("icons are a list", r"plain\.json: is no icon set as @iconify/json has them \(AttributeError"),
+        ("icons are a list", r"plain\.json: is not an icon set like those of @iconify/json \(AttributeError"),
         (
             "no json",
             r"plain\.json: is not valid JSON \(Expecting .*\); fetch the package again, or correct icons\.package",
         ),
-        ("cut", r"cut\.tgz: is no readable package \(.*\); fetch it again"),
+        ("cut", r"cut\.tgz: is not a readable package \(.*\); fetch it again"),
     ],
 )
 def test_a_bad_package_is_one_line(name: str, line: str, tmp_path: Path) -> None:

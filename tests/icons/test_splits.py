@@ -127,7 +127,7 @@ def test_a_seed_decides_and_nothing_else(sets: list[IconSet]) -> None:
         ({"test_sets": ("tst",)}, r"^icons\.test_sets: the package has no set 'tst'; did you mean test\?"),
         (
             {"curated_sets": ("closed",)},
-            r"^icons\.curated_sets: closed is under GPL-3\.0-or-later; name a set that may",
+            r"^icons\.curated_sets: closed is under GPL-3\.0-or-later; name a set with a licence that allows",
         ),
         (
             {"validation_sets": ("test-more",)},

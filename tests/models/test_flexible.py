@@ -177,7 +177,7 @@ def test_a_low_view_costs_its_closed_form() -> None:
         (
             {"layers": [1, 1, 1, 1], "width": 16},
             {"patch_size": 16},
-            "flexi.low: the image tower is no ViT with a table",
+            "flexi.low: the image tower is not a ViT with a table",
         ),
     ],
 )

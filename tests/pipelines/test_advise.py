@@ -60,7 +60,7 @@ def test_what_it_refuses_is_one_line(parameters: dict, block: dict, line: str) -
 
 
 def test_a_candidate_by_another_reference_is_refused(parameters: dict) -> None:
-    with pytest.raises(UserError, match="aced goes by reference_large, and the first reference alone is there"):
+    with pytest.raises(UserError, match="aced uses reference_large, but an advice only has the first reference"):
         probe_settings("aced", parameters["learner"], parameters["aced"]["learner"], AdviseSettings())
 
 

@@ -128,7 +128,7 @@ def test_a_run_whose_f_followed_the_learner_is_audited_by_what_it_measured(tmp_p
 def test_runs_without_picks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="audit.run: 'jest' trains on all it draws"):
         open_run(training(tmp_path / "a", selection={"method": "uniform"}, plan=2))
-    with pytest.raises(UserError, match=r"picks\.parquet: no picks are there; train the run again"):
+    with pytest.raises(UserError, match=r"picks\.parquet: no picks were found; train the run again"):
         open_run(training(tmp_path / "b", picks=False))
 
 

@@ -207,7 +207,7 @@ def test_the_last_round_that_was_better_is_kept(values: list[float], kept: int) 
         ({"bootstrap.reference.held_out": 0.2}, "bootstrap.reference.held_out: is the first reference's own"),
         ({"bootstrap.reference.training.stepps": 2}, "bootstrap.reference.training.stepps: unknown parameter; did you mean steps?"),
         ({"bootstrap.reference.training.batch_size": 4000}, "bootstrap.reference.training.batch_size: 4,000 pairs are more than the"),
-        ({"reference.held_out": 0}, "bootstrap.aligned: goes by curated pairs that are held out"),
+        ({"reference.held_out": 0}, "bootstrap.aligned: needs held-out curated pairs"),
     ],
 )  # fmt: skip
 def test_wrong_settings_are_one_line(

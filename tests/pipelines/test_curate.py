@@ -58,7 +58,7 @@ def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_advice_tries_no_method_by_a_decision() -> None:
-    with pytest.raises(UserError, match="mine draws from what a decision keeps, and curate is no part of an advice"):
+    with pytest.raises(UserError, match="mine draws from what a decision keeps, but an advice does not run curate"):
         probe_settings("mine", {}, {"pool": {"curated_by": "clean"}}, AdviseSettings())
 
 

@@ -80,7 +80,7 @@ def test_a_warning_lets_the_run_go_on(pool: Run, caplog: pytest.LogCaptureFixtur
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert line == (
         "ingest.pool: expected rejected_share to be at most 0.05, found 0.111111 (caption_empty 1: write a caption, or "
-        "leave the sample out; such as x (caption_empty)); the run goes on (ingest.pool.expect.rejected_share.severity)"
+        "leave the sample out; such as x (caption_empty)); the run continues (ingest.pool.expect.rejected_share.severity)"
     )
     found = json.loads((staged.path / "expectations.json").read_text())
     assert found["success"] and list(found["warnings"]) == ["rejected_share"]
@@ -107,7 +107,7 @@ def test_unread_shards_stop_a_run_and_the_line_says_how_to_go_on(pool: Run, plac
     (place / "b.tar").write_bytes(gzip.compress(tar_bytes(pairs(8))))
     with pytest.raises(UserError) as caught:
         pool()
-    line, _, allowed = str(caught.value).partition(", or go on without what is unread: --params=")
+    line, _, allowed = str(caught.value).partition(", or continue without the unread parts: --params=")
     assert line.startswith(
         "ingest.pool: expected unread_shard_share to be at most 0, found 0.5 (shard_compressed 1: unpack the archive "
         "(gunzip, zstd -d); such as b.tar (shard_compressed)); expected unread_byte_share to be at most 0, found 0."

@@ -39,7 +39,7 @@ def test_chances_go_by_the_exponentials() -> None:
 @pytest.mark.parametrize(
     ("scores", "line"),
     [
-        (torch.zeros(4, 2), r"scores: are torch.float32 \[4, 2\]; give one number a sample"),
+        (torch.zeros(4, 2), r"scores: are torch.float32 \[4, 2\]; give one number for each sample"),
         (torch.arange(4), r"scores: are torch.int64 \[4\]"),
         (torch.tensor([0.0, float("nan"), 1.0, 2.0]), "scores: sample 1 has nan"),
     ],

@@ -47,7 +47,10 @@ def test_every_setting_of_the_function_is_the_selector_s() -> None:
         ({"loss": "hinge"}, "loss: 'hinge' is not known"),
         ({"seed": "one"}, "seed: is 'one'; give a whole number"),
         ({"tile": 0}, "tile: is 0"),
-        ({"communication": torch.bfloat16}, "communication: is torch.bfloat16, and there is nobody to send to"),
+        (
+            {"communication": torch.bfloat16},
+            "communication: is torch.bfloat16, but there are no other ranks to send to",
+        ),
     ],
 )
 def test_wrong_settings_are_told_before_the_first_step(settings: dict[str, Any], message: str) -> None:

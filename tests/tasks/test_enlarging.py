@@ -151,7 +151,9 @@ def test_only_aligned_pairs_join_however_many_are_asked_for(tmp_path: Path, sets
 
 def test_without_held_out_pairs_nobody_knows_what_is_aligned(tmp_path: Path, sets: tuple) -> None:
     curated, _, pool, cache = sets
-    with pytest.raises(UserError, match=r"bootstrap\.aligned: no curated pair was held out .* set reference\.held_out"):
+    with pytest.raises(
+        UserError, match=r"bootstrap\.aligned: needs curated pairs that were held out .* set reference\.held_out"
+    ):
         enlarge(tmp_path, curated, Scored(pool, cache, np.empty(0)), BootstrapSettings(clusters=3), [])
 
 
@@ -192,7 +194,7 @@ def numbers(pool: Manifest, rows: np.ndarray) -> list[int]:
         (f"{__name__}:quiet", {}, f"bootstrap.captioner: '{__name__}:quiet' cannot be imported"),
         (f"{__name__}:POOL", {}, f"bootstrap.captioner: '{__name__}:POOL' is no function"),
         (f"{__name__}:loud", {"volume": 3}, f"bootstrap.captioner_options: {__name__}:loud does not take a pool, rows and ['volume']"),
-        (f"{__name__}:silent", {}, f"bootstrap.captioner: {__name__}:silent gave 0 captions for 2 rows; return one a row"),
+        (f"{__name__}:silent", {}, f"bootstrap.captioner: {__name__}:silent gave 0 captions for 2 rows; return one for each row"),
         (f"{__name__}:numbers", {}, f"bootstrap.captioner: {__name__}:numbers gave 7 for a caption; return text, or None"),
     ],
 )  # fmt: skip

@@ -175,7 +175,8 @@ def test_so_many_known_pairs_score_no_lower(known: list[float], like: float) -> 
 
 def test_without_known_pairs_no_share_is_found(cache: EmbeddingCache) -> None:
     with pytest.raises(
-        UserError, match=r"^pool\.like_curated: no curated pair was held out .*; set reference.held_out, such as 0.1"
+        UserError,
+        match=r"^pool\.like_curated: needs curated pairs that were held out .*; set reference.held_out, such as 0.1",
     ):
         with_share(PoolSettings(like_curated=0.95), cache, np.empty(0))
 

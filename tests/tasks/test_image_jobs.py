@@ -71,10 +71,14 @@ def test_a_learner_trains_on_the_pool_or_on_some_of_it(sets, settings, tmp_path)
     assert set(some.source.manifest_rows(np.arange(some.source.num_rows)).tolist()) == set(rows.tolist())
     both = replace(settings, pool=PoolSettings(add_curated=True))
     assert moclr_job("both", both, pool, tmp_path / "state", curated=curated).source.num_rows == POOL + CURATED
-    with pytest.raises(UserError, match="learner.reference: was trained on images alone, which say nothing of pairs"):
+    with pytest.raises(
+        UserError, match="learner.reference: was trained on images alone, which say nothing about pairs"
+    ):
         require_pairs(whole.model_dir)
     wanted = ReferenceSettings(settings.model, settings.training, import_from=str(whole.model_dir))
-    with pytest.raises(UserError, match="reference.import_from: .* was trained without texts, so it says nothing of"):
+    with pytest.raises(
+        UserError, match="reference.import_from: .* was trained without texts, so it says nothing about"
+    ):
         import_reference(wanted, curated, tmp_path / "stages", lambda clip: {})
 
 
@@ -105,7 +109,7 @@ def test_what_decides_the_outcome_is_in_the_hash(sets, settings, tmp_path):
     ("changes", "line"),
     [
         ({"training": TrainingSettings()}, "training.loss: is sigmoid, and InfoNCE is a softmax; set it to softmax"),
-        ({"labels": LabelSettings("names.txt")}, "labels: are read by nobody beside moclr"),
+        ({"labels": LabelSettings("names.txt")}, "labels: are not used with moclr"),
         ({"distill": DistillSettings()}, "distill: is of pairs, and moclr is set"),
         ({"warm_start": True}, "warm_start: takes a reference of pairs"),
         ({"pool": PoolSettings(keep_share=0.5)}, "pool: is filtered by scores of pairs"),

@@ -215,7 +215,7 @@ def test_losses_of_another_reference_set_or_classes_are_refused(sets, settings, 
             "a", both, SetFiles(sets[0], features), state, reference_dir=made.model_dir, curated=SetFiles(sets[1])
         )
     pairs = replace(settings, labels=None)
-    with refused("learner.reference: was trained on labels, which say nothing of pairs"):
+    with refused("learner.reference: was trained on labels, which say nothing about pairs"):
         learner_job("a", pairs, SetFiles(sets[0], features), state, reference_dir=made.model_dir)
     write_json(features / "features.json", {})
     with refused("losses of another reference"):
@@ -225,7 +225,7 @@ def test_losses_of_another_reference_set_or_classes_are_refused(sets, settings, 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"training": TrainingSettings()}, "training.loss: is sigmoid, and classes are told apart by cross-entropy"),
+        ({"training": TrainingSettings()}, "training.loss: is sigmoid, but classes need cross-entropy"),
         ({"warm_start": True}, "warm_start: takes a reference of pairs"),
         ({"pool": PoolSettings(keep_share=0.5)}, "pool: is filtered by scores of pairs"),
         ({"selection": SelectionSettings("joint")}, "selection.method: is joint"),

@@ -258,7 +258,7 @@ def test_a_softmax_reference_under_a_sigmoid_learner_is_refused(tmp_path: Path, 
     settings = learner_settings(tmp_path, "sigmoid")
     with pytest.raises(
         UserError,
-        match=r"learner\.training\.loss: sigmoid, and the reference was trained by softmax: .*; train both by one loss, or name",
+        match=r"learner\.training\.loss: sigmoid, but the reference was trained with softmax: .*; train both with one loss, or name",
     ):
         learner_of(
             tmp_path, reference, pool, replace(settings, selection=replace(settings.selection, criterion=criterion))

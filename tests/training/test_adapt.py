@@ -202,7 +202,7 @@ def test_a_task_that_knows_no_pairs_says_so(make_job, monkeypatch):
     job = make_job(**BY_CACHE)
     monkeypatch.delattr(type(job.task), "sides")
     with pytest.raises(
-        UserError, match=r"^selection\.adapt: goes by how well the two sides of a pair match, and this task does"
+        UserError, match=r"^selection\.adapt: needs to know how well the two sides of a pair match, and this task does"
     ):
         train(job)
 

@@ -224,7 +224,9 @@ def test_settings_that_make_no_sense_are_one_line():
         LearnerSettings(selection=follows, distill=DistillSettings(batch="separate"))
     taught = LearnerSettings(distill=DistillSettings())
     assert taught.uses_reference and taught.uses_embeddings and taught.teacher is None
-    with pytest.raises(UserError, match="distill.teacher: 'large' is no reference's name; use reference, reference_pp"):
+    with pytest.raises(
+        UserError, match="distill.teacher: 'large' is not the name of a reference; use reference, reference_pp"
+    ):
         LearnerSettings(distill=DistillSettings(teacher="large"))
 
 

@@ -134,7 +134,7 @@ def test_both_passes_of_a_micro_batch_drop_the_same(model_file):
 def test_a_batch_that_is_cut_refuses_batch_normalisation(model_file, ranks, accumulate, setting):
     task = task_of(model_file, "sigmoid")
     task.clip.model.extra = nn.BatchNorm1d(3)
-    with pytest.raises(UserError, match=rf"training\.{setting}: the model has batch normalisation, .*; set it to 1"):
+    with pytest.raises(UserError, match=rf"training\.{setting}: the model has batch normalisation: .*; set it to 1"):
         BatchGradients(task, "learner", ranks, accumulate)
     BatchGradients(task, "learner", ALONE, 1)
 

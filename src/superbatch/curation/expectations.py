@@ -148,7 +148,7 @@ def require_valid(name: str, validation: Mapping[str, Any], rejects: str | Path 
     if DUPLICATES in failures:
         where = f"rows of one image have one sha256 in {Path(rejects).with_name(MANIFEST_FILE)}"
         remedies.append(f"{where}; several captions an image are allowed by --params={name}.expect.{DUPLICATES}.max=1")
-    remedies += [f"go on without what is unread: --params={','.join(allowed)}"] if allowed else []
+    remedies += [f"continue without the unread parts: --params={','.join(allowed)}"] if allowed else []
     raise UserError(name, "; ".join(failures.values()), ", or ".join(remedies))
 
 

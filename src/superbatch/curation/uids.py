@@ -71,7 +71,7 @@ def read_uids(path: Path) -> np.ndarray:
     except (OSError, ValueError) as error:
         raise UserError(str(path), f"can't be read as a list of uids ({error})", remedy) from None
     if not isinstance(found, np.ndarray) or found.dtype != UID or found.ndim != 1:
-        raise UserError(str(path), "is no list of uids", remedy)
+        raise UserError(str(path), "is not a list of uids", remedy)
     return found
 
 

@@ -96,7 +96,7 @@ def _refused(data: bytes) -> DecodeError:
     if names:
         return DecodeError("image_unsupported", f"the content is {names[0]}; {READ}")
     return DecodeError(
-        "image_corrupt", f"the content is no JPEG, PNG, WebP or AVIF (it begins with {data[:8].hex(' ')})"
+        "image_corrupt", f"the content is not JPEG, PNG, WebP or AVIF (it begins with {data[:8].hex(' ')})"
     )
 
 

@@ -96,7 +96,7 @@ class EmbeddingCache:
     Args:
         path: the file.
         expected: the fingerprint that the caller's reference, manifest, preprocessing and tokenizer give; None takes
-        any.
+            any.
 
     Raises:
         UserError: a missing or damaged file, or the cache of another reference or set.

@@ -55,14 +55,14 @@ def ingest(
         require_caption: a sample without .txt is rejected.
         max_pixels: larger images are rejected.
         scans: a folder that keeps what each finished shard gave. Ingestion that was killed, or that ended in an error, reads only
-        the other shards when it is called with the same folder again; remove it when the set is done.
+            the other shards when it is called with the same folder again; remove it when the set is done.
 
     Returns:
         The summary: counts, shares of rejects by reason, distributions, the fingerprint.
 
     Raises:
-        UserError: no shards, an unreadable shard, one whose reader dies again and again, a full disk; fewer than `min_rows` samples: rejects and summary are
-        written even then.
+        UserError: no shards, an unreadable shard, one whose reader dies again and again, a full disk; fewer than
+            `min_rows` samples: rejects and summary are written even then.
     """
     if not shards:
         raise UserError("shards", "the list is empty", "name at least one .tar")

@@ -123,9 +123,8 @@ class Order:
         num_rows: rows to draw from.
         batch_size: rows a step, B.
         shuffle_window: 0 shuffles all rows together; W > 0 reads windows of W neighbouring rows one after the other,
-        windows in
-            random order and rows shuffled inside each (for data that is too large to read at random). Take W much
-            larger than B.
+            windows in random order and rows shuffled inside each (for data that is too large to read at random). Take
+            W much larger than B.
         candidates: where not all of a super-batch is looked at: how many of its first rows are, one stretch of steps after the
             other.
 

@@ -65,7 +65,7 @@ REMEDIES = {
     "header_corrupt": "copy the shard again from where it is whole",
     "shard_damaged": "copy the shard again from where it is whole",
     "shard_truncated": "copy the shard again, or close the writer properly: it writes the end marker",
-    "archive_gap": "pack the archives anew as one (tar --concatenate), or keep them apart",
+    "archive_gap": "repack the archives as one (tar --concatenate), or keep them apart",
     "trailing_data": "cut it off; the samples before it are in the manifest",
     "trailing_zeros": "copy the shard again: its size was set before all of its content arrived",
     "shard_compressed": "unpack the archive (gunzip, zstd -d)",

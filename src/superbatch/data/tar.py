@@ -228,7 +228,7 @@ def _pax_size(pax: dict[str, str], size: int) -> int:
     if "size" not in pax:
         return size
     if not re.fullmatch(r"\d{1,18}", pax["size"], re.ASCII):
-        raise _Damage("a size in an extended header that is no number")
+        raise _Damage("a size in an extended header that is not a number")
     return int(pax["size"])
 
 

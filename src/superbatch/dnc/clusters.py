@@ -74,7 +74,7 @@ def open_clusters(directory: Path, base_dir: Path, manifest: Manifest) -> np.nda
         UserError: no clusters there, or those of another base or set.
     """
     if not (directory / ABOUT).is_file():
-        raise UserError(str(directory), "no clusters are there", "run `kedro run --pipeline=dnc` again")
+        raise UserError(str(directory), "no clusters were found", "run `kedro run --pipeline=dnc` again")
     if read_json(directory / ABOUT)["fingerprint"] != clusters_fingerprint(base_dir, manifest):
         raise UserError(str(directory), "has clusters of another base or pool", "run `kedro run --pipeline=dnc` again")
     found: np.ndarray = np.load(directory / CLUSTERS, mmap_mode="r")

@@ -109,7 +109,7 @@ def expert_models(directory: Path) -> list[Path]:
     """
     found = sorted((path for path in directory.glob(f"*/{MODEL}")), key=lambda path: int(path.parent.name))
     if not found:
-        raise UserError(str(directory), "no experts are there", "run `kedro run --pipeline=dnc` again")
+        raise UserError(str(directory), "no experts were found", "run `kedro run --pipeline=dnc` again")
     return found
 
 

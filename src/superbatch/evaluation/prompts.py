@@ -80,7 +80,7 @@ def classnames_in(path: Path, name: str = "") -> tuple[str, ...]:
         raise UserError(str(path), "no such file of class names", ONE_NAME_A_LINE)
     names = _of_set(path, path.parent, name) if path.suffix == ".json" else _listed(path)
     if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-        raise UserError(str(path), "is no list of class names", ONE_NAME_A_LINE)
+        raise UserError(str(path), "is not a list of class names", ONE_NAME_A_LINE)
     names = [one.strip() for one in names]
     if not names or not all(names):
         where = f"{path}:{names.index('') + 1}" if names else str(path)
@@ -110,11 +110,13 @@ def read_templates(root: Path | None, classnames: Sequence[str], name: str = "")
     templates = []
     for number, one in enumerate(found if isinstance(found, list) else [None], start=1):
         if not isinstance(one, str):
-            raise UserError(str(path), "is no list of templates", "write one prompt a line with {c} in it")
+            raise UserError(str(path), "is not a list of templates", "write one prompt on each line, with {c} in it")
         if one.strip():
             templates.append(_checked(one.strip(), f"{path}:{number}" if path.suffix == ".txt" else str(path)))
     if not templates:
-        raise UserError(str(path), "holds no template", "write one prompt a line with {c} in it, or delete the file")
+        raise UserError(
+            str(path), "has no template", "write one prompt on each line, with {c} in it, or delete the file"
+        )
     return tuple(templates), ()
 
 
@@ -142,7 +144,7 @@ def _of_set(path: Path, root: Path, name: str, last: str = "") -> Any:
     if key is None:
         known = ", ".join(list(content)[:8]) + (", ..." if len(content) > 8 else "")
         what = f"has no entry for the set {name or root.name!r}, only {known}"
-        raise UserError(str(path), what, "call the set by one of these names, or keep its entry alone")
+        raise UserError(str(path), what, "name the set like one of these, or keep only its entry")
     return content[key]
 
 
@@ -198,7 +200,7 @@ def _open_clip_list(name: str, path: Path) -> list[str]:
     entries = getattr(zero_shot_metadata, name, None)
     if not isinstance(entries, (list, tuple)):
         known = [one for one in dir(zero_shot_metadata) if one.isupper()]
-        raise UserError(str(path), f"{name} is no list of open_clip's", f"there are {', '.join(known)}")
+        raise UserError(str(path), f"{name} is not a list of open_clip's", f"there are {', '.join(known)}")
     return [entry("{c}") if callable(entry) else str(entry) for entry in entries]
 
 

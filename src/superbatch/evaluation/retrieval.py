@@ -121,7 +121,7 @@ def _owners(image_of_text: Tensor | np.ndarray, num_images: int, num_texts: int)
     where = "image_of_text"
     if not num_images or len(owner_M) != num_texts:
         what = f"{len(owner_M)} entries for {num_texts} texts of {num_images} images"
-        raise UserError(where, what, "give one entry a text")
+        raise UserError(where, what, "give one entry for each text")
     low, high = int(owner_M.min()), int(owner_M.max())
     if low < 0 or high >= num_images:
         raise UserError(where, f"names images {low}..{high} of {num_images}", "count images from 0")

@@ -233,7 +233,7 @@ def _check_names(sets: Sequence[EvaluationSet]) -> None:
         raise UserError("evaluation sets", "none given", "name at least one set")
     if len(set(names)) < len(names):
         twice = max(names, key=names.count)
-        raise UserError("evaluation sets", f"two are called {twice}", "give each a name of its own")
+        raise UserError("evaluation sets", f"two are called {twice}", "give each its own name")
 
 
 def _measure(evaluation_set: EvaluationSet, image_ND: Tensor, text_MD: Tensor) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def split_shards(root: str | Path, split: str) -> list[Path]:
             "copy the shard, or correct nshards.txt",
         )
     if not found:
-        raise UserError(str(folder), "holds no .tar file", "put the split's shards there")
+        raise UserError(str(folder), "has no .tar file", "put the split's shards there")
     return found
 
 
@@ -177,7 +177,7 @@ def _kind(kind: str, root: Path | None, manifest: Manifest) -> str:
     if kind == "auto":
         return CLASSIFICATION if bool((manifest.labels >= 0).any()) else RETRIEVAL
     if kind not in (CLASSIFICATION, RETRIEVAL):
-        raise UserError(where, f"{kind!r} is not a kind of set known here", f"use {CLASSIFICATION} or {RETRIEVAL}")
+        raise UserError(where, f"{kind!r} is not a known kind of set", f"use {CLASSIFICATION} or {RETRIEVAL}")
     return kind
 
 

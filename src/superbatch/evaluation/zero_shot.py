@@ -97,7 +97,7 @@ def zero_shot_classification(
     num_images, num_classes = len(image_ND), len(weights_CD)
     labels_N = whole_numbers(labels)
     if not num_images or len(labels_N) != num_images:
-        raise UserError("labels", f"{len(labels_N)} labels for {num_images} images", "give one label an image")
+        raise UserError("labels", f"{len(labels_N)} labels for {num_images} images", "give one label for each image")
     if int(labels_N.min()) < 0 or int(labels_N.max()) >= num_classes:
         raise UserError(
             "labels",

@@ -84,7 +84,7 @@ def read_sets(path: Path) -> list[IconSet]:
     sets = [icon_set(name, _json(name, data)) for name, data in contents]
     if not sets:
         raise UserError(
-            str(path), "holds no icon sets (package/json/*.json)", f"name the package @iconify/json in {SETTING}"
+            str(path), "has no icon sets (package/json/*.json)", f"name the package @iconify/json in {SETTING}"
         )
     return sorted(sets, key=lambda one: one.name)
 
@@ -125,7 +125,7 @@ def _contents_of_tar(path: Path) -> Iterator[tuple[str, bytes]]:
                     assert stream is not None
                     yield name.removesuffix(".json"), stream.read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(str(path), f"is no readable package ({error})", "fetch it again") from None
+        raise UserError(str(path), f"is not a readable package ({error})", "fetch it again") from None
 
 
 def _contents_of_folder(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -87,7 +87,7 @@ def icon_set(name: str, content: Mapping[str, Any]) -> IconSet:
             tuple(_drawings(name, content)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"is no icon set as @iconify/json has them ({type(error).__name__}: {error})"
+        what = f"is not an icon set like those of @iconify/json ({type(error).__name__}: {error})"
         raise UserError(
             f"{name}.json", what, "name the package that icons.package has by default, or repair the file"
         ) from None

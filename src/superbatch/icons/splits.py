@@ -95,7 +95,9 @@ def _place_of_teams(sets: Sequence[IconSet], usable: Sequence[IconSet], settings
                 )
             if name not in by_name:
                 raise UserError(
-                    setting, f"{name} is under {known[name] or 'no named licence'}", "name a set that may be handed on"
+                    setting,
+                    f"{name} is under {known[name] or 'no named licence'}",
+                    "name a set with a licence that allows redistribution",
                 )
             team = by_name[name].team
             if place.get(team, split) != split:
@@ -169,7 +171,7 @@ def _classification(
             one for name in classnames for one in in_turn(by_concept[name], settings.seed)[: per_class[split]]
         ]
         if not chosen[split]:
-            raise UserError(f"icons.{split}_sets", "draw none of the classes", "name larger sets")
+            raise UserError(f"icons.{split}_sets", "have drawn none of the classes", "name larger sets")
     return chosen
 
 

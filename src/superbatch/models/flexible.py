@@ -109,7 +109,7 @@ class LowView:
         self.visual: nn.Module = clip.model.visual  # type: ignore[assignment]
         places = _places(self.visual)
         if places is None:
-            what = "the image tower is no ViT with a table of position embeddings"
+            what = "the image tower is not a ViT with a table of position embeddings"
             raise UserError(where, what, "use an open_clip ViT or a timm ViT, or leave flexi out")
         self.places = places
         _prepare(self.visual, places, low, where)

@@ -39,7 +39,7 @@ class RuleSettings(Settings, section="rule"):
         require(len(kinds) == 1, "rule", what, f"give one of {', '.join(WAYS)} (at_least and at_most may be together)")
         by_list = given[0] in BY_LIST
         require(by_list or self.column is not None, "rule.column", f"{self.name!r} needs one", "see docs/curation.md")
-        require(not by_list or self.column is None, "rule.column", f"{self.name!r} goes by a list", "leave it out")
+        require(not by_list or self.column is None, "rule.column", f"{self.name!r} uses a list of uids", "leave it out")
         usual = self.by == "reference_cosine"
         require(usual or given[0] in RANKED, "rule.by", "is of one_of_each and cap", "leave it out, or use one of them")
 
@@ -59,7 +59,7 @@ class CurateSettings(Settings, section="curate"):
         """Refuse a decision without a name that a column can have, and two rules of one name."""
         for decision, rules in self.decide.items():
             where = f"curate.decide.{decision}"
-            require(decision.isidentifier() and decision != "row", where, "is no name", "use letters, digits and _")
+            require(decision.isidentifier() and decision != "row", where, "is not a name", "use letters, digits and _")
             names = [rule.name for rule in rules]
             twice = sorted({name for name in names if names.count(name) > 1})
-            require(not twice, where, f"{', '.join(twice)} is there twice", "give each rule a name of its own")
+            require(not twice, where, f"{', '.join(twice)} is there twice", "give each rule its own name")

@@ -24,7 +24,7 @@ class FewShotSettings(Settings, section="few_shot"):
         require(
             len(set(self.shots)) == len(self.shots),
             "few_shot.shots",
-            f"{list(self.shots)} is no list of different numbers of images",
+            f"{list(self.shots)} is not a list of different numbers of images",
             "use such as [1, 5, 10], or few_shot: null",
         )
 

@@ -18,7 +18,7 @@ class MoclrSettings(Settings, section="moclr"):
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     temperature: Positive = 0.1
     # share of the target that stays at the first step; it rises to 1 by a cosine (BYOL has 0.996, over far longer runs)
-    momentum: Annotated[float, Interval(ge=0, lt=1), Because("{value} is no share that could rise to 1")] = 0.99
+    momentum: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share that can rise to 1")] = 0.99
     hidden: Count = 256  # width inside the heads (BYOL: 4,096)
     projection: Count = 64  # width of what is compared (BYOL: 256)
     predictor: bool = (

@@ -18,12 +18,12 @@ class LabelSettings(Settings, section="labels"):
     # cls: the shards' own .cls; captions: the class whose name the first caption says
     by: Literal["cls", "captions"] = "cls"
     # share of the target that goes to all classes evenly (ClassAct has 0.1; papers.md 3.1)
-    smoothing: Annotated[float, Interval(ge=0, lt=1), Because("{value} leaves nothing of the label")] = 0.1
+    smoothing: Annotated[float, Interval(ge=0, lt=1), Because("{value} leaves no weight on the label")] = 0.1
 
     def check(self) -> None:
         """Refuse labels without a list of classes."""
         remedy = "name the file, such as the classnames.txt of an evaluation set"
-        require(bool(self.classnames), "labels.classnames", "names no file, so nobody knows the classes", remedy)
+        require(bool(self.classnames), "labels.classnames", "names no file, so the classes are unknown", remedy)
 
     def same_classes(self, other: LabelSettings) -> bool:
         """Whether a label means the same here and there."""

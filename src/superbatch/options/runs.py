@@ -100,7 +100,7 @@ class LearnerSettings(Settings, section="learner"):
         require(
             is_reference(self.reference),
             "learner.reference",
-            f"{self.reference!r} is no reference's name",
+            f"{self.reference!r} is not the name of a reference",
             NAMES,
         )
         if self.flexi is not None:
@@ -154,7 +154,7 @@ class LearnerSettings(Settings, section="learner"):
         require(
             distill.teacher is None or is_reference(distill.teacher),
             "distill.teacher",
-            f"{distill.teacher!r} is no reference's name",
+            f"{distill.teacher!r} is not the name of a reference",
             NAMES,
         )
         require(
@@ -180,8 +180,8 @@ class LearnerSettings(Settings, section="learner"):
         """Refuse what is of pairs, which have two sides: a class has no embedding that a reference could have cached."""
         self._check_without_pairs("labels are set", "leave it out, or leave labels out")
         for name, fits, what, remedy in (
-            ("training.loss", self.training.loss == "softmax", "is sigmoid, and classes are told apart by cross-entropy", "set it to softmax"),
-            ("selection.method", self.selection.method != "joint", "is joint, and a labelled image is scored by itself", "use independent"),
+            ("training.loss", self.training.loss == "softmax", "is sigmoid, but classes need cross-entropy", "set it to softmax"),
+            ("selection.method", self.selection.method != "joint", "is joint, but a labelled image is scored by itself", "use independent"),
         ):  # fmt: skip
             require(fits, name, what, remedy)
 
@@ -191,7 +191,7 @@ class LearnerSettings(Settings, section="learner"):
         method = self.selection.method
         for name, fits, what, remedy in (
             ("training.loss", self.training.loss == "softmax", "is sigmoid, and InfoNCE is a softmax", "set it to softmax"),
-            ("labels", self.labels is None, "are read by nobody beside moclr", "leave one of the two out"),
+            ("labels", self.labels is None, "are not used with moclr", "leave one of the two out"),
             ("selection.method", method == "uniform", f"is {method}, and moclr has no scores to choose by", "use uniform"),
         ):  # fmt: skip
             require(fits, name, what, remedy)
@@ -293,7 +293,7 @@ class ReferenceSettings(Settings, section="reference"):
         for name, fits, what, remedy in (
             ("import_from", self.import_from is None, "is a checkpoint of pairs, and labels are set", "leave one of the two out"),
             ("flexi", self.flexi is None, "is of pairs, and labels are set", "leave one of the two out"),
-            ("training.loss", self.training.loss == "softmax", "is sigmoid, and classes are told apart by cross-entropy", "set it to softmax"),
+            ("training.loss", self.training.loss == "softmax", "is sigmoid, but classes need cross-entropy", "set it to softmax"),
         ):  # fmt: skip
             require(labels is None or fits, name, what, remedy)
         if self.flexi is None:

@@ -70,7 +70,7 @@ def _columns(path: Path, names: list[str]) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=names)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(str(path), f"has no readable columns {names} ({error})", "make it anew") from None
+        raise UserError(str(path), f"has no readable columns {names} ({error})", "make it again") from None
 
 
 def purity(

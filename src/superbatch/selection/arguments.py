@@ -52,7 +52,7 @@ def row_numbers(rows: Tensor | None, count: int, device: torch.device) -> Tensor
         return torch.arange(count, device=device)
     if rows.ndim != 1 or len(rows) != count or rows.is_floating_point() or rows.dtype == torch.bool:
         what = f"is {rows.dtype} {list(rows.shape)} for a super-batch of {count}"
-        raise UserError("rows", what, "give one whole number a sample")
+        raise UserError("rows", what, "give one whole number for each sample")
     return rows.to(device=device, dtype=torch.int64)
 
 

@@ -40,7 +40,7 @@ def select_by_scores(
         UserError: what does not fit, and where; a score that is not finite.
     """
     if scores_B.ndim != 1 or not scores_B.is_floating_point():
-        raise UserError("scores", f"are {scores_B.dtype} {list(scores_B.shape)}", "give one number a sample")
+        raise UserError("scores", f"are {scores_B.dtype} {list(scores_B.shape)}", "give one number for each sample")
     bad_n = scores_B.isfinite().logical_not().nonzero()
     if len(bad_n):
         what = f"sample {int(bad_n[0])} has {float(scores_B[bad_n[0]])}"

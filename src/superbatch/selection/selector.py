@@ -53,7 +53,9 @@ class JointSelector:
             check_tile(self.tile)
         if self.communication is not None and self.group is None:
             remedy = "name the group of ranks too, or leave it out"
-            raise UserError("communication", f"is {self.communication}, and there is nobody to send to", remedy)
+            raise UserError(
+                "communication", f"is {self.communication}, but there are no other ranks to send to", remedy
+            )
 
     def __call__(
         self,

@@ -72,7 +72,7 @@ def exact_counts(shares: dict[str, float], total: int) -> dict[str, int]:
     """
     for name in shares:
         if name not in DAMAGE_KINDS:
-            raise UserError("simweb.shares", f"there is no kind of pair {name!r}", f"use {', '.join(DAMAGE_KINDS)}")
+            raise UserError("simweb.shares", f"unknown kind of pair {name!r}", f"use {', '.join(DAMAGE_KINDS)}")
     exact = np.array([shares.get(name, 0.0) for name in DAMAGE_KINDS]) * total
     counts = np.floor(exact + 1e-9).astype(int)
     by_remainder = np.argsort(-(exact - counts), kind="stable")

@@ -189,7 +189,7 @@ def check_bootstrap(
         find_captioner(settings.captioner, settings.captioner_options)
     held_out = held_out_count(len(curated), reference.held_out)
     if settings.aligned and not held_out:
-        what = "goes by curated pairs that are held out, and reference.held_out leaves none"
+        what = "needs held-out curated pairs, and reference.held_out leaves none"
         raise UserError("bootstrap.aligned", what, "set reference.held_out, such as 0.1, or aligned to 0")
     most = len(curated) - held_out + most_added(settings, len(pool))
     if reference.training.batch_size > most:

@@ -63,10 +63,10 @@ def require_pairs(reference_dir: Path, key: str = "learner.reference") -> None:
         UserError: just that.
     """
     if is_classifier(reference_dir):
-        what = "was trained on labels, which say nothing of pairs"
+        what = "was trained on labels, which say nothing about pairs"
         raise UserError(key, what, "name one of pairs, such as reference, or set learner.labels")
     if is_image_only(reference_dir):
-        what = "was trained on images alone, which say nothing of pairs"
+        what = "was trained on images alone, which say nothing about pairs"
         raise UserError(key, what, "name one of pairs, such as reference")
 
 
@@ -108,8 +108,8 @@ def check_loss(cache: EmbeddingCache, settings: LearnerSettings) -> None:
     if settings.selection.uses_reference and (cache.loss, settings.training.loss) == ("softmax", "sigmoid"):
         raise UserError(
             "learner.training.loss",
-            "sigmoid, and the reference was trained by softmax: their losses cannot be subtracted",
-            "train both by one loss, or name the reference's checkpoint as reference.import_from, which fits scale and bias to it",
+            "sigmoid, but the reference was trained with softmax: their losses cannot be subtracted",
+            "train both with one loss, or name the reference's checkpoint as reference.import_from, which fits scale and bias to it",
         )
 
 

@@ -59,7 +59,9 @@ def write_captions(path: str, options: Mapping[str, Any], pool: Manifest, rows: 
     """
     found = list(find_captioner(path, options)(pool, rows, **options))
     if len(found) != len(rows):
-        raise UserError(SETTING, f"{path} gave {len(found):,} captions for {len(rows):,} rows", "return one a row")
+        raise UserError(
+            SETTING, f"{path} gave {len(found):,} captions for {len(rows):,} rows", "return one for each row"
+        )
     for caption in found:
         if not isinstance(caption, str | None):
             raise UserError(SETTING, f"{path} gave {caption!r} for a caption", "return text, or None for no caption")

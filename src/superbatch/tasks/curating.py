@@ -181,7 +181,7 @@ def leakage(
         counts = told(of_rows, of_images, settings.hash_bits, settings.near)
         found[f"{one.name}/{one.split}"] = counts
         any_, images = counts["leaked"]["any"], counts["images"]
-        log.info("curation: %s of the %s images of %s (%s) stand in the pool, or nearly so; %s by their files", f"{any_:,}", f"{images:,}", one.name, one.split, f"{counts['leaked']['same_file']:,}")  # fmt: skip
+        log.info("curation: %s of the %s images of %s (%s) are in the pool, or nearly the same images; %s are identical files", f"{any_:,}", f"{images:,}", one.name, one.split, f"{counts['leaked']['same_file']:,}")  # fmt: skip
     return nearest, found
 
 

@@ -50,7 +50,7 @@ class Scored:
         if not aligned:
             return -np.inf
         if not len(self.known_H):
-            what = "no curated pair was held out from the reference's training, and it goes by these"
+            what = "needs curated pairs that were held out from the reference's training, and there are none"
             raise UserError("bootstrap.aligned", what, "set reference.held_out, such as 0.1, or aligned to 0")
         return float(np.quantile(self.known_H, 1 - aligned, method="lower"))
 

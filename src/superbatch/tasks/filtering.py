@@ -92,7 +92,7 @@ def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -
         UserError: there are no such pairs.
     """
     if not len(known_H):
-        what = "no curated pair was held out from the reference's training, and it goes by these"
+        what = "needs curated pairs that were held out from the reference's training, and there are none"
         raise UserError(
             "pool.like_curated", what, "set reference.held_out, such as 0.1, or give pool.keep_share instead"
         )

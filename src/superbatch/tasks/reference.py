@@ -133,7 +133,7 @@ def import_reference(
     """
     source = Path(str(settings.import_from))
     if is_classifier(source) or is_image_only(source):
-        what = f"{source} was trained without texts, so it says nothing of pairs"
+        what = f"{source} was trained without texts, so it says nothing about pairs"
         raise UserError(f"{called}.import_from", what, "name a checkpoint of image-text pairs")
     weights = read_metadata(source)["weights_sha256"]
     manifest = curated.manifest()

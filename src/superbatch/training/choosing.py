@@ -85,7 +85,7 @@ def _choose_samples(
     scores: SampleScores, num_select: int, rule: SelectionSettings, ranks: Ranks, key: dict[str, Any]
 ) -> Selection:
     if rule.method == "joint":
-        what = "the task scores each sample by itself, which says nothing of pairs"
+        what = "the task scores each sample by itself, which says nothing about pairs"
         raise UserError("selection.method: joint", what, "use independent")
     if ranks.world > 1:
         counts = ranks.sizes(len(scores.values_n))

@@ -125,5 +125,5 @@ def _refuse_batch_norm(module: nn.Module, ranks: Ranks, accumulate: int) -> None
         return
     for setting, cut in (("accumulate", accumulate), ("processes", ranks.world)):
         if cut > 1:
-            what = "the model has batch normalisation, whose statistics would be of a part of the batch"
+            what = "the model has batch normalisation: its statistics would cover only part of the batch"
             raise UserError(f"training.{setting}", what, "set it to 1, or take a model without")

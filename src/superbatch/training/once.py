@@ -78,7 +78,7 @@ def _train(job: Job, prepare: Callable[[], None] | None) -> bool:
         return here.is_first
     from superbatch.training.launch import Processes, launch
 
-    assert job.recipe is not None, "whoever asks for several processes says how to make the job anew"
+    assert job.recipe is not None, "a job for several processes needs a function that makes it again"
     where = Processes(settings.processes, settings.machines, settings.rendezvous, job.run_hash)
     return launch(partial(train_rank, job.recipe, prepare), where)
 

@@ -189,7 +189,7 @@ def _pinned(tensor: Tensor, device: torch.device) -> bool:
     if refused:
         log.warning(
             "%.0f MB of shared memory could not be locked in place (%s): batches are copied to the GPU more slowly; "
-            "raise the limit of locked memory (ulimit -l) to mend it",
+            "raise the limit of locked memory (ulimit -l) to avoid it",
             tensor.nbytes / 1e6,
             refused,
         )

@@ -229,7 +229,7 @@ def take_state_from(path: Path, state_dir: Path, identity: dict[str, Any]) -> No
         raise UserError(
             f"training.resume_from: {path}",
             f"is another run's state: {'; '.join(differences[:3])}",
-            "match the settings, or start afresh",
+            "match the settings, or start from scratch",
         )
     if not list_states(state_dir) and path.resolve() != state_dir.resolve():
         shutil.copytree(path, state_dir, dirs_exist_ok=True)

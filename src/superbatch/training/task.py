@@ -214,7 +214,7 @@ class Task(Protocol):
         Raises:
             UserError: by default; a task whose samples are no pairs of two sides has none.
         """
-        what = "goes by how well the two sides of a pair match, and this task does not tell"
+        what = "needs to know how well the two sides of a pair match, and this task does not say"
         raise UserError("selection.adapt", what, "leave it out, or give the task a method `sides`")
 
     def reference_sides(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -36,10 +36,10 @@ def probe_settings(
     """
     found = learner_settings(template, probe_override(name, override, settings), name)
     if found.goes_by != "reference" or found.teacher is not None:
-        what = f"{name} goes by {found.teacher or found.goes_by}, and the first reference alone is there"
+        what = f"{name} uses {found.teacher or found.goes_by}, but an advice only has the first reference"
         raise UserError("advise.candidates", what, "leave it out")
     if found.pool.curated_by is not None:
-        what = f"{name} draws from what a decision keeps, and curate is no part of an advice"
+        what = f"{name} draws from what a decision keeps, but an advice does not run curate"
         raise UserError("advise.candidates", what, "leave it out")
     return found
 

@@ -60,10 +60,10 @@ def open_run(training: Path) -> Run:
         what = f"{run.name!r} trains on all it draws ({shown(training / 'run.json')}): it passed nothing over"
         raise UserError(RUN, what, "name a run that selects, such as jest")
     if run.by_labels:
-        what = f"{run.name!r} goes by labels, and an audit judges image-text pairs ({shown(training / 'run.json')})"
+        what = f"{run.name!r} trains on labels, and an audit judges image-text pairs ({shown(training / 'run.json')})"
         raise UserError(RUN, what, "name a run of pairs, such as jest")
     if run.picks is None:
-        raise UserError(str(shown(training / "picks.parquet")), "no picks are there", "train the run again")
+        raise UserError(str(shown(training / "picks.parquet")), "no picks were found", "train the run again")
     return run
 
 

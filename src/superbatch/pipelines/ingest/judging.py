@@ -62,7 +62,7 @@ def validate(name: str, summary: Mapping[str, Any], expect: Thresholds, out: Pat
     found = validate_set(out, with_defaults(plain(expect)), f"{name}.expect")
     write_json(out / EXPECTATIONS, found)
     for statistic, line in found["warnings"].items():
-        log.warning("%s: %s; the run goes on (%s.expect.%s.severity)", name, line, name, statistic)
+        log.warning("%s: %s; the run continues (%s.expect.%s.severity)", name, line, name, statistic)
     require_valid(name, found, out / REJECTS_FILE)
 
 
