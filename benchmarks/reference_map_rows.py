@@ -223,7 +223,7 @@ def _known(value: float) -> float | None:
 def draw(found: list[Block], path: Path) -> None:
     """Draw the gain over uniform against the reference's held-out R@1 in 64, a panel a block, the verdict's lines dotted."""
     from superbatch.reporting.figures import png
-    from superbatch.reporting.figures.canvas import legend, new_figure
+    from superbatch.reporting.figures.canvas import legend_above, new_figure
     from superbatch.reporting.theme import LIGHT, styles
 
     methods = {(method, "simple" if method in SIMPLE else "selecting") for block in found for method in block.methods}
@@ -252,6 +252,6 @@ def draw(found: list[Block], path: Path) -> None:
         ax.set_title(f"{block.world}, {block.steps:,} steps", color=LIGHT.text, fontsize=10)
         ax.set_xlabel("reference's R@1 in 64, held-out pairs, %")
     axes[0].set_ylabel(f"{NAMES[found[0].measure]}: points over uniform")
-    legend(axes[-1], LIGHT, 8, outside=True)
+    legend_above(figure, LIGHT)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(figure, transparent=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def test_moclr_gets_as_many_steps_as_the_same_operations_and_seconds_pay_for(scr
             assert (base.steps, seed) == (100, 4)
             return script.Made(Path(), Path(), 100, 500.0, 1_200.0)
 
-    found = script.runs_of(World(), 100, 4, ("base", "scratch"))
+    options = Namespace(steps=100, starts=["base", "scratch"], rivals=["operations", "seconds"])
+    found = script.runs_of(World(), 4, options)
     assert {name: made.steps for name, made in found.items()} == {
         "moclr, the base": 100,
         "dnc, experts from base": 100,
