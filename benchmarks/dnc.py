@@ -209,6 +209,7 @@ def main() -> None:
     names = list(dict.fromkeys(row["run"] for row in rows))
     header = ["run", "steps", "TFLOP in all", "seconds in all", *(f"{name} %" for name in metrics)]
     print(common.table(header, [cells(rows, name, metrics) for name in names]))
+    options.seed = options.seeds  # what the record names
     common.report("dnc", {"steps": options.steps, "rows": rows}, options)
 
 
