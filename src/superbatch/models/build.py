@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Callable
 from copy import copy, deepcopy
 from dataclasses import dataclass
@@ -20,22 +19,13 @@ from torch import Tensor, nn
 from superbatch.artifacts.fingerprints import file_sha256, fingerprint
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.models.hub import located, network
+from superbatch.models.layout import CONFIG_FILE, LOCAL, is_tokenizer_file
 from superbatch.options import ModelSettings
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
-CONFIG_FILE = "open_clip_config.json"
-LOCAL = "local-dir:"  # open_clip's prefix of a checkpoint directory
-TOKENIZER_FILES = {
-    "added_tokens.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-}
 Tokenizer = Callable[[list[str]], Tensor]
 
 
@@ -156,11 +146,12 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
     """Build a model in float32 on the CPU, with random weights (by seed) or pretrained ones.
 
     Args:
-        settings: configuration file and optional pretrained weights (a checkpoint directory or a weight file).
+        settings: configuration file and optional pretrained weights (a checkpoint directory or a weight file), or open_clip's names of them.
         loss: `sigmoid` gives the model a bias; `softmax` does not.
         batch_size: b of the training; sets the bias where `init_logit_bias` is None (papers.md 5.1).
         seed: of the random initialisation; the global random state is left as it was.
     """
+    settings = located(settings)
     config = deepcopy(read_config(settings.config))
     model_cfg = config["model_cfg"]
     if loss == "sigmoid":
@@ -177,7 +168,7 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
 
 def tokenizer_files(directory: Path) -> list[Path]:
     """List the files of a Hugging Face tokenizer in a checkpoint directory."""
-    return sorted(file for file in directory.iterdir() if file.name in TOKENIZER_FILES or file.suffix == ".model")
+    return sorted(file for file in directory.iterdir() if is_tokenizer_file(file.name))
 
 
 def tokenizer_name(path: str | Path, config: dict[str, Any]) -> str:
@@ -188,14 +179,18 @@ def tokenizer_name(path: str | Path, config: dict[str, Any]) -> str:
 
 def instantiate(config: dict[str, Any], seed: int) -> nn.Module:
     """Make the open_clip module of a configuration, weights drawn from `seed`; needs no network."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import open_clip
-
     cfg = deepcopy(config["model_cfg"])
     custom = cfg.pop("custom_text", False) or "hf_model_name" in cfg["text_cfg"]
     if "timm_model_name" in cfg["vision_cfg"]:
         cfg["vision_cfg"]["timm_model_pretrained"] = False
-    kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    with network(allowed=False):
+        import open_clip
+
+        kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+        return _drawn(kind, cfg, seed)
+
+
+def _drawn(kind: type[nn.Module], cfg: dict[str, Any], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
         return kind(**cfg)

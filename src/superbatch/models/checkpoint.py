@@ -17,8 +17,6 @@ from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.models.build import (
-    CONFIG_FILE,
-    LOCAL,
     ClipModel,
     find_weights,
     instantiate,
@@ -27,11 +25,11 @@ from superbatch.models.build import (
     tokenizer_files,
     tokenizer_name,
 )
+from superbatch.models.layout import CONFIG_FILE, LOCAL, METADATA_FILE
 from superbatch.models.vocabulary import Vocabulary, full_vocabulary
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
 CLASSIFIER_FILE = "classifier.safetensors"  # the class weights of a model that was trained on labels, beside it
-METADATA_FILE = "superbatch.json"
 
 
 def save_checkpoint(

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from superbatch.models.build import ClipModel
-from superbatch.models.checkpoint import METADATA_FILE, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from superbatch.models.classifier import is_classifier, load_classifier
+from superbatch.models.layout import METADATA_FILE
 
 IMAGE_ONLY = "image_only"  # in a checkpoint's metadata: its text tower was never trained
 

@@ -17,7 +17,7 @@ from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
 from superbatch.data.sampling import count_aside, rows_aside
-from superbatch.models import ClipModel, Vocabulary, build_model, read_metadata
+from superbatch.models import ClipModel, Vocabulary, build_model, located, read_metadata
 from superbatch.options import (
     ONLINE,
     PROXY,
@@ -114,7 +114,8 @@ def can_shrink(clip: ClipModel, model: ModelSettings) -> bool:
 
 def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
     """What the starting weights depend on: the configuration's content and the pretrained file's."""
-    pretrained = Path(model.pretrained) if model.pretrained else None
+    place = located(model).pretrained
+    pretrained = Path(place) if place else None
     weights = None
     if pretrained is not None:
         weights = read_metadata(pretrained)["weights_sha256"] if pretrained.is_dir() else file_sha256(pretrained)

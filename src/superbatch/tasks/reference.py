@@ -16,7 +16,7 @@ from superbatch.curation.held_out import held_out_count, held_out_rows
 from superbatch.data.fields import Source
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
-from superbatch.models import load_checkpoint, pick_device, read_metadata, save_checkpoint
+from superbatch.models import checkpoint_directory, load_checkpoint, pick_device, read_metadata, save_checkpoint
 from superbatch.models.classifier import is_classifier
 from superbatch.models.cost import count_forward
 from superbatch.models.headed import is_image_only
@@ -120,7 +120,7 @@ def check_reference(settings: ReferenceSettings, rows: int, held_out: int = 0) -
 def import_reference(
     settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate, called: str = "reference"
 ) -> tuple[Staged, Staged]:
-    """Make any open_clip checkpoint the reference: its weights, with a scale and bias that fit the loss.
+    """Make any open_clip checkpoint, or one of its names (`hub`), the reference: its weights, with a scale and bias that fit the loss.
 
     A checkpoint trained with the softmax loss has no bias, so the sigmoid loss of its pairs means nothing; scale and bias are then
     fitted to the curated set (see `calibrate`).
@@ -131,9 +131,10 @@ def import_reference(
     Raises:
         UserError: a checkpoint of our own that was trained on labels or on images alone.
     """
-    source = Path(str(settings.import_from))
+    named = str(settings.import_from)
+    source = checkpoint_directory(named)
     if is_classifier(source) or is_image_only(source):
-        what = f"{source} was trained without texts, so it says nothing about pairs"
+        what = f"{named} was trained without texts, so it says nothing about pairs"
         raise UserError(f"{called}.import_from", what, "name a checkpoint of image-text pairs")
     weights = read_metadata(source)["weights_sha256"]
     manifest = curated.manifest()
@@ -142,7 +143,7 @@ def import_reference(
 
     def write_model(out: Path) -> None:
         clip = load_checkpoint(source)
-        metadata: dict[str, Any] = {"run": called, "run_hash": name, "imported_from": str(source)}
+        metadata: dict[str, Any] = {"run": called, "run_hash": name, "imported_from": named}
         if settings.training.loss == "sigmoid" and getattr(clip.model, "logit_bias", None) is None:
             metadata["calibrated"] = calibrate(clip, manifest, settings.training)
         save_checkpoint(out, clip, metadata)
@@ -154,6 +155,6 @@ def import_reference(
         clip.model.to(pick_device(settings.training.device))
         cost = count_forward(clip)
         forwards = Forwards({"reference": cost.total}, views={"image": cost.image, "text": cost.text})
-        write_json(out / "run.json", import_summary(forwards, name, weights, source, evaluate(clip)))
+        write_json(out / "run.json", import_summary(forwards, name, weights, named, evaluate(clip)))
 
     return model, build_once(f"{called} record", f"{name}-training", stages_root, write_record)

@@ -11,7 +11,7 @@ from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader, PackedPixels, Pixels
 from superbatch.data.tokens import Tokens, tokenize_captions
-from superbatch.models import ClipModel, find_weights, read_config
+from superbatch.models import ClipModel, find_weights, located, read_config
 from superbatch.models.build import tokenizer_name
 from superbatch.options import LowSettings, ModelSettings
 
@@ -69,6 +69,7 @@ def shell(path: str | Path) -> ClipModel:
 
 def shell_of(model: ModelSettings) -> ClipModel:
     """Return what a model of these settings is without building it, after a look for its weights."""
+    model = located(model)
     found = shell(model.config)
     if model.pretrained:
         find_weights(Path(model.pretrained))

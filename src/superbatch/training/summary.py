@@ -111,7 +111,7 @@ def _publish(run: LiveRun, model_dir: Path) -> tuple[str, dict[str, int], int]:
 
 
 def import_summary(
-    forwards: Forwards, run_hash: str, weights: str, source: Path, metrics: dict[str, float]
+    forwards: Forwards, run_hash: str, weights: str, source: str, metrics: dict[str, float]
 ) -> dict[str, Any]:
     """Tell an imported reference as a run of no steps: nothing was trained here, so nothing is charged for it."""
     return {
@@ -124,7 +124,7 @@ def import_summary(
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "seed": 0,
-        "settings": {"imported_from": str(source)},
+        "settings": {"imported_from": source},
         "plan": {"steps": 0},
         "digests": {"weights": weights},
         "flops": Account(forwards).summary(Totals(), {}),

@@ -1,0 +1,19 @@
+"""How open_clip lays out a checkpoint directory, and what we add."""
+
+CONFIG_FILE = "open_clip_config.json"
+METADATA_FILE = "superbatch.json"
+LOCAL = "local-dir:"  # open_clip's prefix of a checkpoint directory
+TOKENIZER_FILES = {
+    "added_tokens.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+}
+
+
+def is_tokenizer_file(name: str) -> bool:
+    """Whether a file of a checkpoint directory belongs to a Hugging Face tokenizer."""
+    return name in TOKENIZER_FILES or name.endswith(".model")
