@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from kedro.config import OmegaConfigLoader
 from superbatch import config
 from superbatch.config import IngestSettings, check_parameters, learner_settings, method_names, read
 from superbatch.errors import UserError
-from superbatch.nested import from_dotted, merge
+from superbatch.models import read_config
+from superbatch.nested import dotted, from_dotted, merge
 from superbatch.options import AuditSettings, LearnerSettings, ReferenceSettings, SimwebSettings
 from superbatch.pipelines.sources import used_sources
 
@@ -23,6 +25,9 @@ def parameters(env: str = "base") -> dict[str, Any]:
     return deepcopy(_read(env))
 
 
+REAL = ("vit_b32", "vit_b16")
+
+
 @functools.cache
 def _read(env: str) -> dict[str, Any]:
     merging = {"parameters": "soft", "globals": "soft"}
@@ -31,9 +36,23 @@ def _read(env: str) -> dict[str, Any]:
     )["parameters"]
 
 
-@pytest.mark.parametrize("env", ["base", "quick", "emoji", "fashion", "fashion_labels", "icons", "mix"])
+@pytest.mark.parametrize("env", ["base", "quick", "emoji", "fashion", "fashion_labels", "icons", "mix", *REAL, *(f"{env}_tiny" for env in REAL)])
 def test_the_projects_own_parameters_are_valid(env: str) -> None:
     check_parameters(parameters(env))
+
+
+@pytest.mark.parametrize("env", REAL)
+def test_a_real_size_in_miniature_differs_in_sizes_alone(env: str) -> None:
+    """What the tests run in miniature is what the large one does; a setting changed in one of them alone is found here."""
+    large, tiny = (dict(dotted(parameters(name))) for name in (env, f"{env}_tiny"))
+    differ = {key for key in large.keys() | tiny.keys() if large.get(key, ...) != tiny.get(key, ...)}
+    training = "batch_size|steps|evaluate_every|checkpoint_every|threads|processes|workers|score_batch|accumulate"
+    sizes = rf"((.*\.)?(model|proxy)\.config|(learner|reference)\.(training\.({training}))|embed\.(batch|jobs)|evaluate\.(batch|linear_probe\.iterations)"
+    data = r"|simweb\..*|ingest\..*|storage\..*|report\.(metric|title)|flexi_jest\.learner\.flexi\.low\.(patch|image)_size)"
+    assert [key for key in sorted(differ) if not re.fullmatch(sizes + data, key)] == []
+    learner = learner_settings(parameters(env)["learner"], parameters(env)["jest"]["learner"], "jest")
+    assert learner.super_batch_size == 5 * learner.training.batch_size
+    assert read_config(learner.model.config)["model_cfg"]["vision_cfg"]["image_size"] == 224
 
 
 def test_a_method_is_the_template_with_its_own_on_top() -> None:
