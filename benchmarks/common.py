@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+
+from superbatch.nested import merge
 
 ROOT = Path(__file__).resolve().parents[1]
 M_MMAP_THRESHOLD = -3  # malloc.h
@@ -31,6 +34,18 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     made.add_argument("--seed", type=int, default=0)
     return made
+
+
+def parameters(environment: str | None) -> dict[str, Any]:
+    """Read the project's parameters with those of an environment on top."""
+    found: dict[str, Any] = {}
+    for file in sorted((ROOT / "conf" / "base").glob("parameters*.yml")):
+        found |= yaml.safe_load(file.read_text())
+    return (
+        found
+        if environment is None
+        else merge(found, yaml.safe_load((ROOT / "conf" / environment / "parameters.yml").read_text()))
+    )
 
 
 def machine() -> dict[str, Any]:

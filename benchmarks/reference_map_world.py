@@ -16,7 +16,6 @@ from typing import Any
 import common
 import numpy as np
 import torch
-import yaml
 from reference_map_sets import Curated, once
 
 from superbatch.artifacts.stamps import Staged
@@ -46,12 +45,7 @@ def parameters(environment: str | None) -> dict[str, Any]:
 
     Models' configurations are named by their whole paths: the working directory is the one that the sets were ingested in.
     """
-    conf = common.ROOT / "conf"
-    found: dict[str, Any] = {}
-    for file in sorted((conf / "base").glob("parameters*.yml")):
-        found |= yaml.safe_load(file.read_text())
-    if environment is not None:
-        found = merge(found, yaml.safe_load((conf / environment / "parameters.yml").read_text()))
+    found = common.parameters(environment)
     for block in ("reference", "learner"):
         found[block]["model"]["config"] = str(common.ROOT / found[block]["model"]["config"])
     return found
