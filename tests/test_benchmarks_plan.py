@@ -18,7 +18,6 @@ from torch import nn
 from superbatch.training.flops import Forwards
 from tests.project import PROJECT
 
-
 CHOOSING = ("jest", "flexi_jest")
 
 
