@@ -15,7 +15,9 @@ class ModelSettings(Settings, section="model"):
     """Which open_clip model: a configuration file, and optionally weights to start from; or open_clip's names of them (`models.hub`)."""
 
     config: str = "conf/models/tiny.json"
-    pretrained: str | None = None  # to start from: a checkpoint directory (open_clip format), a weight file, or a tag or name of open_clip's
+    pretrained: str | None = (
+        None  # to start from: a checkpoint directory (open_clip format), a weight file, or a tag or name of open_clip's
+    )
     compact_vocabulary: bool = True
     init_logit_scale: Positive = 10.0  # SigLIP's start; the model stores its logarithm
     init_logit_bias: float | None = None  # None: -log(b - 1), the prior of a batch of b (papers.md 5.1)
