@@ -136,6 +136,8 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/fashion_labels",
             "data/mix",
             "data/icons",
+            "data/vit_b32",
+            "data/vit_b16",
         )
     if "/" in word:
         return any(list(folder.glob(word.rstrip("/"))) for folder in (PROJECT, page.parent))
