@@ -273,9 +273,7 @@ class ReferenceSettings(Settings, section="reference"):
 
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    import_from: str | None = (
-        None  # an open_clip checkpoint directory, or its name (`models.hub`); nothing is trained then
-    )
+    import_from: str | None = None  # an open_clip checkpoint directory or name; nothing is trained then
     # share of the curated set that it is not trained on, for the reference check; conf/base sets 0.1
     held_out: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the curated set")] = 0.0
     # the set that it is trained on: the curated one, or the pool itself (ActiveCLIP's in-domain reference), which needs no curation
