@@ -16,7 +16,7 @@ class ModelSettings(Settings, section="model"):
 
     config: str = "conf/models/tiny.json"
     pretrained: str | None = (
-        None  # to start from: a checkpoint directory (open_clip format), a weight file, or a tag or name of open_clip's
+        None  # weights to start from: a checkpoint directory, a weight file, a tag or name of open_clip's
     )
     compact_vocabulary: bool = True
     init_logit_scale: Positive = 10.0  # SigLIP's start; the model stores its logarithm
