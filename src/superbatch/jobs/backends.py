@@ -1,4 +1,4 @@
-"""Joblib's back ends, made ready: connected to their cluster, and told what a worker needs."""
+"""Back ends, made ready: joblib's own and Ray's through it, and Dask's client; connected to their cluster, and told what a worker needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from superbatch.options.jobs import JobsSettings
 log = logging.getLogger(__name__)
 LOCAL = "local"  # an address: a cluster of this machine, for this work alone
 RETRIES = 2  # how often Ray gives a unit to another worker before it says that one died
-RAY, DASK = "superbatch-ray", "superbatch-dask"  # their back ends as they are registered here
+RAY = "superbatch-ray"  # its back end as it is registered here
+SEPARATOR = "-unit-"  # in the keys of Dask's tasks
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,16 @@ class Backend:
         workers: how many.
         died: exceptions that tell of a worker that died.
         arguments: what joblib hands on to the back end.
+        stream: for an engine that is asked without joblib: given a function and, by number, what it is called with, it yields results as they come.
+        killer: the number of the unit that such an exception names, or None.
     """
 
     name: str
     workers: int
     died: tuple[type[BaseException], ...]
     arguments: dict[str, Any] = field(default_factory=dict)
+    stream: Callable[[Callable[..., Any], dict[int, tuple[Any, ...]]], Iterator[Any]] | None = None
+    killer: Callable[[BaseException], int | None] = lambda error: None
 
 
 def opened(jobs: JobsSettings, needs: Needs) -> AbstractContextManager[Backend]:
@@ -123,20 +128,33 @@ def _dask(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
         client = distributed.Client(**alone) if address in (None, LOCAL) else distributed.Client(address)
     died = (distributed.KilledWorker, distributed.comm.CommClosedError)
     with client:
-        _register_dask()
-        yield Backend(DASK, max(2, sum(client.ncores().values())), died, {"client": client})
+        yield Backend("dask", sum(client.ncores().values()), died, stream=_dask_stream(client), killer=_dask_killer)
 
 
-def _register_dask() -> None:
-    """Register Dask's back end for joblib, but one that leaves this process alone while the cluster has a single core."""
-    from joblib import register_parallel_backend
-    from joblib._dask import DaskDistributedBackend
+def _dask_stream(client: Any) -> Callable[[Callable[..., Any], dict[int, tuple[Any, ...]]], Iterator[Any]]:
+    """Return what asks a cluster of Dask itself: through joblib's back end a unit that kills its worker may leave the caller waiting for ever."""
+    from uuid import uuid4
 
-    class Backend(DaskDistributedBackend):  # type: ignore[misc]
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(2, int(super().effective_n_jobs(n_jobs)))  # joblib works by itself where there is one
+    from distributed import as_completed
 
-    register_parallel_backend(DASK, Backend)
+    def stream(call: Callable[..., Any], arguments: dict[int, tuple[Any, ...]]) -> Iterator[Any]:
+        name = uuid4().hex
+        futures = [
+            client.submit(call, *given, key=f"{name}{SEPARATOR}{number}", pure=False)
+            for number, given in arguments.items()
+        ]
+        try:
+            for _, result in as_completed(futures, with_results=True):
+                yield result
+        finally:
+            client.cancel(futures)
+
+    return stream
+
+
+def _dask_killer(error: BaseException) -> int | None:
+    number = str(getattr(error, "task", "")).rpartition(SEPARATOR)[2]
+    return int(number) if number.isdecimal() else None
 
 
 def _package(name: str, extra: str) -> Any:

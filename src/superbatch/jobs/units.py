@@ -104,16 +104,25 @@ class _Turn(Generic[Unit, Result]):
 
     def results(self, backend: Backend) -> Iterator[tuple[int, Result]]:
         """Yield what comes back; the death of a worker ends it."""
+        try:
+            for number, result in self._stream(backend) if backend.stream else self._parallel(backend):
+                self.done.add(number)
+                yield number, result
+        except backend.died as error:
+            self.died, killer = True, backend.killer(error)
+            self.sent = self.sent if killer is None else self.done | {killer}
+
+    def _stream(self, backend: Backend) -> Iterator[tuple[int, Result]]:
+        assert backend.stream is not None
+        self.sent, folder = set(self.numbers), Path.cwd()
+        given = {number: (self.call, number, self.units[number], folder) for number in self.numbers}
+        yield from backend.stream(_numbered, given)
+
+    def _parallel(self, backend: Backend) -> Iterator[tuple[int, Result]]:
         from joblib import Parallel, parallel_config
 
         with parallel_config(backend.name, **backend.arguments):
-            work = Parallel(self._workers(backend), return_as="generator_unordered", batch_size=1)
-            try:
-                for number, result in work(self._calls()):
-                    self.done.add(number)
-                    yield number, result
-            except backend.died:
-                self.died = True
+            yield from Parallel(self._workers(backend), return_as="generator_unordered", batch_size=1)(self._calls())
 
     def unfinished(self) -> set[int]:
         """Numbers of the units that were handed out and did not come back: one of them may have killed its worker."""
