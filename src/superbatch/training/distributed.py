@@ -32,7 +32,7 @@ class Ranks:
     """A process among those of a training.
 
     Attributes:
-        rank: this one, from 0; rank 0 alone writes, evaluates and logs.
+        rank: this one, from 0; rank 0 alone writes and logs.
         world: how many there are.
         neighbours: how many of them on this machine.
     """
@@ -140,6 +140,11 @@ def ranks_here() -> Ranks:
         int(os.environ.get(name, usual)) for name, usual in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_WORLD_SIZE", 1))
     )
     return Ranks(rank, world, neighbours)
+
+
+def ranks_met() -> Ranks:
+    """Return the ranks that have joined a process group, as in a training; alone where none have."""
+    return ranks_here() if dist.is_initialized() else ALONE
 
 
 @contextmanager

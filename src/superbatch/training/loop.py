@@ -159,11 +159,14 @@ def _save(run: LiveRun, done: int) -> None:
 
 
 def _evaluate(run: LiveRun, step: int) -> None:
-    if run.job.evaluate is None or not run.ranks.is_first:
+    """Measure the learner: all ranks take part, and the first one writes down what it found."""
+    if run.job.evaluate is None:
         return
     learner = run.job.task.models[LEARNER].module
     with keeping_random_state(run.device), evaluating(learner), torch.no_grad(), run.job.task.shown() as model:
         metrics = run.job.evaluate(model)
+    if not run.ranks.is_first:
+        return
     for name, value in metrics.items():
         run.records.add("evaluations", {"step": step, "name": name, "value": float(value), "split": "validation"})
     keep_best(run.job, step, metrics)
