@@ -29,6 +29,8 @@ NOT_IDENTITY = {
     "processes",
     "machines",
     "rendezvous",
+    "interface",
+    "timeout",
     "checkpoint_activations",
     "checkpoint_every",
     "keep_checkpoints",

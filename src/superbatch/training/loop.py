@@ -43,7 +43,7 @@ def train(job: Job) -> TrainResult:
         UserError: B over the rows, a foreign `resume_from`, a bad step, an operation that is not repeatable.
         Interrupted: SIGTERM or SIGINT asked to stop; the state of the last finished step is saved.
     """
-    with joined(job.training.device) as ranks:
+    with joined(job.training.device, job.training.timeout, job.training.interface) as ranks:
         device = pick_device(job.training.device)
         with threads(job.training, ranks), repeatable(device, job.training):
             return _train(job, ranks, device)
