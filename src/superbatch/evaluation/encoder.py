@@ -109,7 +109,7 @@ class SetEncoder:
             yield torch.from_numpy(self._kept(evaluation_set, dealt).read(places))
 
     def _kept(self, evaluation_set: EvaluationSet, dealt: Dealt) -> KeptPixels:
-        """This rank's images of a set, one or more: decoded on first use, kept if they fit into what is left of the cache."""
+        """Images of a set that this rank embeds, one or more: decoded on first use, kept if they fit into what is left of the cache."""
         key, rows = (evaluation_set.split, evaluation_set.name), np.arange(dealt.mine[0].start, dealt.mine[-1].stop)
         if key not in self._pixels:
             reader = ImageReader(evaluation_set.manifest, self.image_size)
