@@ -143,7 +143,7 @@ def test_two_machines_on_a_network_of_their_own_make_the_run_of_one(project: Pat
                     [*machine.prefix, *asked], cwd=project, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
                 )
             )
-        said = [machine.communicate(timeout=300)[1] for machine in started]
+        said = [machine.communicate(timeout=600)[1] for machine in started]
     assert [machine.returncode for machine in started] == [0, 0], said
     assert sum("starts from scratch" in text for text in said) == 1, "it was trained again, by rank 0"
     assert summary(project)["run_hash"] == expected["run_hash"] and summary(project)["plan"]["ranks"] == 2

@@ -45,7 +45,7 @@ def summary(project: Path) -> dict[str, object]:
 def test_torchrun(project: Path) -> None:
     script = str(PROJECT / "scripts/torchrun.sh")
     command(project, script, "jest", "--env=quick", f"--params=learner.training.steps={STEPS}", RANKS="2")
-    assert summary(project)["plan"]["ranks"] == 2 and summary(project)["steps"] == STEPS
+    assert summary(project)["plan"]["ranks"] == 2
     assert (project / "data/quick/07_model_output/jest/evaluation").is_dir()
 
 
