@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.namespaces import two_machines
 from tests.project import ENVIRONMENT, command, copy_project
 
 pytestmark = pytest.mark.slow
@@ -51,8 +52,10 @@ def ranks_of(process: int) -> list[int]:
     return sorted(found)
 
 
-def killed_behind_a_state(project: Path, arguments: list[str]) -> tuple[subprocess.Popen[str], str]:
-    """Start a command, kill one of its ranks when a state is there, and return it with what it said."""
+def killed_behind_a_state(
+    project: Path, arguments: list[str], by: signal.Signals = signal.SIGKILL
+) -> tuple[subprocess.Popen[str], str]:
+    """Start a command, kill or stop one of its ranks when a state is there, and return it with what it said."""
     started = subprocess.Popen(
         arguments, cwd=project, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -62,8 +65,8 @@ def killed_behind_a_state(project: Path, arguments: list[str]) -> tuple[subproce
         assert started.poll() is None and time.monotonic() < until, started.communicate()[0]
         time.sleep(0.1)
     ranks = ranks_of(started.pid)
-    os.kill(ranks[-1], signal.SIGKILL)
-    said = started.communicate(timeout=120)[0]
+    os.kill(ranks[-1], by)
+    said = started.communicate(timeout=240)[0]
     assert not [rank for rank in ranks if Path(f"/proc/{rank}").exists()], "no rank is left behind"
     return started, said
 
@@ -89,6 +92,19 @@ def test_a_killed_rank_is_one_line_and_three_ranks_continue(project: Path) -> No
     assert summary(project)["plan"]["ranks"] == 1 and summary(project)["digests"]["picks"] == picks
 
 
+def test_a_stopped_rank_is_one_line_and_the_run_goes_on(project: Path) -> None:
+    """After the timeout torch gives it half a minute to end by itself."""
+    asked = learner(2, "learner.training.seed=7", "learner.training.timeout=20")
+    ended, said = killed_behind_a_state(project, asked, signal.SIGSTOP)
+    lines = [line for line in said.splitlines() if line.startswith(("Error", "Traceback", "Exception"))]
+    assert ended.returncode == 1 and len(lines) == 1
+    assert lines[0].startswith(
+        "Error: rank 1: gave no answer for 20 seconds, and the ranks were stopped; give the same"
+    )
+    assert "continues at step " in command(project, *asked).stderr
+    assert summary(project)["status"] == "finished" and summary(project)["seed"] == 7
+
+
 def test_torchrun(project: Path) -> None:
     torchrun = ("torchrun", "--nproc-per-node=2", "--no-python")
     command(project, *torchrun, *learner(1, "learner.training.seed=5"))
@@ -110,3 +126,25 @@ def test_two_launches_meet_as_two_machines_would(project: Path) -> None:
     ]
     assert [machine.wait(timeout=300) for machine in machines] == [0, 0]
     assert summary(project)["plan"]["ranks"] == 2 and summary(project)["seed"] == 6
+
+
+def test_two_machines_on_a_network_of_their_own_make_the_run_of_one(project: Path) -> None:
+    """The machines' host name stands for no address that they have: only the interface tells where they are."""
+    command(project, *learner(2, "learner.training.seed=8"))
+    expected = summary(project)
+    with two_machines() as both:
+        meeting = f"learner.training.rendezvous={both[0].address}:29400"
+        started = []
+        for machine in both:
+            more = ("learner.training.seed=8", "learner.training.machines=2", "learner.training.fresh=true", meeting)
+            asked = learner(1, *more, f"learner.training.interface={machine.interface}")
+            started.append(
+                subprocess.Popen(
+                    [*machine.prefix, *asked], cwd=project, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+                )
+            )
+        said = [machine.communicate(timeout=600)[1] for machine in started]
+    assert [machine.returncode for machine in started] == [0, 0], said
+    assert sum("starts from scratch" in text for text in said) == 1, "it was trained again, by rank 0"
+    assert summary(project)["run_hash"] == expected["run_hash"] and summary(project)["plan"]["ranks"] == 2
+    assert summary(project)["digests"] == expected["digests"]

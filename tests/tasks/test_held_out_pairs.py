@@ -18,9 +18,11 @@ from superbatch.data.writing import Sample, write_shard
 from superbatch.models import ClipModel, build_model
 from superbatch.models.towers import Towers
 from superbatch.options import ModelSettings
-from superbatch.tasks import held_out
+from superbatch.tasks import held_out, sample
 from superbatch.tasks.held_out import METRIC, with_held_out
 from superbatch.tasks.sample import embed_rows
+from superbatch.training.distributed import joined
+from tests.in_ranks import in_ranks
 from tests.tiny_model import tiny_model_cfg
 
 ROWS = np.array([1, 4, 5, 8, 9])
@@ -76,3 +78,18 @@ def test_held_out_images_are_decoded_once_where_they_fit_and_say_the_same(
         with torch.no_grad():
             clip.model.visual.proj.add_(0.1)  # it learned something
     assert decoded == ROWS.tolist() * (1 if most else 2)
+
+
+def shared(curated: Manifest, clip: ClipModel) -> dict[str, float]:
+    torch.set_num_threads(1)
+    with joined("cpu"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_out, "recall_in", lambda images, texts, *_: torch.cat([images, texts]).double().numpy())
+        patch.setattr(sample, "BATCH", 2)
+        evaluate = with_held_out(None, curated, ROWS, "cpu")
+        assert evaluate is not None
+        return evaluate(clip)
+
+
+def test_ranks_share_the_held_out_pairs(curated: Manifest, clip: ClipModel, tmp_path: Path) -> None:
+    """Five pairs are batches of three and two, of which the third rank has none; all find the same bits."""
+    assert in_ranks(3, shared, tmp_path / "ranks", curated, clip) == [shared(curated, clip)] * 3

@@ -131,12 +131,34 @@ def test_both_passes_of_a_micro_batch_drop_the_same(model_file):
 
 
 @pytest.mark.parametrize(("ranks", "accumulate", "setting"), [(ALONE, 2, "accumulate"), (Ranks(0, 2), 1, "processes")])
-def test_a_batch_that_is_cut_refuses_batch_normalisation(model_file, ranks, accumulate, setting):
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.InstanceNorm1d(3, track_running_stats=True)])
+def test_a_batch_that_is_cut_refuses_statistics_of_it(model_file, ranks, accumulate, setting, layer):
     task = task_of(model_file, "sigmoid")
-    task.clip.model.extra = nn.BatchNorm1d(3)
-    with pytest.raises(UserError, match=rf"training\.{setting}: the model has batch normalisation: .*; set it to 1"):
+    task.clip.model.extra = layer
+    line = rf"training\.{setting}: the model has statistics of the batch \({type(layer).__name__}\), .*; set it to 1"
+    with pytest.raises(UserError, match=line):
         BatchGradients(task, "learner", ranks, accumulate)
     BatchGradients(task, "learner", ALONE, 1)
+
+
+def test_statistics_of_each_sample_alone_are_no_hindrance(model_file):
+    task = task_of(model_file, "sigmoid")
+    task.clip.model.extra = nn.InstanceNorm1d(3)
+    BatchGradients(task, "learner", ALONE, 2)
+
+
+def buffer_after_a_step(model_file: Path) -> float:
+    """What a step makes of a buffer that is another one on each rank."""
+    with joined("cpu") as ranks:
+        task = task_of(model_file, "sigmoid")
+        task.clip.model.register_buffer("note", torch.tensor(float(ranks.rank)))
+        whole_batch = BatchGradients(task, "learner", ranks)
+        whole_batch.backward(batch_of().take(torch.arange(COUNT)[ranks.share(COUNT)]), COUNT)
+        return float(task.clip.model.note)
+
+
+def test_no_step_sends_buffers(model_file, tmp_path):
+    assert in_ranks(2, buffer_after_a_step, tmp_path / "ranks", model_file) == [0.0, 1.0]
 
 
 def dealt(chosen: Tensor, total: int) -> Batch:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 
 from superbatch.errors import Interrupted, UserError
 from superbatch.training.distributed import joined, ranks_here
@@ -17,9 +20,9 @@ from superbatch.training.launch import Processes, launch
 pytestmark = pytest.mark.slow
 
 
-def work(folder: Path, fault: str = "") -> None:
+def work(folder: Path, fault: str = "", timeout: int = 600, interface: str | None = None) -> None:
     """Meet the other ranks; the last one has the fault."""
-    with joined("cpu") as ranks:
+    with joined("cpu", timeout, interface) as ranks:
         (folder / f"{ranks.rank}").write_text(str(os.getpid()))
         assert ranks.most(ranks.rank) == ranks.world - 1 and ranks_here().neighbours == ranks.world
         if ranks.rank == ranks.world - 1:
@@ -30,6 +33,10 @@ def work(folder: Path, fault: str = "") -> None:
 def fail(fault: str) -> None:
     if fault == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if fault == "gone":
+        os._exit(3)
     if fault == "mistake":
         raise UserError("pool/0001.tar", "has 3 bytes", "fetch it again")
     if fault == "bug":
@@ -61,6 +68,7 @@ def test_all_ranks_meet_and_end(tmp_path):
             "rank 1: failed (RuntimeError: something broke in two lines), and the other ranks were stopped",
         ),
         ("asked", Interrupted, "jest: stopped by SIGTERM"),
+        ("gone", UserError, "rank 1: ended with exit code 3 and no message, and the other ranks were stopped"),
     ],
 )
 def test_a_rank_that_fails_is_told_in_one_line(tmp_path, capfd, fault, kind, line):
@@ -69,3 +77,31 @@ def test_a_rank_that_fails_is_told_in_one_line(tmp_path, capfd, fault, kind, lin
     assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
     assert not alive(tmp_path)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_rank_that_hangs_ends_all_in_one_line(tmp_path, monkeypatch):
+    """It takes the timeout, and the 30 seconds that torch gives a rank to end by itself: here one."""
+    monkeypatch.setattr(LocalElasticAgent, "_stop_workers", lambda agent, _: agent._shutdown(timeout=1))
+    start = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        launch(partial(work, tmp_path, "stopped", 5), Processes(3, timeout=5))
+    assert time.monotonic() - start < 120 and not alive(tmp_path)
+    line = "rank 2: gave no answer for 5 seconds, and the ranks were stopped; give the same command again"
+    assert str(caught.value).startswith(line) and "training.timeout" in str(caught.value)
+
+
+def test_ranks_talk_by_a_named_interface(tmp_path):
+    assert launch(partial(work, tmp_path, "", 600, "lo"), Processes(2, interface="lo"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_machines_that_do_not_meet_are_one_line(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{free.getsockname()[1]}"
+    where = Processes(1, 2, nobody, interface="lo")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError) as caught:
+        patch.setattr("superbatch.training.launch.is_here", lambda _: False)  # the other machine, which is down
+        patch.setattr("superbatch.training.launch.MEETING", 2)
+        launch(partial(work, tmp_path), where)
+    assert str(caught.value).startswith(f"training.rendezvous: 2 machines did not meet at {nobody} (")

@@ -16,7 +16,7 @@ from superbatch.data.order import Order
 from superbatch.errors import UserError
 from superbatch.models.towers import Towers
 from superbatch.training import TrainResult, train
-from superbatch.training.distributed import Ranks, joined
+from superbatch.training.distributed import Ranks, joined, ranks_met
 from tests.in_ranks import in_ranks
 from tests.training.training_helpers import Killed, kill_after
 
@@ -106,6 +106,18 @@ def test_a_killed_run_continues_with_another_number_of_ranks(make_job, tmp_path,
         result, found = in_ranks(second, trained, tmp_path / "second", make_job, {"processes": 2})[0]
     assert picks_of(result) == picks_of(expected) and ledger_of(result)["step"] == list(range(12))
     assert_close(found, weights)
+
+
+def evaluated(make_job: Any) -> list[dict[str, Any]]:
+    """A run whose evaluation needs all ranks at once."""
+    job = make_job("uniform", steps=2, evaluate_every=2)
+    job.evaluate = lambda _: {"set/ranks": ranks_met().most(ranks_met().rank + 1)}
+    return pq.read_table(train(job).training_dir / "evaluations.parquet", columns=["step", "value"]).to_pylist()
+
+
+def test_all_ranks_evaluate_and_one_takes_note(make_job, tmp_path):
+    for found in in_ranks(2, evaluated, tmp_path / "ranks", make_job):
+        assert found == [{"step": 0, "value": 2.0}, {"step": 2, "value": 2.0}]
 
 
 def bad_step(make_job: Any) -> str:

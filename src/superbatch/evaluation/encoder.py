@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from superbatch.data.kept import KeptPixels
 from superbatch.data.reader import ImageReader
 from superbatch.evaluation.sets import CLASSIFICATION, EvaluationSet
+from superbatch.evaluation.sharing import ALONE, Dealt, Sharers
 from superbatch.evaluation.zero_shot import distinct, ensemble
 from superbatch.progress import progress
 
@@ -37,10 +38,11 @@ class SetEncoder:
         autocast: bool,
         cache_bytes: int,
         verbose: bool,
+        ranks: Sharers = ALONE,
     ) -> None:
         self.tokenizer, self.image_size, self.mean, self.std = tokenizer, image_size, mean, std
         self.device, self.batch_size, self.autocast, self.verbose = device, batch_size, autocast, verbose
-        self._free_bytes = cache_bytes
+        self._free_bytes, self.ranks = cache_bytes, ranks
         self._pixels: dict[tuple[str, str], KeptPixels] = {}
         self._ids: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
 
@@ -53,23 +55,28 @@ class SetEncoder:
         if own is not None:
             return own.float()
         ids, which = self._distinct_ids(evaluation_set)
-        batches = self._watch(ids.split(self.batch_size), len(ids), f"{evaluation_set.name} texts")
+        dealt = Dealt.of(len(ids), self.batch_size, self.ranks)
+        batches = self._watch((ids[some] for some in dealt.mine), len(dealt.mine), f"{evaluation_set.name} texts")
         with undisturbed(model):
-            embeddings = torch.cat([self._encode(model.encode_text, part.to(self.device).long()) for part in batches])
+            found = [self._encode(model.encode_text, part.to(self.device).long()) for part in batches]
+        embeddings = dealt.gather(found, self.device)
         if evaluation_set.kind == CLASSIFICATION:
             return ensemble(embeddings, which.split([len(prompts) for prompts in evaluation_set.prompts]))
         return embeddings[which.to(self.device)]
 
     def images(self, model: nn.Module, evaluation_set: EvaluationSet) -> Tensor:
         """Return image embeddings (N, D), float32, of norm 1."""
-        batches = self._pixel_batches(evaluation_set)
-        pixels = self._watch(batches, evaluation_set.num_images, f"{evaluation_set.name} images")
+        dealt = Dealt.of(evaluation_set.num_images, self.batch_size, self.ranks)
+        batches = self._pixel_batches(evaluation_set, dealt)
+        pixels = self._watch(batches, len(dealt.mine), f"{evaluation_set.name} images")
         with undisturbed(model):
-            return torch.cat([self._encode(model.encode_image, self._inputs(part)) for part in pixels])
+            found = [self._encode(model.encode_image, self._inputs(part)) for part in pixels]
+        return dealt.gather(found, self.device)
 
     def inputs(self, evaluation_set: EvaluationSet, rows: np.ndarray) -> Tensor:
-        """Return some of a set's images as a tower takes them, float32 (n, 3, S, S)."""
-        return self._inputs(torch.from_numpy(self._kept(evaluation_set).read(rows)))
+        """Return some of a set's images as a tower takes them, float32 (n, 3, S, S); for one process, which keeps them all."""
+        dealt = Dealt.of(evaluation_set.num_images, self.batch_size)
+        return self._inputs(torch.from_numpy(self._kept(evaluation_set, dealt).read(rows)))
 
     def precision(self) -> AbstractContextManager[None]:
         """Autocast to bfloat16, or nothing."""
@@ -89,21 +96,21 @@ class SetEncoder:
             self._ids[key] = ids.to(torch.int32), which_ids[which_text]
         return self._ids[key]
 
-    def _watch(self, batches: Iterable[Tensor], num_items: int, description: str) -> Iterable[Tensor]:
+    def _watch(self, batches: Iterable[Tensor], num_batches: int, description: str) -> Iterable[Tensor]:
         """Show a bar over batches, if wanted."""
         if not self.verbose:
             return batches
-        return progress(batches, total=-(-num_items // self.batch_size), description=description, unit="batch")
+        return progress(batches, total=num_batches, description=description, unit="batch")
 
-    def _pixel_batches(self, evaluation_set: EvaluationSet) -> Iterator[Tensor]:
-        """Yield uint8 images (n, 3, S, S)."""
-        rows, kept = np.arange(evaluation_set.num_images), self._kept(evaluation_set)
-        for start in range(0, len(rows), self.batch_size):
-            yield torch.from_numpy(kept.read(rows[start : start + self.batch_size]))
+    def _pixel_batches(self, evaluation_set: EvaluationSet, dealt: Dealt) -> Iterator[Tensor]:
+        """Yield uint8 images (n, 3, S, S) of this rank's batches."""
+        for some in dealt.mine:
+            places = np.arange(some.start, some.stop) - dealt.mine[0].start
+            yield torch.from_numpy(self._kept(evaluation_set, dealt).read(places))
 
-    def _kept(self, evaluation_set: EvaluationSet) -> KeptPixels:
-        """A set's images: decoded on first use, kept if they fit into what is left of the cache."""
-        key, rows = (evaluation_set.split, evaluation_set.name), np.arange(evaluation_set.num_images)
+    def _kept(self, evaluation_set: EvaluationSet, dealt: Dealt) -> KeptPixels:
+        """Images of a set that this rank embeds, one or more: decoded on first use, kept if they fit into what is left of the cache."""
+        key, rows = (evaluation_set.split, evaluation_set.name), np.arange(dealt.mine[0].start, dealt.mine[-1].stop)
         if key not in self._pixels:
             reader = ImageReader(evaluation_set.manifest, self.image_size)
             self._pixels[key] = KeptPixels(reader, rows, self._free_bytes)

@@ -20,6 +20,7 @@ from superbatch.evaluation.learned import Tuning, by_its_own_images, learn
 from superbatch.evaluation.nearest import nearest_of_set
 from superbatch.evaluation.retrieval import retrieval
 from superbatch.evaluation.sets import EvaluationSet
+from superbatch.evaluation.sharing import ALONE, Sharers
 from superbatch.evaluation.store import load_evaluation_sets
 from superbatch.evaluation.teaching import Teaching, unseen
 from superbatch.evaluation.zero_shot import zero_shot_classification
@@ -46,6 +47,7 @@ class Evaluator:
         precision: "fp32" or "bf16" (autocast).
         cache_bytes: how much memory decoded images may take (uint8); a set that does not fit is read anew each time.
         verbose: show a progress bar.
+        ranks: the processes of a training that all evaluate at the same time and share the embedding; each returns the same.
 
     Raises:
         UserError: no sets, or two of one name and split.
@@ -64,6 +66,7 @@ class Evaluator:
         precision: str = "fp32",
         cache_bytes: int = 2 << 30,
         verbose: bool = False,
+        ranks: Sharers = ALONE,
     ) -> None:
         _check_names(sets)
         self.sets, self.image_size = list(sets), image_size
@@ -73,6 +76,7 @@ class Evaluator:
         self.encoder = SetEncoder(
             tokenizer, image_size, self.mean, self.std, self.device,
             batch_size=batch_size, autocast=self.autocast, cache_bytes=cache_bytes, verbose=verbose,
+            ranks=ranks,
         )  # fmt: skip
 
     @classmethod

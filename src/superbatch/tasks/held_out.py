@@ -16,12 +16,14 @@ from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader
 from superbatch.evaluation.pairs.measure import BATCH, FEWEST
 from superbatch.evaluation.pairs.recall import recall_in
+from superbatch.evaluation.sharing import Dealt
 from superbatch.models import ClipModel, pick_device
 from superbatch.models.classifier import Classifier
 from superbatch.models.towers import Towers
 from superbatch.options import TrainingSettings
 from superbatch.tasks.learner import Evaluate
 from superbatch.tasks.sample import Prepared
+from superbatch.training.distributed import ranks_met
 
 KEPT_BYTES = 320 << 20  # of decoded images: 2,000 pairs, the most that are held out, take 288 MiB at 224 pixels
 TOP1 = "held_out/top1"  # of a reference of labels: the share of the held-out rows whose class it finds
@@ -47,7 +49,7 @@ def with_held_out(evaluate: Evaluate | None, manifest: Manifest, rows: np.ndarra
         found = {} if evaluate is None else evaluate(clip)
         if not kept:
             kept.append(Prepared.of(clip, manifest, rows, KEPT_BYTES))
-        images, texts = kept[0].embed(Towers.of(clip, pick_device(device), "auto"))
+        images, texts = kept[0].embed(Towers.of(clip, pick_device(device), "auto"), ranks_met())
         return found | {METRIC: float(np.nanmean(recall_in(images, texts, kept[0].captions, min(BATCH, len(rows)))))}
 
     return both
@@ -73,11 +75,11 @@ def with_held_out_top1(
             kept.append(KeptPixels(ImageReader(manifest, clip.image_size), rows, KEPT_BYTES))
         classifier = clip.model
         assert isinstance(classifier, Classifier), "of labels"
-        towers, right = Towers.of(clip, pick_device(device), "auto"), 0
-        for some in np.array_split(np.arange(len(rows)), max(1, len(rows) // BATCH)):
-            pixels = torch.from_numpy(kept[0].read(some)).to(towers.mean.device)
+        towers, ranks, right = Towers.of(clip, pick_device(device), "auto"), ranks_met(), 0
+        for some in Dealt.evenly(len(rows), BATCH, ranks).mine:
+            pixels = torch.from_numpy(kept[0].read(np.arange(some.start, some.stop))).to(towers.mean.device)
             right += int((classifier.logits(towers.images(pixels)).argmax(1).cpu().numpy() == label_n[some]).sum())
-        return found | {TOP1: right / len(rows)}
+        return found | {TOP1: int(ranks.sum(torch.tensor(right))) / len(rows)}
 
     return both
 

@@ -20,6 +20,7 @@ from superbatch.tasks.reference import reference_job
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.teacher import Teacher
 from superbatch.tasks.trusted import held_out_scores
+from superbatch.training.distributed import ranks_met
 from superbatch.training.job import Job
 
 
@@ -155,12 +156,15 @@ def _evaluate(flexi: FlexiSettings | None, evaluation_sets: Path, device: str) -
 
 
 def make_evaluate(evaluation_sets: Path, split: str, device: str = "auto") -> Evaluate:
-    """Return the callback that the loop calls: metrics by name of a split; sets are read once, on first use."""
+    """Return the callback that the loop calls: metrics by name of a split; sets are read once, on first use.
+
+    In a training of several ranks all call it, and share the embedding.
+    """
     cache: list[Evaluator] = []
 
     def evaluate(clip: ClipModel) -> dict[str, float]:
         if not cache:
-            cache.append(Evaluator.for_model(evaluation_sets, clip, device, split=split))
+            cache.append(Evaluator.for_model(evaluation_sets, clip, device, split=split, ranks=ranks_met()))
         return dict(cache[0].evaluate(clip.model, split)["metrics"])
 
     return evaluate

@@ -11,6 +11,7 @@ from torch import Tensor
 from superbatch.data.kept import KeptPixels
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import ImageReader
+from superbatch.evaluation.sharing import ALONE, Dealt, Sharers
 from superbatch.models import ClipModel
 from superbatch.models.towers import Towers
 
@@ -37,14 +38,20 @@ class Prepared:
         return cls(pixels, clip.tokenizer()(captions), captions)
 
     @torch.no_grad()
-    def embed(self, towers: Towers) -> tuple[Tensor, Tensor]:
-        """Return image and text embeddings of length 1, float32 (n, D), on the model's device; it must be in evaluation mode."""
-        device, count, found = towers.mean.device, len(self.captions), []
-        for some in np.array_split(np.arange(count), max(1, count // BATCH)):
-            pixels = torch.from_numpy(self.pixels.read(some))
-            found.append(towers.embed(pixels.to(device), self.ids[torch.from_numpy(some)].to(device)))
-        images, texts = (torch.cat(tensors) for tensors in zip(*found, strict=True))
-        return images, texts
+    def embed(self, towers: Towers, ranks: Sharers = ALONE) -> tuple[Tensor, Tensor]:
+        """Return image and text embeddings of length 1, float32 (n, D), on the model's device; it must be in evaluation mode.
+
+        Args:
+            towers: the model, where it lies. ranks: who embeds the same at the same time, and shares it.
+        """
+        device, images, texts = towers.mean.device, [], []
+        dealt = Dealt.evenly(len(self.captions), BATCH, ranks)
+        for some in dealt.mine:
+            pixels = torch.from_numpy(self.pixels.read(np.arange(some.start, some.stop)))
+            image, text = towers.embed(pixels.to(device), self.ids[some].to(device))
+            images.append(image)
+            texts.append(text)
+        return dealt.gather(images, device), dealt.gather(texts, device)
 
 
 def embed_rows(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ from torch import Tensor
 from superbatch.errors import UserError
 from superbatch.losses import Peers
 from superbatch.selection.holders import gather_uneven
+from superbatch.training.network import talk_by
 
 T = TypeVar("T")
-TIMEOUT = timedelta(minutes=30)  # the longest that ranks wait for one that is alive but silent, as in a long evaluation
+TIMEOUT = 600  # seconds that ranks wait for one that is alive but silent
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Ranks:
     """A process among those of a training.
 
     Attributes:
-        rank: this one, from 0; rank 0 alone writes, evaluates and logs.
+        rank: this one, from 0; rank 0 alone writes and logs.
         world: how many there are.
         neighbours: how many of them on this machine.
     """
@@ -142,14 +144,25 @@ def ranks_here() -> Ranks:
     return Ranks(rank, world, neighbours)
 
 
+def ranks_met() -> Ranks:
+    """Return the ranks that have joined a process group, as in a training; alone where none have."""
+    return ranks_here() if dist.is_initialized() else ALONE
+
+
+def waited_too_long(error: Exception) -> bool:
+    """Tell whether an error is torch's, of an exchange for which another rank did not come in time; it has no class of its own."""
+    return isinstance(error, RuntimeError) and re.search("timed? ?out", str(error), re.IGNORECASE) is not None
+
+
 @contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def joined(device: str, timeout: int = TIMEOUT, interface: str | None = None) -> Iterator[Ranks]:
     """Join the process group that the environment names, and leave it at the end; alone, do nothing.
 
     After an error the group stays until the process ends: so others notice no sooner than the launch does who was first.
 
     Args:
         device: as `training.device`; on a GPU each rank takes that of its place on the machine (LOCAL_RANK).
+        timeout: seconds that it waits for the others, whenever it does. interface: of the network by which they talk.
 
     Raises:
         UserError: more ranks than GPUs.
@@ -164,8 +177,9 @@ def joined(device: str) -> Iterator[Ranks]:
             what = f"{ranks.neighbours} ranks on a machine with {torch.cuda.device_count()} GPUs"
             raise UserError("training.processes", what, "use at most as many as there are")
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    talk_by(interface)
     # gloo beside nccl: flags and objects are on the host, and need not wait for the device.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout))
     if not ranks.is_first:
         logging.getLogger("superbatch").setLevel(logging.WARNING)  # one line a fact, not one a rank
     yield ranks

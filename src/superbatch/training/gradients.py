@@ -46,15 +46,16 @@ class BatchGradients:
         accumulate: micro-batches that a rank's share is cut into; 1 trains it whole.
 
     Raises:
-        UserError: several ranks or micro-batches, and a model with batch normalisation, whose statistics would be of a part of the
-            batch alone.
+        UserError: several ranks or micro-batches, and a model with batch normalisation or other running statistics, which would be of a
+            part of the batch alone.
     """
 
     def __init__(self, task: Task, name: str, ranks: Ranks, accumulate: int = 1) -> None:
         self.task, self.name, self.ranks, self.accumulate = task, name, ranks, accumulate
-        _refuse_batch_norm(task.models[name].module, ranks, accumulate)
+        _refuse_statistics(task.models[name].module, ranks, accumulate)
         whole = _Whole(task, name)
-        self.module = DistributedDataParallel(whole) if ranks.world > 1 else whole
+        # What follows from a batch is refused, so buffers are constants, and all ranks made or loaded the same ones: none is sent.
+        self.module = DistributedDataParallel(whole, broadcast_buffers=False) if ranks.world > 1 else whole
 
     def backward(self, share: Batch, total: int) -> Tensor:
         """Add the whole batch's gradients to the parameters; collective.
@@ -120,10 +121,17 @@ def _of_piece(gradients: Outputs, start: int, stop: int, last: bool) -> dict[str
     return {name: tensor[start:stop] if tensor.ndim else tensor * once for name, tensor in gradients.items()}
 
 
-def _refuse_batch_norm(module: nn.Module, ranks: Ranks, accumulate: int) -> None:
-    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
+def _refuse_statistics(module: nn.Module, ranks: Ranks, accumulate: int) -> None:
+    found = next((type(layer).__name__ for layer in module.modules() if _has_statistics(layer)), None)
+    if found is None:
         return
     for setting, cut in (("accumulate", accumulate), ("processes", ranks.world)):
         if cut > 1:
-            what = "the model has batch normalisation: its statistics would cover only part of the batch"
+            what = f"the model has statistics of the batch ({found}), which would cover only part of it"
             raise UserError(f"training.{setting}", what, "set it to 1, or take a model without")
+
+
+def _has_statistics(layer: nn.Module) -> bool:
+    """Whether a layer mixes the samples of a batch, or keeps running statistics of them."""
+    kinds = nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm
+    return isinstance(layer, kinds[0]) or (isinstance(layer, kinds[1]) and layer.track_running_stats)

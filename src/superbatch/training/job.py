@@ -29,6 +29,8 @@ NOT_IDENTITY = {
     "processes",
     "machines",
     "rendezvous",
+    "interface",
+    "timeout",
     "checkpoint_activations",
     "checkpoint_every",
     "keep_checkpoints",
@@ -73,7 +75,8 @@ class Job:
         super_batch_size: B; b where nothing is selected.
         identity: everything else that decides the outcome (fingerprints of data, model, reference).
         state_root: folder of all runs' states (`data/06_models/.state`).
-        evaluate: called with what the task shows, now and then; returns metrics by name.
+        evaluate: called with what the task shows, now and then; returns metrics by name. All ranks call it at the same time, so that it
+            may share its work out (`evaluation.sharing`); what it returns on rank 0 counts.
         charges: what was spent before the run and an honest account adds, by name (reference training, embedding, decoding).
         names: returns shards and keys of some rows, for messages.
         recipe: makes this job anew in another process; needed to train in several.

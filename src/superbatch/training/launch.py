@@ -25,13 +25,16 @@ from typing import Any
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from tqdm import tqdm
 
 from superbatch.errors import TRACEBACK, Interrupted, UserError, wants_traceback
-from superbatch.training.distributed import ranks_here
+from superbatch.training.distributed import TIMEOUT, ranks_here, waited_too_long
+from superbatch.training.network import address_of, is_here
 
 LINGER = 3.0  # seconds that a rank with an error of torch's stays, most likely because another died: so that the other is seen first
+MEETING = 600  # seconds that the launches of several machines wait for each other
 STOPPING = "300"  # seconds that ranks have for the step under way and its state, after a signal
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what the launch takes over
 REMEDY = "give the same command again: it continues from the last checkpoint, with any number of processes"
@@ -46,22 +49,37 @@ class Processes:
         machines: how many.
         rendezvous: `host:port` of one of them, reachable from all; None on a single machine.
         name: the training's, the same on all machines: launches of one name find each other.
+        interface: of the network by which the machines talk; None: that of the host's name.
+        timeout: seconds that ranks wait for one that is silent.
     """
 
     processes: int
     machines: int = 1
     rendezvous: str | None = None
     name: str = "superbatch"
+    interface: str | None = None
+    timeout: int = TIMEOUT
 
     def config(self, logs: Path) -> LaunchConfig:
-        """Return it in torch's words: no restarts, since the user's same command continues."""
+        """Return it in torch's words: no restarts, since the user's same command continues.
+
+        Raises:
+            UserError: no such interface.
+        """
+        endpoint, address = self.rendezvous or "localhost:0", None
+        meeting: dict[str, Any] = {"read_timeout": MEETING, "join_timeout": MEETING}
+        if self.interface is not None:
+            # torch knows a machine by the address of its host name alone, which may be on another network.
+            address, meeting["is_host"] = address_of(self.interface), is_here(endpoint.rsplit(":", 1)[0])
         return LaunchConfig(
             min_nodes=self.machines,
             max_nodes=self.machines,
             nproc_per_node=self.processes,
             run_id=self.name,
             rdzv_backend="c10d",
-            rdzv_endpoint=self.rendezvous or "localhost:0",
+            rdzv_endpoint=endpoint,
+            rdzv_configs=meeting,
+            local_addr=address,
             max_restarts=0,
             start_method="spawn",
             logs_specs=DefaultLogsSpecs(log_dir=str(logs)),
@@ -79,7 +97,7 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
         Whether rank 0 was on this machine.
 
     Raises:
-        UserError: what a rank raised, or that one died; all others have ended then.
+        UserError: what a rank raised, or that one died or was silent; all others have ended then. Machines that did not meet.
         Interrupted: a signal; all ranks were asked to stop, and have.
     """
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", STOPPING)
@@ -87,15 +105,18 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
         try:
             return 0 in elastic_launch(where.config(Path(folder) / "logs"), _rank)(work, Path(folder))
         except ChildFailedError as error:
-            raise _told(error.failures, Path(folder)) from None
+            raise _told(error.failures, Path(folder), where.timeout) from None
         except SignalException:
-            raise _told({}, Path(folder)) from None
+            raise _told({}, Path(folder), where.timeout) from None
+        except RendezvousError as error:
+            raise _not_met(where, error) from None
 
 
 def _rank(work: Callable[[], None], folder: Path) -> None:
     """Be one rank: leave a note of what went wrong, and let whoever died be seen before those who only lost it."""
     os.setpgid(0, 0)  # Ctrl-C reaches the launch alone, which passes it on: the same signal twice would stop at once
     tqdm.set_lock(threading.RLock())  # its own is for several processes, and a killed one would leave it behind
+    (folder / f"{ranks_here().rank}.rank").touch()
     try:
         work()
     except UserError as error:
@@ -103,7 +124,8 @@ def _rank(work: Callable[[], None], folder: Path) -> None:
     except Interrupted as asked:
         _note(folder, "asked", str(asked), asked.signum)
     except Exception as error:
-        _note(folder, "bug", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        kind = "waited" if waited_too_long(error) else "bug"
+        _note(folder, kind, f"{type(error).__name__}: {' '.join(str(error).split())}")
         if wants_traceback():
             traceback.print_exc()
         time.sleep(LINGER)
@@ -118,25 +140,44 @@ def _note(folder: Path, kind: str, *what: str | int) -> None:
     (folder / f"{rank}.json").write_text(json.dumps(note))
 
 
-def _told(failures: dict[int, ProcessFailure], folder: Path) -> UserError | Interrupted:
-    """Say what the first rank to fail noted; before that, which rank was killed: the others then only note that they lost it."""
+def _told(failures: dict[int, ProcessFailure], folder: Path, timeout: int) -> UserError | Interrupted:
+    """Say what the first rank to fail noted; before that, which rank was killed or silent: the others then only note that they lost it."""
     notes = sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda note: note["when"])
     first: dict[str, Any] = {}
     for note in notes:
         first.setdefault(note["kind"], note)
     if "mistake" in first:
         return UserError(*first["mistake"]["what"])
+    noted = {note["rank"] for note in notes}
     for rank, failure in failures.items():
         if failure.exitcode < 0:
             return _rank_failed(rank, f"died of {failure.signal_name()}", REMEDY)
+        if rank not in noted:
+            return _rank_failed(rank, f"ended with exit code {failure.exitcode} and no message", REMEDY)
+    if "waited" in first:
+        return _silent(folder, noted, timeout)
     if "asked" in first:
         return Interrupted(*first["asked"]["what"])
     if "bug" in first:
         remedy = f"{REMEDY}; {TRACEBACK}=1 in the environment shows where"
         return _rank_failed(first["bug"]["rank"], f"failed ({first['bug']['what'][0]})", remedy)
-    if failures:
-        return _rank_failed(min(failures), "ended without an error message", REMEDY)
     return Interrupted("stopped before a step was finished; to continue, give the same command again")
+
+
+def _silent(folder: Path, noted: set[int], timeout: int) -> UserError:
+    """Name the ranks of this machine that did not notice anything while another waited for them in vain."""
+    silent = sorted({int(path.stem) for path in folder.glob("*.rank")} - noted)
+    who = "a rank of another machine"
+    if silent:
+        who = f"rank{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
+    how = f"gave no answer for {timeout:,} seconds, and the ranks were stopped"
+    return UserError(who, how, f"{REMEDY}; where it was only slow, set training.timeout higher")
+
+
+def _not_met(where: Processes, error: RendezvousError) -> UserError:
+    what = f"{where.machines} machines did not meet at {where.rendezvous} ({' '.join(str(error).split())})"
+    remedy = "give all of them the same command at about the same time; on machines with several networks set training.interface"
+    return UserError("training.rendezvous", what, remedy)
 
 
 def _rank_failed(rank: int, how: str, remedy: str) -> UserError:

@@ -43,7 +43,7 @@ def train(job: Job) -> TrainResult:
         UserError: B over the rows, a foreign `resume_from`, a bad step, an operation that is not repeatable.
         Interrupted: SIGTERM or SIGINT asked to stop; the state of the last finished step is saved.
     """
-    with joined(job.training.device) as ranks:
+    with joined(job.training.device, job.training.timeout, job.training.interface) as ranks:
         device = pick_device(job.training.device)
         with threads(job.training, ranks), repeatable(device, job.training):
             return _train(job, ranks, device)
@@ -159,11 +159,14 @@ def _save(run: LiveRun, done: int) -> None:
 
 
 def _evaluate(run: LiveRun, step: int) -> None:
-    if run.job.evaluate is None or not run.ranks.is_first:
+    """Measure the learner: all ranks take part, and the first one writes down what it found."""
+    if run.job.evaluate is None:
         return
     learner = run.job.task.models[LEARNER].module
     with keeping_random_state(run.device), evaluating(learner), torch.no_grad(), run.job.task.shown() as model:
         metrics = run.job.evaluate(model)
+    if not run.ranks.is_first:
+        return
     for name, value in metrics.items():
         run.records.add("evaluations", {"step": step, "name": name, "value": float(value), "split": "validation"})
     keep_best(run.job, step, metrics)

@@ -79,7 +79,9 @@ def _train(job: Job, prepare: Callable[[], None] | None) -> bool:
     from superbatch.training.launch import Processes, launch
 
     assert job.recipe is not None, "a job for several processes needs a function that makes it again"
-    where = Processes(settings.processes, settings.machines, settings.rendezvous, job.run_hash)
+    where = Processes(
+        settings.processes, settings.machines, settings.rendezvous, job.run_hash, settings.interface, settings.timeout
+    )
     return launch(partial(train_rank, job.recipe, prepare), where)
 
 

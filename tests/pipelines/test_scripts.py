@@ -1,0 +1,65 @@
+"""The ready scripts for torchrun and Slurm, run as they are; Slurm's own commands are stood in for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.project import ENVIRONMENT, PROJECT, command, copy_project
+
+pytestmark = pytest.mark.slow
+SRUN = """#!/usr/bin/env bash
+# One task with --ntasks=1, else one for each machine of the job, at the same time; fails if one of them does.
+count=$SLURM_JOB_NUM_NODES
+while [[ $1 == --* ]]; do [[ $1 == --ntasks=1 ]] && count=1; shift; done
+for ((task = 1; task < count; task++)); do "$@" & done
+"$@" || exit 1
+for task in $(jobs -p); do wait "$task" || exit 1; done
+"""
+SCONTROL = """#!/usr/bin/env bash
+[[ $* == "show hostnames both" ]] && echo localhost && echo another
+"""
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with rendered data and nothing else, and the two commands of Slurm's that the script calls."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    command(folder, "kedro", "run", "--pipelines=simweb", "--env=quick")
+    (folder / "slurm").mkdir()
+    for name, text in {"srun": SRUN, "scontrol": SCONTROL}.items():
+        (folder / "slurm" / name).write_text(text)
+        (folder / "slurm" / name).chmod(0o755)
+    return folder
+
+
+def summary(project: Path) -> dict[str, object]:
+    return json.loads((project / "data/quick/07_model_output/jest/training/run.json").read_text())
+
+
+def test_torchrun(project: Path) -> None:
+    script = str(PROJECT / "scripts/torchrun.sh")
+    command(project, script, "jest", "--env=quick", f"--params=learner.training.steps={STEPS}", RANKS="2")
+    assert summary(project)["plan"]["ranks"] == 2
+    assert (project / "data/quick/07_model_output/jest/evaluation").is_dir()
+
+
+def test_slurm(project: Path) -> None:
+    job = {"SLURM_JOB_NODELIST": "both", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": str(os.getpid())}
+    path = f"{project / 'slurm'}{os.pathsep}{ENVIRONMENT['PATH']}"
+    more = f"learner.training.steps={STEPS},learner.training.seed=3"
+    script = str(PROJECT / "scripts/slurm.sbatch")
+    command(project, script, "jest", "--env=quick", RANKS="1", PARAMS=more, PATH=path, **job)
+    assert summary(project)["plan"]["ranks"] == 2 and summary(project)["seed"] == 3
+    assert (project / "data/quick/07_model_output/jest/evaluation").is_dir()
+
+
+@pytest.mark.parametrize("script", ["torchrun.sh", "slurm.sbatch"])
+def test_without_a_method_they_say_so(tmp_path: Path, script: str) -> None:
+    said = subprocess.run([PROJECT / "scripts" / script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert said.returncode != 0 and "which method?" in said.stderr

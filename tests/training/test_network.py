@@ -1,0 +1,50 @@
+"""Interfaces by name, and whose address is this machine's."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from superbatch.errors import UserError
+from superbatch.training import network
+from superbatch.training.launch import Processes
+from superbatch.training.network import address_of, is_here, talk_by
+
+
+def test_an_interface_has_its_address():
+    assert address_of("lo") == "127.0.0.1"
+
+
+def test_an_unknown_interface_is_one_line_that_names_those_there_are(tmp_path):
+    line = r"training\.interface: this machine has no interface 'eth77' with an IPv4 address; there are: .*\blo\b"
+    for ask in (address_of, talk_by, lambda name: Processes(2, interface=name).config(tmp_path)):
+        with pytest.raises(UserError, match=line):
+            ask("eth77")
+
+
+def test_gloo_and_nccl_hear_of_it(monkeypatch):
+    for name in network.NAMED_IN:
+        monkeypatch.setenv(name, "left as it is")
+    talk_by(None)
+    assert {os.environ[name] for name in network.NAMED_IN} == {"left as it is"}
+    talk_by("lo")
+    assert {os.environ[name] for name in network.NAMED_IN} == {"lo"}
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"), [("localhost", True), ("127.0.0.1", True), ("192.0.2.1", False), ("no.such.host.invalid", False)]
+)
+def test_whose_address_it_is(host, ours):
+    """192.0.2.1 is kept for documentation: nobody has it."""
+    assert is_here(host) == ours
+
+
+def test_the_machine_of_the_meeting_place_is_told_by_its_addresses(tmp_path):
+    """torch goes by the host's name, which may stand for another network."""
+    here, elsewhere = (
+        Processes(1, 2, f"{host}:29400", interface="lo").config(tmp_path) for host in ("127.0.0.1", "192.0.2.1")
+    )
+    assert here.local_addr == "127.0.0.1" and here.rdzv_configs["is_host"] and not elsewhere.rdzv_configs["is_host"]
+    usual = Processes(1, 2, "127.0.0.1:29400").config(tmp_path)
+    assert usual.local_addr is None and "is_host" not in usual.rdzv_configs
