@@ -5,6 +5,7 @@ A command of its own is a function under `@superbatch.command()` here, or one th
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,28 @@ def kedro(arguments: Sequence[str]) -> None:
 @click.version_option(__version__, prog_name="superbatch")
 def superbatch() -> None:
     """Train CLIP and SigLIP models on the batches worth learning from."""
+
+
+@superbatch.command()
+@click.option("--env", help="The project's environment of configuration, such as mydata.")
+@click.option("--json", "as_json", is_flag=True, help="As a list of {check, status, found, remedy}.")
+def doctor(env: str | None, as_json: bool) -> None:
+    """Say what is missing on this machine, and what to do about it.
+
+    Exit status 1 where something is missing that is needed. Nothing is asked of a network.
+    """
+    from dataclasses import asdict
+
+    from superbatch.doctor import examine
+
+    findings = []
+    for finding in examine(env):
+        findings.append(finding)
+        if not as_json:
+            click.echo(finding.line())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    sys.exit(int(any(finding.status == "missing" for finding in findings)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
