@@ -6,6 +6,7 @@ A command of its own is a function under `@superbatch.command()` here, or one th
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,24 @@ def kedro(arguments: Sequence[str]) -> None:
 @click.version_option(__version__, prog_name="superbatch")
 def superbatch() -> None:
     """Train CLIP and SigLIP models on the batches worth learning from."""
+
+
+@superbatch.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--name", help="The project's name; without it, the folder's.")
+def init(folder: Path, name: str | None) -> None:
+    """Make a small project for your own data in a new folder."""
+    from superbatch.errors import UserError
+    from superbatch.starter import make_project
+
+    try:
+        made = make_project(folder, name)
+    except UserError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{len(made)} files in {folder}. Next: `cd {shlex.quote(str(folder))}`, then")
+    click.echo("  make doctor   says what is missing on this machine")
+    click.echo("  make jest     runs JEST and uniform on the embedded default data (make quick: in miniature)")
+    click.echo("  make mydata   the same on your own data, once conf/mydata/parameters.yml names it")
 
 
 @superbatch.command()
