@@ -21,8 +21,8 @@ from superbatch.pipelines.sources import used_sources
 from superbatch.settings import CONFIG_LOADER_ARGS
 from superbatch.starter import make_project
 from superbatch.starter.making import CONF
-from tests.forked_kedro import SMALL, forked_kedro
-from tests.project import BIN, ONE_THREAD, PROJECT
+from tests.forked_kedro import forked_kedro, started_project
+from tests.project import BIN, PROJECT, copy_of
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +110,11 @@ def test_its_short_commands(made: Path) -> None:
 
 
 @pytest.mark.slow
-def test_its_chain_runs_and_ends_with_a_report(tmp_path: Path) -> None:
-    make_project(tmp_path / "mine")
-    given = f"--params={SMALL},{ONE_THREAD}"
-    forked_kedro(tmp_path / "mine", "run", "--pipeline=jest", "--env=quick", given, check=True)
-    page = (tmp_path / "mine" / "data" / "quick" / "08_reporting" / "report.html").read_text()
+def test_its_chain_runs_and_ends_with_a_report(tmp_path_factory: pytest.TempPathFactory) -> None:
+    project = copy_of("started", started_project, tmp_path_factory) / "project"
+    page = (project / "data" / "quick" / "08_reporting" / "report.html").read_text()
     assert "uniform" in page and "jest" in page
-    done = forked_kedro(tmp_path / "mine", "run", "--pipeline=jest", "--env=mydata")
+    done = forked_kedro(project, "run", "--pipeline=jest", "--env=mydata")
     assert done.returncode == 1
     said = (done.stdout + done.stderr).splitlines()[-1]
     assert re.match(r"Error: ingest.(\w+).shards: data/01_raw/mydata/\1/\*.tar: no such shard; correct the path", said)
