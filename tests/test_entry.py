@@ -34,6 +34,18 @@ def test_outside_a_project_it_says_so(tmp_path, monkeypatch):
     assert done.output == "Error: run: no project here or in a folder above; go to one first\n"
 
 
+def test_a_command_with_a_slip_and_a_pipeline_in_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        CliRunner().invoke(entry.superbatch, ["doctr"]).output
+        == "Error: doctr: no such command; did you mean doctor?\n"
+    )
+    monkeypatch.chdir(PROJECT)
+    done = CliRunner().invoke(entry.superbatch, ["jest"])
+    line = "Error: jest: is a pipeline, not a command; `superbatch run --pipeline=jest` runs it\n"
+    assert (done.exit_code, done.output) == (1, line)
+
+
 def test_other_commands_and_all_their_options_are_kedros(monkeypatch):
     given = []
     monkeypatch.setattr(entry, "kedro", given.append)

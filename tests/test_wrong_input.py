@@ -89,7 +89,8 @@ def test_an_unknown_pipeline_and_an_unknown_environment(project: Path) -> None:
     assert refused(project, "--pipeline=jst").startswith(
         "--pipelines=jst: no such pipeline; did you mean jest? known: uniform"
     )
-    assert "conf/quik" in refused(project, env="quik")
+    line = "--env=quik: no such folder conf/quik; did you mean quick? known: emoji, "
+    assert refused(project, env="quik").startswith(line)
 
 
 def test_super_batches_larger_than_the_pool(project: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -38,17 +39,32 @@ def kedro(arguments: Sequence[str]) -> None:
     """Run a command of Kedro's in the project that the working directory is in.
 
     Raises:
-        click.ClickException: it is in none.
+        click.ClickException: it is in none; or the command is a misspelt one of ours, or a pipeline's name.
     """
     from kedro.utils import find_kedro_project
 
     project = find_kedro_project(Path.cwd())
+    _require_command(arguments[0], in_project=project is not None)
     if project is None:
         raise click.ClickException(f"{arguments[0]}: no project here or in a folder above; go to one first")
     from kedro.framework.cli.cli import KedroCLI, _init_plugins  # it sets up Kedro's logging
 
     _init_plugins()
     KedroCLI(project).main(args=list(arguments), prog_name="superbatch")
+
+
+def _require_command(name: str, in_project: bool) -> None:
+    """Refuse what Kedro would only call unknown: one of our commands with a slip, and a pipeline where a command belongs."""
+    close = get_close_matches(name, superbatch.commands, 1, cutoff=0.7)
+    if close:
+        raise click.ClickException(f"{name}: no such command; did you mean {close[0]}?")
+    if in_project and name != "run":
+        from superbatch.pipeline_registry import pipeline_names
+
+        if name in pipeline_names():
+            raise click.ClickException(
+                f"{name}: is a pipeline, not a command; `superbatch run --pipeline={name}` runs it"
+            )
 
 
 @click.group("superbatch", cls=Commands, epilog=KEDRO, context_settings={"help_option_names": ["-h", "--help"]})
