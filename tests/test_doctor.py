@@ -52,7 +52,9 @@ def test_packages_that_are_missing_or_of_another_version() -> None:
 def test_an_extra_that_is_missing_is_off_and_says_how_to_install_it() -> None:
     viz, ray = packages.check_extras(WANTED, versions(**{"kedro-viz": "12.6"}))
     assert viz.status == "ok"
-    assert ray == Finding("ray", "off", "work on a Ray cluster: ray is not installed", "pip install 'superbatch[ray]'")
+    assert ray == Finding(
+        "ray", "off", "ingest, embed and curate on a Ray cluster: ray is not installed", "pip install 'superbatch[ray]'"
+    )
 
 
 def test_every_extra_for_users_has_its_feature() -> None:

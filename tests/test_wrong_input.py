@@ -340,8 +340,9 @@ def test_an_embedding_cache_of_another_reference(project: Path) -> None:
 
 
 def test_a_device_that_is_not_there(project: Path) -> None:
-    line = refused(project, *JEST, params="learner.training.device=gpu")
-    assert line.startswith("device: 'gpu' cannot be used here (")
+    """Said before anything is made."""
+    line = refused(project, "--pipeline=jest", params=f"learner.training.device=gpu,{SMALL},reference.training.seed=8")
+    assert line.startswith("learner.training.device: 'gpu' cannot be used here (")
     assert line.endswith("); use auto, cpu, cuda or mps")
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 FEATURES = {
     "icons": "rendering the pool of drawings (make icons)",
     "viz": "the pipelines in the browser (kedro viz run)",
-    "ray": "work on a Ray cluster",
-    "dask": "work on a Dask cluster",
+    "ray": "ingest, embed and curate on a Ray cluster",
+    "dask": "ingest, embed and curate on a Dask cluster",
     "s3": "data in S3",
     "gs": "data in Google Cloud Storage",
     "export": "ONNX and Croissant of kedro run --pipeline=export",
