@@ -188,6 +188,14 @@ def test_shards_of_ones_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert birds.found == "ingest.evaluation.birds.root: birds: no such folder"
 
 
+def test_shards_in_a_store_are_not_asked_for(folder: Path) -> None:
+    sets = "{classification: null, retrieval: null, birds: {root: s3://mine/birds}}"
+    text = f"ingest: {{pool: {{shards: s3://mine/*.tar}}, curated: {{shards: conf}}, evaluation: {sets}}}\nreport: {{metric: headline}}"
+    pool, curated = of("shards", local(folder, text))
+    assert pool == Finding("shards", "ok", "pool: in a store, which was not asked")
+    assert curated.status == "missing"
+
+
 def test_a_data_folder_that_can_not_be_written_to(tmp_path: Path) -> None:
     assert project.check_folder(tmp_path / "data" / "new").status == "ok"
     (tmp_path / "data").write_text("a file")

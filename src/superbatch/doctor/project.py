@@ -68,8 +68,6 @@ def check_folder(folder: Path) -> Finding:
 def check_shards(project: Path, parameters: dict[str, Any]) -> Iterator[Finding]:
     """Look for the shards and evaluation sets of one's own; what the embedded default renders need not be there yet."""
     from superbatch.config import IngestSettings, read
-    from superbatch.errors import UserError
-    from superbatch.files import expand_shards
     from superbatch.pipelines.sources import used_sources
 
     ingest = read(IngestSettings, parameters.get("ingest"), "ingest")
@@ -78,20 +76,32 @@ def check_shards(project: Path, parameters: dict[str, Any]) -> Iterator[Finding]
         yield Finding("shards", "ok", f"{' and '.join(made)}, rendered where it is not there yet")
         return
     for name, one in (("pool", ingest.pool), ("curated", ingest.curated)):
-        setting, patterns = f"ingest.{name}.shards", [one.shards] if isinstance(one.shards, str) else one.shards
-        try:
-            shards = expand_shards([str(pattern) for pattern in patterns], setting)
-        except UserError as error:
-            yield Finding("shards", "missing", str(error))
-        else:
-            yield Finding(
-                "shards", "ok", f"{name}: {len(shards)} shards, {sum(s.stat().st_size for s in shards) / 1e6:.1f} MB"
-            )
+        yield _look_for(name, [one.shards] if isinstance(one.shards, str) else list(one.shards))
     for name, sets in ingest.evaluation.items():
-        if not Path(project, sets.root).expanduser().is_dir():
-            yield Finding(
-                "shards", "missing", f"ingest.evaluation.{name}.root: {sets.root}: no such folder", "correct the path"
-            )
+        if not _in_store(sets.root) and not Path(project, sets.root).expanduser().is_dir():
+            what = f"ingest.evaluation.{name}.root: {sets.root}: no such folder"
+            yield Finding("shards", "missing", what, "correct the path")
+
+
+def _look_for(name: str, patterns: list[str]) -> Finding:
+    """Look for the shards of a set; what lies in a store is not asked for, since that needs a network."""
+    from superbatch.errors import UserError
+    from superbatch.files import expand_shards
+
+    if any(map(_in_store, patterns)):
+        return Finding("shards", "ok", f"{name}: in a store, which was not asked")
+    try:
+        shards = [Path(str(shard)) for shard in expand_shards(patterns, f"ingest.{name}.shards")]
+    except UserError as error:
+        return Finding("shards", "missing", str(error))
+    size = sum(shard.stat().st_size for shard in shards)
+    return Finding("shards", "ok", f"{name}: {len(shards)} shards, {size / 1e6:.1f} MB")
+
+
+def _in_store(pattern: str) -> bool:
+    from superbatch.listing import place_of
+
+    return place_of(pattern)[0] is not None
 
 
 def check_git(project: Path) -> Finding:
