@@ -134,7 +134,8 @@ def check_devices(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     from superbatch.nested import dotted
     from superbatch.options.jobs import CLUSTERS
 
-    names = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
+    read = {name for name in pipeline.inputs() if name.startswith("params:")}
+    names = sorted(read - {"params:command"})  # no setting: the report is told it later
     given = {name.removeprefix("params:"): catalog.load(name) for name in names}
     if (given.get("jobs") or {}).get("backend") in CLUSTERS:
         return
