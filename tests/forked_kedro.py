@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from superbatch.starter import make_project
 from tests.forked import Done, forked
 from tests.project import ONE_THREAD, copy_project
 
@@ -34,3 +35,10 @@ def ready_project(folder: Path) -> None:
     small = f"{SMALL},{ONE_THREAD},reference.training.steps=2,reference.training.evaluate_every=2"
     stages = "--pipelines=simweb,ingest,reference,check,embed"
     forked_kedro(copy_project(folder / "project"), "run", stages, "--env=quick", f"--params={small}", check=True)
+
+
+def started_project(folder: Path) -> None:
+    """Make a project in `<folder>/project` as `superbatch init` does, and run its chain in the quick environment."""
+    make_project(folder / "project")
+    done = quick_run(folder / "project", "--pipeline=jest")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -21,6 +21,7 @@ from superbatch.nested import from_dotted, merge
 from superbatch.pipeline_registry import ADVISE, DNC, STAGES
 
 PROJECT = Path(__file__).parents[1]
+STARTER = PROJECT / "src" / "superbatch" / "starter" / "project"  # what `superbatch init` lays out
 PAGES = [
     PROJECT / "README.md",
     PROJECT / "CONTRIBUTING.md",
@@ -39,6 +40,7 @@ TAKEN = re.compile(r"^<!-- from (\S+) -->\n```\w*\n(.*?)^```", re.MULTILINE | re
 SUFFIXES = "py|yml|yaml|md|ipynb|toml|json|jsonl|parquet|npy|arrow|txt|csv|html|png|safetensors|stamp|lock|tar"
 OF_THE_READER = {
     "conf/local/parameters.yml",
+    "conf/mydata/parameters.yml",
     "conf/models/mine.json",
     "checkpoints/vit-b-32",
     "dvc.lock",
@@ -65,7 +67,9 @@ def ticked(page: Path) -> list[str]:
 
 def commands(page: Path) -> list[list[str]]:
     lines = [line for body in blocks(page, "bash") for line in body.splitlines()] + ticked(page)
-    split = [shlex.split(line, comments=True) for line in lines if re.match(r"(kedro|make|dvc|python) ", line)]
+    split = [
+        shlex.split(line, comments=True) for line in lines if re.match(r"(kedro|make|dvc|python|superbatch) ", line)
+    ]
     return [words for words in split if not any("<" in word for word in words)]
 
 
@@ -182,12 +186,29 @@ def test_data_folders_are_the_catalogs(page: Path) -> None:
 def test_commands_exist(page: Path) -> None:
     for words in commands(page):
         tool, rest = words[0], words[1:]
-        {"make": check_make, "kedro": check_kedro, "dvc": check_dvc, "python": check_python}[tool](rest)
+        check = {"make": check_make, "kedro": check_kedro, "dvc": check_dvc, "python": check_python}
+        (check | {"superbatch": check_superbatch})[tool](rest)
 
 
 def check_make(words: list[str]) -> None:
-    targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    """One of this project's, or of those that `superbatch init` makes."""
+    texts = [(folder / "Makefile").read_text() for folder in (PROJECT, STARTER)]
+    targets = re.findall(r"^([a-z-]+):", "\n".join(texts), re.MULTILINE)
     assert words[0] in targets, f"make {words[0]}"
+
+
+def check_superbatch(words: list[str]) -> None:
+    from superbatch.entry import superbatch
+
+    if words[0] not in superbatch.commands:
+        check_kedro(words)
+        return
+    options = {option for parameter in superbatch.commands[words[0]].params for option in parameter.opts}
+    for word in (word for word in words[1:] if word.startswith("--")):
+        name, _, value = word.partition("=")
+        assert name in options, f"superbatch {words[0]} {word}"
+        if name == "--env":
+            check_env(value)
 
 
 def check_kedro(words: list[str]) -> None:
@@ -232,7 +253,7 @@ def check_namespaces(value: str) -> None:
 
 
 def check_env(value: str) -> None:
-    assert (PROJECT / "conf" / value).is_dir(), f"--env={value}"
+    assert (PROJECT / "conf" / value).is_dir() or (STARTER / value).is_dir(), f"--env={value}"
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from superbatch import __version__, entry
+from superbatch.starter.making import CONF
 from tests.project import ENVIRONMENT, PROJECT
 
 SITE = [path for path in sys.path if path.endswith("site-packages")]  # what is installed beside the library
@@ -30,6 +32,18 @@ def test_outside_a_project_it_says_so(tmp_path, monkeypatch):
     done = CliRunner().invoke(entry.superbatch, ["run", "--pipeline=jest"])
     assert done.exit_code == 1
     assert done.output == "Error: run: no project here or in a folder above; go to one first\n"
+
+
+def test_a_command_with_a_slip_and_a_pipeline_in_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        CliRunner().invoke(entry.superbatch, ["doctr"]).output
+        == "Error: doctr: no such command; did you mean doctor?\n"
+    )
+    monkeypatch.chdir(PROJECT)
+    done = CliRunner().invoke(entry.superbatch, ["jest"])
+    line = "Error: jest: is a pipeline, not a command; `superbatch run --pipeline=jest` runs it\n"
+    assert (done.exit_code, done.output) == (1, line)
 
 
 def test_other_commands_and_all_their_options_are_kedros(monkeypatch):
@@ -57,13 +71,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("wheel")
     copy = place / "copy"
     copy.mkdir()
-    names = run(
-        "git", "ls-files", "-co", "--exclude-standard", "pyproject.toml", "README.md", "LICENSE", "src", cwd=PROJECT
-    )
-    for name in names.splitlines():
-        if (PROJECT / name).is_file():
+    parts = ("pyproject.toml", "README.md", "LICENSE", "conf", "src")
+    for name in run("git", "ls-files", "-co", "--exclude-standard", *parts, cwd=PROJECT).splitlines():
+        if (PROJECT / name).exists():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((PROJECT / name).read_bytes())
+            shutil.copy2(PROJECT / name, copy / name, follow_symlinks=False)
     pip = [
         sys.executable,
         "-m",
@@ -91,6 +103,8 @@ def run(*command: str, cwd: Path) -> str:
 def test_the_wheel_has_all_files_of_the_library(wheel):
     files = run("git", "ls-files", "-co", "--exclude-standard", "src/superbatch", cwd=PROJECT).splitlines()
     ours = {Path(file).relative_to("src").as_posix() for file in files if (PROJECT / file).is_file()}
+    conf = [file for pattern in CONF for file in (PROJECT / "conf").glob(pattern)]  # a link here, files there
+    ours |= {f"superbatch/starter/{file.relative_to(PROJECT)}" for file in conf}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("superbatch/")}
     assert packed == ours and "superbatch/py.typed" in packed
     assert wheel.name.startswith(f"superbatch-{__version__}-py3")
@@ -110,3 +124,6 @@ def test_installed_it_gives_library_and_command(wheel, tmp_path):
     for command in ([python, "-m", "superbatch"], [str(tmp_path / "fresh" / "bin" / "superbatch")]):
         assert run(*command, "--version", cwd=tmp_path) == f"superbatch, version {__version__}\n"
         assert "Usage: superbatch" in run(*command, "--help", cwd=tmp_path)
+    run(python, "-m", "superbatch", "init", "mine", cwd=tmp_path)
+    names = run(python, "-m", "superbatch", "registry", "list", cwd=tmp_path / "mine")
+    assert "adaptive_self_paced" in names and str(site) not in names

@@ -89,7 +89,8 @@ def test_an_unknown_pipeline_and_an_unknown_environment(project: Path) -> None:
     assert refused(project, "--pipeline=jst").startswith(
         "--pipelines=jst: no such pipeline; did you mean jest? known: uniform"
     )
-    assert "conf/quik" in refused(project, env="quik")
+    line = "--env=quik: no such folder conf/quik; did you mean quick? known: emoji, "
+    assert refused(project, env="quik").startswith(line)
 
 
 def test_super_batches_larger_than_the_pool(project: Path) -> None:
@@ -339,8 +340,9 @@ def test_an_embedding_cache_of_another_reference(project: Path) -> None:
 
 
 def test_a_device_that_is_not_there(project: Path) -> None:
-    line = refused(project, *JEST, params="learner.training.device=gpu")
-    assert line.startswith("device: 'gpu' cannot be used here (")
+    """Said before anything is made."""
+    line = refused(project, "--pipeline=jest", params=f"learner.training.device=gpu,{SMALL},reference.training.seed=8")
+    assert line.startswith("learner.training.device: 'gpu' cannot be used here (")
     assert line.endswith("); use auto, cpu, cuda or mps")
 
 

@@ -14,6 +14,7 @@ import click
 from kedro.framework.cli.project import run as upstream
 
 from superbatch.errors import TRACEBACK, Interrupted, UserError, did_you_mean, wants_traceback
+from superbatch.files import shown
 
 RESUME_HINT = (
     "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
@@ -111,7 +112,8 @@ def told(error: BaseException) -> str | None:
     )
     for found in chain:
         if isinstance(found, kinds):
-            return " ".join(str(found).split())
+            line = " ".join(str(found).split())
+            return _unknown_environment(line) or line
     return _told_selection(chain[0])
 
 
@@ -128,6 +130,16 @@ def _told_selection(error: BaseException) -> str | None:
         if text.startswith(("Pipeline does not contain", "Pipeline contains no nodes", "Pipeline input(s)"))
         else None
     )
+
+
+def _unknown_environment(line: str) -> str | None:
+    """Put Kedro's words on a configuration folder that is missing into ours; None where the line is about something else."""
+    found = re.match("Given configuration path either does not exist or is not a valid directory: (.+)", line)
+    folder = Path(found[1]) if found else None
+    if folder is None or not folder.parent.is_dir():
+        return None
+    known = sorted({file.parent.name for file in folder.parent.glob("*/*.yml")} - {"base"})
+    return f"--env={folder.name}: no such folder {shown(folder)}; {did_you_mean(folder.name, known)}"
 
 
 def _unknown_pipeline(name: str) -> str:

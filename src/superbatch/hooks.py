@@ -49,7 +49,7 @@ class ProjectHooks:
         """Check what a later stage would refuse, before anything is loaded, and tell the report the command.
 
         Raises:
-            UserError: what `check_later_stages` and `check_learners` refuse; inputs that are not there; stages for one process under torchrun;
+            UserError: what `check_later_stages`, `check_learners` and `check_devices` refuse; inputs that are not there; stages for one process under torchrun;
                 trainings in threads; trackers that are not installed.
         """
         from superbatch.commands import require_inputs, run_command
@@ -59,6 +59,7 @@ class ProjectHooks:
         check_trackers(catalog)
         check_runner(str(run_params.get("runner")), pipeline)
         check_learners(pipeline)
+        check_devices(pipeline, catalog)
         check_later_stages(pipeline, catalog)
         if "params:compare" in pipeline.inputs():
             check_grid(catalog)
@@ -121,6 +122,31 @@ def check_learners(pipeline: Pipeline) -> None:
     for name in sorted(pipeline.inputs()):
         if name.startswith("params:") and name.endswith(ending):
             check_classes(name.removeprefix("params:").removesuffix(ending))
+
+
+def check_devices(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check that this machine has the devices that its stages are to compute on, before the first of them runs.
+
+    Raises:
+        UserError: one that it lacks, named by its key. Where workers of a cluster compute, nobody here can tell.
+    """
+    from superbatch.errors import UserError
+    from superbatch.nested import dotted
+    from superbatch.options.jobs import CLUSTERS
+
+    read = {name for name in pipeline.inputs() if name.startswith("params:")}
+    names = sorted(read - {"params:command"})  # no setting: the report is told it later
+    given = {name.removeprefix("params:"): catalog.load(name) for name in names}
+    if (given.get("jobs") or {}).get("backend") in CLUSTERS:
+        return
+    for key, value in dotted({name: block for name, block in given.items() if isinstance(block, dict)}):
+        if key.rpartition(".")[2] == "device" and value not in ("auto", "cpu", None):
+            from superbatch.models.device import pick_device
+
+            try:
+                pick_device(value)
+            except UserError as error:
+                raise UserError(key, error.what, error.remedy) from None
 
 
 def stand_in_for_checks(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

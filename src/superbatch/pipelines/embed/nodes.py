@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
@@ -12,6 +12,9 @@ from superbatch.artifacts.stamps import Staged, build_kept
 from superbatch.config import Storage, read
 from superbatch.files import read_json
 from superbatch.options import EmbedSettings, JobsSettings, LearnerSettings
+
+if TYPE_CHECKING:
+    from superbatch.models import ClipModel
 
 FORMAT = 2  # raised when the same inputs give other features
 
@@ -46,11 +49,8 @@ def embed_set(
     model, spread = read(LearnerSettings, learner, "learner").model, read(JobsSettings, jobs, "jobs")
     from superbatch.data.manifest import read_manifest
     from superbatch.models import build_model, read_metadata
-    from superbatch.models.classifier import is_classifier
     from superbatch.tasks import SetFiles, embed
     from superbatch.tasks.embed_blocks import Workers
-    from superbatch.tasks.labels import Labels
-    from superbatch.tasks.view import preprocessing, shell
 
     manifest, weights = read_manifest(directory), read_metadata(reference_model)["weights_sha256"]
     view = build_model(model, loss="sigmoid", batch_size=2, seed=0)
@@ -63,21 +63,19 @@ def embed_set(
         if views is not None:
             _charge_decoding(views, out)
 
-    decides = [
-        "features",
-        FORMAT,
-        name,
-        manifest.fingerprint,
-        weights,
-        preprocessing(shell(reference_model)),
-        view.config,
-        view.tokenizer_id,
-        how.batch,
-        how.pack_limit_mb,
-        *([] if how.low is None else [how.low]),
-        *([Labels.of_classifier(reference_model).identity] if is_classifier(reference_model) else []),
-    ]
+    decides = ["features", FORMAT, name, manifest.fingerprint, weights, *_decides(reference_model, view, how)]
     return build_kept(f"{name} features", fingerprint(decides), Path(places.stages), write)
+
+
+def _decides(reference_model: Path, view: ClipModel, how: EmbedSettings) -> list[Any]:
+    """Return what decides on features besides the set and the reference's weights: both views, the tokenizer and the settings."""
+    from superbatch.models.classifier import is_classifier
+    from superbatch.tasks.labels import Labels
+    from superbatch.tasks.view import preprocessing, shell
+
+    found = [preprocessing(shell(reference_model)), view.config, view.tokenizer_id, how.batch, how.pack_limit_mb]
+    found += [] if how.low is None else [how.low]
+    return found + ([Labels.of_classifier(reference_model).identity] if is_classifier(reference_model) else [])
 
 
 def _charge_decoding(views: Path, out: Path) -> None:
