@@ -72,7 +72,8 @@ def dask_cluster(folder: str) -> Iterator[JobsSettings]:
     from distributed import LocalCluster
 
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        # A nanny on a busy machine gives up when its new worker takes 30 seconds to come.
+        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "300s"}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=folder) as started,
     ):
         yield JobsSettings("dask", address=started.scheduler_address)
@@ -207,3 +208,16 @@ def test_a_cluster_that_is_not_there_is_told() -> None:
         pytest.raises(UserError, match=r"jobs\.address: no cluster of dask can be reached .*; start it"),
     ):
         dict(run_units(abs, [1, 2], jobs, Told("count", "number")))
+
+
+def test_a_cluster_without_workers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(backends, "NO_WORKER", 0.5)
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None, processes=False) as empty,
+        pytest.raises(
+            UserError, match=r"jobs\.address: the cluster of dask has had no worker for 0 seconds; start workers"
+        ),
+    ):
+        dict(run_units(abs, [1, 2], JobsSettings("dask", address=empty.scheduler_address), Told("count", "number")))

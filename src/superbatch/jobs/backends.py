@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ LOCAL = "local"  # an address: a cluster of this machine, for this work alone
 RETRIES = 2  # how often Ray gives a unit to another worker before it says that one died
 RAY = "superbatch-ray"  # its back end as it is registered here
 SEPARATOR = "-unit-"  # in the keys of Dask's tasks
+POLL, NO_WORKER = (
+    0.1,
+    120.0,
+)  # seconds between two looks at Dask's results, and without any worker after which waiting ends
 
 
 @dataclass(frozen=True)
@@ -143,13 +148,27 @@ def _dask_stream(client: Any) -> Callable[[Callable[..., Any], dict[int, tuple[A
             client.submit(call, *given, key=f"{name}{SEPARATOR}{number}", pure=False)
             for number, given in arguments.items()
         ]
+        done, waited = as_completed(futures, with_results=True), 0.0
         try:
-            for _, result in as_completed(futures, with_results=True):
-                yield result
+            while done.count():
+                if done.has_ready():
+                    waited = 0.0
+                    yield next(done)[1]
+                else:
+                    time.sleep(POLL)
+                    waited = 0.0 if client.ncores() else waited + POLL
+                    _require_workers(waited)
         finally:
             client.cancel(futures)
 
     return stream
+
+
+def _require_workers(waited: float) -> None:
+    """Give up on a cluster that has had no worker for so many seconds: Dask itself would wait for one without end."""
+    if waited > NO_WORKER:
+        what = f"the cluster of dask has had no worker for {NO_WORKER:.0f} seconds"
+        raise UserError("jobs.address", what, "start workers, and give the same command again")
 
 
 def _dask_killer(error: BaseException) -> int | None:
