@@ -95,7 +95,12 @@ def test_the_command_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.Mo
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MAKEFLAGS": ""}
     return subprocess.run(
-        ["make", "--no-print-directory", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
