@@ -529,10 +529,15 @@ def test_pages_whose_snippets_are_run_elsewhere_have_their_test() -> None:
     "page", [p for p in PAGES if blocks(p, "python") and page_id(p) not in RUN_ELSEWHERE], ids=page_id
 )
 def test_python_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from superbatch.training.following import follow_with
+
     monkeypatch.chdir(tmp_path)
     names = training_loop() if page.name == "README.md" else {}
-    for block in blocks(page, "python"):
-        exec(compile(block, page_id(page), "exec"), names)
+    try:
+        for block in blocks(page, "python"):
+            exec(compile(block, page_id(page), "exec"), names)
+    finally:
+        follow_with(None)  # trackers.md's follows all trainings that start in this process
     if page.name == "README.md":
         assert len(names["chosen"].unique()) == 8
         assert names["loss"].isfinite()
