@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -131,7 +131,14 @@ def _rank(work: Callable[[], None], folder: Path) -> None:
         time.sleep(LINGER)
     else:
         return
-    sys.exit(1)
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End this rank at once: threads of torch's may still wait for the other ranks, and an ordinary end can abort on them."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _note(folder: Path, kind: str, *what: str | int) -> None:
@@ -150,10 +157,11 @@ def _told(failures: dict[int, ProcessFailure], folder: Path, timeout: int) -> Us
         return UserError(*first["mistake"]["what"])
     noted = {note["rank"] for note in notes}
     for rank, failure in failures.items():
+        if rank in noted:  # however it ended after that, its note says why
+            continue
         if failure.exitcode < 0:
             return _rank_failed(rank, f"died of {failure.signal_name()}", REMEDY)
-        if rank not in noted:
-            return _rank_failed(rank, f"ended with exit code {failure.exitcode} and no message", REMEDY)
+        return _rank_failed(rank, f"ended with exit code {failure.exitcode} and no message", REMEDY)
     if "waited" in first:
         return _silent(folder, noted, timeout)
     if "asked" in first:
