@@ -21,6 +21,16 @@ def test_the_report_finds_its_main_run(report: Report) -> None:
         Report(Sources([]))
 
 
+def test_of_a_grid_the_report_takes_what_validation_prefers(tmp_path: Path) -> None:
+    """By its name the lowest f would be first."""
+    for f, top1 in ((0.5, 0.2), (0.8, 0.4), (0.9, 0.3)):
+        path = write_run(tmp_path, "jest", f=f) / "training" / "run.json"
+        record = json.loads(path.read_text())
+        record["final"]["classification/top1"] = top1
+        path.write_text(json.dumps(record))
+    assert Report(Sources(find_runs(tmp_path))).main.filter_ratio == 0.8
+
+
 def test_runs_on_classes_are_not_held_against_those_on_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Two kinds of uniform runs are two data sets: their mean would be nobody's."""
     caplog.set_level("INFO")

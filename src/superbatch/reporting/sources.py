@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ class Sources:
 
 
 def main_run(runs: list[Run], name: str | None = None) -> Run:
-    """Return the run that a report is about: the one called `name`, or else the longest that selects, jest before others.
+    """Return the run that a report is about: the one called `name`, or else the longest that selects, jest before others; of several
+    configurations the one that validation prefers.
 
     Raises:
         UserError: no run of that name.
@@ -130,7 +132,9 @@ def metric_for(runs: list[Run], name: str | None, wanted: str) -> str:
 
 
 def _preference(run: Run) -> tuple[object, ...]:
-    """Order in which runs are taken for the main one: jest before other methods that select, long before short."""
+    """Order in which runs are taken for the main one: jest before other methods that select, long before short, and of one seed's runs, such as
+    those of a grid of f, the one that is best on validation.
+    """
     return (
         run.role != "selecting",
         run.method != "jest",
@@ -138,5 +142,6 @@ def _preference(run: Run) -> tuple[object, ...]:
         not run.complete,
         -run.steps,
         run.seed,
+        -run.validation.get(HEADLINE, -inf),
         run.name,
     )
