@@ -177,7 +177,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     made.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS), help="of the experts")
     made.add_argument(
-        "--rivals", nargs="+", choices=RIVALS, default=list(RIVALS), help="what longer MoCLR has as much of"
+        "--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="what longer MoCLR has as much of"
     )
     return made.parse_args()
 
