@@ -198,7 +198,7 @@ def test_every_setting_that_is_refused_has_a_remedy(block: Any, name: str) -> No
         ),
         (
             lambda: options.TrainingSettings(max_scale=0.5),
-            "training.max_scale: 0.5 lies below the smallest scale, 1; use 1 or more, or leave it out",
+            "training.max_scale: 0.5 is below the smallest scale, 1; use 1 or more, or leave it out",
         ),
         (
             lambda: options.TrainingSettings(spike_factor=0.5),

@@ -125,7 +125,7 @@ def test_a_method_is_the_template_with_its_own_on_top() -> None:
             {"training": {"steps": "many"}},
             "learner.training.steps: 'many' is not a whole number; use 1 or more",
         ),
-        (ReferenceSettings, "reference", {"training": {"steps": 0}}, "reference.training.steps: 0 steps train nothing"),
+        (ReferenceSettings, "reference", {"training": {"steps": 0}}, "reference.training.steps: 0 steps are too few"),
         (SimwebSettings, "simweb", {"shares": {"clean": 2.0}}, "simweb.shares: sum to 2"),
         (
             IngestSettings,
@@ -214,7 +214,7 @@ def change(given: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         (
             "jest.learner.selection.stale_steps",
             -1,
-            "jest.learner.selection.stale_steps: k = -1 steps ago is yet to come",
+            "jest.learner.selection.stale_steps: k = -1 is negative",
         ),
         ("learner.selection.stale_steps", 4, "learner.selection.stale_steps: with method: uniform no model scores"),
         ("jest.learner.selection.stale_steps", 800, "jest.learner.selection.stale_steps: k = 800 of 800 steps"),
@@ -274,7 +274,7 @@ def change(given: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         (
             "jest.learner.training",
             [3],
-            "jest.learner.training: a list and a block of keys cannot be laid over each other",
+            "jest.learner.training: a list and a block of keys cannot be merged",
         ),
         ("ingest", 3, "ingest: 3 is not a block of settings; its keys: pool, curated, evaluation,"),
         (
@@ -285,7 +285,7 @@ def change(given: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         (
             "learner.training.max_scale",
             0.5,
-            "learner.training.max_scale: 0.5 lies below the smallest scale, 1; use 1 or",
+            "learner.training.max_scale: 0.5 is below the smallest scale, 1; use 1 or",
         ),
         ("simweb.shares.clean", -0.3, "simweb.shares.clean: -0.3 is too small; use 0 or more"),
         ("simweb.shares.clean", "x", "simweb.shares.clean: 'x' is not a number; use 0 or more"),

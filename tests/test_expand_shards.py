@@ -105,7 +105,7 @@ def test_brackets_that_find_nothing(make: Make) -> None:
 
 @pytest.mark.parametrize("pattern", ["a/{00..03.tar", "a/00}.tar", "a/{{0,1}.tar"])
 def test_a_brace_without_its_partner(make: Make, pattern: str) -> None:
-    with pytest.raises(UserError, match=r"^shards: a/.*: a brace without its partner; close it, as in \{00000"):
+    with pytest.raises(UserError, match=r"^shards: a/.*: an unmatched brace; close it, as in \{00000"):
         make(pattern)
 
 

@@ -47,8 +47,8 @@ def test_the_override_wins(base: dict[str, Any], override: dict[str, Any], merge
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ({"a": {"b": [1]}}, "a.b: a list and a block of keys cannot be laid over each other"),
-        ({"a": [1]}, "a: a list and a block of keys cannot be laid over each other"),
+        ({"a": {"b": [1]}}, "a.b: a list and a block of keys cannot be merged"),
+        ({"a": [1]}, "a: a list and a block of keys cannot be merged"),
         ({"a": {"c": "${"}}, "a.c: no viable alternative at input '${'"),
     ],
 )

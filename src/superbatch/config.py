@@ -210,11 +210,11 @@ LEARNER_OF_PAIRS: dict[str, Any] = {
 }
 WITHOUT_PAIRS = ("labels", "moclr")  # settings by which a method trains on something else
 ONE_OF_PAIRS = (
-    "are for a reference of its own: this one is of image-text pairs",
+    "are for a further reference: this one is trained on image-text pairs",
     "set them in a block of `references`, as references.labels does",
 )
 ONE_ON_CURATED = (
-    "is for a reference of its own: this one is trained on the curated set",
+    "is for a further reference: this one is trained on the curated set",
     "set it in a block of `references`, such as references.in_domain",
 )
 # Pydantic's names for it: in dataclasses, in models, and where it is a number.
@@ -287,7 +287,7 @@ def dnc_learner(
     found = learner_settings(template, base, wanted.base)
     what = f"{wanted.base!r} is not trained on images alone"
     require(found.moclr is not None, "dnc.base", what, "name a method that has moclr, such as moclr")
-    what = f"{wanted.base!r} adds the curated set, and what is divided is the pool"
+    what = f"{wanted.base!r} adds the curated set, and only the pool can be divided"
     require(not found.pool.add_curated, "dnc.base", what, "take a base without pool.add_curated")
     if part is None:
         return found
@@ -374,15 +374,15 @@ def require_reference(settings: LearnerSettings, place: str, parameters: Mapping
     theirs = _labels_of_known(name, where, parameters)
     if settings.uses_reference:
         ours = settings.labels
-        what = f"{name} is of image-text pairs, and the learner's labels need one of labels"
+        what = f"{name} is trained on image-text pairs, and the learner's labels need one trained on labels"
         require(ours is None or theirs is not None, where, what, "name one that has labels, such as reference_labels")
-        what = f"{name} is of labels, and the learner is of image-text pairs"
-        require(ours is not None or theirs is None, where, what, "name one of pairs, such as reference")
+        what = f"{name} is trained on labels, and the learner on image-text pairs"
+        require(ours is not None or theirs is None, where, what, "name one trained on pairs, such as reference")
     if settings.teacher is not None:
         where, name = f"{place}{separator}distill.teacher", settings.teacher
-        what = f"{name} is of labels, and has no embeddings that could teach"
+        what = f"{name} is trained on labels, and has no embeddings to teach with"
         labels = _labels_of_known(name, where, parameters)
-        require(labels is None, where, what, "name one of pairs, such as reference_large")
+        require(labels is None, where, what, "name one trained on pairs, such as reference_large")
 
 
 def _labels_of_known(name: str, where: str, parameters: Mapping[str, Any]) -> LabelSettings | None:
@@ -405,7 +405,7 @@ def require_same_classes(settings: LearnerSettings, where: str, parameters: Mapp
     ours, name = settings.labels, settings.reference
     theirs = labels_of_reference(name, parameters) if settings.uses_reference else None
     same = ours is None or theirs is None or ours.same_classes(theirs)
-    what = f"{name} has other classnames than the learner's labels, or another `by`: their losses cannot be subtracted"
+    what = f"{name} has different classnames from the learner's labels, or a different `by`: their losses cannot be subtracted"
     require(same, where, what, f"set both alike (references.{name.removeprefix(FURTHER)}.labels)")
 
 

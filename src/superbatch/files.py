@@ -94,7 +94,7 @@ def _braces(path: str, setting: str) -> list[str]:
         return list(braceexpand(path))
     except ValueError:  # its UnbalancedBracesError
         remedy = "close it, as in {00000..00039}; in a name, write \\{ or \\}"
-        raise UserError(setting, f"{path}: a brace without its partner", remedy) from None
+        raise UserError(setting, f"{path}: an unmatched brace", remedy) from None
 
 
 def _matches(name: str, setting: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from superbatch.errors import UserError
 
 Nested = dict[str, Any]
-CLASH = "a list and a block of keys cannot be laid over each other"
+CLASH = "a list and a block of keys cannot be merged"
 
 
 def merge(base: Mapping[str, Any] | None, override: Mapping[str, Any] | None, place: str = "") -> Nested:

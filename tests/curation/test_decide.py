@@ -153,10 +153,10 @@ def test_a_decision_that_is_not_there_or_of_another_pool_is_refused(
         ({"name": "a", "column": "c", "cap": 2, "at_most": 0}, "'a' says at_most and cap; give one of"),
         ({"name": "a", "at_most": 0}, "'a' needs one; see docs/curation.md"),
         ({"name": "a", "column": "c", "uids_in": "x"}, "'a' uses a list of uids; leave it out"),
-        ({"name": "a", "column": "c", "at_most": 0, "by": "draw"}, "is of one_of_each and cap; leave it out"),
+        ({"name": "a", "column": "c", "at_most": 0, "by": "draw"}, "applies to one_of_each and cap only; leave it out"),
         ({"name": "a", "column": "c", "best_share": 2}, "2 is not a share"),
         ({"name": "a", "colum": "c", "at_most": 0}, "unknown parameter; did you mean column?"),
-        ({"column": "c", "at_most": 0}, "name: is not there; say why a row is left out"),
+        ({"column": "c", "at_most": 0}, "name: is missing; say why a row is left out"),
     ],
 )
 def test_a_rule_that_says_nothing_or_too_much_is_refused(block: dict[str, Any], line: str) -> None:
@@ -167,7 +167,7 @@ def test_a_rule_that_says_nothing_or_too_much_is_refused(block: dict[str, Any], 
 
 def test_names_of_decisions_and_rules_are_checked() -> None:
     one = rule(column="same_file", cap=1)
-    with pytest.raises(UserError, match=r"curate.decide.clean: one is there twice; give each rule its own name"):
+    with pytest.raises(UserError, match=r"curate.decide.clean: one is used twice; give each rule its own name"):
         CurateSettings(decide={"clean": (one, one)})
     for name in ("row", "not a name"):
         with pytest.raises(UserError, match=f"curate.decide.{name}: is not a name"):

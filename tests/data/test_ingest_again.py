@@ -73,7 +73,7 @@ def test_a_run_that_was_killed_reads_only_the_unfinished_shards(
     with caplog.at_level(logging.INFO):
         ingest(shards, tmp_path / "out", scans=tmp_path / "scans")
     assert read == ["3.tar", "4.tar"]
-    assert "ingest: 3 of 5 shards were read before" in caplog.messages
+    assert "ingest: 3 of 5 shards had been read already" in caplog.messages
     ingest(shards, tmp_path / "never killed")
     assert same(tmp_path / "out", tmp_path / "never killed")
 

@@ -36,7 +36,7 @@ def test_during_training_each_image_is_told_by_the_others(
         for row in range(24)
     ]
     assert found["metrics"]["colours/knn"] == found["metrics"]["headline"] == np.concatenate(alone).mean()
-    assert caplog.messages == ["not measured, since it was trained on images alone: captions"]
+    assert caplog.messages == ["not measured, because it was trained on images alone: captions"]
     assert chance_of("knn", found["sets"]["colours"]) == 0.25
 
 

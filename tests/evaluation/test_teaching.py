@@ -117,7 +117,7 @@ def test_images_that_are_measured_do_not_teach(tmp_path: Path, tiny: ClipModel) 
     np.testing.assert_array_equal(unseen(sets[2], sets[0]), np.arange(4, 28) >= 16)
     _, result = measured(sets[:2], tiny, tmp_path / "twice")
     assert "knn" not in result["metrics"] and result["learned"]["also_measured"] == 16
-    assert "0 labelled images of 0 classes teach nothing" in result["learned"]["left_out"]["linear_probe"]
+    assert "0 labelled images of 0 classes are too few" in result["learned"]["left_out"]["linear_probe"]
     _, result = measured(sets, tiny, tmp_path / "some")
     about = result["learned"]
     assert (about["train_images"], about["choose_images"], about["also_measured"]) == (12, 0, 28)

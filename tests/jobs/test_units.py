@@ -83,7 +83,7 @@ def test_a_unit_whose_worker_dies_is_done_again(mortal: JobsSettings, caplog: py
     with caplog.at_level(logging.WARNING):
         assert sorted(dict(run_units(call, UNITS, mortal, TOLD))) == UNITS
     assert set(done) == set(UNITS) and not any(left.values())
-    assert "squares: a worker died; what it had not finished is done again" in caplog.messages
+    assert "squares: a worker died; its unfinished work is done again" in caplog.messages
 
 
 def test_a_unit_that_kills_workers_is_named_when_all_others_are_done(mortal: JobsSettings) -> None:

@@ -309,7 +309,7 @@ def test_what_is_wrong_is_told_in_one_line() -> None:
         with pytest.raises(UserError, match="loss: 'hinge' is not known; use one of sigmoid, softmax"):
             call("hinge", image, text, *rest)
     with pytest.raises(
-        UserError, match=r"image and text embeddings \[5, 7\] and \[4, 7\]; give both of the same samples"
+        UserError, match=r"image and text embeddings \[5, 7\] and \[4, 7\]; give both for the same samples"
     ):
         contrastive_term("sigmoid", image, text[:4], *rest)
 

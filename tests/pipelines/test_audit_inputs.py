@@ -126,7 +126,7 @@ def test_a_run_whose_f_followed_the_learner_is_audited_by_what_it_measured(tmp_p
 
 
 def test_runs_without_picks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="audit.run: 'jest' trains on all it draws"):
+    with pytest.raises(UserError, match="audit.run: 'jest' trains on everything it draws"):
         open_run(training(tmp_path / "a", selection={"method": "uniform"}, plan=2))
     with pytest.raises(UserError, match=r"picks\.parquet: no picks were found; train the run again"):
         open_run(training(tmp_path / "b", picks=False))
@@ -137,7 +137,7 @@ def test_another_pool_or_reference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run\.json: was trained on other sets than pool/manifest\.parquet"):
         open_draw(foreign, MANIFEST)  # type: ignore[arg-type]
     run = open_run(training(tmp_path / "b"))
-    with pytest.raises(UserError, match="are of another reference than 'jest' was trained with"):
+    with pytest.raises(UserError, match="are from another reference than the one that 'jest' was trained with"):
         open_embeddings(run, features(tmp_path / "a", reference="other"), MANIFEST)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="are of another pool"):
         open_embeddings(run, features(tmp_path / "b", manifest="other"), MANIFEST)  # type: ignore[arg-type]

@@ -201,7 +201,7 @@ def test_the_last_round_that_was_better_is_kept(values: list[float], kept: int) 
         ({"bootstrap.clusters": 4000}, "bootstrap.clusters: 4,000 clusters of"),
         ({"bootstrap.metric": "classification/top7"}, "bootstrap.metric: no evaluation set has 'classification/top7'; there are "),
         ({"bootstrap.captioner": "no.such:f"}, "bootstrap.captioner: 'no.such:f' cannot be imported (No module named 'no')"),
-        ({"bootstrap.captioner_options": {"seed": 1}}, "bootstrap.captioner_options: are there, and no captioner takes them"),
+        ({"bootstrap.captioner_options": {"seed": 1}}, "bootstrap.captioner_options: are set, but no captioner is"),
         (CAPTIONER | {"bootstrap.captioner_options": {"rate": 1}}, "bootstrap.captioner_options: superbatch.simweb.captioner:caption does not"),
         (CAPTIONER | {"bootstrap.aligned": 0}, "bootstrap.captioner: gives another caption to pairs that are not aligned, and aligned is 0"),
         ({"bootstrap.reference.held_out": 0.2}, "bootstrap.reference.held_out: is the first reference's own"),

@@ -35,7 +35,7 @@ def run(project: Path, *arguments: str, params: str = "") -> Done:
 def data(project: Path) -> Path:
     done = run(project, "--pipeline=classact", NODES)
     assert done.returncode == 0, done.stderr
-    assert "no text tower and knows its own classes alone: retrieval" in done.stderr
+    assert "no text tower and knows its own classes only: retrieval" in done.stderr
     return project / "data" / "quick"
 
 
@@ -84,8 +84,8 @@ LABELS = {"classnames": "names.txt", "by": "cls"}
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"jest.learner.reference": "reference_labels"}, "jest.learner.reference: reference_labels is of labels, and the learner is of image-text pairs; name one of pairs"),
-        ({"classact.learner.reference": "reference"}, "classact.learner.reference: reference is of image-text pairs, and the learner's labels need one of labels; name one that has labels"),
+        ({"jest.learner.reference": "reference_labels"}, "jest.learner.reference: reference_labels is trained on labels, and the learner on image-text pairs; name one of pairs"),
+        ({"classact.learner.reference": "reference"}, "classact.learner.reference: reference is trained on image-text pairs, and the learner's labels need one trained on labels; name one that has labels"),
         ({"classact.learner.reference": "reference_large"}, "classact.learner.reference: reference_large is of image-text pairs"),
         ({"classact.learner.labels.by": "txt"}, "classact.learner.labels.by: 'txt' is unknown"),
         ({"classact.learner.labels.smoothing": 1}, "classact.learner.labels.smoothing: 1 leaves no weight on the label"),

@@ -32,7 +32,7 @@ def run(project: Path, *arguments: str, params: str = "") -> Done:
 def data(project: Path) -> Path:
     done = run(project, "--pipeline=dnc", NODES)
     assert done.returncode == 0, done.stderr
-    assert "not measured, since it was trained on images alone: retrieval" in done.stderr
+    assert "not measured, because it was trained on images alone: retrieval" in done.stderr
     return project / "data" / "quick"
 
 
@@ -84,7 +84,7 @@ def test_more_clusters_than_batches_are_one_line_before_a_training(project: Path
     [
         ({"dnc.base": "moclar"}, "dnc.base: 'moclar' is not a method; did you mean moclr?"),
         ({"dnc.base": "jest"}, "dnc.base: 'jest' is not trained on images alone; name a method that has moclr"),
-        ({"dnc.clusters": [1]}, "dnc.clusters: 1 clusters divide nothing"),
+        ({"dnc.clusters": [1]}, "dnc.clusters: 1 clusters are too few"),
         ({"dnc.clusters": [5, 5]}, "dnc.clusters: [5, 5] has a number twice"),
         ({"dnc.start": "random"}, "dnc.start: 'random' is unknown"),
         ({"dnc.share": 0}, "dnc.share: 0 is too small"),

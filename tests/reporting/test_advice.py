@@ -121,8 +121,8 @@ def test_a_preset_that_is_not_there_is_never_advised() -> None:
         ({"pool": PoolFacts(4_471, 64)}, "low", "too small"),
         ({"probes": probes(0.40)}, "medium", "clearly ahead of uniform's"),
         ({"probes": probes(shares=RIGHT)}, "high", ""),
-        ({"probes": probes(shares=(0.6,) * 12)}, "medium", "stands at 60.0 %, unlike on any recorded pool"),
-        ({"probes": probes(shares=(0.2,) * 12)}, "medium", "stands at 20.0 %"),
+        ({"probes": probes(shares=(0.6,) * 12)}, "medium", "right pairs is 60.0 %, unlike on any recorded pool"),
+        ({"probes": probes(shares=(0.2,) * 12)}, "medium", "right pairs is 20.0 %"),
         ({"probes": probes(shares=(0.95,) * 12)}, "high", ""),
         ({"probes": probes(shares=RIGHT), "pool": PoolFacts(200_000, 64)}, "medium", "less than 0.8 passes"),
         (
@@ -133,7 +133,7 @@ def test_a_preset_that_is_not_there_is_never_advised() -> None:
         ({"steps": 600, "reference": replace(HELPS, validation=0.45)}, "high", ""),
         ({"reference": replace(HELPS, validation=0.46)}, "high", ""),
         ({"steps": None, "tflop": 2.3}, "high", ""),
-        ({"steps": None, "tflop": 2.5}, "medium", "close to the line"),
+        ({"steps": None, "tflop": 2.5}, "medium", "near the limit"),
         ({"steps": 600, "probes": probes()[1:]}, "medium", "no probe of uniform"),
     ],
 )

@@ -221,4 +221,4 @@ def test_definitions_have_the_thresholds_in_force(audit: Audit) -> None:
     said = definitions(replace(audit, settings=AuditSettings(worth_it_chance=0.011, low_reference=0.17)))
     assert "0.011" in said["worth_it"] and "17 %" in said["unlearnable"]
     other = replace(audit, draw=replace(DRAW, learnability=False))
-    assert definitions(other)["learned"].startswith("not given")
+    assert definitions(other)["learned"].startswith("not used")

@@ -82,7 +82,7 @@ def test_results_that_do_not_say_which_images_were_right(compared: Report) -> No
     for run in compared.sources.runs:
         del run.tested["classification"]["hits"]
     found = by_metric(compared)
-    assert "not paired where" in metric_text(compared)[-1]
+    assert "not paired if" in metric_text(compared)[-1]
     assert {one.metric for one in found if one.difference.paired} == {
         "pairs/image_to_text_r1",
         "pairs/text_to_image_r1",
@@ -100,8 +100,8 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
     [
         (Difference(0.031, 0.02, 0.042, 1, "images"), "jest ahead of uniform by 3.1 [2.0, 4.2]"),
         (Difference(-0.031, -0.042, -0.02, 1, "images"), "jest behind uniform by 3.1 [2.0, 4.2]"),
-        (Difference(0.01, -0.02, 0.042, 1, "images"), "jest not told apart from uniform: +1.0 [-2.0, +4.2]"),
-        (Difference(0.01, np.nan, np.nan, 1, ""), "jest beside uniform: +1.0"),
+        (Difference(0.01, -0.02, 0.042, 1, "images"), "jest not clearly different from uniform: +1.0 [-2.0, +4.2]"),
+        (Difference(0.01, np.nan, np.nan, 1, ""), "jest against uniform: +1.0"),
     ],
 )
 def test_the_words(found: Difference, said: str) -> None:

@@ -29,7 +29,7 @@ def test_parts_that_are_missing_are_noted() -> None:
     assert alone.uniform == [] and any("No simple alternative" in note for note in alone.notes)
     mixed = finals({"uniform": UNIFORM, "jest": {100: [0.3]}})
     mixed.loc[mixed["method"] == "jest", "split"] = "validation"
-    assert any("evaluate all runs alike" in note for note in compare(mixed).notes)
+    assert any("evaluate all runs on one split" in note for note in compare(mixed).notes)
 
 
 def test_numbers_carry_the_benchmark_names() -> None:

@@ -17,7 +17,7 @@ from superbatch.reporting.trust import cautions
 def test_another_reference_than_the_run_s_is_said(tmp_path: Path) -> None:
     synthetic.write_run(tmp_path, "jest", 20, reference="a" * 64)
     synthetic.write_run(tmp_path, "uniform", 20, name="reference")
-    assert any("another reference" in line for line in cautions(Report(Sources(find_runs(tmp_path)))))
+    assert any("a different reference" in line for line in cautions(Report(Sources(find_runs(tmp_path)))))
 
 
 def test_another_metric_is_shown_if_there_is_one(report: Report) -> None:
@@ -58,15 +58,15 @@ def test_near_chance_there_is_one_sentence_and_one_on_seeds(tmp_path: Path) -> N
 def test_values_level_within_their_intervals_are_not_called_gained(tmp_path: Path) -> None:
     report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.303}}, seeds=1)
     first = gains(report)[0]
-    assert "not told apart, +0.3 points [-5.4, +6.0] (n = 1 seed, interval over test images only)" in first
+    assert "no clear difference, +0.3 points [-5.4, +6.0] (n = 1 seed, interval over test images only)" in first
     assert not any("Along the run" in line for line in gains(report))
-    assert "to target: steps" not in report.cells and "not sure" in dict(tiles(report))
+    assert "to target: steps" not in report.cells and "not certain" in dict(tiles(report))
 
 
 def test_a_gain_has_its_interval_and_n(tmp_path: Path) -> None:
     report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.40}})
     assert (
-        "stands at 40.0 % on test and uniform at 30.0 %: +10.0 points [+10.0, +10.0] (n = 3 seeds)." in gains(report)[0]
+        "reaches 40.0 % on test, uniform 30.0 %: +10.0 points [+10.0, +10.0] (n = 3 seeds)." in gains(report)[0]
     )
 
 
@@ -92,7 +92,7 @@ def test_it_is_said_when_the_filter_or_uniform_beats_all_selection(tmp_path: Pat
     )
     values = {"uniform": {20: 0.30}, "filtered": {20: 0.40}, "jest": {20: 0.401}}
     report = made(tmp_path / "c", values, seeds=1)
-    assert any(line.startswith("No selection is told apart from the best without it") for line in gains(report))
+    assert any(line.startswith("The best selection is not clearly different from the best run without one") for line in gains(report))
 
 
 def test_a_reference_far_below_uniform_is_a_warning(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_an_unknown_class_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", [{"nearest": []}, {"data": "of another set"}])
 def test_there_is_nothing_to_show_without_two_that_compare(tmp_path: Path, other: dict[str, Any]) -> None:
     made = found(report(tmp_path, (100, 1), **other))
-    assert made.texts == [] and "This needs a run and a uniform one beside it" in section(made)
+    assert made.texts == [] and "This needs a run and a uniform run" in section(made)
 
 
 def test_the_page_has_it_escaped_and_links_to_the_search(tmp_path: Path) -> None:

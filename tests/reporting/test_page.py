@@ -205,7 +205,7 @@ def test_a_single_uniform_run_degrades_to_sentences(tmp_path: Path) -> None:
     synthetic.write_run(tmp_path, "uniform", 20)
     text = " ".join(check(render(Report(Sources(find_runs(tmp_path))))).text)
     for expected in (
-        "trains on all it draws",
+        "trains on everything it draws",
         "Nothing was selected",
         "Nothing to compare",
         "The reference alone was not evaluated",
@@ -220,7 +220,7 @@ def test_a_run_with_a_record_alone_degrades_to_sentences(tmp_path: Path) -> None
     text = " ".join(check(render(Report(Sources(find_runs(tmp_path))))).text)
     for expected in (
         "no curve to draw",
-        "kept no picks",
+        "recorded no picks",
         "kept no ledger",
         "No uniform run of 20 steps",
         "no target to reach",

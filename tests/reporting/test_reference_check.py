@@ -44,4 +44,4 @@ def test_a_run_without_a_check_or_of_another_reference_says_so(tmp_path: Path) -
     for report in (report_of(tmp_path / "a", None), report_of(tmp_path / "b", "unsure", reference="another")):
         assert report.reference_check is None and reference(report).line == ""
     page = render(report)
-    assert "reference was found: whether it is good enough" in page and 'class="plot check"' not in page
+    assert "reference was found: it is not known whether it is good enough" in page and 'class="plot check"' not in page

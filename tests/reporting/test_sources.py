@@ -42,7 +42,7 @@ def test_runs_on_classes_are_not_held_against_those_on_pairs(tmp_path: Path, cap
     runs = find_runs(tmp_path)
     report = Report(Sources(runs, main="jest-f0.8-T200-s0"))
     assert [run.name for run in report.sources.runs] == ["jest-f0.8-T200-s0", "uniform-f0-T200-s0"]
-    assert caplog.messages[-1] == "report: on runs that train on image-text pairs; 2 on classes are left out"
+    assert caplog.messages[-1] == "report: shows runs that train on image-text pairs; leaves out 2 that train on classes"
     assert {run.name for run in Report(Sources(runs, main="classact")).sources.runs} == {"classact", "classify"}
 
 
@@ -73,7 +73,7 @@ def test_runs_on_images_alone_are_shown_by_what_labelled_images_teach(
     shown = Report(Sources(runs, main="moclr", metric="classification/top1"))
     assert shown.metric == "classification/linear_probe"
     assert {run.name for run in shown.sources.runs} == {"uniform", "jest", "moclr"}
-    assert "report: by classification/linear_probe, since moclr was trained on images alone" in caplog.text
+    assert "report: compares by classification/linear_probe, because moclr was trained on images alone" in caplog.text
     by = lambda main, metric: {run.name for run in Report(Sources(runs, main=main, metric=metric)).sources.runs}  # noqa: E731
     assert by("jest", "classification/knn") == {"uniform", "jest", "moclr"}
     assert by("jest", "classification/top1") == {"uniform", "jest"}

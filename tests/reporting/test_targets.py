@@ -43,7 +43,7 @@ def test_the_interval_inverts_the_test() -> None:
     )
     alone = compare(finals({"uniform": target, "jest": {100: jest[100]}})).uniform[0]
     assert (alone.low, alone.high, alone.open) == (0, 4, True)
-    assert "not for sure" in alone.sentence() and "not reached to 4 or more" in alone.sentence()
+    assert "not certainly" in alone.sentence() and "not reached to 4 or more" in alone.sentence()
     short = compare(finals({"uniform": target, "jest": {100: [0.33, 0.41, 0.45]}})).uniform[0]
     assert short.ratio == 0 and "is not shown to reach" in short.sentence()
 
@@ -75,7 +75,7 @@ def test_slower_and_level_methods_are_worded_right() -> None:
         "in the same number of steps" in level.sentence()
         and "no shorter run was tried, so no speed-up" in level.sentence()
     )
-    assert "reaches on average, but not for sure" in level.sentence()
+    assert "reaches on average, but not certainly" in level.sentence()
     assert (
         slower.ratio == 0.5
         and "2 times more" in slower.sentence()

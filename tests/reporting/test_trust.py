@@ -85,7 +85,7 @@ def test_a_loss_and_a_tie_are_called_so(tmp_path: Path) -> None:
     worse = made(tmp_path / "a", {"uniform": {20: 0.40}, "jest": {20: 0.30}})
     assert verdict(worse).sentence == "jest (f = 0.8): 10.0 points below uniform at 20 steps"
     level = made(tmp_path / "b", {"uniform": {20: 0.30}, "jest": {20: 0.303}}, seeds=1)
-    assert verdict(level).sentence == "jest (f = 0.8): not told apart from uniform at 20 steps"
+    assert verdict(level).sentence == "jest (f = 0.8): no clear difference from uniform at 20 steps"
 
 
 def test_facts_name_pool_model_run_and_day(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_figures_show_one_length_and_no_uniform_run(found: list[Choices]) -> Non
 
 def test_sentences_say_what_is_known(found: list[Choices]) -> None:
     first, second = sentences(found[0])
-    assert "% good pairs (pool: " in first and "even concepts" in first
+    assert "% good pairs (pool: " in first and "equally frequent concepts" in first
     assert second.startswith(f"{NAMES[0]}: drawn one by one by the same scores, ") and "% good instead of" in second
     assert len(sentences(found[1])) == 1
 

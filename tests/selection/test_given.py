@@ -24,6 +24,6 @@ def test_conditional_scores_are_those_of_the_matrices(loss: str, criterion: str,
 @pytest.mark.parametrize("chosen", [[], [3, 3], [40], [-1]])
 def test_what_is_chosen_are_samples_of_the_batch(chosen: list[int]) -> None:
     with pytest.raises(
-        UserError, match="chosen: names no distinct samples of 40; give numbers from 0 to 39, each once"
+        UserError, match="chosen: does not name distinct samples of 40; give numbers from 0 to 39, each once"
     ):
         scores_given(torch.tensor(chosen), None, make_pairs(40, 8, 0), criterion="easy_reference")

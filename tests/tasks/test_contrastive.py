@@ -71,5 +71,5 @@ def test_the_temperature_goes_as_far_as_its_loss_allows(make_clip, loss, start, 
 
 
 def test_a_bound_below_the_smallest_scale_is_refused() -> None:
-    with pytest.raises(UserError, match=r"training\.max_scale: 0\.5 lies below the smallest scale, 1; use 1 or more"):
+    with pytest.raises(UserError, match=r"training\.max_scale: 0\.5 is below the smallest scale, 1; use 1 or more"):
         TrainingSettings(max_scale=0.5)

@@ -189,10 +189,10 @@ def numbers(pool: Manifest, rows: np.ndarray) -> list[int]:
 @pytest.mark.parametrize(
     ("path", "options", "line"),
     [
-        ("nowhere", {}, "bootstrap.captioner: 'nowhere' is no function; name it as package.module:function"),
+        ("nowhere", {}, "bootstrap.captioner: 'nowhere' is not a function; name it as package.module:function"),
         ("no.such.module:f", {}, "bootstrap.captioner: 'no.such.module:f' cannot be imported (No module named 'no')"),
         (f"{__name__}:quiet", {}, f"bootstrap.captioner: '{__name__}:quiet' cannot be imported"),
-        (f"{__name__}:POOL", {}, f"bootstrap.captioner: '{__name__}:POOL' is no function"),
+        (f"{__name__}:POOL", {}, f"bootstrap.captioner: '{__name__}:POOL' is not a function"),
         (f"{__name__}:loud", {"volume": 3}, f"bootstrap.captioner_options: {__name__}:loud does not take a pool, rows and ['volume']"),
         (f"{__name__}:silent", {}, f"bootstrap.captioner: {__name__}:silent gave 0 captions for 2 rows; return one for each row"),
         (f"{__name__}:numbers", {}, f"bootstrap.captioner: {__name__}:numbers gave 7 for a caption; return text, or None"),

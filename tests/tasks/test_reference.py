@@ -427,7 +427,7 @@ def test_a_learner_over_rows_that_score_like_held_out_pairs(
     kept = np.flatnonzero(scores >= np.sort(scores[held])[2])
     assert found.source.rows.tolist() == kept.tolist() and 0 < len(kept) < ROWS
     assert found.run_hash == job(PoolSettings(keep_share=round(len(kept) / ROWS, 4))).run_hash
-    assert "% of the pool score like 70 % of the 10 curated pairs that the reference was not trained on" in caplog.text
+    assert "% of the pool scores like 70 % of the 10 curated pairs that the reference was not trained on" in caplog.text
     with pytest.raises(UserError, match=r"^pool\.like_curated: needs `known`, which was not given"):
         learner_of(tmp_path, reference, pool, replace(settings, pool=PoolSettings(like_curated=0.7)))
     with pytest.raises(

@@ -206,13 +206,13 @@ def test_reweighting_replaces_the_softmax_loss(make_distilled):
 def test_settings_that_make_no_sense_are_one_line():
     low = FlexiSettings(LowSettings(patch_size=16))
     with pytest.raises(
-        UserError, match="distill: is of embeddings at full view, and flexi trains some at low; leave one"
+        UserError, match="distill: needs embeddings at full resolution, and flexi trains some at low; leave one"
     ):
         LearnerSettings(flexi=low, distill=DistillSettings())
     with pytest.raises(UserError, match="weight"):
         DistillSettings(weight=0)
     with pytest.raises(
-        UserError, match="distill.weight: is of a term that is added, and reweighting replaces the loss"
+        UserError, match="distill.weight: belongs to a term that is added, and reweighting replaces the loss"
     ):
         DistillSettings(weight=2.0, how="reweighting")
     with pytest.raises(

@@ -195,8 +195,8 @@ def online(**changes) -> SelectionSettings:
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: online(method="uniform"), "selection.online_reference: is of learnability, and batches are chosen by nothing"),
-        (lambda: online(criterion="easy_reference"), "selection.online_reference: is of learnability, and batches are chosen by easy_reference"),
+        (lambda: online(method="uniform"), "selection.online_reference: works with learnability only, and batches are chosen by nothing"),
+        (lambda: online(criterion="easy_reference"), "selection.online_reference: works with learnability only, and batches are chosen by easy_reference"),
         (lambda: online(stale_steps=2), "selection.stale_steps: cannot be combined with selection.online_reference"),
         (lambda: online(adapt=AdaptSettings()), "selection.adapt: cannot be combined with selection.online_reference"),
         (lambda: LearnerSettings(selection=online(), distill=DistillSettings()), "distill: cannot be combined with selection.online_reference"),

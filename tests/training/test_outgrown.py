@@ -208,7 +208,7 @@ def test_what_was_measured_becomes_stretches_and_sizes():
         (lambda: SelectionSettings("joint", then=ThenSettings(None, "learnability"), adapt=ADAPT), "selection.then.criterion: learnability asks the reference"),
         (lambda: SelectionSettings("joint", then=ThenSettings(None, final_filter_ratio=0.0), adapt=ADAPT), "selection.then.final_filter_ratio: says how f goes"),
         (lambda: ThenSettings(1.5), "then.after: 1.5 is too large"),
-        (lambda: Task.reference_sides(None, None), "selection.then.after: is told by a reference's embeddings, and this task has none"),
+        (lambda: Task.reference_sides(None, None), "selection.then.after: is decided by a reference's embeddings, and this task has none"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_one_line(make, line):

@@ -110,7 +110,7 @@ def test_all_ranks_end_at_the_same_step(make_job, tmp_path):
 
 
 def test_patience_needs_a_metric():
-    with pytest.raises(UserError, match=r"training.patience: waits 2 evaluations for a better value of nothing"):
+    with pytest.raises(UserError, match=r"training.patience: waits 2 evaluations for a better value, but of no metric"):
         TrainingSettings(patience=2)
 
 

@@ -159,7 +159,7 @@ def test_more_ranks_than_gpus_is_one_line(monkeypatch):
 
 
 def test_more_cuts_than_pairs_is_one_line(make_job, monkeypatch):
-    with pytest.raises(UserError, match="4 samples cannot be dealt to 6 micro-batches"):
+    with pytest.raises(UserError, match="4 samples cannot be split into 6 micro-batches"):
         make_job(processes=3, accumulate=2)
     with pytest.raises(UserError, match=r"training\.rendezvous: 2 machines do not know where to meet"):
         make_job(machines=2)

@@ -309,7 +309,7 @@ def proxied(**selection: Any) -> SelectionSettings:
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: SelectionSettings("joint", stale_steps=-1), "selection.stale_steps: k = -1 steps ago is yet to come; use 0 or more"),
+        (lambda: SelectionSettings("joint", stale_steps=-1), "selection.stale_steps: k = -1 is negative; use 0 or more"),
         (lambda: SelectionSettings(stale_steps=2), "selection.stale_steps: with method: uniform no model scores; leave it out, or set it in the block"),
         (proxied, "selection.proxy: with method: uniform no model scores"),
         (lambda: SelectionSettings("joint", criterion="easy_reference", stale_steps=1), "selection.stale_steps: with criterion: easy_reference no model scores"),

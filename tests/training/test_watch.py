@@ -296,7 +296,7 @@ def test_a_best_checkpoint_that_was_damaged_is_left_out(make_job, monkeypatch, c
     )  # else the next best would replace it
     caplog.set_level(logging.WARNING)
     assert not (train(make_job(keep_best="set/top1")).model_dir / "best").exists()
-    assert "damaged and left out" in caplog.text
+    assert "damaged, so it is left out" in caplog.text
 
 
 def test_where_nothing_is_evaluated_there_is_no_best(make_job, caplog):

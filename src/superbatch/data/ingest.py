@@ -80,7 +80,7 @@ def _scan_all(
     paths = scan_paths(shards, settings, folder, jobs)
     known = sum(path is not None and path.is_file() for path in paths)
     if known:
-        log.info("ingest: %s of %s shards were read before", f"{known:,}", f"{len(shards):,}")
+        log.info("ingest: %s of %s shards had been read already", f"{known:,}", f"{len(shards):,}")
     units = [(shard, settings, path) for shard, path in zip(shards, paths, strict=True)]
     told = Told("ingest", "shard")
     found = dict(run_units(_scan, units, jobs, told, name=lambda unit: str(unit[0])))

@@ -30,7 +30,7 @@ def count_aside(selection: SelectionSettings, rows: int) -> int:
         return 0
     most = min(selection.adapt.sample, rows // MOST_ASIDE)
     if most < 2:
-        what = f"measures by a tenth of the rows in use at most, and there are {rows:,} of them"
+        what = f"measures on at most a tenth of the rows in use, and there are only {rows:,} of them"
         raise UserError("selection.adapt", what, f"use {2 * MOST_ASIDE} rows or more, or leave it out")
     return most
 

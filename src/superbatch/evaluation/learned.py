@@ -69,7 +69,7 @@ def learn(
     found: dict[str, Any] = {"metrics": {}, "confidence": {}, "hits": {}, "learned": {"left_out": {}}}
     found["learned"] |= {"train_images": len(train), "choose_images": len(choose) if choose else 0}
     if not len(train) or len(np.unique(train.labels_N)) < 2:
-        reason = f"{len(train)} labelled images of {len(np.unique(train.labels_N))} classes teach nothing"
+        reason = f"{len(train)} labelled images of {len(np.unique(train.labels_N))} classes are too few"
         found["learned"]["left_out"] = dict.fromkeys(learned_metrics(settings), reason)
         return found
     if settings.few_shot:

@@ -209,7 +209,7 @@ def _checked(template: str, where: str) -> str:
     try:
         places = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
     except ValueError as error:
-        what = f"the template {template!r} has a brace too many ({error})"
+        what = f"the template {template!r} has one brace too many ({error})"
         raise UserError(where, what, "write {c} where the class name goes, and {{ or }} for a brace") from None
     if not places:
         raise UserError(where, f"the template {template!r} has no place for the class name", "write {c} where it goes")

@@ -147,9 +147,9 @@ class Evaluator:
             why = (
                 "it was trained on images alone"
                 if image_only(model)
-                else "a classifier has no text tower and knows its own classes alone"
+                else "a classifier has no text tower and knows its own classes only"
             )
-            log.info("not measured, since %s: %s", why, names)
+            log.info("not measured, because %s: %s", why, names)
             self._left_out |= left_out
         return found
 

@@ -40,7 +40,7 @@ CONTEXT: dict[str, Any] = {
     )
 }  # fmt: skip
 FIELDS = {
-    "key": ("sc:Text", "name of the sample, by which its members stand in the shard"),
+    "key": ("sc:Text", "name of the sample: its files in the shard are called by it"),
     "captions": ("sc:Text", "its captions"),
     "label": ("sc:Integer", "its class"),
     "format": ("sc:Text", "of the image, by content"),
@@ -147,7 +147,7 @@ def check_card(file: Path) -> None:
     except mlcroissant.ValidationError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         first = next((line.lstrip("- ") for line in lines if line.startswith("-")), lines[0])
-        raise UserError(str(file), f"is no valid Croissant card ({first})", "report this as a bug") from None
+        raise UserError(str(file), f"is not a valid Croissant card ({first})", "report this as a bug") from None
 
 
 def write_manifest_of(shards: Sequence[Path], file: Path) -> None:

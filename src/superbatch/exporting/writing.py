@@ -62,7 +62,7 @@ def _write_huggingface(exported: Exported, folder: Path) -> str:
     if reason is None:
         write_transformers(exported, folder)
     else:
-        log.info("export: nothing for transformers, since %s", reason)
+        log.info("export: no files for transformers, because %s", reason)
     if reason is None and has_timm(exported.clip):
         return siglip_lines()
     bias = getattr(exported.clip.model, "logit_bias", None)

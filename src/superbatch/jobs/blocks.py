@@ -71,7 +71,7 @@ def make_blocks(
     todo = [block for block in blocks if not block.file.is_file()]
     known = len(blocks) - len(todo)
     if known:
-        log.info("%s: %s of %s blocks were made before", description, f"{known:,}", f"{len(blocks):,}")
+        log.info("%s: %s of %s blocks were there already", description, f"{known:,}", f"{len(blocks):,}")
     told = Told(description, "block", known)
     for _ in run_units(_Write(make), todo, jobs, told, name=_name, needs=needs):
         pass

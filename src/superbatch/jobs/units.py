@@ -71,7 +71,7 @@ def run_units(
             if deaths > TRIES:
                 raise _given_up(name(units[left[0]]))
             if turn.died:
-                log.warning("%s: a worker died; what it had not finished is done again", told.description)
+                log.warning("%s: a worker died; its unfinished work is done again", told.description)
                 suspected.update(turn.unfinished())
             left = sorted(set(left) - turn.done, key=lambda number: (suspected[number], number))
 
@@ -81,7 +81,7 @@ def _bar(told: Told, count: int) -> Any:
 
 
 def _given_up(name: str) -> UserError:
-    what = f"the process that worked on it died {TRIES} times, most likely for want of memory"
+    what = f"the process that worked on it died {TRIES} times, most likely because memory ran out"
     return UserError(name, what, "use fewer (jobs.workers), and give the same command again")
 
 

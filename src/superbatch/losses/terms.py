@@ -72,7 +72,7 @@ def contrastive_term(
     contrastive_loss(name)  # knows the names
     if image_nD.shape != text_nD.shape:
         shapes = f"{list(image_nD.shape)} and {list(text_nD.shape)}"
-        raise UserError("loss", f"has image and text embeddings {shapes}", "give both of the same samples")
+        raise UserError("loss", f"has image and text embeddings {shapes}", "give both for the same samples")
     sides = (widened(image_nD), widened(text_nD))
     numbers = (
         torch.as_tensor(number, dtype=_type(number, sides[0]), device=image_nD.device) for number in (scale, bias)

@@ -92,7 +92,7 @@ def _of_hub(name: str) -> Path:
     with fetching(name, _hub_address()):
         folder = _small_files(repository, CONFIG_FILE, METADATA_FILE, *TOKENIZER_FILES, "*.model")
         if not (folder / CONFIG_FILE).is_file():
-            raise UserError(name, f"has no {CONFIG_FILE}, so it is no model of open_clip's", "name another repository")
+            raise UserError(name, f"has no {CONFIG_FILE}, so it is not an open_clip model", "name another repository")
         return Path(download_pretrained_from_hf(repository)).parent
 
 

@@ -43,13 +43,13 @@ class BootstrapSettings(Settings, section="bootstrap"):
         require(
             self.captioner is None or self.aligned > 0,
             "bootstrap.captioner",
-            "gives another caption to pairs that are not aligned, and aligned is 0: all are",
+            "replaces the captions of pairs that are not aligned, but aligned is 0, so all count as aligned",
             "set bootstrap.aligned, such as 0.95, or leave the captioner out",
         )
         require(
             self.captioner is not None or not self.captioner_options,
             "bootstrap.captioner_options",
-            "are there, and no captioner takes them",
+            "are set, but no captioner is",
             "set bootstrap.captioner, or leave them out",
         )
         for name in NOT_OF_THE_SECOND:

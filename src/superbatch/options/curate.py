@@ -32,7 +32,7 @@ class RuleSettings(Settings, section="rule"):
 
     def check(self) -> None:
         """Refuse a rule that says nothing, or two things."""
-        require(bool(self.name), "rule.name", "is not there", "say why a row is left out, such as duplicate")
+        require(bool(self.name), "rule.name", "is missing", "say why a row is left out, such as duplicate")
         given = [way for way in WAYS if getattr(self, way) is not None and getattr(self, way) is not False]
         kinds = {"bounds" if way in ("at_least", "at_most") else way for way in given}
         what = f"{self.name!r} says {' and '.join(given) or 'nothing'}"
@@ -41,7 +41,7 @@ class RuleSettings(Settings, section="rule"):
         require(by_list or self.column is not None, "rule.column", f"{self.name!r} needs one", "see docs/curation.md")
         require(not by_list or self.column is None, "rule.column", f"{self.name!r} uses a list of uids", "leave it out")
         usual = self.by == "reference_cosine"
-        require(usual or given[0] in RANKED, "rule.by", "is of one_of_each and cap", "leave it out, or use one of them")
+        require(usual or given[0] in RANKED, "rule.by", "applies to one_of_each and cap only", "leave it out, or use one of them")
 
 
 @dataclass(frozen=True)
@@ -62,4 +62,4 @@ class CurateSettings(Settings, section="curate"):
             require(decision.isidentifier() and decision != "row", where, "is not a name", "use letters, digits and _")
             names = [rule.name for rule in rules]
             twice = sorted({name for name in names if names.count(name) > 1})
-            require(not twice, where, f"{', '.join(twice)} is there twice", "give each rule its own name")
+            require(not twice, where, f"{', '.join(twice)} is used twice", "give each rule its own name")

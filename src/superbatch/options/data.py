@@ -24,7 +24,7 @@ class SimwebSettings(Settings, section="simweb"):
     test_images_per_class: Count = 10
     validation_retrieval_images: Count = 500
     test_retrieval_images: Count = 1_000
-    image_size: Annotated[int, Ge(16), Because("{value} is too small to draw on")] = 32
+    image_size: Annotated[int, Ge(16), Because("{value} pixels are too few to draw on")] = 32
     zipf_exponent: Annotated[
         float, Ge(0), Because("{value} is negative", "0 (even) or more; the web has about 1.2")
     ] = 1.2
@@ -60,7 +60,7 @@ class IconsSettings(Settings, section="icons"):
     digest: str = (  # npm's `integrity` of that version; for files and folders their own digest counts
         "sha512-nAV60ACUSHwnsb6fsp+letHlNkrwO4vzBtcC6B4EDHErQQfezk7E3nJdnwJjve6OCfMNO0uVT5Vrgna9/NCmXw=="
     )
-    image_size: Annotated[int, Ge(16), Because("{value} is too small to draw on")] = 32
+    image_size: Annotated[int, Ge(16), Because("{value} pixels are too few to draw on")] = 32
     curated_sets: IconSets = ("mdi", "boxicons")
     validation_sets: IconSets = ("ri", "mingcute", "heroicons")
     test_sets: IconSets = ("tabler", "lucide", "bi", "iconoir", "carbon")

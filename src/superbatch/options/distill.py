@@ -25,5 +25,5 @@ class DistillSettings(Settings, section="distill"):
     def check(self) -> None:
         """Refuse what only an added term can have where the loss is replaced."""
         for name, usual in (("weight", 1.0), ("batch", "chosen")):
-            what = "is of a term that is added, and reweighting replaces the loss"
+            what = "belongs to a term that is added, and reweighting replaces the loss"
             require(self.how == "distillation" or getattr(self, name) == usual, f"distill.{name}", what, "leave it out")

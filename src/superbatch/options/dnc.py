@@ -19,9 +19,9 @@ class DncSettings(Settings, section="dnc"):
     base: str = "moclr"  # a method that trains on images alone
     # how many clusters: of several numbers the one whose clusters stand apart most clearly
     clusters: Annotated[
-        tuple[Annotated[int, Ge(2), Because("{value} clusters divide nothing")], ...],
+        tuple[Annotated[int, Ge(2), Because("{value} clusters are too few")], ...],
         MinLen(1),
-        Because("no number of clusters is left", "one number or more"),
+        Because("the list is empty", "one number or more"),
     ] = (5,)
     start: Literal["scratch", "base"] = "scratch"  # where experts start: from random weights, or from the base's
     share: Positive = 1.0  # steps of all experts together, by those of the base

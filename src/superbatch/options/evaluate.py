@@ -16,7 +16,7 @@ class FewShotSettings(Settings, section="few_shot"):
     """Few-shot classification by ridge regression over frozen image embeddings (big_vision's `fewshot_lsr`)."""
 
     shots: Annotated[tuple[Count, ...], MinLen(1)] = (1, 5, 10)  # labelled images a class
-    seeds: Annotated[int, Ge(1), Because("{value} draws measure nothing")] = 5  # draws of these images
+    seeds: Annotated[int, Ge(1), Because("{value} draws are too few")] = 5  # draws of these images
     l2: Positive = 1024.0  # big_vision's 2 ** 10
 
     def check(self) -> None:
@@ -33,18 +33,18 @@ class FewShotSettings(Settings, section="few_shot"):
 class LinearProbeSettings(Settings, section="linear_probe"):
     """A linear classifier over frozen image embeddings, its L2 strength chosen on images that it was not fitted to (CLIP, A.3)."""
 
-    iterations: Annotated[int, Ge(1), Because("{value} iterations fit nothing")] = 1_000  # at most, of L-BFGS
+    iterations: Annotated[int, Ge(1), Because("{value} iterations are too few")] = 1_000  # at most, of L-BFGS
     # share of each class that chooses the strength, where no split does
     held_out: Annotated[float, Interval(gt=0, lt=1), Because("{value} is not a share of the images")] = 0.2
     # labelled images at most, of more a seeded draw: a fit takes minutes from here on
-    max_images: Annotated[int, Ge(2), Because("{value} images teach nothing")] = 20_000
+    max_images: Annotated[int, Ge(2), Because("{value} images are too few")] = 20_000
 
 
 @dataclass(frozen=True)
 class KnnSettings(Settings, section="knn"):
     """Classification by the nearest labelled images, their votes weighted by exp(cosine / temperature) (DINO)."""
 
-    k: Annotated[int, Ge(1), Because("{value} neighbours have no vote")] = 20
+    k: Annotated[int, Ge(1), Because("{value} neighbours are too few")] = 20
     temperature: Positive = 0.07
 
 
@@ -52,7 +52,7 @@ class KnnSettings(Settings, section="knn"):
 class FineTuneSettings(Settings, section="fine_tune"):
     """The whole image tower trained on labelled images; of several learning rates the best on images that it was not trained on."""
 
-    steps: Annotated[int, Ge(1), Because("{value} steps train nothing")] = 500  # of each training
+    steps: Annotated[int, Ge(1), Because("{value} steps are too few")] = 500  # of each training
     batch_size: Count = 64
     # tried in turn; the tower is trained once for each, and once more on all images by the best. One alone is taken as it is
     learning_rates: Annotated[tuple[Positive, ...], MinLen(1)] = (1e-4, 3e-4, 1e-3)
@@ -67,7 +67,7 @@ class FineTuneSettings(Settings, section="fine_tune"):
         require(
             len(set(self.learning_rates)) == len(self.learning_rates),
             "fine_tune.learning_rates",
-            f"{list(self.learning_rates)} is no list of different learning rates",
+            f"{list(self.learning_rates)} is not a list of different learning rates",
             "use such as [0.0001, 0.001], or one alone",
         )
 

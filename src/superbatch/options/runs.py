@@ -160,7 +160,7 @@ class LearnerSettings(Settings, section="learner"):
         require(
             self.flexi is None,
             "distill",
-            "is of embeddings at full view, and flexi trains some at low",
+            "needs embeddings at full resolution, and flexi trains some at low",
             "leave one of the two out",
         )
         require(
@@ -306,5 +306,5 @@ class ReferenceSettings(Settings, section="reference"):
         )
         require(self.flexi.low_share > 0, "reference.flexi.low_share", "is 0: nothing is low", "use more, or no flexi")
         for name, usual in (("tokens", None), ("reference", "full")):
-            what = "is of scoring, and the reference is trained without"
+            what = "is for scoring, and the reference is trained without it"
             require(getattr(self.flexi, name) == usual, f"reference.flexi.{name}", what, "set it in learner.flexi")

@@ -74,7 +74,7 @@ class AdaptSettings(Settings, section="adapt"):
 
     every: Count = 50  # steps between two measurements
     # pairs of the pool that are measured by and never trained on; a tenth of the rows at most
-    sample: Annotated[int, Ge(2), Because("{value} pairs have no others to be held against")] = 1_000
+    sample: Annotated[int, Ge(2), Because("{value} pairs are too few")] = 1_000
     power: Positive = 1.5  # B = b / g^power, where g is the share of pairs that look right
 
     def size(self, share: float, b: int, largest: int) -> int:
@@ -101,7 +101,7 @@ class SelectionSettings(Settings, section="selection"):
     num_chunks: Count = 16
     gain: Positive = 100.0  # the paper's; conf/base sets 10
     # k: a step's batch is chosen by the weights of k steps before
-    stale_steps: Annotated[int, Ge(0), Because("k = {value} steps ago is yet to come")] = 0
+    stale_steps: Annotated[int, Ge(0), Because("k = {value} is negative")] = 0
     proxy: ModelSettings | None = None  # a smaller model that scores for the learner, trained along (ActiveCLIP)
     # f at the last step: the super-batch shrinks (or grows) to it by one factor a step; 0 ends uniformly. None: f stays
     final_filter_ratio: FinalRatio = None
@@ -229,7 +229,7 @@ class SelectionSettings(Settings, section="selection"):
             require(
                 not says,
                 f"selection.{name}",
-                "says how f goes along the run, and so does selection.adapt",
+                "sets how f changes during the run, and so does selection.adapt",
                 "set it to null: once the learner has outgrown the reference"
                 if name == "then.after"
                 else "leave one of the two out",
@@ -262,7 +262,7 @@ class SelectionSettings(Settings, section="selection"):
             require(
                 rule.method != "uniform" and rule.criterion == "learnability",
                 "selection.online_reference",
-                f"is of learnability, and batches are chosen by {'nothing' if rule.method == 'uniform' else rule.criterion}",
+                f"works with learnability only, and batches are chosen by {'nothing' if rule.method == 'uniform' else rule.criterion}",
                 "set criterion to learnability and a method that chooses, or leave it out",
             )
         for name, given in (("stale_steps", self.stale_steps), ("adapt", self.adapt)):

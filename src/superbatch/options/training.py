@@ -53,7 +53,7 @@ class TrainingSettings(Settings, section="training"):
     """One training from start to end; reference and learner share it."""
 
     batch_size: Annotated[int, Ge(2), Because("{value} pairs have no negatives")] = 128
-    steps: Annotated[int, Ge(1), Because("{value} steps train nothing")] = 1_000
+    steps: Annotated[int, Ge(1), Because("{value} steps are too few")] = 1_000
     loss: Literal["sigmoid", "softmax"] = "sigmoid"
     seed: int = 0
     device: str = "auto"
@@ -70,7 +70,7 @@ class TrainingSettings(Settings, section="training"):
     compile: bool = False  # torch.compile of both towers
     deterministic: bool = True  # on a GPU: equal bits each time, or an error that names what cannot give them
     # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
-    max_scale: Annotated[float, Ge(1), Because("{value} lies below the smallest scale, 1")] | None = None
+    max_scale: Annotated[float, Ge(1), Because("{value} is below the smallest scale, 1")] | None = None
     shuffle_window: Natural = 0
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 2
@@ -95,13 +95,13 @@ class TrainingSettings(Settings, section="training"):
         require(
             self.batch_size >= cuts,
             "training.batch_size",
-            f"{self.batch_size} samples cannot be dealt to {cuts} micro-batches",
+            f"{self.batch_size} samples cannot be split into {cuts} micro-batches",
             "use fewer processes, machines or accumulate",
         )
         require(
             self.patience == 0 or self.keep_best is not None,
             "training.patience",
-            f"waits {self.patience} evaluations for a better value of nothing",
+            f"waits {self.patience} evaluations for a better value, but of no metric",
             "name the metric as training.keep_best, such as classification/top1",
         )
         require(

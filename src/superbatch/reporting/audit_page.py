@@ -58,19 +58,18 @@ class Audit:
 def definitions(audit: Audit) -> dict[str, str]:
     """What each verdict means under this audit's thresholds, in the order in which they are tried."""
     rate, settings = audit.draw.base_rate, audit.settings
-    by_chance = "a row at the base rate would be with a chance of at most"
     learned = (
         f"chosen above the base rate in the first part of the run and below it in the last {100 * settings.late_share:.0f} % of "
         f"the steps, with a late mean score of at most {settings.learned_score:g}, and no low reference score"
     )
-    rarely = f"chosen so rarely as {by_chance} {settings.rarely_chance:g}"
+    rarely = f"chosen less often than the base rate (binomial p <= {settings.rarely_chance:g})"
     return {
         "unseen": "never drawn into a super-batch",
-        "learned": learned if audit.draw.learnability else "not given: not all scores are learnability",
-        "worth_it": f"chosen so often as {by_chance} {settings.worth_it_chance:g} (base rate b/B = {rate:.3g})",
+        "learned": learned if audit.draw.learnability else "not used: not all scores are learnability",
+        "worth_it": f"chosen more often than the base rate b/B = {rate:.3g} (binomial p <= {settings.worth_it_chance:g})",
         "unlearnable": f"{rarely}, and among the lowest {100 * settings.low_reference:.0f} % by reference score",
         "never_worth": f"{rarely}, with a reference score that is not low",
-        "undecided": "none of these can be said",
+        "undecided": "none of these applies",
     }
 
 

@@ -26,11 +26,11 @@ class Best:
             return f"The best of all is {own}; the best without selection is {other}: {self.difference.text()}."
         if self.difference.below:
             return f"{other} beats all selection, whose best is {own}: {self.difference.text()}."
-        return f"No selection is told apart from the best without it: {own} beside {other}, {self.difference.text()}."
+        return f"The best selection is not clearly different from the best run without one: {own} and {other}, {self.difference.text()}."
 
 
 def best_of_all(frame: pd.DataFrame) -> Best | None:
-    """Hold the best selection against the best of uniform and the simple alternatives; None where either is missing.
+    """Compare the best selection with the best of uniform and the simple alternatives; None where either is missing.
 
     Args:
         frame: `tuned`.

@@ -45,12 +45,12 @@ class Rivalry:
         if found.above:
             return f"{self.label} ahead of {self.rival} by {percent(found.value)} {bounds(found.low, found.high)}"
         interval = bounds(found.low, found.high, "points")
-        told = "not told apart from" if interval else "beside"
-        return " ".join(filter(None, [f"{self.label} {told} {self.rival}: {points(found.value)}", interval]))
+        how = "not clearly different from" if interval else "against"
+        return " ".join(filter(None, [f"{self.label} {how} {self.rival}: {points(found.value)}", interval]))
 
 
 def by_metric(report: Report, role: str = "uniform") -> list[Rivalry]:
-    """Hold the main method against uniform (or the best simple alternative) after as many steps, metric by metric.
+    """Compare the main method with uniform (or the best simple alternative) after as many steps, metric by metric.
 
     The runs are those of `findings.at_equal_steps`, chosen by the report's metric on validation. Empty where there is no
     rival, no test results, or where all runs are near chance.
@@ -91,10 +91,10 @@ def metric_note(rivalries: list[Rivalry]) -> str:
     """What the intervals are."""
     found = [one.difference for one in rivalries]
     if found[0].over == "seeds":
-        return f"95 % intervals: Student's t over seeds (n = {found[0].n}), by pairs of equal ones where there are two."
+        return f"95 % intervals: Student's t over seeds (n = {found[0].n}), in pairs of equal seeds where there are two."
     if all(one.paired for one in found):
         return "95 % intervals: paired bootstrap over the test images; one seed."
-    return "95 % intervals: over the test images, not paired where a result does not say which were right; one seed."
+    return "95 % intervals: over the test images; one seed; not paired if a result does not record which images were right."
 
 
 def metric_text(report: Report) -> list[str]:

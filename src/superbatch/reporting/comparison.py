@@ -72,18 +72,18 @@ def compare(finals: pd.DataFrame, *, steps: int | None = None) -> Comparison:
     uniform = frame[frame["role"] == "uniform"]
     if uniform.empty:
         return Comparison(
-            remarks=[Remark("uniform", "No complete uniform run was found: there is no target to reach.")]
+            remarks=[Remark("uniform", "No complete uniform run was found, so there is no target to reach.")]
         )
     horizon = horizon_of(uniform, str(uniform["method"].iloc[0]), steps)
     if near_chance(uniform[uniform["steps"] == horizon.steps]):
-        note = f"uniform ends near chance after {horizon.steps:,} steps: there is no target to reach."
+        note = f"uniform ends near chance after {horizon.steps:,} steps, so there is no target to reach."
         return Comparison(remarks=[Remark("uniform", note, check=("uniform", 2 * horizon.steps))])
     others = [group for _, group in frame[frame["role"].isin(["simple", "selecting"])].groupby(["method", "f"])]
     against_uniform = [to_target(group, uniform, horizon) for group in others]
     simple, remark = _against_simple(frame, horizon.steps, others)
     remarks = [_on_horizon("uniform", horizon), remark]
     if frame["split"].nunique() > 1:
-        mixed = "Some values are of the test split and some of the validation split: evaluate all runs alike."
+        mixed = "Some values are of the test split and some of the validation split: evaluate all runs on one split."
         remarks.append(Remark("splits", mixed))
     return Comparison(against_uniform, simple, remarks)
 
@@ -107,7 +107,7 @@ def _against_simple(frame: pd.DataFrame, up_to: int, others: list[pd.DataFrame])
     baseline = frame[(frame["method"] == name) & (frame["role"] == "simple")]
     horizon = horizon_of(baseline, name)
     if near_chance(baseline[baseline["steps"] == horizon.steps]):
-        note = f"The best simple alternative, {name}, ends near chance: it sets no target."
+        note = f"The best simple alternative, {name}, ends near chance, so it sets no target."
         return [], Remark("simple", note, check=(name, 2 * horizon.steps))
     rivals = [group for group in others if group["role"].iloc[0] == "selecting"]
     outcomes = [to_target(group, baseline, horizon) for group in rivals]

@@ -88,7 +88,7 @@ def _against_uniform(report: Report) -> str:
     if found is None:
         missing = f"No uniform run of {report.main.steps:,} steps was found: the gain at equal steps is not known."
         return "" if report.main.role == "uniform" else missing
-    values = f"{report.label} stands at {percent(found.own)} % on {found.split} and uniform at {percent(found.other)} %"
+    values = f"{report.label} reaches {percent(found.own)} % on {found.split}, uniform {percent(found.other)} %"
     return f"After {report.main.steps:,} steps {values}: {_verdict(found.difference)}."
 
 
@@ -96,13 +96,13 @@ def _against_simple(report: Report) -> str:
     found = at_equal_steps(report, "simple")
     if found is None:
         return ""
-    where = f"{found.rival}, the best simple alternative of as many steps, stands at {percent(found.other)} %"
+    where = f"Against {found.rival}, the best simple alternative of as many steps ({percent(found.other)} %)"
     return f"{where}: {_verdict(found.difference)}."
 
 
 def _verdict(found: Difference) -> str:
-    """A difference in words, with whether it is told apart."""
-    return found.text() if found.above or found.below or not found.over else f"not told apart, {found.text()}"
+    """A difference in words, with whether it is clear."""
+    return found.text() if found.above or found.below or not found.over else f"no clear difference, {found.text()}"
 
 
 def _of_all(report: Report) -> str:

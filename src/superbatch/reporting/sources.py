@@ -107,7 +107,7 @@ def of_one_kind(runs: list[Run], name: str | None = None, metric: str = HEADLINE
     others = [run for run in runs if run.kind not in fits and run.role != "reference"]
     if others:
         theirs = " and ".join(sorted({KINDS[run.kind] for run in others}))
-        log.info("report: on runs that train on %s; %d on %s are left out", KINDS[kind], len(others), theirs)
+        log.info("report: shows runs that train on %s; leaves out %d that train on %s", KINDS[kind], len(others), theirs)
     return [run for run in runs if run not in others]
 
 
@@ -127,7 +127,7 @@ def metric_for(runs: list[Run], name: str | None, wanted: str) -> str:
     found = [metric for word in ("linear_probe", "knn") if (metric := f"{place}/{word}") in known]
     if main.kind != "images" or wanted in known or not found:
         return wanted
-    log.info("report: by %s, since %s was trained on images alone and has no %s", found[0], main.name, wanted)
+    log.info("report: compares by %s, because %s was trained on images alone and has no %s", found[0], main.name, wanted)
     return found[0]
 
 

@@ -73,8 +73,8 @@ class ToTarget:
             return f"{self.label} {verb} {goal}: its best is {best}{self._interval()}."
         times = f"{self.ratio:.3g} times fewer" if self.ratio >= 1 else f"{1 / self.ratio:.3g} times more"
         how = "in the same number of steps" if self.ratio == 1 else f"in {self.steps:,} steps, {times}"
-        verb = "reaches" if self.low > 0 else "reaches on average, but not for sure,"
-        more = "fewer may do" if self.ratio > 1 else "no speed-up can be stated"
+        verb = "reaches" if self.low > 0 else "reaches on average, but not certainly,"
+        more = "fewer may be enough" if self.ratio > 1 else "no speed-up can be stated"
         alone = f"; no shorter run was tried, so {more}" if self.at_least else ""
         return f"{self.label} {verb} {goal} {how}{self._interval()}{alone}."
 

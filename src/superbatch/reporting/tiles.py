@@ -42,7 +42,7 @@ def _steps(report: Report) -> Tile:
     goal = f"uniform's {percent(found.horizon.target)} %"
     bounds = f" (95 %: {found.bounds()}; {basis(found.n, found.over)})" if found.over else ""
     if found.steps is None or found.low == 0:
-        return ("not reached" if found.high == 0 else "not sure"), f"{goal}, the target of fewer steps{bounds}"
+        return ("not reached" if found.high == 0 else "not certain"), f"with fewer steps: {goal}{bounds}"
     if found.ratio > 1:
         return f"{found.at_least}{found.ratio:.3g}×", f"fewer steps to {goal}{bounds}"
     if found.at_least:
@@ -57,7 +57,7 @@ def _flops(report: Report) -> Tile:
         return f"{1 / saved.ratios['flops_charged']:.2g}×", f"uniform's FLOPs to the same accuracy, {included}"
     rival = uniform_beside(report)
     if rival is None:
-        return NONE, "FLOPs beside uniform's: there is no uniform run of as many steps"
+        return NONE, "FLOPs against uniform's: there is no uniform run of as many steps"
     times = whole(report.main)["flops_charged"] / whole(rival)["flops_charged"]
     shown = f"{times:.2g}×" if times == times else NONE
     return shown, f"uniform's FLOPs for as many steps, {included}"

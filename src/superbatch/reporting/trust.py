@@ -105,7 +105,7 @@ def _other_reference(report: Report) -> list[Check]:
     weights = report.reference and weights_of(report.reference)
     if not used or not weights or used == weights:
         return []
-    words = f"{report.main.name} was trained with another reference than the one shown here: run it again, or its reference."
+    words = f"{report.main.name} was trained with a different reference from the one shown here: run it again, or train that reference again."
     return [Check("Is this the run's own reference?", "no", words, command=_chain(report, preset(report)))]
 
 
@@ -119,9 +119,9 @@ def _seeds(report: Report) -> list[Check]:
         return []
     question, fewest = "Would another seed say the same?", min(map(len, seeds.values()))
     if fewest > 1:
-        return [Check(question, "yes", f"{fewest} seeds or more of each: intervals are over seeds (Student's t).")]
+        return [Check(question, "yes", f"At least {fewest} seeds of each: intervals are over seeds (Student's t).")]
     words = (
-        "One seed (n = 1): intervals are over test images only, and another seed may shift these values by some points."
+        "One seed (n = 1): intervals are over test images only, and another seed may shift these values by several points."
     )
     missing = {m: (report.main.steps, _missing(had)) for m, had in seeds.items()}
     return [Check(question, "no", words, *_grid(report, missing))]
@@ -146,7 +146,7 @@ def _baseline(report: Report, remark: Remark) -> Check:
     question = {
         "uniform": "Has uniform converged?",
         "simple": "Is there a simple rival, and has it converged?",
-        "splits": "Are all values of one split?",
+        "splits": "Are all values from one split?",
     }[remark.about]
     if remark.good:
         return Check(question, "yes", remark.text)
@@ -154,7 +154,7 @@ def _baseline(report: Report, remark: Remark) -> Check:
         return Check(question, "no", remark.text, command=_command(report, "--pipelines=evaluate,report"))
     if remark.check is None:
         beside = _chain(report, "uniform", f"learner.training.steps={report.main.steps}")
-        return Check("Was uniform run beside it?", "no", remark.text, command=beside)
+        return Check("Was uniform run too?", "no", remark.text, command=beside)
     method, steps = remark.check
     return Check(question, "unknown", remark.text, *_grid(report, {method: (steps, [0])}))
 
@@ -164,7 +164,7 @@ def _shorter(report: Report) -> list[Check]:
     own = report.outcome(report.comparison.uniform)
     if own is None or not own.at_least:
         return []
-    words = f"{own.steps:,} steps were the shortest run of {own.label} and reached uniform's accuracy, so fewer may do."
+    words = f"The shortest run of {own.label}, {own.steps:,} steps, reached uniform's accuracy, so fewer may be enough."
     grid = _grid(report, {report.method: (max(1, own.shortest // 2), [report.main.seed])})
     return [Check("Was a shorter run tried?", "unknown", words, *grid, weighs=False)]
 

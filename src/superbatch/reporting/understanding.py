@@ -141,9 +141,9 @@ def sentences(one: Choices) -> list[str]:
     )
     name, kind = ("true_concepts", "concepts") if np.isfinite(own["true_concepts"]) else ("concepts", "clusters")
     said = [
-        f"{one.run.name}: {pure}on average at percentile {percent(own['percentile'])} of the reference's scores, as diverse as "
-        f"{_number(own[name])} even {kind} (uniform: {_number(usual[name])}); each row {own['repeats']:.1f} times (uniform: "
-        f"{usual['repeats']:.1f}), {percent(own['never'])} % of the pool never."
+        f"{one.run.name}: {pure}on average at percentile {percent(own['percentile'])} of the reference's scores, as varied as "
+        f"{_number(own[name])} equally frequent {kind} (uniform: {_number(usual[name])}). Each row was picked {own['repeats']:.1f} times "
+        f"(uniform: {usual['repeats']:.1f}), {percent(own['never'])} % of the pool never."
     ]
     return said if one.joint is None else [*said, _joint_sentence(one)]
 
@@ -159,9 +159,9 @@ def _joint_sentence(one: Choices) -> str:
     )
     name, kind = ("true_concepts", "concepts") if np.isfinite(joint["true_concepts"]) else ("concepts", "clusters")
     return (
-        f"{one.run.name}: drawn one by one by the same scores, {percent(joint['overlap'])} % of its picks would have been the same; all would be at "
-        f"percentile {percent(alone['percentile'])} instead of {percent(joint['percentile'])}{pure}, as diverse as {_number(alone[name])} even "
-        f"{kind} instead of {_number(joint[name])}."
+        f"{one.run.name}: drawn one by one by the same scores, {percent(joint['overlap'])} % of its picks would have been the same, at "
+        f"percentile {percent(alone['percentile'])} instead of {percent(joint['percentile'])}{pure}, as varied as {_number(alone[name])} "
+        f"equally frequent {kind} instead of {_number(joint[name])}."
     )
 
 

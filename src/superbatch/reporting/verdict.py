@@ -20,7 +20,7 @@ CHIPS = {
     "solid": "Nothing is open on the checklist.",
     "provisional": "Something on the checklist is open.",
     "unfair reference": "The reference alone is above uniform.",
-    "no comparison": "No uniform run of as many steps to hold it against.",
+    "no comparison": "There is no uniform run of as many steps to compare with.",
     "near chance": "Nothing can be compared yet.",
 }
 
@@ -31,7 +31,7 @@ class Verdict:
 
     Attributes:
         sentence: the answer. chip: how far it holds, a key of `CHIPS`, and why.
-        subject: what is held against what. facts: pool, model, run, date.
+        subject: what is compared with what. facts: pool, model, run, date.
     """
 
     sentence: str
@@ -79,7 +79,7 @@ def _sentence(report: Report) -> str:
     elif found.difference.below:
         said = f"{report.label}: {gap} below uniform at {steps}"
     elif found.difference.over:
-        said = f"{report.label}: not told apart from uniform at {steps}"
+        said = f"{report.label}: no clear difference from uniform at {steps}"
     else:
         said = f"{report.label}: {points(found.gain)} points against uniform at {steps}, without an interval"
     return said + _saved(speed_up(report))

@@ -30,12 +30,12 @@ class Standing:
     def values(self) -> str:
         """Both values and their difference, in words."""
         end = self.uniform
-        both = f"{percent(self.own)} % against {percent(end.target)} % of uniform after {end.steps:,} steps"
+        both = f"{percent(self.own)} % against uniform's {percent(end.target)} % after {end.steps:,} steps"
         return f"{both}, {self.difference.text()}"
 
 
 def reference_standing(finals: pd.DataFrame) -> Standing | None:
-    """Hold the reference alone against uniform; None where either is not known."""
+    """Compare the reference alone with uniform; None where either is not known."""
     reference = finals[(finals["role"] == "reference") & finals["value"].notna()]
     frame = tuned(finals)
     uniform = frame[frame["role"] == "uniform"]
@@ -47,31 +47,31 @@ def reference_standing(finals: pd.DataFrame) -> Standing | None:
 
 
 def reference_is_weaker(finals: pd.DataFrame) -> bool:
-    """Whether the reference alone ends below uniform, told apart but not far; False where that is not known."""
+    """Whether the reference alone ends clearly below uniform, but not far; False where that is not known."""
     found = reference_standing(finals)
     return found is not None and found.difference.below and not found.far_below
 
 
 def reference_sentence(finals: pd.DataFrame) -> str:
-    """Say how the reference alone stands to uniform, and what follows from it."""
+    """Say how the reference alone compares with uniform, and what follows."""
     found = reference_standing(finals)
     if found is None:
         return _unknown(finals)
     if found.far_below:
-        weak = "so weak a reference can hold back every selection: train it longer or on a larger curated set"
+        weak = "such a weak reference can hold back every selection: train it longer or on a larger curated set"
         return f"The reference alone is FAR below uniform: {found.values()}; {weak}."
     if found.difference.below:
         return f"The reference alone ends below uniform: {found.values()}."
     if not found.difference.above:
-        return f"The reference alone is not told apart from uniform: {found.values()}."
+        return f"The reference alone is not clearly different from uniform: {found.values()}."
     if not found.uniform.settled:
         return f"The reference alone is above uniform, which may still gain from longer schedules: {found.values()}."
-    advice = "what is gained here may come from the reference, which a smaller curated set would show"
+    advice = "the gain may come from the reference alone; a smaller curated set would show it"
     return f"The reference alone is NOT below uniform: {found.values()}; {advice}."
 
 
 def _unknown(finals: pd.DataFrame) -> str:
     reference = finals.loc[(finals["role"] == "reference"), "value"].dropna()
     if reference.empty:
-        return "The reference alone was not evaluated: whether it is weaker than uniform is not known."
-    return f"The reference alone stands at {percent(reference.mean())} %; there is no uniform run to hold against it."
+        return "The reference alone was not evaluated, so it is not known whether it is weaker than uniform."
+    return f"The reference alone reaches {percent(reference.mean())} %; there is no uniform run to compare it with."

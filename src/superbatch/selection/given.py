@@ -45,7 +45,7 @@ def scores_given(
         or not bool(((chosen_K >= 0) & (chosen_K < count)).all())
     ):
         raise UserError(
-            "chosen", f"names no distinct samples of {count}", f"give numbers from 0 to {count - 1}, each once"
+            "chosen", f"does not name distinct samples of {count}", f"give numbers from 0 to {count - 1}, each once"
         )
     with full_precision(device.type):
         rule = checked_rule(loss)

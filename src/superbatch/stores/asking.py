@@ -99,7 +99,7 @@ def filesystem(url: str, setting: str = "") -> tuple[AbstractFileSystem, str]:
     except ImportError as error:
         extra = PACKAGES.get(protocol)
         remedy = f"pip install superbatch[{extra}]" if extra else "install it"
-        what = f"{protocol}:// needs a package that is not here ({_words(error)})"
+        what = f"{protocol}:// needs a package that is not installed ({_words(error)})"
         raise UserError(setting or url, what, remedy) from None
     except ValueError as error:
         raise UserError(setting or url, _words(error), "use s3://, gs://, hf:// or another that fsspec knows") from None

@@ -64,10 +64,10 @@ def require_pairs(reference_dir: Path, key: str = "learner.reference") -> None:
     """
     if is_classifier(reference_dir):
         what = "was trained on labels, which say nothing about pairs"
-        raise UserError(key, what, "name one of pairs, such as reference, or set learner.labels")
+        raise UserError(key, what, "name one trained on pairs, such as reference, or set learner.labels")
     if is_image_only(reference_dir):
         what = "was trained on images alone, which say nothing about pairs"
-        raise UserError(key, what, "name one of pairs, such as reference")
+        raise UserError(key, what, "name one trained on pairs, such as reference")
 
 
 def open_cache(

@@ -41,7 +41,7 @@ def find_captioner(path: str, options: Mapping[str, Any]) -> Captioner:
             SETTING, f"{path!r} cannot be imported ({error})", "name it as package.module:function"
         ) from None
     if not callable(found):
-        raise UserError(SETTING, f"{path!r} is no function", "name it as package.module:function")
+        raise UserError(SETTING, f"{path!r} is not a function", "name it as package.module:function")
     try:
         inspect.signature(found).bind(None, None, **options)
     except TypeError as error:

@@ -255,7 +255,7 @@ def _settled(
     known_H = given(known, "known", "pool.like_curated")()
     found = with_share(pool, cache, known_H)
     pairs = f"{100 * pool.like_curated:g} % of the {len(known_H):,} curated pairs that the reference was not trained on"
-    log.info("%s: %.2f %% of the pool score like %s", name, 100 * found.keep_share, pairs)
+    log.info("%s: %.2f %% of the pool scores like %s", name, 100 * found.keep_share, pairs)
     return found
 
 

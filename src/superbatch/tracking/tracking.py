@@ -26,7 +26,7 @@ from superbatch.training.state import RECORDS
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 TOLD = ("run_hash", "commit", "machine", "seconds", "flops", "digests", "final", "skipped_steps")  # of run.json
-LATER = "the next command that comes by this run sends the rest"
+LATER = "the next command for this run sends the rest"
 
 
 class Tracking:
@@ -97,7 +97,7 @@ class Tracking:
                 task.join(max(until - time.monotonic(), 0))
             if task.is_alive():
                 self._off.add(name)
-                log.warning("%s: %s is behind and not waited for any longer; %s", run, name, LATER)
+                log.warning("%s: %s is behind, and the command no longer waits for it; %s", run, name, LATER)
 
     def switch_off(self, name: str, error: Exception) -> None:
         """Leave a tracker alone from now on, and say why; once."""

@@ -97,7 +97,7 @@ def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
     if job.training.keep_best is None:
         return
     if not _is_whole(source, _best_row(job, evaluations)["value"]):
-        log.warning("%s: the checkpoint of the best %s is damaged and left out", job.name, job.training.keep_best)
+        log.warning("%s: the checkpoint of the best %s is damaged, so it is left out", job.name, job.training.keep_best)
         return
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(RECORD))
 

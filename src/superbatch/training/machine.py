@@ -83,7 +83,7 @@ def _refusals_named() -> Iterator[None]:
         found = re.match(r"(\S+) does not have a deterministic implementation", str(error))
         if found is None:
             raise
-        what = f"{found[1]} gives other bits each time on this device"
+        what = f"{found[1]} gives different bits each time on this device"
         raise UserError(
             "training.deterministic", what, "set it to false; runs then differ from each other in their last bits"
         ) from None

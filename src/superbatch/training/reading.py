@@ -239,7 +239,7 @@ def _check(piece: Future[UserError | None]) -> None:
     try:
         error = piece.result()
     except BrokenProcessPool:
-        what = "a process that reads samples was killed, most likely for want of memory"
+        what = "a process that reads samples was killed, most likely because memory ran out"
         raise UserError("training.workers", what, "use fewer, and give the same command again") from None
     if error is not None:
         raise error

@@ -60,7 +60,7 @@ def _check(job: Job, ranks: Ranks) -> None:
     if job.training.batch_size < cuts:
         raise UserError(
             "training.batch_size",
-            f"{job.training.batch_size} samples cannot be dealt to {cuts} micro-batches",
+            f"{job.training.batch_size} samples cannot be split into {cuts} micro-batches",
             "start fewer processes, or lower training.accumulate",
         )
     if job.selection.stale_steps and not job.scoring:
@@ -114,7 +114,7 @@ def _continue(job: Job, ranks: Ranks, kept: Kept) -> Resumed:
         load_state(state_of(job.state_dir, found.step), kept)
     if found.machine not in (None, machine()):
         log.warning(
-            "%s: its state of step %d was made on %s, this is %s: the run's bits may differ from one on a single machine",
+            "%s: its state of step %d was made on %s, this is %s: the bits may differ from a run on a single machine",
             *(job.name, found.step, found.machine, machine()),
         )
     return found

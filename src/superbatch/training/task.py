@@ -228,7 +228,7 @@ class Task(Protocol):
         Raises:
             UserError: by default; a task without a reference has none.
         """
-        what = "is told by a reference's embeddings, and this task has none"
+        what = "is decided by a reference's embeddings, and this task has none"
         raise UserError(
             "selection.then.after", what, "set a share of the steps, or give the task a method `reference_sides`"
         )

@@ -144,7 +144,7 @@ def give_advice(
     advice = advise(found)
     log.info("advice: %s", line(advice))
     for doubt in advice.doubts:
-        log.info("advice: less sure, since %s", doubt)
+        log.info("advice: less certain, because %s", doubt)
     env = re.search(r"--env=(\S+)", command)
     weights = read_metadata(reference)["weights_sha256"]
     made = record(advice, found, read_manifest(pool).fingerprint, weights)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 RUN = "audit.run"
 OTHER_CLUSTERS = (
-    "was trained on other rows of the pool: its clusters come out otherwise here (another processor or scikit-learn)",
+    "was trained on other rows of the pool: its clusters come out differently here (another processor or scikit-learn)",
     "audit it where it was trained, or train it again here",
 )
 OTHER_DECISION = (
-    "was trained on other rows of the pool: the decision was another one then",
+    "was trained on other rows of the pool: the decision has changed since",
     "train the run again, or decide as before and run `kedro run --pipelines=curate`",
 )
 TRAIN_AGAIN = "train the run again, or audit one of this pool"
@@ -57,7 +57,7 @@ def open_run(training: Path) -> Run:
 
     run = Run(training.parent)
     if run.role != "selecting" or run.super_batch_size <= run.batch_size:
-        what = f"{run.name!r} trains on all it draws ({shown(training / 'run.json')}): it passed nothing over"
+        what = f"{run.name!r} trains on everything it draws ({shown(training / 'run.json')}), so it passed over no row"
         raise UserError(RUN, what, "name a run that selects, such as jest")
     if run.by_labels:
         what = f"{run.name!r} trains on labels, and an audit judges image-text pairs ({shown(training / 'run.json')})"
@@ -142,7 +142,7 @@ def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCa
 
     cache = EmbeddingCache(features / EMBEDDINGS)
     if cache.metadata.get("reference") != run.settings.get("reference"):
-        what = f"are of another reference than {run.name!r} was trained with"
+        what = f"are from another reference than the one that {run.name!r} was trained with"
         raise UserError(str(shown(features)), what, "run the embed stage and train the run again")
     if cache.metadata.get("manifest") != manifest.fingerprint:
         what = f"are of another pool than {shown(manifest.path)}"

@@ -75,7 +75,7 @@ def export_subset(pool: Path, rows: pd.DataFrame, settings: dict[str, Any], stor
     manifest, export = read_manifest(pool), wanted.export
     chosen = rows.loc[rows["verdict"].isin(export.verdicts), "row"].to_numpy()
     if not len(chosen):
-        log.warning("audit: no row is %s, the export is empty", " or ".join(export.verdicts) or "wanted")
+        log.warning("audit: no row is %s, so the export is empty", " or ".join(export.verdicts) or "wanted")
     about = {"run": wanted.run, "verdicts": list(export.verdicts)}
 
     def write(out: Path) -> None:

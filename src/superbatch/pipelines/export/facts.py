@@ -201,7 +201,7 @@ def _report(run: Run) -> Report | None:
     try:
         return Report(Sources(runs=[run, *beside], main=run.name))
     except UserError as error:  # it has no metric that a report shows
-        log.info("export: the card says nothing of other runs (%s)", error)
+        log.info("export: the card leaves out other runs (%s)", error)
         return None
 
 

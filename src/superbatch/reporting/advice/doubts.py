@@ -27,7 +27,7 @@ def _about_data(measured: Measured) -> list[Doubt]:
     elif reference.verdict == "unsure":
         found.append(Doubt("the reference check is unsure"))
     if right is not None and measured.settled and (right < LEAST_RECORDED or BETWEEN[0] <= right <= BETWEEN[1]):
-        found.append(Doubt(f"the share of right pairs stands at {percent(right)} %, unlike on any recorded pool"))
+        found.append(Doubt(f"the share of right pairs is {percent(right)} %, unlike on any recorded pool"))
     if pool.rows < FEW_BATCHES * LARGEST * pool.batch:
         found.append(
             Doubt(f"a pool of {pool.rows:,} rows is too small: on emoji (4,471 rows) no method was clearly ahead", 2)
@@ -40,7 +40,7 @@ def _about_run(measured: Measured, preset: str, steps: int) -> list[Doubt]:
     found = list[Doubt]()
     passes = measured.pool.passes(steps)
     if preset != UNIFORM and round(passes, 1) > LONGEST:
-        words = f"the run goes through the pool {passes:.1f} times; no selecting run on record does so more than {LONGEST:g} times"
+        words = f"the run goes through the pool {passes:.1f} times; no recorded run with selection does so more than {LONGEST:g} times"
         found.append(Doubt(words))
     uniform, selecting = measured.uniform, measured.selecting
     if preset != UNIFORM and uniform is not None and selecting and not any(p.above(uniform) for p in selecting):

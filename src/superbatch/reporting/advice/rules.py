@@ -74,10 +74,10 @@ def _too_dear(measured: Measured) -> Choice | None:
     if own * worth >= plain and measured.tflop > measured.costs.before:
         return None
     spent = f"the reference's training and the pool's embedding take {measured.costs.before:.2f} of {measured.tflop:g} TFLOP"
-    paid = f"{spent}; the rest pays {own:,} steps that select, instead of {plain:,} of uniform"
+    paid = f"{spent}; the rest pays for {own:,} steps with selection, instead of {plain:,} uniform ones"
     enough = measured.tflop > measured.costs.before
     why = (
-        f"{paid}, and one of these is worth no more than {worth} of those for sure"
+        f"{paid}, and a step with selection is only known to be worth {worth} uniform ones"
         if enough
         else f"{spent}: nothing is left"
     )
@@ -92,7 +92,7 @@ def _too_dear(measured: Measured) -> Choice | None:
     doubts = (
         (
             Doubt(
-                "the budget is close to the line: with twice the selected steps a preset that selects would be advised"
+                "the budget is near the limit: with twice as many steps with selection, a preset that selects would be advised"
             ),
         )
         if near
@@ -112,7 +112,7 @@ def _near_the_probes(measured: Measured) -> Choice | None:
     if len(level) > 1:
         lead = f"{' and '.join(p.name for p in level)} lead, too close to call, and the first costs least"
     why = f"the budget is close to the probes' length, and after {longest:,} steps {lead} ({_values(measured)})"
-    change = (f"more than {NEAR * longest:,} steps: an early lead need not last",)
+    change = (f"more than {NEAR * longest:,} steps: an early lead may not last",)
     evidence = rows(
         ("simweb", "easy_reference", 400), ("simweb", "adaptive_self_paced", 400),
         ("simweb", "easy_reference", 1_230), ("simweb", "adaptive_self_paced", 1_230),
@@ -176,7 +176,7 @@ def _noisy(measured: Measured) -> Choice | None:
     if not scarce:
         return Choice("noisy", (SELF_PACED, FLEXI, "self_paced"), share, evidence, (longer,))
     steps = "a budget in steps instead of operations: then adaptive_self_paced"
-    why = f"{share}, and operations count"
+    why = f"{share}, and the budget in operations is tight"
     return Choice("noisy", (FLEXI, SELF_PACED, "self_paced"), why, evidence, (longer, steps))
 
 

@@ -39,7 +39,7 @@ def record(advice: Advice, measured: Measured, pool: str, reference: str) -> dic
 
 
 def recorded_line(directory: Path, pool: str) -> str:
-    """Return the line of an advice that stands in a folder; empty where there is none, or one about another pool."""
+    """Return the line of the advice in a folder; empty where there is none, or one about another pool."""
     if not (directory / FILE).is_file():
         return ""
     found = read_json(directory / FILE)
@@ -59,12 +59,12 @@ def page(advice: Advice, measured: Measured, env: str = "") -> str:
         f"```bash\n{command}\n```",
         f"**Why:** {advice.why}.",
         _sure(advice),
-        _listed("What is on record for this", (row.words() for row in advice.evidence)),
+        _listed("Recorded runs behind this", (row.words() for row in advice.evidence)),
         f"**Next best:** `{advice.runner_up}`." if advice.runner_up else "",
         _listed("What would change this", advice.change),
         _pool_table(measured),
         _probe_table(measured),
-        "What this goes by, and how it was checked: docs/choosing.md.",
+        "What this is based on, and how it was checked: docs/choosing.md.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -90,13 +90,13 @@ def _pool_table(measured: Measured) -> str:
         else "{:.2f}, {:.2f}".format(*reference.loss),
         "the reference alone, validation": _share(reference.validation),
         "bad pairs, as the reference estimates them": _share(reference.bad_share),
-        "right pairs, as a learner sees them, from below": f"{_share(measured.right)} ({KINDS[measured.kind]})",
+        "right pairs, as a learner sees them (at least)": f"{_share(measured.right)} ({KINDS[measured.kind]})",
         "pool": f"{pool.rows:,} rows",
         "rows that score like 95 % of curated pairs": _share(pool.like_curated),
         "concepts: effective number of caption clusters": f"{pool.concepts:.0f} of {pool.clusters}",
         "rows with a near-duplicate, of a sample": _share(pool.near_duplicates),
-        "images that stand more than once": _share(pool.duplicates),
-        "spent before a run that goes by the reference": f"{measured.costs.before:.2f} TFLOP",
+        "images that occur more than once": _share(pool.duplicates),
+        "cost before a run: reference and embedding": f"{measured.costs.before:.2f} TFLOP",
     }
     return _table(("measured", "value"), cells.items())
 
