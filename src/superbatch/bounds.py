@@ -21,7 +21,7 @@ from superbatch.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Because:
-    """Words beside a bound, where those made of it ("0 is too small; use 1 or more") say too little.
+    """A message for a bound, used if the automatic one ("0 is too small; use 1 or more") says too little.
 
     Attributes:
         what: why a value outside is wrong; `{value}` stands for it.
@@ -39,7 +39,7 @@ Share = Annotated[float, Interval(gt=0, lt=1)]
 
 
 class Settings:
-    """What a block of settings is, beside a frozen dataclass: checked when it is made; unknown keys are refused by pydantic.
+    """Base of all blocks of settings (frozen dataclasses): they are checked when made; pydantic refuses unknown keys.
 
     `class PoolSettings(Settings, section="pool")`: the section begins the key in messages (`pool.keep_share`).
     """
@@ -59,7 +59,7 @@ class Settings:
         self.check()
 
     def check(self) -> None:
-        """Check what several settings say together; each of them is within its own bounds.
+        """Check settings against each other; each is within its own bounds already.
 
         Raises:
             UserError: they contradict each other.
@@ -101,7 +101,7 @@ def problem(kind: Any, value: Any) -> Problem | None:
 
 
 def accepted(kind: Any) -> str:
-    """Say in words what a kind takes: `2 or more`, `sigmoid or softmax`; nothing where any value of the type will do."""
+    """Describe what a kind accepts: `2 or more`, `sigmoid or softmax`; nothing where any value of the type will do."""
     inner, marks = taken_apart(kind)
     own = [mark.accepts for mark in marks if isinstance(mark, Because) and mark.accepts]
     if own:
@@ -134,7 +134,7 @@ def _accepted_inside(kind: Any, marks: Sequence[Any]) -> str:
 
 
 def described(kind: Any) -> str:
-    """Say in words what a kind takes: its bounds, or else its type; for tables of settings."""
+    """Describe what a kind accepts: its bounds, or else its type; for tables of settings."""
     inner, _ = taken_apart(kind)
     options = [option for option in options_of(inner) if option is not type(None)]
     return accepted(kind) or _either(_missed(bare(option), None) for option in options)

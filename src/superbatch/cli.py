@@ -1,4 +1,4 @@
-"""The project's `kedro run`: upstream's, with both spellings of --pipeline(s) and with mistakes told in one line."""
+"""The project's `kedro run`: Kedro's own, with both spellings of --pipeline(s), and mistakes as one-line errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESUME_HINT = (
 
 
 class Stopped(click.ClickException):
-    """Ctrl-C, or a signal that a training obeyed."""
+    """The command was stopped, by Ctrl-C or by a signal that a training obeyed."""
 
     def __init__(self, message: str, exit_code: int = 130) -> None:
         super().__init__(message)
@@ -92,7 +92,7 @@ def one_line_errors(traceback: bool) -> Iterator[None]:
 
 
 def told(error: BaseException) -> str | None:
-    """Return the one line that tells a user's mistake, found wherever Kedro wrapped it; None if it is not a user's mistake."""
+    """Return the one-line error of a user's mistake, wherever Kedro wrapped it; None if it is not a user's mistake."""
     from kedro.config import BadConfigException, MissingConfigException
     from kedro.framework.cli.utils import KedroCliError
     from kedro.io import DatasetError

@@ -1,4 +1,4 @@
-"""Commands as a user would give them: the one that makes a run again, and those that make what a run lacks."""
+"""Commands as a user would give them: to repeat a run, and to make the inputs that a run lacks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BY_RUN = ("learner", "evaluate", "compare")  # stages with a namespace for each 
 
 
 def run_command(run: RunParams) -> str:
-    """Return the command that makes a run again: stages, environment and parameters as they were given."""
+    """Return the command that repeats a run: stages, environment and parameters as given."""
     words = [f"--{option}={','.join(run[key])}" for key, option in LISTS.items() if run.get(key)]
     words += [f"--env={run['env']}"] if run.get("env") else []
     given = ",".join(f"{key}={_as_given(value)}" for key, value in dotted(run.get("runtime_params") or {}))
@@ -45,7 +45,7 @@ def run_command(run: RunParams) -> str:
 
 
 def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Refuse a run whose inputs are not all there, before it loads the first of them.
+    """Refuse a run with missing inputs, before it loads the first of them.
 
     Raises:
         UserError: it names the commands that make all that is missing, also what those need in their turn.

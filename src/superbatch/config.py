@@ -1,4 +1,4 @@
-"""Parameters as typed settings: unknown keys refused, every mistake told in one line.
+"""Parameters as typed settings: unknown keys are refused, and every mistake is a one-line error.
 
 Kedro hands nodes plain dictionaries. `read` turns them into the dataclasses of `options` (what the core takes) or into the models
 below (what only the pipelines take); a learner's settings are its template (`learner`) with the method's own (`jest.learner`) on top.

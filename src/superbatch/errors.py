@@ -1,4 +1,4 @@
-"""What a user is meant to read in one line: mistakes, and a training that was asked to stop."""
+"""Errors that a user reads in one line: mistakes, and a training that was asked to stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRACEBACK = "SUPERBATCH_TRACEBACK"  # in the environment: show where an error ca
 
 
 class UserError(ValueError):
-    """A mistake outside the code (a file, a key, a setting), told in one line.
+    """A mistake outside the code (a file, a key, a setting), reported in one line.
 
     Args:
         where: the file, key or parameter at fault.
@@ -43,7 +43,7 @@ class DiskFull(UserError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked a training to stop, and it has, its state saved; told in one line.
+    """A training was stopped by a signal, with its state saved; reported in one line.
 
     Args:
         what: who stopped where, and how to go on.
@@ -61,12 +61,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Name what there is, what was most likely meant first."""
+    """List the known names, the most likely one first."""
     names = list(known)
     close = get_close_matches(name, names, 1)
     return f"{f'did you mean {close[0]}? ' if close else ''}known: {', '.join(names)}"
 
 
 def wants_traceback() -> bool:
-    """Tell whether the environment asks for whole tracebacks; processes that a training starts inherit the wish."""
+    """Return whether the environment asks for whole tracebacks; processes that a training starts inherit this."""
     return os.environ.get(TRACEBACK, "") not in ("", "0")

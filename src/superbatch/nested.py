@@ -1,4 +1,4 @@
-"""Nested settings: laid over each other, and by dotted name. OmegaConf does the work, as it does in Kedro and DVC."""
+"""Nested settings: merge them, and use dotted names. OmegaConf does the work, as in Kedro and DVC."""
 
 from __future__ import annotations
 

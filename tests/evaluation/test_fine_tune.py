@@ -209,7 +209,10 @@ def test_without_it_results_are_what_they_were() -> None:
         (lambda: FineTuneSettings(batch_size=0), "fine_tune.batch_size: 0"),
         (lambda: FineTuneSettings(learning_rates=()), "fine_tune.learning_rates"),
         (lambda: FineTuneSettings(learning_rates=(0.0,)), "fine_tune.learning_rates"),
-        (lambda: FineTuneSettings(learning_rates=(1e-3, 1e-3)), "is not a list of different learning rates; use such as"),
+        (
+            lambda: FineTuneSettings(learning_rates=(1e-3, 1e-3)),
+            "is not a list of different learning rates; use such as",
+        ),
         (lambda: FineTuneSettings(held_out=1.0), "fine_tune.held_out: 1 is not a share of the images"),
         (lambda: FineTuneSettings(warmup=1.0), "fine_tune.warmup: 1 is not a share of the steps"),
     ],

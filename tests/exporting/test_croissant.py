@@ -89,7 +89,9 @@ def test_a_wrong_card_is_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "croissant.json", card)
     with pytest.raises(UserError) as caught:
         check_card(tmp_path / "croissant.json")
-    line = "is not a valid Croissant card ([Metadata(birds) > RecordSet(samples) > Field(key)] The field does not specify"
+    line = (
+        "is not a valid Croissant card ([Metadata(birds) > RecordSet(samples) > Field(key)] The field does not specify"
+    )
     assert line in str(caught.value)
 
 

@@ -223,7 +223,10 @@ def test_the_exported_rows_ingest_to_the_same_samples(audit: Path, data: Path, t
 @pytest.mark.parametrize(
     ("run", "line"),
     [
-        ("uniform", "Error: audit.run: 'uniform' trains on everything it draws (data/quick/07_model_output/uniform/training/"),
+        (
+            "uniform",
+            "Error: audit.run: 'uniform' trains on everything it draws (data/quick/07_model_output/uniform/training/",
+        ),
         ("jset", "Error: audit.run: no finished run is called 'jset' (data/quick/07_model_output/jset/training); did"),
     ],
 )

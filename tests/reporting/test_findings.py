@@ -65,9 +65,7 @@ def test_values_level_within_their_intervals_are_not_called_gained(tmp_path: Pat
 
 def test_a_gain_has_its_interval_and_n(tmp_path: Path) -> None:
     report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.40}})
-    assert (
-        "reaches 40.0 % on test, uniform 30.0 %: +10.0 points [+10.0, +10.0] (n = 3 seeds)." in gains(report)[0]
-    )
+    assert "reaches 40.0 % on test, uniform 30.0 %: +10.0 points [+10.0, +10.0] (n = 3 seeds)." in gains(report)[0]
 
 
 def test_the_best_method_is_named_though_the_report_is_about_jest(tmp_path: Path) -> None:
@@ -92,7 +90,10 @@ def test_it_is_said_when_the_filter_or_uniform_beats_all_selection(tmp_path: Pat
     )
     values = {"uniform": {20: 0.30}, "filtered": {20: 0.40}, "jest": {20: 0.401}}
     report = made(tmp_path / "c", values, seeds=1)
-    assert any(line.startswith("The best selection is not clearly different from the best run without one") for line in gains(report))
+    assert any(
+        line.startswith("The best selection is not clearly different from the best run without one")
+        for line in gains(report)
+    )
 
 
 def test_a_reference_far_below_uniform_is_a_warning(tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_run_whose_f_followed_the_learner_says_so(tmp_path: Path) -> None:
     pd.concat([before, measured]).to_parquet(file)
     run = Run(path)
     assert run.looked_at(np.array([0, 9, 10, 19])).tolist() == [80, 80, 53, 53]  # 16 / 0.3
-    said = "at most B = 80 (f = 0.8), 53 (f = 0.70) at the end, when 30 % of the pool's pairs looked right to the learner"
+    said = (
+        "at most B = 80 (f = 0.8), 53 (f = 0.70) at the end, when 30 % of the pool's pairs looked right to the learner"
+    )
     assert f"out of super-batches of {said}" in plan_of(run)
     assert "pool/right_pairs" not in run.validation
 

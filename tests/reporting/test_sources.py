@@ -42,7 +42,9 @@ def test_runs_on_classes_are_not_held_against_those_on_pairs(tmp_path: Path, cap
     runs = find_runs(tmp_path)
     report = Report(Sources(runs, main="jest-f0.8-T200-s0"))
     assert [run.name for run in report.sources.runs] == ["jest-f0.8-T200-s0", "uniform-f0-T200-s0"]
-    assert caplog.messages[-1] == "report: shows runs that train on image-text pairs; leaves out 2 that train on classes"
+    assert (
+        caplog.messages[-1] == "report: shows runs that train on image-text pairs; leaves out 2 that train on classes"
+    )
     assert {run.name for run in Report(Sources(runs, main="classact")).sources.runs} == {"classact", "classify"}
 
 

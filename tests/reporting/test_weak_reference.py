@@ -13,7 +13,9 @@ def test_reference_sentence() -> None:
     )  # of seed 0, which has 40.0
     assert "NOT below" in reference_sentence(with_reference(0.6))
     memorised = pd.concat([with_reference(0.35), finals({"uniform": {3200: [0.1, 0.1]}})], ignore_index=True)
-    assert "ends below uniform: 35.0 % against uniform's 41.0 %" in reference_sentence(memorised), "T is not the longest schedule"
+    assert "ends below uniform: 35.0 % against uniform's 41.0 %" in reference_sentence(memorised), (
+        "T is not the longest schedule"
+    )
     assert "was not evaluated" in reference_sentence(FRAME)
     alone = with_reference(0.2)
     assert "no uniform run" in reference_sentence(alone[alone["role"] != "uniform"])

@@ -1,1 +1,1 @@
-"""What a stage leaves: directories with a stamp of what they were made from. The one notion of "done"."""
+"""Finished directories, each with a stamp of what it was made from: the only definition of "done"."""

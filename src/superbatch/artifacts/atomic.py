@@ -82,7 +82,7 @@ def _copy_directory(source: Path, target: Path) -> None:
 
 @contextmanager
 def told_if_full(path: Path) -> Iterator[None]:
-    """Turn a full disk, and a folder that nothing can be written to, into one line.
+    """Report a full disk, or a folder that can't be written to, as a one-line error.
 
     Args:
         path: what is being written.

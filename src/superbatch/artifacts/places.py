@@ -1,4 +1,4 @@
-"""Where the node that runs now will publish what it makes: the catalog says so, a hook passes it on.
+"""Where the outputs of the running node will be published, as the catalog says; a hook passes it on.
 
 With it a node sees that its output stands there already, wherever it came from: an earlier run, `dvc pull`, a copied folder.
 """
@@ -18,5 +18,5 @@ def set_places(places: Iterable[Path]) -> None:
 
 
 def places() -> tuple[Path, ...]:
-    """Return where the outputs of this node belong; nothing where no hook said so (a node called as a function)."""
+    """Return where this node's outputs belong; empty if no hook said so (a node called as a function)."""
     return _places.get()

@@ -1,4 +1,4 @@
-"""What was published where, and a second name for each of its files.
+"""A record of what was published where, with a second name (hard link) for each of its files.
 
 DVC removes a stage's outputs before it runs the stage. The second names (hard links: they take no room while the first ones stand) let
 the stage put back what `kedro run` had made, instead of making it again. Both only help to find an artefact; whether it is the right
@@ -19,12 +19,12 @@ from superbatch.files import read_json
 
 
 def under_dvc() -> bool:
-    """Whether DVC runs this command, as a stage's: what is missing then, DVC may have removed."""
+    """Whether DVC runs this command as a stage; then DVC may have removed what is missing."""
     return "DVC_STAGE" in os.environ
 
 
 def shelve(place: Path, mark: str, root: Path) -> None:
-    """Note what stands at a place, and keep second names of its files until something else stands there.
+    """Note what is at a place, and keep second names of its files until something else is there.
 
     Args:
         place: where a directory is published; its links are resolved.
@@ -44,7 +44,7 @@ def shelve(place: Path, mark: str, root: Path) -> None:
 
 
 def drop_names(place: Path, root: Path) -> None:
-    """Drop the second names of what stands at a place: DVC puts it into its cache now, and copies of its own into the place."""
+    """Drop the second names of what is at a place: DVC now moves it into its cache and puts copies there."""
     shutil.rmtree(_record(place, root).with_suffix(""), ignore_errors=True)
 
 

@@ -113,7 +113,7 @@ def build_kept(what: str, fingerprint: str, root: Path, write: Callable[[Path, P
 
 
 def publish(staged: Staged, target: Path) -> None:
-    """Put a staged directory at its place; one that stands at another is copied.
+    """Move a staged directory to its place; copy one that is already in another place.
 
     Killed at any moment, `find_stage` finds it again: it is either where it was or, whole, in its place.
     """

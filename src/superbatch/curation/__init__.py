@@ -1,1 +1,1 @@
-"""What a set must be like before anything is trained on it, clusters of its captions, and which of its pairs are held out."""
+"""Data curation: checks before training, scores and decisions, clusters of captions, held-out pairs."""

@@ -1,4 +1,4 @@
-"""Decisions out of scores: rules in order, and each row's reason, the first rule that it fails.
+"""Decisions by scores: rules in order; a row's reason is the first rule that it fails.
 
 Scores and decisions are one Parquet each, a row a row of the pool in its order. A decision is a column of reasons; null stays.
 

@@ -1,4 +1,4 @@
-"""A set against thresholds, through Great Expectations: columns of its manifest and rejects, value by value.
+"""Check a set against thresholds with Great Expectations: columns of its manifest and rejects, value by value.
 
 Measures of the samples (`shorter_side`) and shares of entries that have something wrong (`rejected_share`) are
 expectations on each row, with `mostly`, so that the values that fail are known with their keys. What only the whole set

@@ -1,4 +1,4 @@
-"""Rows that belong together: groups made of pairs, and places by score within them.
+"""Groups of rows, made by joining pairs, and ranks by score within them.
 
 Legend: N rows of a set.
 """

@@ -1,4 +1,4 @@
-"""Which pairs of the curated set are kept from the reference's training, so that it can be measured on them.
+"""The curated pairs that are held out from the reference's training, to measure it on them.
 
 A pure function of the images' content: equal images fall on one side, and so does every image when shards are packed anew or put into
 another order. A set that grows keeps its sides but at their border.

@@ -27,7 +27,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Nearest:
-    """How near each of some images comes to the images of another set.
+    """How close some images are to the images of another set.
 
     Attributes:
         same: whether its file stands there, byte by byte, bool.
@@ -55,7 +55,7 @@ class Nearest:
 
 
 def nothing(rows: int) -> Nearest:
-    """Return what holds where there is nothing to compare with."""
+    """Return the result if there is nothing to compare with."""
     return Nearest(np.zeros(rows, bool), np.full(rows, BITS, np.uint8), np.full(rows, -1, np.float32))
 
 

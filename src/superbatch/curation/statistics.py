@@ -1,4 +1,4 @@
-"""What a set is judged by, and the thresholds on it: statistics of the whole set, measures of each sample. No framework."""
+"""Statistics of a set, measures of its samples, and the thresholds on both; without any framework."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def main_script(caption: str) -> tuple[str, float]:
 
 
 def repetition(words: list[str]) -> float:
-    """Return the share of words that stood in the caption before."""
+    """Return the share of words that occurred earlier in the caption."""
     return 1 - len(set(words)) / len(words) if words else 0.0
 
 

@@ -50,7 +50,7 @@ def uids_of(manifest: Manifest, rows: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def listed(manifest: Manifest, uids: np.ndarray) -> np.ndarray:
-    """Tell which rows of a set stand in a list, bool (N,)."""
+    """Return which rows of a set are in a list, bool (N,)."""
     found = np.empty(len(manifest), bool)
     wanted = _as_bytes(uids)
     for start in range(0, len(manifest), ROWS_AT_ONCE):

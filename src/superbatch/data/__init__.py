@@ -1,1 +1,1 @@
-"""Shards in, rows out: ingestion, the manifest, the order, images, token ids and cached embeddings."""
+"""Data: ingestion of shards, the manifest, the order of rows, images, token ids and cached embeddings."""

@@ -1,4 +1,4 @@
-"""Bytes to pixels: one way to decode an image, used by ingestion and by the readers alike.
+"""Decode images: the same code for ingestion and for the readers.
 
 By content, never by name: JPEG (simplejpeg, Pillow where it refuses), PNG, WebP and AVIF (Pillow). The result is always RGB,
 8 bits, as seen: EXIF rotation applied, alpha laid over white, 16-bit grey scaled to 8 bits, CMYK and palettes
@@ -52,7 +52,7 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What ingestion keeps about an image: format by content, size as seen, notes (keys of NOTES)."""
+    """What ingestion records about an image: format by content, size as displayed, notes (keys of NOTES)."""
 
     format: str
     width: int
@@ -101,7 +101,7 @@ def _refused(data: bytes) -> DecodeError:
 
 
 def check_image(data: bytes, extension: str, max_pixels: int = MAX_PIXELS) -> ImageFacts:
-    """Decode an image once and tell what it is; JPEGs are entropy-decoded whole, but at an eighth of their size.
+    """Decode an image once and return its facts; JPEGs are entropy-decoded whole, but at an eighth of their size.
 
     Raises:
         DecodeError: with the reason code of the rejects.

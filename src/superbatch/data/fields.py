@@ -254,7 +254,7 @@ class Batch:
 
 
 def skipping(positions: np.ndarray, aside: np.ndarray) -> np.ndarray:
-    """Turn positions among the places that are left into places among all: no array of all of them is needed.
+    """Turn positions among the remaining places into positions among all, without an array of all.
 
     Args:
         positions: of any shape. aside: places that are left out, ascending.
@@ -265,7 +265,7 @@ def skipping(positions: np.ndarray, aside: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Source:
-    """What a run draws from: the fields of a set, and the rows in use.
+    """The data of a run: the fields of a set, and the rows in use.
 
     Attributes:
         fields: by name, all of one length.

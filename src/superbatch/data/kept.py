@@ -1,4 +1,4 @@
-"""Images that are gone through again and again: decoded once, and kept in memory where they fit."""
+"""Images that are read repeatedly: decoded once, and kept in memory if they fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels out of captions: the class whose name a caption says.
+"""Labels from captions: the class that a caption names.
 
 Legend: N captions, C classes.
 """

@@ -1,4 +1,4 @@
-"""Which rows form super-batch s: a pure function of (seed, s, B, number of rows, shuffle window).
+"""The rows of super-batch s: a pure function of (seed, s, B, number of rows, shuffle window).
 
 The shuffle is a keyed permutation (a Feistel network over a grid of about sqrt(rows) by sqrt(rows), walked on where it
 leaves the rows), so any position of any epoch is computed by itself: no array of all rows, and the loader's state is

@@ -1,4 +1,4 @@
-"""Images by row: straight from the shards, or from a packed array of small ones.
+"""Read images by row: from the shards, or from a packed array of small images.
 
 A view is deterministic and the same in training and evaluation: the centre square of the image, resized to S x S
 (bicubic, antialiased).
@@ -38,7 +38,7 @@ ROWS_PER_TASK = 2_048
 
 
 class Pixels(Protocol):
-    """Anything that gives the images of rows."""
+    """Interface of whatever reads images by row."""
 
     image_size: int
 
@@ -197,7 +197,7 @@ class ImageReader:
 
 
 def exchanged(manifest: Manifest, row: int, more: str = "") -> UserError:
-    """Make the error of a row whose image is not the one that was ingested.
+    """Return the error for a row whose image is not the one that was ingested.
 
     Args:
         manifest: the set.
@@ -253,7 +253,7 @@ class _Decode:
 
 
 class PackedPixels:
-    """Images by row out of `pack_pixels`' array; the same `read` as ImageReader, without decoding.
+    """Read images by row from the array of `pack_pixels`: the same `read` as ImageReader, without decoding.
 
     Args:
         directory: what `pack_pixels` wrote.

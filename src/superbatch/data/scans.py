@@ -1,4 +1,4 @@
-"""Scans of an ingestion under way, a file a shard: one that was killed goes on with the shards it had not finished.
+"""Scans of an unfinished ingestion, one file per shard: after a kill, only the unfinished shards are scanned again.
 
 A file holds two Arrow streams, manifest and rejects. It is named by shard (path and content) and settings, so that a
 shard that changed is read again, and renamed into place, so that it is there whole or not at all.

@@ -1,4 +1,4 @@
-"""What stands beside an image in a sample: captions, label and source, out of the bytes of .txt, .cls and .json."""
+"""Captions, label and source of a sample, from the bytes of its .txt, .cls and .json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token ids of every caption, made once a tokenizer and memory-mapped afterwards.
+"""Token ids of every caption: made once for each tokenizer, then memory-mapped.
 
 Legend: C captions of the set, N rows, L context length.
 """

@@ -1,4 +1,4 @@
-"""Every image of a set against the checksum that ingestion took of it."""
+"""Compare every image of a set with the checksum that ingestion took."""
 
 from __future__ import annotations
 

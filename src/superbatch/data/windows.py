@@ -1,4 +1,4 @@
-"""Super-batches that follow the learner: from the shares of right pairs that were measured along a run to how many rows its steps look at.
+"""Super-batch sizes that follow the learner: from measured shares of right pairs to the number of rows a step looks at.
 
 A run's steps are cut into windows. Before each the share is measured (`selection.right_pairs`), and B stays for the window. With
 `selection.then.after: null` the learner's lead over the reference is measured too, and may make it choose for itself.

@@ -1,4 +1,4 @@
-"""Writing samples as WebDataset shards whose bytes hang on nothing but the samples."""
+"""Write samples as WebDataset shards whose bytes depend only on the samples."""
 
 from __future__ import annotations
 

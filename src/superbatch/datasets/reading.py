@@ -1,4 +1,4 @@
-"""What all data sets that only read have in common: one line where there is nothing yet, and no saving."""
+"""Base of the read-only data sets: a one-line error if there is nothing yet, and no saving."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST = 12  # names that a message lists
 
 
 class ReadOnlyDataset(AbstractDataset[None, Content], Generic[Content]):
-    """What a stage left, for people and for nodes of other projects. It is read when it is loaded, and never written.
+    """The output of a stage, for people and for nodes of other projects; read-only.
 
     Args:
         filepath: the file or directory.
@@ -84,7 +84,7 @@ def maker(run: str) -> str:
 
 
 def siblings(path: Path, name: str) -> list[str]:
-    """List what stands where `name` stands in the path and has the same below it, in alphabetical order."""
+    """List the names that could stand in for `name` in the path, in alphabetical order."""
     if not name or name not in path.parts:
         return []
     place = len(path.parts) - 1 - path.parts[::-1].index(name)

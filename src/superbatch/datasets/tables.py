@@ -59,7 +59,7 @@ class TableDataset(ReadOnlyDataset["pd.DataFrame"]):
 
 
 class ResultsDataset(ReadOnlyDataset["pd.DataFrame"]):
-    """What a run was measured at, as a pandas frame of set, split, metric, value, low and high (95 %, where there is an interval).
+    """A run's measured metrics, as a pandas frame of set, split, metric, value, low and high (95 %, where there is an interval).
 
     Examples:
         Using the YAML API:

@@ -24,7 +24,7 @@ PROGRAMS = {"git": "DVC and the record of a run need it", "make": "the short com
 
 @dataclass(frozen=True)
 class Torch:
-    """What torch says of itself.
+    """What torch reports about itself.
 
     Attributes:
         version: its own. cuda: the CUDA it was built for, if any.

@@ -137,7 +137,7 @@ def image_only(model: nn.Module) -> bool:
 
 
 def has_texts(model: nn.Module, evaluation_set: EvaluationSet) -> bool:
-    """Whether a model has what a set's images are held against: a text tower, as a classifier weights of its classes, alone labelled images."""
+    """Whether a model can be measured on a set: with its text tower, with class weights (a classifier), or with labelled images."""
     if image_only(model):
         return evaluation_set.kind == CLASSIFICATION
     return not hasattr(model, "class_weights") or own_weights(model, evaluation_set) is not None

@@ -1,4 +1,4 @@
-"""Confidence intervals of shares (accuracy, recall)."""
+"""Confidence intervals for shares (accuracy, recall)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What labelled images teach, as metrics of a set: few-shot, linear probe and k-NN on a model's frozen image embeddings, fine-tuning on its tower.
+"""Metrics from labelled images: few-shot, linear probe and k-NN on frozen image embeddings, and fine-tuning of the tower.
 
 Letters in names: N test images, S draws of few-shot images.
 """

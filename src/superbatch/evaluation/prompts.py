@@ -1,4 +1,4 @@
-"""Class names and prompt templates: what a classification set says of its classes, in the forms that its users have.
+"""Class names and prompt templates of a classification set, in all forms in use.
 
 One a line, as CLIP_benchmark's web data sets have them (`classnames.txt`, `zeroshot_classification_templates.txt`); or
 a Python list pasted there, of strings or of open_clip's lambdas; or the name of one of open_clip's own lists, such as

@@ -1,4 +1,4 @@
-"""Arithmetic in which ties are ties: scores of unit vectors that do not depend on block size, threads or device.
+"""Scores of unit vectors that do not depend on block size, threads or device, so that ties stay ties.
 
 Float32 products of two equal rows may differ in the last bit from one matrix block to the next; then a tie is decided
 by the block size. Here every component is rounded to a multiple of 2^-26 and kept as a whole number in float64.

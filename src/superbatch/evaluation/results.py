@@ -1,4 +1,4 @@
-"""Results as files: one JSON a set that says all about what was measured; an equal one is not computed again."""
+"""Results as files: one JSON for each set, with everything that decided it; an identical one is not computed again."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def provenance(
     settings: EvaluateSettings | None = None,
     teaching: Teaching | None = None,
 ) -> dict[str, Any]:
-    """Say what is measured; `identity` is the fingerprint of all that decides the outcome."""
+    """Return what is measured; `identity` is the fingerprint of all that decides the outcome."""
     prompts = sum(map(len, evaluation_set.prompts))
     decides = {
         "format": RESULT_FORMAT,

@@ -1,4 +1,4 @@
-"""What is embedded for an evaluation, shared by the ranks of a training."""
+"""Share the embedding work of an evaluation among the ranks of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labelled images teach few-shot, linear probe and k-NN: never those of the split that is measured.
+"""Choose the labelled images for few-shot, linear probe and k-NN: never from the split that is measured.
 
 The set's split `train` where it has one; then the strength of the probe is chosen on `validation`, as CLIP_benchmark
 does. Otherwise `validation` teaches, and a part of it chooses. Images that the measured split has as well are left out.
@@ -18,7 +18,7 @@ TRAIN, VALIDATION = "train", "validation"
 
 @dataclass(frozen=True)
 class Teaching:
-    """What teaches on a set.
+    """The labelled images that teach on a set.
 
     Attributes:
         train: labelled images.

@@ -1,1 +1,1 @@
-"""Taking it away: a trained model in the formats that others load, with cards of what it is and of the data behind it."""
+"""Export: a trained model in formats that other libraries load, with a model card and data cards."""

@@ -15,7 +15,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells of a run, as text.
+    """The facts about a run that a card shows, as text.
 
     Attributes:
         run: its name. about: what it is, in a sentence.

@@ -1,4 +1,4 @@
-"""Packages of the extra `export`: imported where they are needed, and asked for in one line where they are missing."""
+"""Packages of the extra `export`: imported when needed; a one-line error names a missing one."""
 
 from __future__ import annotations
 

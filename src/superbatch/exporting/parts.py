@@ -1,4 +1,4 @@
-"""What there is of a checkpoint to take away: its towers as modules of their own, and inputs to try them with.
+"""The parts of a checkpoint that can be exported: its towers as separate modules, and inputs to try them with.
 
 Shapes: n samples, S image side, L tokens, d embedding.
 """
@@ -45,7 +45,7 @@ class TextTower(nn.Module):
 
 @dataclass(frozen=True)
 class Exported:
-    """A checkpoint that is taken away.
+    """A checkpoint to export.
 
     Attributes:
         checkpoint: its directory.

@@ -1,4 +1,4 @@
-"""The folders of a model that is taken away: one a format, each whole, with its card."""
+"""Write an exported model: one folder for each format, each complete with its card."""
 
 from __future__ import annotations
 

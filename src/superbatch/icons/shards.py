@@ -21,7 +21,7 @@ OUTLINE, PICTURE = "outline", "picture"  # by what a re-publication was found
 
 @dataclass
 class Outcome:
-    """What became of some drawings.
+    """Counts of what happened to some drawings.
 
     Attributes:
         written: samples by the name of their set.

@@ -1,4 +1,4 @@
-"""Work over shards and blocks of rows, by joblib's back ends: on this machine, or on a cluster of Ray or Dask.
+"""Parallel work over shards and blocks of rows with joblib's back ends: on this machine, or on a Ray or Dask cluster.
 
 What a unit gave is kept in a file where the stage says so. A worker that dies costs its unit alone, and a second start does what is missing.
 """

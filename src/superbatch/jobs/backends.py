@@ -35,7 +35,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Backend:
-    """A back end that is ready.
+    """A back end, ready for use.
 
     Attributes:
         name: joblib's.

@@ -24,7 +24,7 @@ TRIES = 3  # how often a unit's worker may die while it has nothing else to do
 
 @dataclass(frozen=True)
 class Told:
-    """How units of work are spoken of.
+    """How messages name units of work.
 
     Attributes:
         description, unit: of the progress bar.

@@ -1,4 +1,4 @@
-"""What a teacher does to a contrastive loss: the learner's shares of each row and column of the batch are to be the teacher's
+"""Distillation: the learner's softmax over each row and column of the batch should match the teacher's
 (distillation), or each negative weighs as it should by the teacher (DRRho-CLIP).
 
 Both are cross-entropies between a target and a softmax of logits over a row or a column. Values and gradients are in closed form, a tile of logits at a time,
@@ -86,7 +86,7 @@ def teaching_term(
     teacher: tuple[Tensor, Tensor, float],
     peers: Peers | None = None,
 ) -> Tensor:
-    """A teacher's term over all pairs of the batch; with peers collective.
+    """Return the distillation term over all pairs of the batch; collective with peers.
 
     - `distillation` (ACED; papers.md 2.1): 1/2 [mean_i sum_j -P_ij log Q_ij + the same with images and texts exchanged], where
       P = softmax_j(s' u_i . v_j) is the teacher's and Q = softmax_j(s z_i . t_j) the learner's. It is smallest, the entropy of P, where both give

@@ -1,4 +1,4 @@
-"""Scale and bias under which a contrastive loss of given embeddings is least: two numbers, in which the sigmoid loss is convex."""
+"""Fit the scale and bias that minimise a contrastive loss of given embeddings; the sigmoid loss is convex in both."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from superbatch.losses.tiles import Pull, whole_pull
 
 
 class Peers(Protocol):
-    """Who holds the other samples of a batch."""
+    """The ranks that hold the other samples of a batch."""
 
     @property
     def total(self) -> int:
@@ -81,7 +81,7 @@ def contrastive_term(
 
 
 class Pulled(torch.autograd.Function):
-    """A loss whose gradients are made with its value; backward only multiplies.
+    """A loss whose gradients are computed with its value; backward only scales them.
 
     `apply(pull, *inputs)`: pull returns the value and a gradient by each of the inputs, which it gets without their graph.
     """

@@ -19,7 +19,7 @@ _LINEAR = 40.0  # log(1 + e^x) is x from here on, to the last bit of a float64
 
 
 class Pull(NamedTuple):
-    """A loss, and where it pulls: its gradients by embeddings, scale and bias."""
+    """A loss and its gradients with respect to embeddings, scale and bias."""
 
     loss: Tensor
     image_nD: Tensor

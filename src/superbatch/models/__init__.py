@@ -1,4 +1,4 @@
-"""Thin over open_clip: build from a configuration file, train on a compact vocabulary, keep open_clip's checkpoint format."""
+"""A thin layer over open_clip: build from a configuration, train on a compact vocabulary, save in open_clip's checkpoint format."""
 
 from superbatch.models.build import ClipModel, build_model, find_weights, read_config
 from superbatch.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint

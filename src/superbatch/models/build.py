@@ -31,7 +31,7 @@ Tokenizer = Callable[[list[str]], Tensor]
 
 @dataclass
 class ClipModel:
-    """An open_clip model with what is needed to feed it.
+    """An open_clip model with what is needed to prepare its input.
 
     Attributes:
         model: the open_clip module (`encode_image`, `encode_text`, `logit_scale`, `logit_bias`).

@@ -1,4 +1,4 @@
-"""What a forward pass of a model costs in floating-point operations, counted and in closed form."""
+"""The cost of a model's forward pass in floating-point operations, counted and in closed form."""
 
 from __future__ import annotations
 

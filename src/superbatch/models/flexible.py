@@ -236,7 +236,7 @@ def resized(squares: Tensor, matrix: Tensor) -> Tensor:
 
 
 class AtLow(nn.Module):
-    """A model whose images are looked at in a low view, for evaluation; texts as ever."""
+    """A model that sees images in a low view, for evaluation; texts are unchanged."""
 
     def __init__(self, model: nn.Module, view: LowView) -> None:
         super().__init__()

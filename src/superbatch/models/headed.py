@@ -23,7 +23,7 @@ IMAGE_ONLY = "image_only"  # in a checkpoint's metadata: its text tower was neve
 
 
 class Headed(nn.Module):
-    """The image tower of an open_clip model and heads: all that takes part where nobody reads a text.
+    """The image tower of an open_clip model with heads, for training without texts.
 
     Args:
         visual: the tower.

@@ -1,4 +1,4 @@
-"""How open_clip lays out a checkpoint directory, and what we add."""
+"""The files of an open_clip checkpoint directory, and those that we add."""
 
 CONFIG_FILE = "open_clip_config.json"
 METADATA_FILE = "superbatch.json"

@@ -1,4 +1,4 @@
-"""Looking at a model without changing it."""
+"""Context managers to evaluate a model without changing it."""
 
 from __future__ import annotations
 

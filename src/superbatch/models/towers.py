@@ -1,4 +1,4 @@
-"""A model as training and scoring see it: uint8 pixels and token ids in, embeddings out.
+"""A model for training and scoring: takes uint8 pixels and token ids, returns embeddings.
 
 Shapes: n samples, S image side, L tokens, d embedding.
 """
@@ -18,7 +18,7 @@ from superbatch.models.build import ClipModel
 
 @dataclass(frozen=True)
 class Towers:
-    """The model with what turns uint8 pixels into its input, and its arithmetic."""
+    """A model with its input normalisation and its precision."""
 
     clip: ClipModel
     mean: Tensor

@@ -1,4 +1,4 @@
-"""Train on the token ids that occur, keep the tokenizer's whole vocabulary in the checkpoint.
+"""Train only the token ids that occur, and keep the whole vocabulary in the checkpoint.
 
 CLIP's tokenizer has 49,408 ids; a domain uses a few hundred or thousand. A tiny model spends most of its parameters, and of its optimiser
 step, on rows that never get a gradient. A `Vocabulary` maps the ids in use onto 0..n-1 in ascending order, so the end token, which CLIP

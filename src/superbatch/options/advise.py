@@ -12,7 +12,7 @@ from superbatch.bounds import Count, Natural, Positive, Settings, require
 
 @dataclass(frozen=True)
 class BudgetSettings(Settings, section="budget"):
-    """What the run may spend that the advice is for; without either, learner.training.steps."""
+    """The budget of the run that is advised; without either, learner.training.steps."""
 
     steps: Count | None = None  # of the run, whatever one of them costs
     tflop: Positive | None = None  # with the reference's training and the pool's embedding charged
@@ -25,7 +25,7 @@ class BudgetSettings(Settings, section="budget"):
 
 @dataclass(frozen=True)
 class AdviseSettings(Settings, section="advise"):
-    """What an advice is for, and what it tries out."""
+    """The budget that the advice is for, and the candidates that it tries out."""
 
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     candidates: Annotated[tuple[str, ...], MinLen(1)] = ("uniform", "easy_reference", "adaptive_self_paced")

@@ -10,7 +10,7 @@ from superbatch.bounds import Because, Settings
 
 @dataclass(frozen=True)
 class CheckSettings(Settings, section="check"):
-    """What becomes of a run whose reference is found too weak to choose batches by."""
+    """What to do with a run whose reference is too weak to choose batches by."""
 
     # the verdict at which the run ends there, before anything long; unsure: at that one and at would_harm
     stop: Annotated[Literal["would_harm", "unsure"], Because("{value} is not a verdict that stops a run")] | None = None

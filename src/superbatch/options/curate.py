@@ -41,7 +41,12 @@ class RuleSettings(Settings, section="rule"):
         require(by_list or self.column is not None, "rule.column", f"{self.name!r} needs one", "see docs/curation.md")
         require(not by_list or self.column is None, "rule.column", f"{self.name!r} uses a list of uids", "leave it out")
         usual = self.by == "reference_cosine"
-        require(usual or given[0] in RANKED, "rule.by", "applies to one_of_each and cap only", "leave it out, or use one of them")
+        require(
+            usual or given[0] in RANKED,
+            "rule.by",
+            "applies to one_of_each and cap only",
+            "leave it out, or use one of them",
+        )
 
 
 @dataclass(frozen=True)

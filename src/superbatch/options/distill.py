@@ -1,4 +1,4 @@
-"""Settings of what a teacher does to a learner's loss."""
+"""Settings of distillation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of taking a model away."""
+"""Settings of the export."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Format = Annotated[
 
 @dataclass(frozen=True)
 class TakeAwaySettings(Settings, section="export"):
-    """Which run's model is taken away, in which formats, and which sets get a card."""
+    """Which run's model is exported, in which formats, and which sets get a card."""
 
     run: str = "jest"
     formats: Annotated[tuple[Format, ...], MinLen(1)] = ("open_clip", "huggingface", "onnx")

@@ -44,7 +44,7 @@ class LowSettings(Settings, section="low"):
 
 @dataclass(frozen=True)
 class FlexiSettings(Settings, section="flexi"):
-    """Which view is looked at when: scoring sees the low one, training some of its samples."""
+    """When the low view is used: for scoring, and for some of the samples trained on."""
 
     low: LowSettings = field(default_factory=LowSettings)
     # of the samples that are trained on, each drawn with this chance; the rest trains at full view

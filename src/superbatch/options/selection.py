@@ -59,7 +59,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class ThenSettings(Settings, section="then"):
-    """What takes over from the selection's own criterion and filter ratio, for the rest of a run."""
+    """The criterion and filter ratio that take over for the rest of a run."""
 
     # the share of the steps; None: once the learner has outgrown the reference, which `selection.adapt` measures
     after: Share | None = 0.5

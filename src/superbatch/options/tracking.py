@@ -14,7 +14,7 @@ TRACKERS = ("tensorboard", "mlflow", "dvclive")
 
 @dataclass(frozen=True)
 class TrackingSettings(Settings, section="tracking"):
-    """Which trackers are told of every training. They decide nothing, and stay out of all hashes."""
+    """Which trackers follow every training. They change no result, and stay out of all hashes."""
 
     tensorboard: bool = False
     mlflow: bool = False

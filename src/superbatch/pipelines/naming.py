@@ -1,4 +1,4 @@
-"""Names inside pipelines: nodes that know which run they are, and what says that a run's settings were checked."""
+"""Names inside pipelines: of nodes that belong to a run, and of data sets that mark settings as checked."""
 
 from __future__ import annotations
 

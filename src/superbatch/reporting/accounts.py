@@ -1,4 +1,4 @@
-"""What a run cost, by its own records: samples, FLOPs in three accountings and by tower, seconds, and where they went.
+"""The cost of a run from its records: samples, FLOPs (three accountings, by tower), seconds, and what they were spent on.
 
 The numbers are those that `training.flops.Account` wrote into ledger and run.json; nothing is counted here.
 """

@@ -1,4 +1,4 @@
-"""What the joint draw adds: the picks of a run beside those of independent selection by the same scores and the same noise.
+"""Compare a run's joint picks with those of independent selection by the same scores and noise.
 
 Independent selection takes the b largest of gain * score + noise, and the noise is a function of seed, step and row. Where scores need no learner
 (easy_reference) both selections are made again from the cached embeddings. Else the record has to do. It has the score of every row chosen, and of

@@ -1,4 +1,4 @@
-"""What became of every row of a pool in a run that selects: how often it was seen and chosen, its scores, a verdict.
+"""How a run treated every row of a pool: how often it was seen and chosen, its scores, a verdict.
 
 How often a row was seen follows from the order of the super-batches, and the picks have every chosen row: both counts
 are exact. Scores of rows that were passed over are recorded for a sample of them alone, so mean scores are estimates.

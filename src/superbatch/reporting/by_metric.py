@@ -91,7 +91,9 @@ def metric_note(rivalries: list[Rivalry]) -> str:
     """What the intervals are."""
     found = [one.difference for one in rivalries]
     if found[0].over == "seeds":
-        return f"95 % intervals: Student's t over seeds (n = {found[0].n}), in pairs of equal seeds where there are two."
+        return (
+            f"95 % intervals: Student's t over seeds (n = {found[0].n}), in pairs of equal seeds where there are two."
+        )
     if all(one.paired for one in found):
         return "95 % intervals: paired bootstrap over the test images; one seed."
     return "95 % intervals: over the test images; one seed; not paired if a result does not record which images were right."

@@ -1,4 +1,4 @@
-"""What guessing would reach, and whether values are told from it."""
+"""The value that guessing would reach, and whether a value is clearly above it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main_metrics(result: dict[str, Any]) -> list[str]:
 
 
 def near_chance(frame: pd.DataFrame) -> bool:
-    """Whether no run's value is told from chance by its interval over test images (without one: is twice as high).
+    """Whether no run's value is clearly above chance, by its interval over test images (without one: twice as high).
 
     Args:
         frame: `runs_frame`; runs whose value or chance is not known have no say, and none of them is near chance.

@@ -1,4 +1,4 @@
-"""Every method held against uniform, and against the best simple alternative, by what each needs to target."""
+"""Compare every method with uniform, and with the best simple alternative, by what each needs to reach the target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from superbatch.reporting.tuning import tuned
 
 @dataclass(frozen=True)
 class Remark:
-    """What a comparison rests on, in one sentence.
+    """A remark on what a comparison rests on, in one sentence.
 
     Attributes:
         about: the baseline that it is about, or the splits.
@@ -31,7 +31,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every method against uniform, and against the best simple alternative; either part may be missing."""
+    """The comparison of every method with uniform and with the best simple alternative; either may be missing."""
 
     uniform: list[ToTarget] = field(default_factory=list)
     simple: list[ToTarget] = field(default_factory=list)

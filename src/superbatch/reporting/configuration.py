@@ -1,4 +1,4 @@
-"""What makes two runs repeats of one configuration: their settings, apart from the seed and from how they are carried out."""
+"""Whether two runs repeat one configuration: equal settings, apart from the seed and how they are carried out."""
 
 from __future__ import annotations
 

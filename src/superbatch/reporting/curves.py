@@ -93,7 +93,7 @@ def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_crossing(points: pd.DataFrame, target: float, axis: str = "step") -> float | None:
-    """Where a curve first stands at or above the target, by linear interpolation; None if it never does.
+    """Return where a curve first reaches the target, by linear interpolation; None if it never does.
 
     This is read along one run whose learning rate is still high: it says less than a complete schedule does.
     """

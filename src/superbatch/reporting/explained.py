@@ -1,4 +1,4 @@
-"""What of where methods end is explained by what they picked: one table a method, and a fit over methods.
+"""How much of the final accuracy is explained by what methods picked: a table of methods, and a fit over them.
 
 Legend: n methods of one length, k measures.
 """

@@ -1,4 +1,4 @@
-"""What a report says in words: what was gained. What a reader must bear in mind with it is in `trust`.
+"""The report's sentences on what was gained. What to bear in mind with them is in `trust`.
 
 Every sentence on a difference has its interval. Where all runs are near chance there is one sentence, which says so, and one
 on seeds.
@@ -42,7 +42,7 @@ class EqualSteps:
 
 
 def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
-    """Hold the main method against uniform (role `uniform`) or the best simple alternative (role `simple`).
+    """Compare the main method with uniform (role `uniform`) or the best simple alternative (role `simple`).
 
     Both after as many steps as the main run; among several simple alternatives validation decides. None without any.
     """

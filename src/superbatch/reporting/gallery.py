@@ -1,4 +1,4 @@
-"""What was chosen, to look at: rows chosen early, late, passed over and never chosen, with image, caption, score."""
+"""The gallery: rows chosen early, late, passed over and never chosen, with image, caption, score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T: which schedule of a baseline sets the target.
+"""Choose T, the schedule of a baseline that sets the target.
 
 T is the shortest schedule that no longer one improves on, by all that is known: there is one of 2T steps or more; no longer one
 is told to be better by the interval of the difference; and none ends more than a tenth higher, which too few seeds could not

@@ -38,12 +38,12 @@ class Difference:
 
     @property
     def above(self) -> bool:
-        """Whether the first is better, told apart by the interval."""
+        """Whether the first is clearly better, by the interval."""
         return bool(self.low > 0)
 
     @property
     def below(self) -> bool:
-        """Whether the first is worse, told apart by the interval."""
+        """Whether the first is clearly worse, by the interval."""
         return bool(self.high < 0)
 
     def text(self) -> str:
@@ -74,7 +74,7 @@ def mean_interval(values: Iterable[float]) -> tuple[float, float, float]:
 
 
 def difference(own: pd.DataFrame, other: pd.DataFrame) -> Difference:
-    """Hold runs of one cell against runs of another, each with at least one.
+    """Return the difference between two groups of runs, each with at least one.
 
     With two equal seeds or more: paired by them. With two seeds or more each but other ones: Welch's interval. Else one run
     of each, of the same seed if possible, over the test images: paired where it is known which images were hit.

@@ -1,4 +1,4 @@
-"""What evaluations say of their test sets beside the metrics: intervals over images, chance, which images were hit."""
+"""What evaluations record besides metrics: intervals over images, chance, which images were right."""
 
 from __future__ import annotations
 

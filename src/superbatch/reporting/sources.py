@@ -94,7 +94,7 @@ def main_run(runs: list[Run], name: str | None = None) -> Run:
 
 
 def of_one_kind(runs: list[Run], name: str | None = None, metric: str = HEADLINE) -> list[Run]:
-    """Return the runs that may be held against the main one: those that train on classes as it does, or as it does on image-text pairs.
+    """Return the runs that can be compared with the main one: those that train on classes as it does, or as it does on image-text pairs.
 
     Runs on images alone have no zero-shot metrics. By a metric of frozen features (linear probe, k-NN, few-shot) they stand beside runs on pairs,
     or on classes. A line says which are left out; references stay.
@@ -107,7 +107,9 @@ def of_one_kind(runs: list[Run], name: str | None = None, metric: str = HEADLINE
     others = [run for run in runs if run.kind not in fits and run.role != "reference"]
     if others:
         theirs = " and ".join(sorted({KINDS[run.kind] for run in others}))
-        log.info("report: shows runs that train on %s; leaves out %d that train on %s", KINDS[kind], len(others), theirs)
+        log.info(
+            "report: shows runs that train on %s; leaves out %d that train on %s", KINDS[kind], len(others), theirs
+        )
     return [run for run in runs if run not in others]
 
 
@@ -127,7 +129,9 @@ def metric_for(runs: list[Run], name: str | None, wanted: str) -> str:
     found = [metric for word in ("linear_probe", "knn") if (metric := f"{place}/{word}") in known]
     if main.kind != "images" or wanted in known or not found:
         return wanted
-    log.info("report: compares by %s, because %s was trained on images alone and has no %s", found[0], main.name, wanted)
+    log.info(
+        "report: compares by %s, because %s was trained on images alone and has no %s", found[0], main.name, wanted
+    )
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""How the picks stand to the reference: would a filter by its score have kept them, and how much do they spread?
+"""Compare the picks with the reference: would a filter by its score have kept them, and how varied are they?
 
 Legend: n rows, D embedding width.
 """

@@ -36,7 +36,7 @@ def cleaned(value: object) -> object:
 
 
 def inline(name: str) -> Markup:
-    """Return a stylesheet or script of `templates/` as it is, to stand inside the page."""
+    """Return a stylesheet or script of `templates/` unchanged, to put inside the page."""
     environment = _environment()
     assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, name)[0])  # ours, and no user's text

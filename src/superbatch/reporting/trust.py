@@ -1,4 +1,4 @@
-"""What a result rests on, as a checklist: each question with what is known, and what would settle it."""
+"""The checklist: can the result be trusted? Each question with what is known, and the command that settles it."""
 
 from __future__ import annotations
 
@@ -120,9 +120,7 @@ def _seeds(report: Report) -> list[Check]:
     question, fewest = "Would another seed say the same?", min(map(len, seeds.values()))
     if fewest > 1:
         return [Check(question, "yes", f"At least {fewest} seeds of each: intervals are over seeds (Student's t).")]
-    words = (
-        "One seed (n = 1): intervals are over test images only, and another seed may shift these values by several points."
-    )
+    words = "One seed (n = 1): intervals are over test images only, and another seed may shift these values by several points."
     missing = {m: (report.main.steps, _missing(had)) for m, had in seeds.items()}
     return [Check(question, "no", words, *_grid(report, missing))]
 

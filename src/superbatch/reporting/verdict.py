@@ -1,4 +1,4 @@
-"""The answer of a report in one sentence, and how far it holds."""
+"""The verdict of a report in one sentence, and how reliable it is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Verdict:
 
 
 def verdict(report: Report) -> Verdict:
-    """What was found, and how far it holds."""
+    """Return the verdict: what was found, and how reliable it is."""
     chip = _chip(report)
     count = len(cautions(report))
     why = f"{count} open on the checklist" if chip == "provisional" else CHIPS[chip]

@@ -1,4 +1,4 @@
-"""Whether the reference alone ends below uniform, as an honest comparison needs, and whether it is too weak to trust."""
+"""Whether the reference alone ends below uniform, as a fair comparison needs, or is too weak to trust."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Standing:
 
     @property
     def far_below(self) -> bool:
-        """Whether it is so weak that it may cap what selection by it can reach."""
+        """Whether it is so weak that it may limit what selection with it can reach."""
         return self.difference.below and self.own < FAR * self.uniform.target
 
     def values(self) -> str:

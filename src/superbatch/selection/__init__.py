@@ -1,4 +1,4 @@
-"""Choosing the sub-batch out of the super-batch: the heart of JEST, on embeddings alone (torch only)."""
+"""Choose the sub-batch out of the super-batch, from embeddings alone: the core of JEST (needs only torch)."""
 
 from superbatch.selection.arguments import chunk_sizes
 from superbatch.selection.criteria import Criterion

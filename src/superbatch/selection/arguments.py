@@ -1,4 +1,4 @@
-"""What a selection may be asked for, checked before anything is computed."""
+"""Check the arguments of a selection before anything is computed."""
 
 from __future__ import annotations
 

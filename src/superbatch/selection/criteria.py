@@ -1,4 +1,4 @@
-"""What makes a sample worth learning from: which models' losses make a score, and with which sign (JEST, 3.1)."""
+"""The criteria: which models' losses make a score, and with which sign (JEST, 3.1)."""
 
 from __future__ import annotations
 

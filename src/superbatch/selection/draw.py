@@ -19,7 +19,7 @@ _NOISE_AT_ONCE = 1 << 18
 
 
 class Plan(NamedTuple):
-    """What is drawn and how, the same on every rank."""
+    """The parameters of a draw, the same on every rank."""
 
     rule: LossRule
     sizes: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""One model's view of a super-batch: embeddings of both sides, temperature and bias."""
+"""One model's embeddings of a super-batch, with its temperature and bias."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PairEmbeddings:
         object.__setattr__(self, "lengths", self._lengths())
 
     def holding(self, image_ND: Tensor, text_ND: Tensor, lengths: tuple[float, float]) -> PairEmbeddings:
-        """The same model's view of other samples that have been checked already; there may be none of them."""
+        """Return the same model's embeddings of other samples, already checked; there may be none."""
         other = copy.copy(self)
         for key, value in (("image_ND", image_ND), ("text_ND", text_ND), ("lengths", lengths)):
             object.__setattr__(other, key, value)

@@ -1,4 +1,4 @@
-"""Conditional scores: what joint selection sees of each sample once some have been chosen. Shapes: B super-batch, K chosen."""
+"""Conditional scores: each sample's score once some samples have been chosen. Shapes: B super-batch, K chosen."""
 
 from __future__ import annotations
 

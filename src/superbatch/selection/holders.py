@@ -1,4 +1,4 @@
-"""Who holds the slots of a draw, one process or several ranks, and what the draw asks of them.
+"""Holders of a draw's slots: one process or several ranks, and the operations that the draw needs of them.
 
 That is the largest key, the top of a chunk, embeddings of the chosen.
 """
@@ -20,7 +20,7 @@ class Top(NamedTuple):
 
 
 class Placed(Protocol):
-    """What holds embeddings by place."""
+    """Interface of what holds embeddings by place."""
 
     embeddings_2BD: Tensor
 

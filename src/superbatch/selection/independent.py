@@ -1,4 +1,4 @@
-"""Independent selection: every sample by its own score, blind to the rest of the sub-batch (the paper's baseline)."""
+"""Independent selection: each sample is chosen by its own score, regardless of the rest (the paper's baseline)."""
 
 from __future__ import annotations
 

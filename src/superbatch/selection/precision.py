@@ -1,4 +1,4 @@
-"""The precision of selection's own products, whatever the towers around it are allowed."""
+"""Keep selection's own products in full precision, whatever the towers use."""
 
 from __future__ import annotations
 

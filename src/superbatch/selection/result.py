@@ -1,4 +1,4 @@
-"""What a selection hands back."""
+"""The result of a selection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from superbatch.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The sub-batch and what it was chosen by. Nothing here waits for the device until a number is asked for.
+    """The sub-batch and the scores it was chosen by. Results stay on the device until a number is read.
 
     Attributes:
         indices: int64 [b], places in the super-batch in the order chosen; distinct.

@@ -1,4 +1,4 @@
-"""How many pairs of a pool are right, as far as a model can tell: from how high each pair's own score stands among those of others.
+"""Estimate how many pairs of a pool are right, from how each pair's own score ranks among those of others.
 
 The share of other captions that score no lower with an image than its own does is a p-value: of a wrong pair, whose caption is like any other,
 it is uniform on 0 to 1; of a right one it is near 0 once the model knows something. Storey's estimate of true nulls (J. R. Stat. Soc. B 64:479,
@@ -54,7 +54,7 @@ def share_of_right(p: Tensor) -> float:
 
 
 def lead(p: Tensor, other: Tensor) -> float:
-    """Return by how much one model is surely ahead of another in telling the same pairs: the lower end of the difference in the share that stands out.
+    """Return a model's certain lead over another on the same pairs: the lower end of the difference in the share that stands out.
 
     A batch is chosen of what stands out most, so that is where two models are held against each other: the share of pairs with p <= `NEAR`. In
     wrong pairs that happens to both as often. The difference is paired, less `SURE` standard errors.

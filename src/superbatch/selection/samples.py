@@ -1,4 +1,4 @@
-"""Selection by a number a sample, whoever gave it: a classifier's loss, a filter's score, a difference of the two.
+"""Select samples by any given scores: a classifier's loss, a filter's score, a difference of the two.
 
 Shapes: B super-batch, b sub-batch.
 """

@@ -21,7 +21,7 @@ from superbatch.selection.sharded import select_jointly_sharded
 
 @dataclass(frozen=True, kw_only=True)
 class JointSelector:
-    """Chooses step after step by the same settings, checked when made; it has no state.
+    """Select a batch at each step with the same settings, checked when made; it has no state.
 
     Attributes:
         num_select: b; the others up to tile as in `select_jointly`.

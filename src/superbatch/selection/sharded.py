@@ -1,4 +1,4 @@
-"""Joint selection across ranks: each scores its slice of the super-batch, and all end with the picks of one process.
+"""Joint selection across ranks: each scores its slice of the super-batch, and all get the same picks as one process would.
 
 Slots (samples in order of row) lie on a fixed grid of tiles. Each rank is dealt whole tiles, so that a tile's numbers
 come from the same products of the same shapes whatever the number of ranks; per chunk the ranks exchange the largest key,

@@ -1,4 +1,4 @@
-"""A captioner that sees simweb's scenes: it stands in for a model that captions images, and errs as often as it is told to."""
+"""A captioner that sees simweb's scenes: it simulates a captioning model, with a given error rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a web crawl goes wrong: useless and damaged captions, pictures of something else, broken files."""
+"""Simulated defects of a web crawl: useless and damaged captions, off-topic pictures, broken files."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _KIND = {name: number for number, name in enumerate(DAMAGE_KINDS)}
 
 @dataclass
 class Truth:
-    """What is so about each pair of the pool; reports read it, training never does.
+    """The truth about each pair of the pool; reports read it, training never does.
 
     Attributes:
         keys: keys in the shards.

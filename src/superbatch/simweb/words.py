@@ -1,4 +1,4 @@
-"""What simweb's world is made of: kinds, colours, textures, backgrounds and the words for them.
+"""The vocabulary of simweb's world: kinds, colours, textures, backgrounds and the words for them.
 
 A *concept* is the main object's kind and colour: concept = kind * number of colours + colour.
 """

@@ -43,7 +43,9 @@ def make_project(folder: Path, name: str | None = None) -> list[Path]:
     """
     title = folder.resolve().name if name is None else name
     if not NAME.fullmatch(title):
-        raise UserError("--name", f"{title!r} is not a name for a project", "use letters, digits, spaces, dots and dashes")
+        raise UserError(
+            "--name", f"{title!r} is not a name for a project", "use letters, digits, spaces, dots and dashes"
+        )
     _require_empty(folder)
     words = {"name": title, "kedro": version("kedro")}
     try:

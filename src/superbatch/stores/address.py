@@ -33,7 +33,7 @@ Place = Path | Address
 
 
 def is_address(name: str) -> bool:
-    """Tell whether a name is an address, as manifests have them; a path has no `//` in it."""
+    """Return whether a name is an address, as in manifests; a path has no `//` in it."""
     return "://" in name
 
 

@@ -1,4 +1,4 @@
-"""Questions to a store: asked again after a failure, as often as is worth it, and told in one line where that does not help.
+"""Requests to a store: repeated after a failure, and a one-line error if that does not help.
 
 Every read, listing and upload goes through `ask`. A store's own library may try again by itself, for some failures; what it gives up on is
 tried here.

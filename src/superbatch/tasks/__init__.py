@@ -1,4 +1,4 @@
-"""What the engine can train: one file a family, and how its jobs are made from files and settings."""
+"""The tasks that the engine can train: one file for each family, and how its jobs are made from files and settings."""
 
 from superbatch.tasks.classact import ClassAct
 from superbatch.tasks.contrastive import Contrastive, Reference

@@ -43,7 +43,7 @@ Made = tuple[Staged, Staged, Staged]
 
 @dataclass(frozen=True)
 class Bootstrapping:
-    """All that a bootstrapping is made from.
+    """The inputs of bootstrapping.
 
     Attributes:
         settings: `bootstrap`. reference: of the second reference.

@@ -1,4 +1,4 @@
-"""What was spent before a run, and what of it an honest account adds to the run."""
+"""Costs before a run, and the part of them that is charged to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_TEACHER = {
 
 
 def charges(reference_training: Path, pool_features: Path, low: LowSettings | None = None) -> dict[str, Spent]:
-    """What was spent before a run: training the reference, embedding the pool with it (at full view or at low), decoding the pool.
+    """Return what was spent before a run: training the reference, embedding the pool with it (at full view or at low), decoding the pool.
 
     Before a second reference, also what led to it (`rounds.write_records`). Decoding takes no operations, only seconds; features of before
     have no seconds.
@@ -58,7 +58,7 @@ def teacher_charges(teacher: Teacher) -> dict[str, Spent]:
 
 
 def charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spent]) -> dict[str, Spent]:
-    """What an honest account adds to a run: decoding the pool, of the reference all, its training alone, or nothing; of a teacher of its own all.
+    """Return what is charged to a run: decoding the pool, of the reference all, its training alone, or nothing; of a teacher of its own all.
 
     A decision is made of scores that took the reference's embeddings.
     """

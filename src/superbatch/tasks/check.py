@@ -88,7 +88,7 @@ def check(checked: Checked, device: str = "auto") -> dict[str, Any]:
 
 
 def said(directory: Path, reference: Path) -> dict[str, str] | None:
-    """Return what a check found of a reference, in words, for the record of a run that uses it; None where it is about another one."""
+    """Return the result of a reference's check in words, for the record of a run that uses it; None where it is about another one."""
     found = read_json(directory / CHECK)
     ours = found["reference"] == read_metadata(reference)["weights_sha256"]
     return {name: found[name] for name in SAID} if ours else None

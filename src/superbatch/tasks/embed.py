@@ -1,4 +1,4 @@
-"""Everything that is computed once a set: the reference's embeddings, packed pixels, token ids (`data/04_feature/<set>/`)."""
+"""Everything that is computed once for each set: the reference's embeddings, packed pixels, token ids (`data/04_feature/<set>/`)."""
 
 from __future__ import annotations
 

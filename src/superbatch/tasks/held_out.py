@@ -1,4 +1,4 @@
-"""How well a reference in training tells the curated pairs that are held out from it: what its steps are chosen by.
+"""Measure a reference in training on the curated pairs held out from it, to choose its number of steps.
 
 Not by their loss, which rises long before a reference is at its best: it grows too sure of itself, while it still learns to tell concepts
 apart (docs/experiments.md, 11).

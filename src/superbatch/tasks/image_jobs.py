@@ -1,4 +1,4 @@
-"""From files and settings to a `Job` that trains on images alone."""
+"""Make a `Job` that trains on images alone, from files and settings."""
 
 from __future__ import annotations
 

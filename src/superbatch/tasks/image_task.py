@@ -1,4 +1,4 @@
-"""What all tasks on images alone have in common: an image tower with heads that are dropped after, uniform batches, no text."""
+"""Base of the tasks on images alone: an image tower with heads that are dropped at the end, uniform batches, no text."""
 
 from __future__ import annotations
 

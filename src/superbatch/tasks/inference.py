@@ -1,4 +1,4 @@
-"""Embed images and texts of one's own with a trained model, in the very view that it was trained in.
+"""Embed your own images and texts with a trained model, prepared as in its training.
 
 Legend: n images or texts, S image side, D embedding.
 """

@@ -1,4 +1,4 @@
-"""Jobs made from directories alone: what the pipelines, the benchmarks and a library user have in common."""
+"""Make jobs from directories: for pipelines, benchmarks and library users."""
 
 from __future__ import annotations
 

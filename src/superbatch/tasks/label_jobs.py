@@ -1,4 +1,4 @@
-"""From files and settings to a `Job` that trains on labels: a learner's, and the reference's."""
+"""Make a `Job` that trains on labels, a learner's or the reference's, from files and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From files and settings to a learner's `Job`: build the models, open the sets, pick the rows, name it all."""
+"""Make a learner's `Job` from files and settings: build the models, open the sets, choose the rows."""
 
 from __future__ import annotations
 

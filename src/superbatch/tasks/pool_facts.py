@@ -1,4 +1,4 @@
-"""What is measured of a pool before a preset is chosen: how much of it scores like curated pairs, its concepts, its duplicates."""
+"""Measurements of a pool before a preset is chosen: how much of it scores like curated pairs, its concepts, its duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rounds of bootstrapping: what each one's reference is worth and what it cost, which one is kept, and the record of all."""
+"""Rounds of bootstrapping: each reference's value and cost, which one is kept, and the record of all."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Taught:
-    """What a teacher of its own brings into a run; nothing where nobody or the reference teaches.
+    """What a separate teacher adds to a run; empty if there is none, or if the reference teaches.
 
     Attributes:
         temperature: its scale and bias.

@@ -1,4 +1,4 @@
-"""Curated pairs that a reference was not trained on: what it makes of them tells what it is worth, and how a true pair scores."""
+"""Curated pairs that a reference was not trained on: they show how good it is, and how a true pair scores."""
 
 from __future__ import annotations
 

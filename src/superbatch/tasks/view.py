@@ -1,4 +1,4 @@
-"""How a model wants its input, and a set's pixels and token ids in that view."""
+"""The input format of a model (view), and a set's pixels and token ids in that format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from superbatch.options import LowSettings, ModelSettings
 
 @dataclass(frozen=True)
 class View:
-    """How a model wants its input: image side in pixels, tokenizer and context length."""
+    """The input format of a model: image side in pixels, tokenizer and context length."""
 
     image_size: int
     tokenizer_name: str

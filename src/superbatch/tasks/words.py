@@ -1,4 +1,4 @@
-"""The words and phrases of captions, most frequent first: what a page without a text tower can be asked for."""
+"""Frequent words and phrases of captions: what the search page, which has no text tower, can look for."""
 
 from __future__ import annotations
 

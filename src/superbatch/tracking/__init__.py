@@ -1,4 +1,4 @@
-"""Trackers (TensorBoard, MLflow, DVCLive), told of every training by its ledger, each in a thread of its own.
+"""Trackers (TensorBoard, MLflow, DVCLive): each follows every training through its ledger, in its own thread.
 
 The ledger on disk is the queue: a tracker that fails, or is slow, holds up no step and loses nothing, since it is told the rest at its next chance.
 """

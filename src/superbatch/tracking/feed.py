@@ -1,4 +1,4 @@
-"""One tracker told of one run, in a thread of its own."""
+"""Feed one run to one tracker, in its own thread."""
 
 from __future__ import annotations
 

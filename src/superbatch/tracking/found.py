@@ -1,4 +1,4 @@
-"""What lies there once a command is through, for the trackers: results of evaluations, and the report's figures."""
+"""What is sent to trackers at the end of a command: evaluation results, and the report's figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which package each tracker needs, and how one is made; nothing of them is imported before a run wants it."""
+"""The package that each tracker needs, and how to make one; none is imported before it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tracker is: five calls. Whoever writes another gives it these, and a line in `packages`."""
+"""The interface of a tracker: five calls. A new tracker needs these, and a line in `packages`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a tracker is told of a run when it starts.
+    """What a tracker learns about a run when it starts.
 
     Attributes:
         name: the run's, for people.
@@ -29,7 +29,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Sent:
-    """How far a tracker has been told of a run; kept in the run's state folder.
+    """How much of a run a tracker has received; kept in the run's state folder.
 
     Attributes:
         steps: up to how many steps taken; -1: nothing yet.

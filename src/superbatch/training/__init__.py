@@ -1,4 +1,4 @@
-"""The training engine: what a run is, its steps, its state on disk, its records and its cost. It knows no method."""
+"""The training engine: a run's steps, state on disk, records and cost. It is independent of the method."""
 
 from superbatch.training.job import Job, TrainResult
 from superbatch.training.loop import train

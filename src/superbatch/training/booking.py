@@ -1,4 +1,4 @@
-"""What a step leaves behind: its row of the ledger, its picks, and the rows of a step that went wrong.
+"""Record a step: its row of the ledger, its picks, and the rows of a bad step.
 
 Shapes: B super-batch, b sub-batch.
 """
@@ -29,7 +29,7 @@ PASSED_OVER = 32  # how many of the samples that were not chosen are recorded at
 
 
 def book(run: LiveRun, pick: Pick, learning_rate: float, found: Sequence[Measured]) -> dict[str, Any]:
-    """Count and record a step, and see to it where it was bad; returns its row of the ledger.
+    """Count and record a step, and handle a bad one; returns its row of the ledger.
 
     Args:
         run, pick: whose step, on what.

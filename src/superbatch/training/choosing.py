@@ -1,4 +1,4 @@
-"""Scoring a super-batch, and choosing a batch of it by the scores.
+"""Score a super-batch, and choose a batch of it by the scores.
 
 Shapes: B super-batch, b sub-batch, n this rank's slice of the super-batch.
 """

@@ -1,4 +1,4 @@
-"""How the chosen samples come to the ranks that train on them.
+"""Distribute the chosen samples to the ranks that train on them.
 
 Shapes: B super-batch, b sub-batch.
 """

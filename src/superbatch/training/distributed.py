@@ -1,4 +1,4 @@
-"""The ranks of a training: who has which share of a step, and what they tell each other.
+"""The ranks of a training: each one's share of a step, and their communication.
 
 One process is a world of one: every share is the whole, and nothing is sent. Ranks are those of torchrun's environment, which
 `launch.py` sets too. All methods that send are collective: every rank calls them, in the same order.
@@ -57,7 +57,7 @@ class Ranks:
         return [stop - start for start, stop in pairwise(self.edges(total))]
 
     def share(self, total: int) -> slice:
-        """Own share of `total` things in order."""
+        """Return this rank's share of `total` things, in order."""
         edges = self.edges(total)
         return slice(edges[self.rank], edges[self.rank + 1])
 

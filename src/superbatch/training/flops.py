@@ -1,4 +1,4 @@
-"""What a run costs in floating-point operations.
+"""The cost of a run in floating-point operations.
 
 F is the forward pass of one sample (DESIGN: uniform 3F a trained sample). Two accountings: the paper's re-uses the forward of the
 chosen samples, F(2 + B/b) (papers.md 1.7); as executed, the scoring pass keeps no graph, so the chosen are run forward again:
@@ -46,7 +46,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Spent:
-    """What was spent before a run, and an honest account adds to it: operations, and seconds where they are known."""
+    """What was spent before a run and is charged to it: operations, and seconds if known."""
 
     flops: float = 0.0
     seconds: float | None = None

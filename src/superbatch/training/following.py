@@ -1,4 +1,4 @@
-"""Whoever follows trainings from outside, such as trackers: handed in by who starts them, and told where each run lies.
+"""Followers of trainings, such as trackers: set by the caller, and given the folder of each run.
 
 The engine gives them nothing but the job: what happens in it they read from its records, so that no step waits for them.
 """

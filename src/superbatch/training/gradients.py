@@ -1,4 +1,4 @@
-"""Gradients of the whole batch's loss, however the batch is cut: over ranks, and over micro-batches within a rank.
+"""Gradients of the whole batch's loss, however it is split over ranks and micro-batches.
 
 There is one way to them. The graph is cut at a model's outputs. The loss needs all of them at once but is cheap; the model is dear but
 treats each sample by itself. So outputs are computed first, the loss's gradients by them next, and the model gets these gradients last,

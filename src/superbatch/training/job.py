@@ -1,4 +1,4 @@
-"""What one training is, as a value: the model, the rows, the rules, and the hash that names it."""
+"""A training as a value: the model, the rows, the rules, and the hash that names it."""
 
 from __future__ import annotations
 

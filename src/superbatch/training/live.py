@@ -1,4 +1,4 @@
-"""A job under way: what its steps share and change. What it leaves on disk is a run of `reporting`."""
+"""A running job: what its steps share and change. `reporting` reads what it leaves on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from superbatch.training.watch import Clock
 
 @dataclass
 class LiveRun:
-    """A job under way.
+    """A running job.
 
     Attributes:
         job: what is trained.

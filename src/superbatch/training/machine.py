@@ -1,4 +1,4 @@
-"""The machine that a training runs on, and how it is told to compute."""
+"""The machine that a training runs on, and its threads and numerical settings."""
 
 from __future__ import annotations
 

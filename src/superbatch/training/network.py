@@ -1,4 +1,4 @@
-"""By which network the machines of a training talk, where they have several."""
+"""Choose the network by which the machines of a training communicate."""
 
 from __future__ import annotations
 

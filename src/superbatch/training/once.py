@@ -1,4 +1,4 @@
-"""A job trained unless its run hash is finished, by as many processes as it asks for."""
+"""Train a job unless its run hash is finished, with as many processes as it asks for."""
 
 from __future__ import annotations
 

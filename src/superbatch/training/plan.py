@@ -1,4 +1,4 @@
-"""What a run is about to do, said before anything long starts."""
+"""The plan of a run, shown before anything long starts."""
 
 from __future__ import annotations
 

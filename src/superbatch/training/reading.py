@@ -169,7 +169,7 @@ def slot_bytes(sample: Batch, phase: Phase, workers: int) -> int:
 
 
 def _require_shared_memory(needed: int) -> None:
-    """Say beforehand what would otherwise end a worker without a word."""
+    """Report beforehand what would otherwise end a worker without an error message."""
     if not SHARED_MEMORY.is_dir():
         return
     free = shutil.disk_usage(SHARED_MEMORY).free

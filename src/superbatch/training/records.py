@@ -1,4 +1,4 @@
-"""A run's ledger, picks and evaluations: Parquet parts, one a checkpoint, and a JSON-lines tail for the steps since.
+"""A run's ledger, picks and evaluations: a Parquet part for each checkpoint, and a JSON-lines tail for later steps.
 
 A part is written just before its checkpoint is renamed into place and counts only up to a checkpoint that exists; so after a kill no
 step is there twice or missing. The tail is for eyes (`tail -F`); nothing reads it back.

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT during a training: noted, and obeyed when the step is done."""
+"""Note SIGTERM and SIGINT during a training, and obey when the step is done."""
 
 from __future__ import annotations
 

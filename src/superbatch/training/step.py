@@ -20,7 +20,7 @@ from superbatch.training.watch import BadSteps
 
 @dataclass
 class Measured:
-    """What a training step showed: loss and gradient norm before clipping, and what was bad, if anything."""
+    """The result of a training step: loss and gradient norm before clipping, and what was bad, if anything."""
 
     loss: float
     gradient_norm: float
@@ -29,7 +29,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a model of a task is trained with.
+    """What is needed to train a model of a task.
 
     Attributes:
         name: the model's.

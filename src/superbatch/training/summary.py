@@ -1,4 +1,4 @@
-"""The end of a run: its checkpoint, its records and the one file that tells what it was."""
+"""The end of a run: its checkpoint, its records and its summary (`run.json`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method is to the engine: its models, what it reads, its scores, its loss. Implementations are in `tasks/`.
+"""The interface between a method and the engine: its models, fields, scores and loss. Implementations are in `tasks/`.
 
 The engine draws the super-batch, reads it, chooses by the scores, and takes one step of each trained model on the chosen; it knows
 nothing of what lies behind a field's or a model's name.
@@ -242,5 +242,5 @@ class Task(Protocol):
         return {}
 
     def shown(self) -> AbstractContextManager[Any]:
-        """Give the learner as evaluation wants it; by default the module."""
+        """Return the learner for evaluation; by default the module."""
         return nullcontext(self.models[LEARNER].module)

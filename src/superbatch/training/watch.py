@@ -1,4 +1,4 @@
-"""The watch over a run: where its time goes, how much memory it takes, and which steps are bad."""
+"""Watch a run: time, memory, and bad steps."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def memory(device: torch.device) -> dict[str, float | None]:
 
 @dataclass
 class LiveLine:
-    """What the progress bar says beside count, rate and time left."""
+    """What the progress bar shows besides count, rate and time left."""
 
     waited: float = 0.0
     whole: float = 0.0

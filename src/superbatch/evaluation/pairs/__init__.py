@@ -1,1 +1,1 @@
-"""How well a model tells true pairs from exchanged ones, and what follows from it for choosing batches: the reference check."""
+"""The reference check: how well a model tells true pairs from exchanged ones, and whether to choose batches by it."""

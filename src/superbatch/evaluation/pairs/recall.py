@@ -1,4 +1,4 @@
-"""R@1 among a few: how often an image's own caption is the nearest of so many, over all batches that could be drawn.
+"""R@1 in small batches: how often an image's own caption is the nearest, averaged over all possible batches.
 
 Letters in names: n pairs, D embedding width.
 """

@@ -1,4 +1,4 @@
-"""The verdict on a reference: is it good enough to choose batches by? All lines that are drawn stand in this file."""
+"""The verdict on a reference: is it good enough to choose batches by? All thresholds are in this file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Name = Literal["helps", "unsure", "would_harm"]
 
 
 class Line(NamedTuple):
-    """Where a measure says yes or no: helps if the lower end of its interval reaches one, would harm if the upper end misses the other."""
+    """The thresholds of a measure: it helps if the lower end of its interval reaches one, would harm if the upper end misses the other."""
 
     helps: float
     harms: float
@@ -29,7 +29,7 @@ FEW_CURATED = 300  # pairs to train on: below, more of them are the first remedy
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdict rests on.
+    """The evidence for the verdict.
 
     Attributes:
         auc, recall: on held-out pairs. trained: R@1 in 64 on pairs that it was trained on; None for an imported reference.
@@ -75,7 +75,7 @@ class Verdict:
 
 
 def judge(found: Evidence) -> Verdict:
-    """Hold what was measured against the thresholds."""
+    """Compare the measurements with the thresholds."""
     if found.held_out < FEWEST_PAIRS:
         pairs = (
             "no pair was"

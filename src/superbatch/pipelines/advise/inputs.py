@@ -1,4 +1,4 @@
-"""What an advice goes by, gathered from what the stages before it and the probes left."""
+"""Gather the inputs of an advice from earlier stages and from the probes."""
 
 from __future__ import annotations
 

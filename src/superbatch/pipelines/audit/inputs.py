@@ -1,4 +1,4 @@
-"""What an audit reads, and what it refuses: a run that selects, its pool, its reference."""
+"""Open the inputs of an audit, and refuse unsuitable ones: the run, its pool, its reference."""
 
 from __future__ import annotations
 

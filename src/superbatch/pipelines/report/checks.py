@@ -1,4 +1,4 @@
-"""What the report would refuse, found before anything long starts."""
+"""Checks of the report's settings, made before anything long starts."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def report(
     command: str,
     *edges: Path,
 ) -> dict[str, Any]:
-    """Put all runs found beside each other.
+    """Compare all runs found, as tables, figures and a page.
 
     Args:
         main: the run that the report is about (a chain's method), bound by the pipeline; None: the report chooses.

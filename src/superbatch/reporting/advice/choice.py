@@ -1,4 +1,4 @@
-"""What a rule says, and what becomes of it: an advice."""
+"""The choice that a rule makes, and the advice made from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Doubt(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule says.
+    """The choice that a rule makes.
 
     Attributes:
         rule: its name. presets: the one to run, then those to take in its place, in order.

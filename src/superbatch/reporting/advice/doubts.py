@@ -1,4 +1,4 @@
-"""What makes any advice less sure: an unusual reference or pool, a run unlike those on record, probes that say little."""
+"""Reasons to trust an advice less: an unusual reference or pool, a run unlike the recorded ones, inconclusive probes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEAST_RECORDED, BETWEEN = 0.25, (0.45, 0.85)
 
 
 def doubts_about(measured: Measured, preset: str, steps: int) -> tuple[Doubt, ...]:
-    """What makes any advice less sure."""
+    """Return the reasons to trust an advice less."""
     return (*_about_data(measured), *_about_run(measured, preset, steps))
 
 

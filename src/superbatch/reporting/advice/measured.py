@@ -1,4 +1,4 @@
-"""What an advice goes by: the reference, the pool, the probes and the budget, as values."""
+"""The inputs of an advice as values: the reference, the pool, the probes and the budget."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ReferenceFacts:
 
     @property
     def tells_nothing(self) -> bool:
-        """Whether its AUC is known, and not told from chance."""
+        """Whether its AUC is known and not clearly above chance."""
         return self.auc is not None and self.auc[1] <= 0.5
 
 
@@ -112,7 +112,7 @@ class Probe:
         return wilson(min(max(self.value, 0.0), 1.0), self.images)
 
     def above(self, other: Probe) -> bool:
-        """Whether it is told apart from another one, and better: their intervals do not touch.
+        """Whether it is clearly better than another one: their intervals do not touch.
 
         That asks for about 2.8 standard errors instead of 2, since seeds differ too, and each probe has one.
         """
@@ -129,7 +129,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that an advice goes by.
+    """All inputs of an advice.
 
     Attributes:
         reference, pool: see there. probes: in the order of the candidates.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def kinds_figure(shares: pd.DataFrame, totals: pd.DataFrame, theme: Theme = LIGHT) -> Figure:
-    """What the picks were made of over time, as areas on each other; the pool beside it, as one bar.
+    """Draw the kinds of pairs among the picks over time, as stacked areas, beside the pool's as one bar.
 
     Args:
         shares: `purity.purity`. totals: `purity.totals`.

@@ -34,7 +34,7 @@ class Searcher:
 
 @dataclass(frozen=True)
 class SearchPage:
-    """What the page is made of.
+    """The content of the page.
 
     Attributes:
         title: of the project.
