@@ -98,7 +98,7 @@ class SetSettings(_Strict):
 
     Attributes:
         shards: WebDataset shards: a glob, a brace pattern, or a list of both; relative to the project.
-        expect: what the set must be like, on top of `curation.statistics.DEFAULT_THRESHOLDS`: statistic or measure -> {min, max, mostly, severity}; null drops
+        expect: thresholds of the set, on top of `curation.statistics.DEFAULT_THRESHOLDS`: statistic or measure -> {min, max, mostly, severity}; null drops
             a default.
     """
 
@@ -113,7 +113,7 @@ class EvaluationSetSettings(_Strict):
         root: its folder (dataset_type.txt, classnames.txt, templates, one folder a split); relative to the project.
         splits: which of its folders, or of its shards (`val-*.tar`), are what; `validation` is looked at during training, `test` at
             the end.
-        expect: what each split must be like, as for a training set.
+        expect: thresholds of each split, as for a training set.
     """
 
     root: str

@@ -225,7 +225,7 @@ def _notes_of(image: Image.Image, data: bytes) -> list[str]:
         notes.append("animated")
     if image.mode == "CMYK":
         notes.append("cmyk")
-    # Pillow gives colour of 16 bits as 8 without a word; the depth stands in the first chunk of the file.
+    # Pillow gives colour of 16 bits as 8 without a warning; the depth is in the first chunk of the file.
     if image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10"):
         notes.append("deep")
     if _exif_orientation(image) in range(2, 9):

@@ -34,7 +34,7 @@ def shard_digests(shards: Sequence[Place], folder: Path, jobs: int | JobsSetting
 def scan_paths(
     shards: Sequence[Place], settings: ScanSettings, folder: Path | None, jobs: int | JobsSettings = 1
 ) -> list[Path | None]:
-    """Return where the scan of each shard is kept; None where nothing is, for want of a folder or of the shard itself."""
+    """Return where the scan of each shard is kept; None if it is not kept, because there is no folder or no shard."""
     if folder is None or not all(shard.is_file() for shard in shards if isinstance(shard, Path)):
         return [None] * len(shards)
     digests = zip(shards, shard_digests(shards, folder, jobs), strict=True)

@@ -1,4 +1,4 @@
-"""Both towers as ONNX graphs, held against the model that they come from as soon as they are written."""
+"""Write both towers as ONNX graphs, and check them against the model that they come from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from superbatch.models import ClipModel
 
 CHECK_FILE, PREPROCESSING_FILE = "check.json", "preprocessing.json"
 TOLERANCE = 1e-4  # of any number of an embedding, whose length is 1
-TRACED, CHECKED = 2, (1, 5)  # samples: a batch that the graph is made by, others that it is held against
+TRACED, CHECKED = 2, (1, 5)  # samples: a batch that the graph is made by, others that it is checked with
 ONE_FILE = 1_500_000_000  # bytes of weights; a graph with more has them beside it, since protobuf ends at 2 GiB
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

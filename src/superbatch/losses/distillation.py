@@ -1,4 +1,4 @@
-"""Distillation: the learner's softmax over each row and column of the batch should match the teacher's
+"""What a teacher adds to a contrastive loss: the learner's softmax over each row and column of the batch should match the teacher's
 (distillation), or each negative weighs as it should by the teacher (DRRho-CLIP).
 
 Both are cross-entropies between a target and a softmax of logits over a row or a column. Values and gradients are in closed form, a tile of logits at a time,

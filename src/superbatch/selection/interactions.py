@@ -89,7 +89,7 @@ class Interactions:
         self.state_SB = self.state_SB.unsqueeze(1).repeat(1, len(order_B))
 
     def chosen(self, places_K: Tensor) -> Tensor:
-        """[2, K, D]: images, then texts, at these places: what a candidate's text, then image, is held against."""
+        """[2, K, D]: images, then texts, at these places: what a candidate's text, then image, is compared with."""
         return self.embeddings_2BD.index_select(1, places_K).flip(0)
 
     def add(self, chosen_2KD: Tensor, candidates: Candidates) -> None:

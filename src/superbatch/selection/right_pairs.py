@@ -56,7 +56,7 @@ def share_of_right(p: Tensor) -> float:
 def lead(p: Tensor, other: Tensor) -> float:
     """Return a model's certain lead over another on the same pairs: the lower end of the difference in the share that stands out.
 
-    A batch is chosen of what stands out most, so that is where two models are held against each other: the share of pairs with p <= `NEAR`. In
+    A batch is chosen of what stands out most, so that is where two models are compared: the share of pairs with p <= `NEAR`. In
     wrong pairs that happens to both as often. The difference is paired, less `SURE` standard errors.
 
     Args:

@@ -28,7 +28,7 @@ def reference_cache(
     """Open the reference's cached embeddings where a run scores, filters or is taught by them; those of the low view, if it asks for them.
 
     Raises:
-        UserError: there are none, or they are of another reference, set or preprocessing, or not to be held against the learner's loss.
+        UserError: there are none, or they are of another reference, set or preprocessing, or not comparable with the learner's loss.
     """
     if not settings.uses_embeddings:
         return None

@@ -1,6 +1,6 @@
 """A run's ledger and evaluations as points for trackers: read while the run writes them, and once it is finished.
 
-A point stands at the number of steps taken: the ledger's row of step s at s + 1, where the evaluation after it stands too.
+A point is at the number of steps taken: the ledger's row of step s at s + 1, as the evaluation after it is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A filter ratio that follows the learner (`selection.adapt`): window by window the share of right pairs is measured, and B follows.
 
-With `selection.then.after: null` the learner is held against the reference by the same pairs, and chooses for itself once it is ahead.
+With `selection.then.after: null` the learner is compared with the reference on the same pairs, and chooses for itself once it is ahead.
 
 The pairs measured by are never trained on: learned by heart they would all look right. What was measured is recorded with the evaluations and so
 with each state; a run that goes on knows the sizes of all windows that it has begun, and measures for those to come.

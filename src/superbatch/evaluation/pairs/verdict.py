@@ -17,7 +17,7 @@ class Line(NamedTuple):
     harms: float
 
 
-# By judgement, held against runs over references of some strengths (docs/reference_check.md). A fingerprint of them is in each check's stamp.
+# By judgement, checked with runs over references of some strengths (docs/reference_check.md). A fingerprint of them is in each check's stamp.
 THRESHOLDS: dict[str, Line] = {
     "auc": Line(helps=0.80, harms=0.65),  # of held-out pairs against exchanged ones, by pair score
     "recall": Line(helps=0.20, harms=0.08),  # R@1 in 64; chance has 0.016, simweb's reference 0.33

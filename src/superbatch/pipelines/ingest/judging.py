@@ -21,7 +21,7 @@ EXPECTATIONS = "expectations.json"  # what Great Expectations found, beside the 
 
 @dataclass(frozen=True)
 class Judged:
-    """A set that a stage judges: where its settings stand, what it must be like, where it lies in the stage's folder."""
+    """A set that a stage judges: its key in the settings, its thresholds, its folder in the stage."""
 
     setting: str
     expect: Thresholds
@@ -106,7 +106,7 @@ def write_docs(target: Path, fingerprint: str, folder: Path, sets: list[Judged])
         target: gets `index.html` and the pages behind it, whole.
         fingerprint: of the stage that read the sets.
         folder: where the sets lie, each with its `summary.json`; one without (reading stopped before it) is left out.
-        sets: what they must be like.
+        sets: their thresholds.
     """
     from superbatch.curation.statistics import with_defaults
     from superbatch.data.manifest import SUMMARY_FILE

@@ -10,7 +10,7 @@ from superbatch.reporting.numbers import percent
 
 FEW_BATCHES = 10  # super-batches of 20 b in a pass: in a smaller pool (emoji has 3) no method was told from another
 LARGEST = 20  # b / (1 - 0.95)
-# Shares of right pairs at which a learner's estimate stood still on no recorded pool: simweb's stands at 36 %, icons' grows to 97 %.
+# Shares of right pairs at which a learner's estimate stood still on no recorded pool: simweb's stays at 36 %, icons' grows to 97 %.
 LEAST_RECORDED, BETWEEN = 0.25, (0.45, 0.85)
 
 

@@ -40,7 +40,7 @@ def accuracy_figure(
 
     Args:
         points: `mean_curves`. axis: a key of `curves.AXES`. title: the metric's.
-        main: label of a method that is marked where it first stands at uniform's final value; none if empty.
+        main: label of a method that is marked where it first reaches uniform's final value; none if empty.
     """
     figure, axes = new_figure(theme, height=height)
     ax = axes[0]

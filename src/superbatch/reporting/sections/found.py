@@ -61,7 +61,7 @@ def _set(report: Report) -> str:
 
 
 def _beside(report: Report, name: str) -> list[Run]:
-    """The main run and the uniform one to hold it against: of as many steps and the same seed, else the longest."""
+    """The main run and the uniform one to compare it with: of as many steps and the same seed, else the longest."""
     main = report.main
     own = main.tested[name]
     others = [
