@@ -89,5 +89,5 @@ def picks_of(make_job, criterion: str, spoilt: int | None = None) -> list[int] |
 
 def test_a_rank_whose_cache_differs_is_found_at_the_first_step(make_job, tmp_path):
     for said in in_ranks(3, picks_of, tmp_path / "ranks", make_job, "easy_reference", 1):
-        assert said.startswith("embeddings: ranks chose other rows at step 0, ")
+        assert said.startswith("embeddings: ranks chose different rows at step 0 ")
         assert said.endswith("give every machine the same data/04_feature, or run the embed stage again")

@@ -155,7 +155,7 @@ def is_zombie(pid: int) -> bool:
 def test_too_little_shared_memory_is_told_before_a_worker_dies_of_it(monkeypatch) -> None:
     monkeypatch.setattr(reading.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100})())
     with pytest.raises(
-        UserError, match=r"training\.workers: batches read ahead need .* MB of /dev/shm, where 0 MB are free"
+        UserError, match=r"training\.workers: batches read ahead need .* MB of /dev/shm, and 0 MB are free"
     ):
         Reader(numbered(), {TRAINING: Phase(("colour",), 64)}, 1, CPU)
 

@@ -65,7 +65,7 @@ def check_torch(cores: int, ask: Callable[[], Torch] = ask_torch, driver: Path =
     except (ImportError, OSError) as error:
         reason = " ".join(str(error).split())
         yield Finding(
-            "torch", "missing", f"does not load ({reason})", "install it anew: https://pytorch.org/get-started/locally"
+            "torch", "missing", f"does not load ({reason})", "reinstall it: https://pytorch.org/get-started/locally"
         )
         return
     built = f"built for CUDA {torch.cuda}" if torch.cuda else "built without CUDA"

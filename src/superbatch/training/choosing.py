@@ -116,6 +116,6 @@ def agree(ranks: Ranks, selection: Selection, step: int) -> Selection:
     """
     digest = hashlib.blake2b(selection.indices.cpu().numpy().tobytes(), digest_size=7).digest()
     if not ranks.same(int.from_bytes(digest, "big")):
-        what = f"ranks chose other rows at step {step:,}, though all choose for themselves out of the same"
+        what = f"ranks chose different rows at step {step:,} from the same super-batch"
         raise UserError("embeddings", what, "give every machine the same data/04_feature, or run the embed stage again")
     return selection

@@ -174,7 +174,7 @@ def _require_shared_memory(needed: int) -> None:
         return
     free = shutil.disk_usage(SHARED_MEMORY).free
     if needed > free:
-        what = f"batches read ahead need {needed / 1e6:,.0f} MB of {SHARED_MEMORY}, where {free / 1e6:,.0f} MB are free"
+        what = f"batches read ahead need {needed / 1e6:,.0f} MB of {SHARED_MEMORY}, and {free / 1e6:,.0f} MB are free"
         raise UserError("training.workers", what, "enlarge it (docker run --shm-size), or set workers to 0")
 
 

@@ -64,7 +64,7 @@ def test_the_line_has_the_numbers() -> None:
         "the reference helps: AUC 0.94 [0.92, 0.96] of true against exchanged pairs, R@1 in 64 71 % [67, 75], on 77 held-out pairs"
     )
     few = judge(Evidence(auc, recall, None, 1, 0))
-    assert few.line == "unsure whether the reference helps: 1 pair was held out to measure it on, and it takes 20"
+    assert few.line == "unsure whether the reference helps: 1 pair was held out to measure it on, and 20 are needed"
 
 
 def test_what_could_not_be_measured_is_unsure() -> None:

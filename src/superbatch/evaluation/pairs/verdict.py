@@ -82,7 +82,7 @@ def judge(found: Evidence) -> Verdict:
             if not found.held_out
             else f"{found.held_out} pair{'s were' if found.held_out > 1 else ' was'}"
         )
-        line = f"unsure whether the reference helps: {pairs} held out to measure it on, and it takes {FEWEST_PAIRS}"
+        line = f"unsure whether the reference helps: {pairs} held out to measure it on, and {FEWEST_PAIRS} are needed"
         return Verdict("unsure", line, _more_held_out(found))
     name = _name(found)
     words = {

@@ -48,7 +48,7 @@ def ingested_sets(
 
 
 def _described(name: str, what: str, manifest: Manifest, ingested_as: str, places: Storage) -> DescribedSet:
-    what_is_wrong = "lies in an object store, which gives no SHA-256 of a shard, and a card names one of each"
+    what_is_wrong = "lies in an object store, which gives no SHA-256 of a shard, and a card needs one of each"
     require(not manifest.objects, f"export.sets: {name}", what_is_wrong, "leave the set out, or ingest files")
     shards = [Path(str(manifest.shard_path(shard))) for shard in manifest.shard_sizes]
     digests = shard_digests(shards, scans_of(ingested_as, places))
