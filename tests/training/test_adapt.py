@@ -212,12 +212,12 @@ def test_a_task_that_knows_no_pairs_says_so(make_job, monkeypatch):
     [
         (lambda: SelectionSettings(adapt=ADAPT), "selection.adapt: with method: uniform nothing is chosen"),
         (lambda: SelectionSettings("joint", adapt=ADAPT, final_filter_ratio=0.0), "selection.final_filter_ratio: sets how f changes during the run"),
-        (lambda: SelectionSettings("joint", adapt=ADAPT, final_filter_ratio=0.0, falls_over=0.5), "selection.final_filter_ratio: says how f"),
+        (lambda: SelectionSettings("joint", adapt=ADAPT, final_filter_ratio=0.0, falls_over=0.5), "selection.final_filter_ratio: sets how f"),
         (lambda: SelectionSettings("joint", adapt=ADAPT, then=ThenSettings()), "selection.then.after: sets how f changes during the run, and so does selection.adapt; set it to null"),
         (lambda: SelectionSettings("joint", adapt=ADAPT, stale_steps=1), "selection.stale_steps: batches cannot be chosen ahead over"),
         (lambda: AdaptSettings(sample=1), "adapt.sample: 1 pairs are too few"),
         (lambda: AdaptSettings(power=0), "adapt.power: 0 is too small"),
-        (lambda: rows_aside(SelectionSettings("joint", adapt=ADAPT), 19, 0), "selection.adapt: measures by a tenth of the rows in use at most"),
+        (lambda: rows_aside(SelectionSettings("joint", adapt=ADAPT), 19, 0), "selection.adapt: measures on at most a tenth of the rows in use"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_one_line(make, line):
