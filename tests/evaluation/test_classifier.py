@@ -35,7 +35,7 @@ def test_class_weights_take_the_place_of_prompts(
     assert found["metrics"]["colours/top1"] == float(right.float().mean())
     evaluator.evaluate(classifier, "test")
     told = [line for line in caplog.messages if line.startswith("not measured")]
-    assert len(told) == 1 and told[0].endswith("its own classes alone: captions")
+    assert len(told) == 1 and told[0].endswith("its own classes only: captions")
 
 
 def test_files_have_what_labelled_images_teach_too(

@@ -84,7 +84,8 @@ def test_a_filter_over_clusters_is_made_anew_and_held_against_the_run_s(tmp_path
     assert open_draw(run, MANIFEST, rows).order.num_rows == 20  # type: ignore[arg-type]
     other = open_run(training(tmp_path / "b", pool=pool, kept_rows="0" * 16))
     with pytest.raises(
-        UserError, match=r"run\.json: was trained on other rows .* clusters come out otherwise here .*; audit it where"
+        UserError,
+        match=r"run\.json: was trained on other rows .* clusters come out differently here .*; audit it where",
     ):
         rows_in_use(other, cache)
     assert rows_in_use(open_run(training(tmp_path / "c")), cache) is None
@@ -167,5 +168,5 @@ def test_a_run_by_a_decision_drew_from_what_it_keeps(tmp_path: Path) -> None:
     ):
         rows_in_use(run, cache)
     other = open_run(training(tmp_path / "b", kept_rows="f" * 16, **by))
-    with pytest.raises(UserError, match="the decision was another one then; train the run again, or decide as before"):
+    with pytest.raises(UserError, match="the decision has changed since; train the run again, or decide as before"):
         rows_in_use(other, cache, manifest, tmp_path)

@@ -203,7 +203,7 @@ def test_the_last_round_that_was_better_is_kept(values: list[float], kept: int) 
         ({"bootstrap.captioner": "no.such:f"}, "bootstrap.captioner: 'no.such:f' cannot be imported (No module named 'no')"),
         ({"bootstrap.captioner_options": {"seed": 1}}, "bootstrap.captioner_options: are set, but no captioner is"),
         (CAPTIONER | {"bootstrap.captioner_options": {"rate": 1}}, "bootstrap.captioner_options: superbatch.simweb.captioner:caption does not"),
-        (CAPTIONER | {"bootstrap.aligned": 0}, "bootstrap.captioner: gives another caption to pairs that are not aligned, and aligned is 0"),
+        (CAPTIONER | {"bootstrap.aligned": 0}, "bootstrap.captioner: replaces the captions of pairs that are not aligned, but aligned is 0"),
         ({"bootstrap.reference.held_out": 0.2}, "bootstrap.reference.held_out: is the first reference's own"),
         ({"bootstrap.reference.training.stepps": 2}, "bootstrap.reference.training.stepps: unknown parameter; did you mean steps?"),
         ({"bootstrap.reference.training.batch_size": 4000}, "bootstrap.reference.training.batch_size: 4,000 pairs are more than the"),

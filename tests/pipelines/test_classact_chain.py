@@ -84,9 +84,9 @@ LABELS = {"classnames": "names.txt", "by": "cls"}
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"jest.learner.reference": "reference_labels"}, "jest.learner.reference: reference_labels is trained on labels, and the learner on image-text pairs; name one of pairs"),
+        ({"jest.learner.reference": "reference_labels"}, "jest.learner.reference: reference_labels is trained on labels, and the learner on image-text pairs; name one trained on pairs"),
         ({"classact.learner.reference": "reference"}, "classact.learner.reference: reference is trained on image-text pairs, and the learner's labels need one trained on labels; name one that has labels"),
-        ({"classact.learner.reference": "reference_large"}, "classact.learner.reference: reference_large is of image-text pairs"),
+        ({"classact.learner.reference": "reference_large"}, "classact.learner.reference: reference_large is trained on image-text pairs"),
         ({"classact.learner.labels.by": "txt"}, "classact.learner.labels.by: 'txt' is unknown"),
         ({"classact.learner.labels.smoothing": 1}, "classact.learner.labels.smoothing: 1 leaves no weight on the label"),
         ({"classact.learner.labels.classnames": ""}, "classact.learner.labels.classnames: names no file"),
@@ -96,8 +96,8 @@ LABELS = {"classnames": "names.txt", "by": "cls"}
         ({"classact.learner.selection.adapt": {}}, "classact.learner.selection.adapt: measures pairs"),
         ({"classact.learner.selection.online_reference": {}}, "classact.learner.selection.online_reference: is of pairs"),
         ({"classact.learner.selection.method": "joint"}, "classact.learner.selection.method: is joint, but a labelled image is scored by itself; use independent"),
-        ({"reference.labels": LABELS, "reference.training.loss": "softmax"}, "reference.labels: are for a reference of its own"),
-        ({"bootstrap.reference": {"labels": LABELS, "training": {"loss": "softmax"}}}, "bootstrap.reference.labels: are for a reference of its own"),
+        ({"reference.labels": LABELS, "reference.training.loss": "softmax"}, "reference.labels: are for a further reference"),
+        ({"bootstrap.reference": {"labels": LABELS, "training": {"loss": "softmax"}}}, "bootstrap.reference.labels: are for a further reference"),
         ({"references.labels.training.loss": "sigmoid"}, "references.labels.training.loss: is sigmoid"),
         ({"references.labels.import_from": "models/b32"}, "references.labels.import_from: is a checkpoint of pairs, and labels are set"),
     ],
@@ -124,9 +124,9 @@ def test_what_the_template_says_of_pairs_is_not_for_labels() -> None:
 
 def test_a_run_of_the_grid_by_a_reference_of_another_kind_is_one_line() -> None:
     for entry, line in (
-        ({"method": "classact", "set": {"reference": "reference"}}, "compare: classact-T2-s0: reference: reference is of image-text pairs"),
+        ({"method": "classact", "set": {"reference": "reference"}}, "compare: classact-T2-s0: reference: reference is trained on image-text pairs"),
         ({"method": "jest", "set": {"reference": "reference_labels"}}, "compare: jest-T2-s0: reference: reference_labels is of labels"),
-        ({"method": "classify", "set": {"selection.method": "independent"}}, "compare: classify-T2-s0: reference: reference is of image-text pairs"),
+        ({"method": "classify", "set": {"selection.method": "independent"}}, "compare: classify-T2-s0: reference: reference is trained on image-text pairs"),
     ):  # fmt: skip
         with pytest.raises(UserError) as found:
             check_all(quick_parameters({"compare.runs": [{"steps": 2} | entry]}))
@@ -140,9 +140,7 @@ def test_other_classes_than_the_references_are_refused_of_what_is_trained(monkey
     check_learners(chain(("classact", "classify", "jest")))
     with pytest.raises(UserError) as found:
         check_learners(chain(("rho_loss",)))
-    line = (
-        "rho_loss.learner.reference: reference_labels has other classnames than the learner's labels, or another `by`"
-    )
+    line = "rho_loss.learner.reference: reference_labels has different classnames from the learner's labels, or a different `by`"
     assert str(found.value).startswith(line)
 
 

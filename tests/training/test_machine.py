@@ -38,7 +38,7 @@ def test_determinism_is_asked_for_strictly_and_put_back(asked, inside):
 
 def test_an_operation_that_refuses_is_one_line_with_the_setting():
     with (
-        pytest.raises(UserError, match=r"training\.deterministic: _efficient_attention_backward gives other bits .*; set it to false"),
+        pytest.raises(UserError, match=r"training\.deterministic: _efficient_attention_backward gives different bits .*; set it to false"),
         repeatable(GPU, TrainingSettings()),
     ):  # fmt: skip
         raise RuntimeError(REFUSAL)

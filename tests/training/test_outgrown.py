@@ -206,7 +206,7 @@ def test_what_was_measured_becomes_stretches_and_sizes():
         (lambda: SelectionSettings("joint", criterion="easy_reference", then=THEN), "selection.then.after: null (once the reference is outgrown) is measured by selection.adapt, which is not set"),
         (lambda: SelectionSettings("joint", criterion="hard_learner", then=THEN, adapt=ADAPT), "selection.criterion: hard_learner asks no reference"),
         (lambda: SelectionSettings("joint", then=ThenSettings(None, "learnability"), adapt=ADAPT), "selection.then.criterion: learnability asks the reference"),
-        (lambda: SelectionSettings("joint", then=ThenSettings(None, final_filter_ratio=0.0), adapt=ADAPT), "selection.then.final_filter_ratio: says how f goes"),
+        (lambda: SelectionSettings("joint", then=ThenSettings(None, final_filter_ratio=0.0), adapt=ADAPT), "selection.then.final_filter_ratio: sets how f changes"),
         (lambda: ThenSettings(1.5), "then.after: 1.5 is too large"),
         (lambda: Task.reference_sides(None, None), "selection.then.after: is decided by a reference's embeddings, and this task has none"),
     ],
