@@ -125,7 +125,7 @@ def test_what_the_template_says_of_pairs_is_not_for_labels() -> None:
 def test_a_run_of_the_grid_by_a_reference_of_another_kind_is_one_line() -> None:
     for entry, line in (
         ({"method": "classact", "set": {"reference": "reference"}}, "compare: classact-T2-s0: reference: reference is trained on image-text pairs"),
-        ({"method": "jest", "set": {"reference": "reference_labels"}}, "compare: jest-T2-s0: reference: reference_labels is of labels"),
+        ({"method": "jest", "set": {"reference": "reference_labels"}}, "compare: jest-T2-s0: reference: reference_labels is trained on labels"),
         ({"method": "classify", "set": {"selection.method": "independent"}}, "compare: classify-T2-s0: reference: reference is trained on image-text pairs"),
     ):  # fmt: skip
         with pytest.raises(UserError) as found:
