@@ -1,4 +1,4 @@
-"""Context managers to evaluate a model without changing it."""
+"""A context manager to evaluate a model without changing it."""
 
 from __future__ import annotations
 
