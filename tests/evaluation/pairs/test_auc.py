@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superbatch.evaluation.pairs.auc import Scored, auc, auc_estimate
+from superbatch.evaluation.pairs.measure import pool_above
 from superbatch.evaluation.pairs.resampling import drawn_anew, estimate, mean_estimate
 
 
@@ -73,3 +74,11 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
     found = mean_estimate(values, 0)
     assert found.value == pytest.approx(values.mean())
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+
+
+def test_pool_above_is_the_share_of_comparisons() -> None:
+    rng = np.random.default_rng(0)
+    pool, held = rng.integers(0, 9, 70).astype(float), rng.integers(2, 12, 40).astype(float)
+    found, over = pool_above(pool, held), pool[:, None] - held
+    assert found.value == pytest.approx(((over > 0) + (over == 0) / 2).mean(), abs=1e-12)
+    assert found.low < found.value < found.high and found.pairs == 110

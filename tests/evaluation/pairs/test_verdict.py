@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,15 @@ def test_a_weak_reference_is_told_of_the_method_that_needs_it_least(found: Evide
     assert remedy.endswith("; or run adaptive_self_paced, which needs it only to start")
     presets = yaml.safe_load((PROJECT / "conf" / "base" / "parameters_methods.yml").read_text())
     assert "adaptive_self_paced" in presets
+
+
+@pytest.mark.parametrize(("low", "name"), [(0.55, "helps"), (0.78, "unsure")])
+def test_a_reference_that_was_trained_on_the_pool_is_told(low: float, name: str) -> None:
+    """It tells pairs apart, and yet chooses nothing: it fits what it is to choose from."""
+    verdict = judge(replace(evidence("above", "above", trained=None), pool_above=Estimate(0.8, low, 0.82, 4_000)))
+    assert verdict.name == name
+    assert ("score higher than these in 80 % of comparisons" in verdict.line) == (name == "unsure")
+    assert ("trained on this pool" in verdict.remedy) == (name == "unsure")
 
 
 def test_the_line_has_the_numbers() -> None:

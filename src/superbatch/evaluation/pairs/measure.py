@@ -53,7 +53,7 @@ def measure(seen: Seen) -> dict[str, Any]:
 
     Returns:
         JSON by name: `verdict`, `line`, `remedy`, `sentence`; `auc` (`pair` and `conditional`, each `all`, `rare`, `frequent`), `recall`, `loss` (each
-        `held_out`, `training`), `bad_share`, `purity`, `scores` (histograms for the figure), `pairs` (how many of each). Null where a
+        `held_out`, `training`), `pool_above`, `bad_share`, `purity`, `scores` (histograms for the figure), `pairs` (how many of each). Null where a
         measure is missing.
     """
     held, pool = seen.held_out, seen.pool
@@ -63,7 +63,7 @@ def measure(seen: Seen) -> dict[str, Any]:
     }
     of = min(BATCH, 0 if held is None else len(held)) or BATCH
     trained = None if seen.trained is None else _recall(seen.trained, of)
-    recall, auc = _nothing(), _nothing()
+    recall, auc, above = _nothing(), _nothing(), None
     if held is not None and len(held) >= FEWEST and len(pool) >= FEWEST:
         recall, scored = _recall(held, of), _pair_trial(held)
         auc = auc_estimate([scored], len(held), SEED)
@@ -72,10 +72,12 @@ def measure(seen: Seen) -> dict[str, Any]:
         told = auc.low > NO_TELLING and len(bad_scores) > 0
         mixed = mixture(scores["pool"], scores["true"], bad_scores, SEED) if told else None
         bad = UNKNOWN_BAD if mixed is None else bad_share(mixed).value
+        above = pool_above(scores["pool"], scores["true"])
         found |= {"auc": _aucs(scored, bad, seen), **_of_pool(mixed, bad, held)}
     found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": of}
     found["loss"] = {"held_out": losses(held), "training": losses(seen.trained)}
-    verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of))
+    found["pool_above"] = above and above.as_json()
+    verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of, above))
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}
     return words | found | {"scores": histograms(scores)}
 
@@ -99,6 +101,12 @@ def _pair_trial(pairs: Pairs) -> Scored:
     images, exchanged = exchanged_scores(pairs)
     score = np.concatenate([pair_scores(pairs), exchanged])
     return Scored(score, np.arange(len(score)) < len(pairs), np.concatenate([np.arange(len(pairs)), images]))
+
+
+def pool_above(pool_n: np.ndarray, held_n: np.ndarray) -> Estimate:
+    """Return how often a pair of the pool scores above a held-out one, ties half: near 1 where a reference was trained on the pool."""
+    score = np.concatenate([pool_n, held_n])
+    return auc_estimate([Scored(score, np.arange(len(score)) < len(pool_n), np.arange(len(score)))], len(score), SEED)
 
 
 def _recall(pairs: Pairs, of: int) -> Estimate:

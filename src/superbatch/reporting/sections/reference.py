@@ -71,6 +71,8 @@ def _memory(found: dict[str, Any]) -> Iterator[Row]:
 
 def _pool(found: dict[str, Any]) -> Iterator[Row]:
     """What it makes of the pool, by its own scores."""
+    if found.get("pool_above") is not None:
+        yield _share("comparisons in which a pair of the pool scores above a held-out one", found["pool_above"])
     if found.get("bad_share") is not None:
         yield _share("bad pairs in the pool, estimated", found["bad_share"])
     purity = found.get("purity") or {"filter": [], "easy_reference": None}
