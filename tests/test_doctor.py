@@ -44,16 +44,19 @@ def test_packages_that_are_missing_or_of_another_version() -> None:
     assert fine == Finding("packages", "ok", "all 2 that are needed, in versions that fit")
     old, absent = packages.check_needed(WANTED, versions(kedro="0.19.3"))
     assert old == Finding(
-        "packages", "missing", "kedro is 0.19.3, and <2,>=1.7 is needed", "pip install 'kedro<2,>=1.7'"
+        "packages", "missing", "kedro is 0.19.3, and <2,>=1.7 is needed", "run `pip install 'kedro<2,>=1.7'`"
     )
-    assert absent == Finding("packages", "missing", "torch is not installed", "pip install 'torch>=2.8'")
+    assert absent == Finding("packages", "missing", "torch is not installed", "run `pip install 'torch>=2.8'`")
 
 
 def test_an_extra_that_is_missing_is_off_and_says_how_to_install_it() -> None:
     viz, ray = packages.check_extras(WANTED, versions(**{"kedro-viz": "12.6"}))
     assert viz.status == "ok"
     assert ray == Finding(
-        "ray", "off", "ingest, embed and curate on a Ray cluster: ray is not installed", "pip install 'superbatch[ray]'"
+        "ray",
+        "off",
+        "ingest, embed and curate on a Ray cluster: ray is not installed",
+        "run `pip install 'superbatch[ray]'`",
     )
 
 
@@ -68,7 +71,7 @@ def test_superbatch_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(metadata, "metadata", nothing)
     (found,) = packages.check_packages()
-    assert found.status == "missing" and found.remedy == "`pip install -e .` in its folder"
+    assert found.status == "missing" and found.remedy == "run `pip install -e .` in its folder"
 
 
 def test_torch_that_does_not_load() -> None:

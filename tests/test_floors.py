@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "superbatch"
 GROUND = {
     "__init__",
     "errors",
+    "extras",
     "files",
     "listing",
     "markdown",

@@ -190,9 +190,9 @@ def check_trackers(catalog: CatalogProtocol) -> None:
     """
     wanted = tracking_settings(catalog).wanted
     if wanted:
-        from superbatch.tracking import require_packages, tracking_of
+        from superbatch.tracking import require_trackers, tracking_of
 
-        require_packages(wanted)
+        require_trackers(wanted)
         tracking_of.cache_clear()
 
 

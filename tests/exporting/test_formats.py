@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from superbatch import extras
 from superbatch.errors import UserError
-from superbatch.exporting import optional
 from superbatch.exporting.parts import Exported
 from superbatch.exporting.transformers_clip import clip_tensors, why_not_clip
 from superbatch.exporting.transformers_folder import has_clips_tokenizer
@@ -159,10 +159,10 @@ def test_drawn_ids_are_texts_as_clip_has_them(checkpoint: Make) -> None:
 def test_a_missing_package_is_one_line_and_nothing_is_written(
     checkpoint: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(UserError) as caught:
         write_formats(checkpoint(), FACTS, ["open_clip", "onnx"], tmp_path)
     assert str(caught.value) == (
-        "export.formats, onnx: needs the package onnx, which is not installed; pip install 'superbatch[export]'"
+        "export.formats, onnx: needs the package onnx, which is not installed; run `pip install 'superbatch[export]'`"
     )
     assert not list(tmp_path.iterdir())

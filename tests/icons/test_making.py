@@ -183,7 +183,7 @@ def test_without_resvg_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "resvg_py", None)
     with pytest.raises(
-        UserError, match=r"^icons: resvg-py, which renders .* not installed; pip install 'superbatch\[icons\]'$"
+        UserError, match=r"^icons: needs the package resvg_py, which .*; run `pip install 'superbatch\[icons\]'`$"
     ):
         make(sets, settings(), tmp_path / "out")
     assert not (tmp_path / "out").exists()

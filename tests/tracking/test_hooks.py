@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 
-from superbatch import hooks
+from superbatch import extras, hooks
 from superbatch.errors import UserError
 from superbatch.tracking import Tracking, tracking_of
 from superbatch.training import following
@@ -32,8 +31,8 @@ def test_their_folder_is_beside_the_report_unless_it_is_set():
 
 
 def test_a_missing_package_is_told_before_anything_runs(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"tracking.mlflow: the package mlflow is not installed"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"tracking.mlflow: needs the package mlflow, which is not installed"):
         hooks.check_trackers(catalog(mlflow=True))
     hooks.check_trackers(catalog())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import threading
@@ -11,9 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from superbatch import extras
 from superbatch.errors import UserError
 from superbatch.options import TrackingSettings
-from superbatch.tracking import Tracking, require_packages, send_found
+from superbatch.tracking import Tracking, require_trackers, send_found
 from superbatch.tracking.sent import read_sent
 from superbatch.training import train_once
 from superbatch.training.following import follow_with
@@ -225,7 +225,9 @@ def test_results_and_figures_are_sent_once(make_job, follow, tmp_path):
 
 
 def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"tracking.dvclive: .* not installed; `pip install superbatch\[trackers\]`"):
-        require_packages(["dvclive"])
-    require_packages([])
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"tracking.dvclive: .* run `pip install 'superbatch\[trackers\]'`, or set it to false$"
+    ):
+        require_trackers(["dvclive"])
+    require_trackers([])

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from superbatch.doctor.finding import Finding
+from superbatch.extras import installing, of_extra
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -31,7 +32,7 @@ def check_packages(version_of: VersionOf = metadata.version) -> Iterator[Finding
     try:
         about = metadata.metadata("superbatch")
     except metadata.PackageNotFoundError:
-        remedy = "`pip install -e .` in its folder"
+        remedy = "run `pip install -e .` in its folder"
         yield Finding(
             "superbatch", "missing", "it is on the path, but was not installed: no package was checked", remedy
         )
@@ -61,7 +62,7 @@ def check_needed(wanted: Iterable[str], version_of: VersionOf) -> Iterator[Findi
     needed = [one for one in _parsed(wanted) if _applies(one, "")]
     wrong = [(one, problem) for one in needed if (problem := _problem(one, version_of))]
     for one, problem in wrong:
-        yield Finding("packages", "missing", problem, f"pip install '{_without_marker(one)}'")
+        yield Finding("packages", "missing", problem, installing(_without_marker(one)))
     if not wrong:
         yield Finding("packages", "ok", f"all {len(needed)} that are needed, in versions that fit")
 
@@ -75,7 +76,7 @@ def check_extras(wanted: Iterable[str], version_of: VersionOf) -> Iterator[Findi
         if not own:
             continue
         if problems:
-            yield Finding(extra, "off", f"{feature}: {', '.join(problems)}", f"pip install 'superbatch[{extra}]'")
+            yield Finding(extra, "off", f"{feature}: {', '.join(problems)}", installing(of_extra(extra)))
         else:
             yield Finding(extra, "ok", feature)
 

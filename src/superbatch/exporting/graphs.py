@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from superbatch.artifacts.atomic import write_json
 from superbatch.errors import UserError
-from superbatch.exporting.optional import require_packages
 from superbatch.exporting.parts import Exported
+from superbatch.extras import require_packages
 from superbatch.models import ClipModel
 
 CHECK_FILE, PREPROCESSING_FILE = "check.json", "preprocessing.json"
@@ -24,6 +24,18 @@ TOLERANCE = 1e-4  # of any number of an embedding, whose length is 1
 TRACED, CHECKED = 2, (1, 5)  # samples: a batch that the graph is made by, others that it is checked with
 ONE_FILE = 1_500_000_000  # bytes of weights; a graph with more has them beside it, since protobuf ends at 2 GiB
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def require_onnx(where: str) -> None:
+    """Make sure that a graph can be written and run here.
+
+    Args:
+        where: the setting that asks for it.
+
+    Raises:
+        UserError: a package that is missing.
+    """
+    require_packages(where, "export", *PACKAGES)
 
 
 def write_graphs(exported: Exported, directory: Path, where: str = "export.formats") -> dict[str, Any]:
@@ -40,7 +52,7 @@ def write_graphs(exported: Exported, directory: Path, where: str = "export.forma
     Raises:
         UserError: packages that are missing, a tower that ONNX cannot hold, a graph whose embeddings are not the model's.
     """
-    require_packages(where, *PACKAGES)
+    require_onnx(where)
     towers: dict[str, tuple[nn.Module, str, Callable[[int], Tensor]]] = {
         "image": (exported.image_tower, "pixel_values", exported.some_pixels)
     }

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from superbatch.artifacts.stamps import STAMP
 from superbatch.exporting.card import Facts, write_card
-from superbatch.exporting.graphs import PACKAGES, preprocessing, write_graphs
+from superbatch.exporting.graphs import preprocessing, require_onnx, write_graphs
 from superbatch.exporting.loading import huggingface_lines, onnx_lines, open_clip_lines, siglip_lines
-from superbatch.exporting.optional import require_packages
 from superbatch.exporting.parts import Exported
 from superbatch.exporting.transformers_folder import (
     has_clips_tokenizer,
@@ -38,7 +37,7 @@ def write_formats(checkpoint: Path, facts: Facts, formats: Sequence[str], out: P
         UserError: packages that a format needs and that are missing, before anything is written; a graph that is not the model.
     """
     if ONNX in formats:
-        require_packages("export.formats, onnx", *PACKAGES)
+        require_onnx("export.formats, onnx")
     exported = Exported.load(checkpoint)
     writers = {OPEN_CLIP: _write_open_clip, HUGGINGFACE: _write_huggingface, ONNX: _write_onnx}
     for name in formats:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superbatch.data.writing import encode_image
-from superbatch.errors import UserError
+from superbatch.extras import require_packages
 from superbatch.icons.sets import Drawing
 
 INVALID, BLANK = "invalid", "blank"  # why a drawing has no picture
@@ -27,12 +27,7 @@ def require_resvg() -> None:
     Raises:
         UserError: resvg-py is not installed.
     """
-    try:
-        import resvg_py  # noqa: F401
-    except ImportError:
-        raise UserError(
-            "icons", "resvg-py, which renders the drawings, is not installed", "pip install 'superbatch[icons]'"
-        ) from None
+    require_packages("icons", "icons", "resvg_py")
 
 
 def svg_of(drawing: Drawing) -> str:

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 from superbatch.errors import UserError
+from superbatch.extras import require_packages
 from superbatch.options.jobs import JobsSettings
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ def _one_machine(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
 
 @contextmanager
 def _ray(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
-    ray = _package("ray", "ray")
+    require_packages("jobs.backend", "ray", "ray")
+    import ray
     from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
     ours = not ray.is_initialized()
@@ -126,7 +127,10 @@ def _room(nodes: list[dict[str, float]], needs: Needs) -> tuple[int, dict[str, i
 
 @contextmanager
 def _dask(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
-    distributed, dask = _package("distributed", "dask"), _package("dask", "dask")
+    require_packages("jobs.backend", "dask", "distributed", "dask")
+    import dask
+    import distributed
+
     address = jobs.address or dask.config.get("scheduler-address", None)
     alone = {"n_workers": jobs.workers, "threads_per_worker": 1, "dashboard_address": None}
     with _reached(jobs):
@@ -174,13 +178,6 @@ def _require_workers(waited: float) -> None:
 def _dask_killer(error: BaseException) -> int | None:
     number = str(getattr(error, "task", "")).rpartition(SEPARATOR)[2]
     return int(number) if number.isdecimal() else None
-
-
-def _package(name: str, extra: str) -> Any:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError:
-        raise UserError("jobs.backend", f"{extra} is not installed", f"pip install superbatch[{extra}]") from None
 
 
 @contextmanager

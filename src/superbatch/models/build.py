@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from superbatch.artifacts.fingerprints import file_sha256, fingerprint
 from superbatch.errors import UserError
+from superbatch.extras import missing_package
 from superbatch.files import read_json
 from superbatch.models.hub import located, network
 from superbatch.models.layout import CONFIG_FILE, LOCAL, is_tokenizer_file
@@ -74,9 +75,7 @@ class ClipModel:
         try:
             return HFTokenizer(source, self.context_length, tokenizer_mode=text_cfg.get("tokenizer_mode"), **options)
         except ImportError:
-            raise UserError(
-                source, "its tokenizer needs the package transformers", "pip install transformers"
-            ) from None
+            raise missing_package(f"tokenizer of {source}", "transformers", "transformers") from None
         except (OSError, ValueError) as error:
             what = f"no tokenizer could be read ({_first_line(error)})"
             raise UserError(source, what, "name a checkpoint directory that holds the tokenizer's files") from None

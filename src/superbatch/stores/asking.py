@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from superbatch.errors import UserError
+from superbatch.extras import require_packages
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 6
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds: twice as long each time
 AGAIN = "give the same command again"
-PACKAGES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # the extra of a protocol
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # the extra of a protocol
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}  # what an extra brings
 RENEW = {
     "s3": "sign in again (aws sso login), or set the AWS_* variables anew",
     "gs": "sign in again (gcloud auth application-default login)",
@@ -97,10 +99,10 @@ def filesystem(url: str, setting: str = "") -> tuple[AbstractFileSystem, str]:
     try:
         files, path = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        extra = PACKAGES.get(protocol)
-        remedy = f"pip install superbatch[{extra}]" if extra else "install it"
-        what = f"{protocol}:// needs a package that is not installed ({_words(error)})"
-        raise UserError(setting or url, what, remedy) from None
+        extra = EXTRAS.get(protocol, "")
+        require_packages(setting or url, extra, *filter(None, [PACKAGES.get(extra)]))
+        what = f"{protocol}:// needs a package that can't be imported ({_words(error)})"
+        raise UserError(setting or url, what, "install it") from None
     except ValueError as error:
         raise UserError(setting or url, _words(error), "use s3://, gs://, hf:// or another that fsspec knows") from None
     return files, str(path)
@@ -110,7 +112,7 @@ def _told(where: str, url: str, error: Exception) -> UserError | None:
     """Put what no further attempt will change into words; None for all else."""
     if isinstance(error, UserError):
         return error
-    names, protocol = set(_names(error)), PACKAGES.get(url.partition("://")[0], url.partition("://")[0])
+    names, protocol = set(_names(error)), EXTRAS.get(url.partition("://")[0], url.partition("://")[0])
     renew, sign_in = (by.get(protocol, "see to the credentials of this store") for by in (RENEW, SIGN_IN))
     if names & EXPIRED:
         return UserError(where, f"the credentials have expired ({_words(error)})", f"{renew}, and {AGAIN}")

@@ -4,8 +4,8 @@ The ledger on disk is the queue: a tracker that fails, or is slow, holds up no s
 """
 
 from superbatch.tracking.found import send_found
-from superbatch.tracking.packages import require_packages
+from superbatch.tracking.packages import require_trackers
 from superbatch.tracking.tracker import RunInfo, Tracker
 from superbatch.tracking.tracking import Tracking, tracking_of
 
-__all__ = ["RunInfo", "Tracker", "Tracking", "require_packages", "send_found", "tracking_of"]
+__all__ = ["RunInfo", "Tracker", "Tracking", "require_trackers", "send_found", "tracking_of"]
