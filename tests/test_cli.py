@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from kedro.io import DatasetError
 
-from superbatch.cli import one_line_errors, told
+from superbatch.cli import one_line_errors
+from superbatch.commands import run_command
 from superbatch.errors import UserError
+from superbatch.given import entries_of, split_params
+from superbatch.mistakes import told
 from tests.forked_kedro import forked_kedro
 from tests.project import command, copy_project
 
@@ -46,10 +51,20 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Comp
             ["--pipeline=ingest", "--params=ingest.pool.shards=nowhere/*.tar"],
             "data/01_raw/simweb: not there yet, or not finished; run `kedro run --pipelines=simweb '--params=ingest.pool",
         ),
+        (["--pipelines=learner", "--namespaces=jets"], "--namespaces=jets: not in this pipeline; did you mean jest?"),
         (
             ["--pipelines=simweb", "--namespaces=foo"],
-            "Pipeline does not contain nodes with the following namespaces: ['foo']",
+            "--namespaces=foo: not in this pipeline; `kedro registry describe jest` lists",
         ),
+        (["--nodes=jest.trian"], "jest.trian: no such node in this pipeline; did you mean jest.train?"),
+        (["--tags=trianing"], "--tags and the like: no node of this pipeline is chosen by them all; tags are alone, "),
+        (["--runner=Sequential"], "--runner=Sequential: no such runner; did you mean SequentialRunner? known: "),
+        (
+            ["--pipeline=search", "--params=search.runs=[jest,uniform],search.tpo=3"],
+            "search.tpo: unknown parameter; did you mean top?",
+        ),
+        (["--params=search.top"], "--params: 'search.top' is no key=value; write key=value, with commas between, "),
+        (["--params=search.runs=[jest"], "--params: ] is missing in 'search.runs=[jest'; write key=value, "),
     ],
 )
 def test_a_mistake_is_one_line(project: Path, arguments: list[str], line: str) -> None:
@@ -139,3 +154,66 @@ def test_waiting_threads_sleep_unless_the_environment_says_otherwise(given, foun
     plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     made = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True, check=True)
     assert made.stdout.split() == [found, "False"]
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("a=1, b=2 ,", ["a=1", "b=2"]),
+        ("a=[x,y],b={c: 1, d: [2,3]}", ["a=[x,y]", "b={c: 1, d: [2,3]}"]),
+        ("a='x, [y',b=\"z]\"", ["a='x, [y'", 'b="z]"']),
+        ("a=the cat's,b=it", ["a=the cat's", "b=it"]),
+        ("a=p/{0..3}.tar,b=q/0[01].tar", ["a=p/{0..3}.tar", "b=q/0[01].tar"]),
+        ("", []),
+    ],
+)
+def test_params_are_split_at_commas_outside_of_brackets_and_quotes(text: str, entries: list[str]) -> None:
+    assert entries_of(text) == entries
+
+
+def test_a_list_and_a_text_with_commas_go_through_params_and_come_back_in_the_command() -> None:
+    given = {"search": {"runs": ["jest", "uniform"], "query": "a cat, on a mat"}, "report": {"title": "Mine"}}
+    command_line = run_command({"runtime_params": given})
+    (params,) = (word for word in shlex.split(command_line) if word.startswith("--params="))
+    nothing: Any = None
+    assert split_params(nothing, nothing, params.removeprefix("--params=")) == given
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"search:\n\ttop: 3\n", ", line 2: found character '\\t' that cannot start any token; indent with spaces"),
+        (b"search: {top: 3}\nsearch: {top: 4}\n", ", line 2: found duplicate key search; keep one of the two"),
+        (
+            b"search:\n  top: 3\n query: x\n",
+            ", line 3: expected <block end>, but found '<block mapping start>'; see to",
+        ),
+        ("report: {title: Gr\xfc\xdfe}\n".encode("latin-1"), ": is not UTF-8 (byte 19); save it as UTF-8"),
+        (b"- a\n- b\n", ": holds no keys; write `key: value`, a key a line"),
+    ],
+)
+def test_a_file_of_parameters_that_can_not_be_read_is_named_with_its_line(
+    project: Path, content: bytes, line: str
+) -> None:
+    file = project / "conf" / "quick" / "parameters_mine.yml"
+    file.write_bytes(content)
+    try:
+        done = forked_kedro(project, "run", "--env=quick")
+    finally:
+        file.unlink()
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith(f"Error: conf/quick/parameters_mine.yml{line}"), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_key_in_two_files_of_one_environment(project: Path) -> None:
+    files = [project / "conf" / "quick" / f"parameters_{name}.yml" for name in ("mine", "yours")]
+    for file in files:
+        file.write_text("search: {top: 3}\n")
+    try:
+        done = forked_kedro(project, "run", "--env=quick")
+    finally:
+        for file in files:
+            file.unlink()
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Error: Duplicate keys found in ") and "search.top" in done.stderr

@@ -35,11 +35,33 @@ FLOORS = [
     {"simweb", "icons", "training", "evaluation", "curation"},
     {"tasks", "dnc", "reporting", "exporting", "tracking", "datasets"},
     {"pipelines"},
-    {"hooks", "settings", "pipeline_registry", "cli", "commands", "entry", "__main__", "doctor", "starter"},
+    {
+        "hooks",
+        "beforehand",
+        "settings",
+        "pipeline_registry",
+        "cli",
+        "given",
+        "mistakes",
+        "commands",
+        "entry",
+        "__main__",
+        "doctor",
+        "starter",
+    },
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 SHARED = {("selection", "losses"), ("dnc", "tasks")}  # pair losses; DnC trains what tasks make
-KEDRO_FILES = {"hooks.py", "settings.py", "pipeline_registry.py", "cli.py", "commands.py", "entry.py"}
+KEDRO_FILES = {
+    "hooks.py",
+    "beforehand.py",
+    "settings.py",
+    "pipeline_registry.py",
+    "cli.py",
+    "mistakes.py",
+    "commands.py",
+    "entry.py",
+}
 FRAMEWORKS = {"kedro", "kedro_datasets", "dvc", "great_expectations", "pydantic"}
 CORE = [
     "selection",

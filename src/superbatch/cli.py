@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as upstream
 
-from superbatch.errors import TRACEBACK, Interrupted, UserError, did_you_mean, wants_traceback
-from superbatch.files import shown
+from superbatch.errors import TRACEBACK, Interrupted, wants_traceback
+from superbatch.given import split_params
+from superbatch.mistakes import told
 
 RESUME_HINT = (
     "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
@@ -29,6 +30,15 @@ class Stopped(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click has it on the class
 
 
+def _options() -> list[click.Parameter]:
+    """Return Kedro's options, with our reading of --params."""
+    options = [copy(option) for option in upstream.params]
+    for option in options:
+        if option.name == "params":
+            option.callback = split_params
+    return options
+
+
 @click.group(name="superbatch")
 def cli() -> None:
     """Commands of this project."""
@@ -37,7 +47,7 @@ def cli() -> None:
 @cli.command(
     name="run",
     params=[
-        *upstream.params,
+        *_options(),
         click.Option(
             ["--traceback"], is_flag=True, help=f"Show the whole traceback of an error (or set {TRACEBACK}=1)."
         ),
@@ -89,77 +99,6 @@ def one_line_errors(traceback: bool) -> Iterator[None]:
         if line is None:
             raise
         raise click.ClickException(line) from None
-
-
-def told(error: BaseException) -> str | None:
-    """Return the one-line error of a user's mistake, wherever Kedro wrapped it; None if it is not a user's mistake."""
-    from kedro.config import BadConfigException, MissingConfigException
-    from kedro.framework.cli.utils import KedroCliError
-    from kedro.io import DatasetError
-    from kedro.validation.exceptions import ParameterValidationError
-
-    chain = list(_chain(error))
-    for found in chain:
-        if isinstance(found, UserError):
-            return str(found)
-    kinds = (
-        DatasetError,
-        ParameterValidationError,
-        BadConfigException,
-        MissingConfigException,
-        KedroCliError,
-        *_parser_errors(),
-    )
-    for found in chain:
-        if isinstance(found, kinds):
-            line = " ".join(str(found).split())
-            return _unknown_environment(line) or line
-    return _told_selection(chain[0])
-
-
-def _told_selection(error: BaseException) -> str | None:
-    """Kedro's ValueErrors about --pipelines, --nodes, --tags, --namespaces and the like, which name what they miss."""
-    text = " ".join(str(error).split())
-    if not isinstance(error, ValueError):
-        return None
-    unknown = re.match(r"Failed to find the pipeline named '([^']*)'", text)
-    if unknown:
-        return _unknown_pipeline(unknown[1])
-    return (
-        text
-        if text.startswith(("Pipeline does not contain", "Pipeline contains no nodes", "Pipeline input(s)"))
-        else None
-    )
-
-
-def _unknown_environment(line: str) -> str | None:
-    """Put Kedro's words on a configuration folder that is missing into ours; None where the line is about something else."""
-    found = re.match("Given configuration path either does not exist or is not a valid directory: (.+)", line)
-    folder = Path(found[1]) if found else None
-    if folder is None or not folder.parent.is_dir():
-        return None
-    known = sorted({file.parent.name for file in folder.parent.glob("*/*.yml")} - {"base"})
-    return f"--env={folder.name}: no such folder {shown(folder)}; {did_you_mean(folder.name, known)}"
-
-
-def _unknown_pipeline(name: str) -> str:
-    from superbatch.pipeline_registry import pipeline_names
-
-    known = [known for known in pipeline_names() if not known.startswith("_")]
-    return f"--pipelines={name}: no such pipeline; {did_you_mean(name, known)}"
-
-
-def _parser_errors() -> tuple[type[BaseException], ...]:
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    return YAMLError, OmegaConfBaseException
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _quieten(traceback: bool) -> None:

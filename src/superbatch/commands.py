@@ -111,4 +111,5 @@ def _commands(run: RunParams, stages: Mapping[str, Pipeline]) -> Iterator[str]:
 
 def _as_given(value: Any) -> str:
     """Write a value as --params takes it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    plain = isinstance(value, str) and not set(value) & set(",[]{}'\"")
+    return value if plain else json.dumps(value, ensure_ascii=False)

@@ -12,14 +12,18 @@ from superbatch.errors import UserError
 from superbatch.stores.address import Address, Place, is_address
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; one that is missing or isn't JSON is a UserError."""
+def read_json(path: Path, remedy: str = "delete it and run its stage again") -> Any:
+    """Read a JSON file; one that is missing or isn't JSON is a UserError.
+
+    Args:
+        path: of the file. remedy: for one that isn't JSON; one that a stage wrote is made again.
+    """
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(str(path), "no such file", "run the stage that writes it first") from None
     except ValueError as error:
-        raise UserError(str(path), f"is not valid JSON ({error})", "delete it and run its stage again") from None
+        raise UserError(str(path), f"is not valid JSON ({error})", remedy) from None
 
 
 def shown(path: Path) -> Path:
@@ -50,6 +54,7 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Place]
             continue
         for name in names:
             hits = _matches(name, setting)
+            _require_not_deeper(name, hits, setting)
             for hit in hits or [name]:
                 _require_file(hit, setting)
             found += [Path(hit) for hit in hits]
@@ -107,6 +112,17 @@ def _matches(name: str, setting: str) -> list[str]:
     except ValueError:
         remedy = "write ** alone between slashes, for folders at any depth, or a single *"
         raise UserError(setting, f"{name}: ** is next to other characters", remedy) from None
+
+
+def _require_not_deeper(name: str, hits: list[str], setting: str) -> None:
+    """Where a glob finds nothing in a folder but would further down, say so."""
+    folder, _, last = name.rpartition("/")
+    if hits or not has_magic(last) or has_magic(folder) or not Path(folder).is_dir():
+        return
+    deeper = next((file for depth in ("*", "*/*") for file in Path(folder).glob(f"{depth}/{last}")), None)
+    if deeper is not None:
+        what = f"{name}: no such shard, but further down there is {deeper}"
+        raise UserError(setting, what, f"** stands for folders at any depth: {folder}/**/{last}")
 
 
 def _require_file(name: str, setting: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-EXPORT = ".export"  # what a run's model becomes (`<run>.export`)
-REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
 
 
 class ProjectHooks:
@@ -52,6 +49,7 @@ class ProjectHooks:
             UserError: what `check_later_stages`, `check_learners` and `check_devices` refuse; inputs that are not there; stages for one process under torchrun;
                 trainings in threads; trackers that are not installed.
         """
+        from superbatch.beforehand import check_later_stages
         from superbatch.commands import require_inputs, run_command
 
         stand_in_for_checks(pipeline, catalog)
@@ -83,6 +81,7 @@ class ProjectHooks:
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Print the table of results, and where report and audit are, if this run made them; of a grid alone its table."""
+        from superbatch.beforehand import EXPORT
         from superbatch.datasets.aside import written_to
 
         made = pipeline.all_outputs()
@@ -227,59 +226,6 @@ def grid_table(catalog: CatalogProtocol) -> str:
     from superbatch.reporting.summary import grid_text
 
     return grid_text(catalog.load("compare.results"), catalog.load("params:report")["metric"])
-
-
-def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check what a later stage would refuse: the report's metric, the runs that are to be audited, search or are exported, the reference's batch,
-    how it is bootstrapped.
-
-    Raises:
-        UserError: no such metric or run; a batch larger than the curated set.
-    """
-    if REPORTED & pipeline.all_outputs() and any(node.tags & {"training", "evaluation"} for node in pipeline.nodes):
-        from superbatch.pipelines.report.checks import check_metric
-
-        check_metric(*(catalog.load(f"params:{section}") for section in ("report", "ingest", "evaluate")))
-    from superbatch.pipeline_registry import audited_run
-
-    training = f"{audited_run()}.training"
-    if "audit.rows" in pipeline.all_outputs() and training in pipeline.inputs():
-        from superbatch.pipelines.audit.inputs import check_run
-
-        check_run(audited_run(), Path(catalog[training]._filepath))
-    if "reference.checkpoint" in pipeline.all_outputs():
-        from superbatch.pipelines.reference.nodes import check_rendered
-
-        check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
-    if "curated_pp.set" in pipeline.all_outputs():
-        from superbatch.pipelines.bootstrap.nodes import check_settings
-
-        check_settings(*(catalog.load(f"params:{section}") for section in ("bootstrap", "ingest")))
-    if "search.page" in pipeline.all_outputs():
-        from superbatch.pipeline_registry import searching_runs
-
-        check_runs_are_known("search.runs", searching_runs(), catalog)
-    if any(name.endswith(EXPORT) for name in pipeline.all_outputs()):
-        from superbatch.pipeline_registry import exported
-
-        check_runs_are_known("export.run", [exported()[0]], catalog)
-
-
-def check_runs_are_known(where: str, runs: Iterable[str], catalog: CatalogProtocol) -> None:
-    """Check that the runs whose models are used are there, or are made by some pipeline.
-
-    Args:
-        where: the setting that names them. runs: by name.
-        catalog: with the place of checkpoints.
-
-    Raises:
-        UserError: no such run.
-    """
-    from superbatch.commands import stage_makers
-    from superbatch.pipelines.search.inputs import check_runs
-
-    made = {name.removesuffix(".checkpoint") for name in stage_makers() if name.endswith(".checkpoint")}
-    check_runs(runs, made, Path(catalog["reference.checkpoint"]._filepath).parent, where)
 
 
 def check_grid(catalog: CatalogProtocol) -> None:

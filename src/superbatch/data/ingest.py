@@ -21,6 +21,7 @@ from superbatch.data.manifest import (
     SUMMARY_FILE,
     write_manifest,
 )
+from superbatch.data.reasons import REMEDIES
 from superbatch.data.scans import scan_once, scan_paths
 from superbatch.data.scripts import script_shares
 from superbatch.data.shards import ScanSettings, ShardScan
@@ -127,9 +128,7 @@ def _write(
     summary = summarise(manifest, rejects, len(sizes), sum(sizes.values()))
     write_json(out / SUMMARY_FILE, summary)
     if manifest.num_rows < max(min_rows, 1):
-        raise UserError(
-            str(out / REJECTS_FILE), _too_few(summary, sizes, min_rows), "see the rejects for each sample's reason"
-        )
+        raise UserError(str(out / REJECTS_FILE), _too_few(summary, sizes, min_rows), _remedy(summary))
     write_manifest(out / MANIFEST_FILE, manifest, sizes, marks)
     return summary
 
@@ -141,6 +140,13 @@ def _too_few(summary: dict[str, Any], sizes: dict[str, int], min_rows: int) -> s
     first = next(iter(sizes))
     shards = first if len(sizes) == 1 else f"{len(sizes):,} shards from {first} on"
     return f"{summary['rows']:,} usable samples in {shards} (rejected: {reasons}), {max(min_rows, 1):,} are needed"
+
+
+def _remedy(summary: dict[str, Any]) -> str:
+    """Say what to do about the most frequent reason, and where each sample's stands."""
+    code = next(iter(summary["rejected_by_reason"]), None)
+    more = "this file has each sample's reason"
+    return f"{code}: {REMEDIES[code]}; {more}" if code else more
 
 
 def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def read_conf(project: Path, env: str | None) -> tuple[dict[str, Any] | None, st
     """Read and check all parameters; returns them, the data folder, and what was found. No parameters: they can't be used."""
     from kedro.config import OmegaConfigLoader
 
-    from superbatch.cli import told
     from superbatch.hooks import check_all
+    from superbatch.mistakes import told
     from superbatch.settings import CONFIG_LOADER_ARGS
 
     check, folder = "conf", env or "local"

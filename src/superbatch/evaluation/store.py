@@ -21,7 +21,7 @@ from superbatch.evaluation.sets import (
     load_evaluation_set,
     split_shards,
 )
-from superbatch.files import read_json
+from superbatch.files import read_json, shown
 from superbatch.options import JobsSettings
 
 SETS_FILE = "sets.json"
@@ -92,8 +92,9 @@ def load_evaluation_sets(folder: str | Path, split: str | None = None) -> list[E
                 directory = Path(folder) / name / role
                 found.append(load_evaluation_set(directory, entry["root"], name=name, split=role, folder=place))
     if not found:
+        where = shown((Path(folder) / SETS_FILE).absolute())
         what = f"names no evaluation set{f' with a split {split!r}' if split else ''}"
-        raise UserError(str(Path(folder) / SETS_FILE), what, "add one to the ingest settings and ingest again")
+        raise UserError(str(where), what, "add one to the ingest settings and ingest again")
     return found
 
 

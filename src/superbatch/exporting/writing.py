@@ -36,14 +36,23 @@ def write_formats(checkpoint: Path, facts: Facts, formats: Sequence[str], out: P
     Raises:
         UserError: packages that a format needs and that are missing, before anything is written; a graph that is not the model.
     """
-    if ONNX in formats:
-        require_onnx("export.formats, onnx")
+    require_formats(formats)
     exported = Exported.load(checkpoint)
     writers = {OPEN_CLIP: _write_open_clip, HUGGINGFACE: _write_huggingface, ONNX: _write_onnx}
     for name in formats:
         folder = out / name
         folder.mkdir()
         write_card(folder, facts, writers[name](exported, folder))
+
+
+def require_formats(formats: Sequence[str]) -> None:
+    """Make sure that some formats can be written here.
+
+    Raises:
+        UserError: a package that one of them needs and that is missing.
+    """
+    if ONNX in formats:
+        require_onnx("export.formats, onnx")
 
 
 def _write_open_clip(exported: Exported, folder: Path) -> str:

@@ -15,6 +15,7 @@ from superbatch.extras import require_packages
 from superbatch.options.jobs import JobsSettings
 
 log = logging.getLogger(__name__)
+PACKAGES = {"ray": ("ray",), "dask": ("distributed", "dask")}  # of a back end, which is its extra's name too
 LOCAL = "local"  # an address: a cluster of this machine, for this work alone
 RETRIES = 2  # how often Ray gives a unit to another worker before it says that one died
 RAY = "superbatch-ray"  # its back end as it is registered here
@@ -54,6 +55,15 @@ class Backend:
     killer: Callable[[BaseException], int | None] = lambda error: None
 
 
+def require_backend(jobs: JobsSettings) -> None:
+    """Make sure that a back end's packages are installed.
+
+    Raises:
+        UserError: one that is not.
+    """
+    require_packages("jobs.backend", jobs.backend, *PACKAGES.get(jobs.backend, ()))
+
+
 def opened(jobs: JobsSettings, needs: Needs) -> AbstractContextManager[Backend]:
     """Return the back end of some settings as a context, at whose end a connection that was made for it ends.
 
@@ -75,7 +85,7 @@ def _one_machine(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
 
 @contextmanager
 def _ray(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
-    require_packages("jobs.backend", "ray", "ray")
+    require_backend(jobs)
     import ray
     from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
@@ -127,7 +137,7 @@ def _room(nodes: list[dict[str, float]], needs: Needs) -> tuple[int, dict[str, i
 
 @contextmanager
 def _dask(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
-    require_packages("jobs.backend", "dask", "distributed", "dask")
+    require_backend(jobs)
     import dask
     import distributed
 

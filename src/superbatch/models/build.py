@@ -120,7 +120,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     A bare model configuration, as open_clip ships them, is wrapped into `model_cfg`.
     """
     file = Path(path) / CONFIG_FILE if Path(path).is_dir() else Path(path)
-    config = read_json(file) if file.is_file() else _shipped(str(path), file)
+    config = read_json(file, "correct it") if file.is_file() else _shipped(str(path), file)
     if not isinstance(config, dict):
         raise UserError(str(file), "is not a model configuration", "use an open_clip model configuration")
     if "model_cfg" not in config:
@@ -149,6 +149,9 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
         loss: `sigmoid` gives the model a bias; `softmax` does not.
         batch_size: b of the training; sets the bias where `init_logit_bias` is None (papers.md 5.1).
         seed: of the random initialisation; the global random state is left as it was.
+
+    Raises:
+        UserError: no such configuration, one that open_clip can't build, or weights that don't fit it.
     """
     settings = located(settings)
     config = deepcopy(read_config(settings.config))
@@ -159,7 +162,20 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
     else:
         model_cfg.pop("init_logit_bias", None)
     model_cfg["init_logit_scale"] = math.log(settings.init_logit_scale)
-    clip = ClipModel(instantiate(config, seed), config, tokenizer_name(settings.config, config))
+    try:
+        module = instantiate(config, seed)
+    except UserError:
+        raise
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        KeyError,
+        AssertionError,
+    ) as error:  # open_clip checks nothing itself
+        what = f"open_clip can't build this model ({_first_line(error)})"
+        raise UserError(settings.config, what, "compare it with one of open_clip's model configurations") from error
+    clip = ClipModel(module, config, tokenizer_name(settings.config, config))
     if settings.pretrained:
         load_pretrained(clip, Path(settings.pretrained))
     return clip

@@ -17,12 +17,14 @@ def pick_device(name: str | torch.device) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    remedy = "use auto, cpu, cuda or mps"
     try:
         device = torch.device(name)
+    except RuntimeError:  # it lists all kinds that some machine has
+        raise UserError("device", f"{name!r} is no device", remedy) from None
+    try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch raises each of them, by kind of device
         reason = str(error).splitlines()[0].split(". ")[0]
-        raise UserError(
-            "device", f"{str(name)!r} cannot be used here ({reason})", "use auto, cpu, cuda or mps"
-        ) from None
+        raise UserError("device", f"{str(name)!r} cannot be used here ({reason})", remedy) from None
     return device

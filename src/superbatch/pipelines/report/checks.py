@@ -10,6 +10,23 @@ from superbatch.errors import UserError
 from superbatch.options import EvaluateSettings
 
 
+def check_split(ingest: dict[str, Any], evaluate: dict[str, Any]) -> None:
+    """Refuse an `evaluate.split` that none of the evaluation sets has.
+
+    Args:
+        ingest, evaluate: `params:ingest`, `params:evaluate`.
+
+    Raises:
+        UserError: it names the splits that there are.
+    """
+    wanted = read(EvaluateSettings, evaluate, "evaluate").split
+    known = sorted(
+        {split for one in read(IngestSettings, ingest, "ingest").evaluation.values() for split in one.splits}
+    )
+    if known and wanted not in known:
+        raise UserError("evaluate.split", f"no evaluation set has a split {wanted!r}", f"there are {', '.join(known)}")
+
+
 def check_metric(report: dict[str, Any], ingest: dict[str, Any], evaluate: dict[str, Any]) -> None:
     """Refuse a `report.metric` that none of the evaluation sets can have.
 

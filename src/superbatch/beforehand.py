@@ -1,0 +1,93 @@
+"""What a later stage of a command would refuse, looked for before the first of them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+
+EXPORT = ".export"  # what a run's model becomes (`<run>.export`)
+REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
+
+
+def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check what a later stage would refuse: the report's metric, the split that is evaluated, the runs that are to be audited, search or are
+    exported, the reference's batch, how it is bootstrapped, packages that are missing.
+
+    Raises:
+        UserError: no such metric, split or run; a batch larger than the curated set; a package that is not installed.
+    """
+    made, tags = pipeline.all_outputs(), {tag for node in pipeline.nodes for tag in node.tags}
+    if REPORTED & made and tags & {"training", "evaluation"}:
+        from superbatch.pipelines.report.checks import check_metric
+
+        check_metric(*(catalog.load(f"params:{section}") for section in ("report", "ingest", "evaluate")))
+    if "evaluation.sets" in made and "evaluation" in tags:
+        from superbatch.pipelines.report.checks import check_split
+
+        check_split(*(catalog.load(f"params:{section}") for section in ("ingest", "evaluate")))
+    from superbatch.pipeline_registry import audited_run
+
+    training = f"{audited_run()}.training"
+    if "audit.rows" in made and training in pipeline.inputs():
+        from superbatch.pipelines.audit.inputs import check_run
+
+        check_run(audited_run(), Path(catalog[training]._filepath))
+    if "reference.checkpoint" in made:
+        from superbatch.pipelines.reference.nodes import check_rendered
+
+        check_rendered(*(catalog.load(f"params:{section}") for section in ("reference", "simweb", "ingest")))
+    if "curated_pp.set" in made:
+        from superbatch.pipelines.bootstrap.nodes import check_settings
+
+        check_settings(*(catalog.load(f"params:{section}") for section in ("bootstrap", "ingest")))
+    if "search.page" in made:
+        from superbatch.pipeline_registry import searching_runs
+
+        check_runs_are_known("search.runs", searching_runs(), catalog)
+    if any(name.endswith(EXPORT) for name in made):
+        from superbatch.pipeline_registry import exported
+
+        check_runs_are_known("export.run", [exported()[0]], catalog)
+    check_packages(pipeline, catalog)
+
+
+def check_packages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check that what a setting of a stage that runs asks for is installed: a cluster's library, ONNX.
+
+    Raises:
+        UserError: a package that is not.
+    """
+    from superbatch.config import read
+
+    if "params:jobs" in pipeline.inputs():
+        from superbatch.jobs.backends import require_backend
+        from superbatch.options import JobsSettings
+
+        require_backend(read(JobsSettings, catalog.load("params:jobs"), "jobs"))
+    if any(name.endswith(EXPORT) for name in pipeline.all_outputs()):
+        from superbatch.exporting.writing import require_formats
+        from superbatch.options import TakeAwaySettings
+
+        require_formats(read(TakeAwaySettings, catalog.load("params:export"), "export").formats)
+
+
+def check_runs_are_known(where: str, runs: Iterable[str], catalog: CatalogProtocol) -> None:
+    """Check that the runs whose models are used are there, or are made by some pipeline.
+
+    Args:
+        where: the setting that names them. runs: by name.
+        catalog: with the place of checkpoints.
+
+    Raises:
+        UserError: no such run.
+    """
+    from superbatch.commands import stage_makers
+    from superbatch.pipelines.search.inputs import check_runs
+
+    made = {name.removesuffix(".checkpoint") for name in stage_makers() if name.endswith(".checkpoint")}
+    check_runs(runs, made, Path(catalog["reference.checkpoint"]._filepath).parent, where)
