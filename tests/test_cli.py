@@ -49,7 +49,7 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Comp
         ),
         (
             ["--pipeline=ingest", "--params=ingest.pool.shards=nowhere/*.tar"],
-            "data/01_raw/simweb: not there yet, or not finished; run `kedro run --pipelines=simweb '--params=ingest.pool",
+            "ingest.pool.shards: nowhere/*.tar: no such shard; correct the path",
         ),
         (["--pipelines=learner", "--namespaces=jets"], "--namespaces=jets: not in this pipeline; did you mean jest?"),
         (

@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parents[1]
 NOT_PRODUCED = {"conf/models"}  # inputs that people write
 FILES = (
     "dvc.yaml",
-    *(f"benchmarks/{name}dvc.yaml" for name in ("", "icons/", "jest_pp/", "acid/", "classact/", "dnc/")),
+    *(f"benchmarks/{name}dvc.yaml" for name in ("", "icons/", "jest_pp/", "acid/", "classact/", "dnc/", "export/")),
 )
 ALL_RUNS = "data/07_model_output"  # the report reads whatever lies there
 
@@ -59,9 +59,11 @@ def options_of(stage: dict[str, Any]) -> dict[str, str]:
 
 
 def stages(file: Path, methods: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stages of a dvc.yaml with their matrix over methods, and the run that is audited, spelled out."""
-    run = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())["audit"]["run"]
-    for name, stage in yaml.safe_load(file.read_text().replace("${audit.run}", run))["stages"].items():
+    """Stages of a dvc.yaml with their matrix over methods, and the runs that are audited and exported, spelled out."""
+    text, settings = file.read_text(), yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())
+    for section in ("audit", "export"):
+        text = text.replace(f"${{{section}.run}}", settings[section]["run"])
+    for name, stage in yaml.safe_load(text)["stages"].items():
         if "matrix" not in stage:
             yield name, stage
             continue

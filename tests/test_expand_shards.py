@@ -57,6 +57,18 @@ def test_a_glob_takes_linked_folders_and_no_hidden_file(make: Make, tmp_path: Pa
         make("a/**.tar")
 
 
+def test_shards_further_down_are_named(make: Make, tmp_path: Path) -> None:
+    remedy = r"but further down there is {}; \*\* stands for folders at any depth: {}$"
+    with pytest.raises(
+        UserError, match=r"^shards: a/\*\.tar: no such shard, " + remedy.format("a/b/c/0.tar", r"a/\*\*/\*\.tar")
+    ):
+        make("a/*.tar", "a/b/c/0.tar")
+    with pytest.raises(UserError, match=remedy.format("x/0.tgz", r"\*\*/\*\.tgz")):
+        make("*.tgz", "x/0.tgz")
+    with pytest.raises(UserError, match=r"a/1\*\.tar: no such shard; correct"):
+        make("a/1*.tar")
+
+
 def test_paths_are_as_the_pattern_writes_them(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(str(tmp_path / "in [1]" / "a" / "0.tar"), "in [1]/a/0.tar", "in [1]/b/1.tar")
     monkeypatch.chdir(tmp_path / "in [1]" / "a")

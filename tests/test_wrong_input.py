@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from superbatch.data.reasons import REMEDIES
 from superbatch.errors import UserError
+from superbatch.pipelines.ingest.checks import check_sources
 from tests.forked_kedro import SMALL, forked_kedro, ready_project
 from tests.parameters import refusal
 from tests.project import copy_of, copy_project
@@ -135,6 +137,37 @@ def test_a_missing_shard(project: Path) -> None:
     assert line == f"ingest.curated.shards: {folder}/00001.tar: no such shard; {remedy}"
 
 
+def test_every_set_is_looked_for_before_the_first_is_read(project: Path) -> None:
+    """Reading a pool may take hours."""
+    shutil.copytree(project / DATA / "01_raw/simweb/pool", project / "own")
+    stage = project / DATA / "02_intermediate" / "pool"
+    before = stage.stat().st_ino
+    own = "ingest.pool.shards=own/*.tar"
+    line = refused(project, *INGEST, params=f"{own},ingest.curated.shards=nowhere/*.tar")
+    assert line.startswith("ingest.curated.shards: nowhere/*.tar: no such shard; correct the path")
+    line = refused(project, "--pipeline=jest", params=f"{own},ingest.evaluation.retrieval.root=nowhere")
+    assert line.startswith("ingest.evaluation.retrieval.root: nowhere: no such folder; correct the path")
+    assert stage.stat().st_ino == before
+
+
+def test_a_curated_set_out_of_the_pool_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("0.tar", "1.tar"):
+        (tmp_path / name).touch()
+    ingest = {"curated": {"shards": "1.tar"}, "evaluation": {"simweb": {"root": "simweb"}}}
+    for shards, warned in (("*.tar", True), ("0.tar", False)):
+        caplog.clear()
+        check_sources(ingest | {"pool": {"shards": shards}}, {"pool.set", "curated.set"})
+        assert ("the curated set has shards of the pool, such as 1.tar" in caplog.text) is warned
+
+
+def test_a_split_that_no_set_has_is_refused_before_anything_runs(project: Path) -> None:
+    line = refused(project, "--pipeline=jest", params="evaluate.split=tset")
+    assert line == "evaluate.split: no evaluation set has a split 'tset'; there are test, validation"
+
+
 def test_shards_that_are_no_files(project: Path) -> None:
     """One of those of tests/test_expand_shards.py."""
     line = "ingest.pool.shards: conf: is a folder; name the shards in it: conf/*.tar"
@@ -181,20 +214,21 @@ def write_tar(path: Path, members: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("members", "reasons"),
+    ("members", "reason"),
     [
-        ({}, "shard_empty 1"),
-        ({"a.png": b"no image", "a.txt": b"a cat"}, "image_corrupt 1"),
-        ({"a.txt": b"a cat"}, "image_missing 1"),
+        ({}, "shard_empty"),
+        ({"a.png": b"no image", "a.txt": b"a cat"}, "image_corrupt"),
+        ({"a.txt": b"a cat"}, "image_missing"),
     ],
 )
-def test_an_empty_set(project: Path, members: dict[str, bytes], reasons: str) -> None:
+def test_an_empty_set(project: Path, members: dict[str, bytes], reason: str) -> None:
+    """The line says what to do about the most frequent reason."""
     shard = write_tar(project / "mine" / "00000.tar", members)
     kept = f"{DATA}/.stages/refused/pool/rejects.parquet"
     line = refused(project, *INGEST, params=f"ingest.pool.shards={shard.relative_to(project)}")
     assert (
         line
-        == f"{kept}: 0 usable samples in mine/00000.tar (rejected: {reasons}), 1 are needed; see the rejects for each sample's reason"
+        == f"{kept}: 0 usable samples in mine/00000.tar (rejected: {reason} 1), 1 are needed; {reason}: {REMEDIES[reason]}; this file has each sample's reason"
     )
     assert (project / kept).is_file()
 

@@ -11,17 +11,22 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 EXPORT = ".export"  # what a run's model becomes (`<run>.export`)
+INGESTED = {"pool.set", "curated.set", "evaluation.sets"}
 REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
 
 
 def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check what a later stage would refuse: the report's metric, the split that is evaluated, the runs that are to be audited, search or are
+    """Check what a later stage would refuse: files of sets that are not there, the report's metric, the split that is evaluated, the runs that are to be audited, search or are
     exported, the reference's batch, how it is bootstrapped, packages that are missing.
 
     Raises:
-        UserError: no such metric, split or run; a batch larger than the curated set; a package that is not installed.
+        UserError: no such shard, metric, split or run; a batch larger than the curated set; a package that is not installed.
     """
     made, tags = pipeline.all_outputs(), {tag for node in pipeline.nodes for tag in node.tags}
+    if INGESTED & made:
+        from superbatch.pipelines.ingest.checks import check_sources
+
+        check_sources(catalog.load("params:ingest"), INGESTED & made)
     if REPORTED & made and tags & {"training", "evaluation"}:
         from superbatch.pipelines.report.checks import check_metric
 

@@ -116,13 +116,13 @@ def _matches(name: str, setting: str) -> list[str]:
 
 def _require_not_deeper(name: str, hits: list[str], setting: str) -> None:
     """Where a glob finds nothing in a folder but would further down, say so."""
-    folder, _, last = name.rpartition("/")
-    if hits or not has_magic(last) or has_magic(folder) or not Path(folder).is_dir():
+    folder, last = Path(name).parent, Path(name).name
+    if hits or not has_magic(last) or has_magic(str(folder)) or not folder.is_dir():
         return
-    deeper = next((file for depth in ("*", "*/*") for file in Path(folder).glob(f"{depth}/{last}")), None)
+    deeper = next((file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/{last}")), None)
     if deeper is not None:
         what = f"{name}: no such shard, but further down there is {deeper}"
-        raise UserError(setting, what, f"** stands for folders at any depth: {folder}/**/{last}")
+        raise UserError(setting, what, f"** stands for folders at any depth: {folder / '**' / last}")
 
 
 def _require_file(name: str, setting: str) -> None:

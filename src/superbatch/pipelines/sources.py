@@ -22,8 +22,16 @@ def used_sources(ingest: IngestSettings) -> tuple[str, ...]:
         for shards in ([one.shards] if isinstance(one.shards, str) else one.shards)
     ]
     roots = [one.root for one in ingest.evaluation.values()]
-    parts = {part for spec in (*specs, *roots) if not is_address(spec) for part in Path(spec).parts}
-    return tuple(source for source in SOURCES if source in parts)
+    return tuple(source for source in SOURCES if any(_reads(spec, source) for spec in (*specs, *roots)))
+
+
+def is_rendered(spec: str) -> bool:
+    """Whether a source makes what a shards setting or a root names."""
+    return any(_reads(spec, source) for source in SOURCES)
+
+
+def _reads(spec: str, source: str) -> bool:
+    return not is_address(spec) and source in Path(spec).parts
 
 
 def render_if_used(
