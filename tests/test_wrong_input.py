@@ -19,6 +19,7 @@ import pytest
 
 from superbatch.data.reasons import REMEDIES
 from superbatch.errors import UserError
+from superbatch.models.device import pick_device
 from superbatch.pipelines.ingest.checks import check_sources
 from tests.forked_kedro import SMALL, forked_kedro, ready_project
 from tests.parameters import refusal
@@ -376,8 +377,9 @@ def test_an_embedding_cache_of_another_reference(project: Path) -> None:
 def test_a_device_that_is_not_there(project: Path) -> None:
     """Said before anything is made."""
     line = refused(project, "--pipeline=jest", params=f"learner.training.device=gpu,{SMALL},reference.training.seed=8")
-    assert line.startswith("learner.training.device: 'gpu' cannot be used here (")
-    assert line.endswith("); use auto, cpu, cuda or mps")
+    assert line == "learner.training.device: 'gpu' is no device; use auto, cpu, cuda or mps"
+    with pytest.raises(UserError, match=r"^device: 'cuda:99' cannot be used here \(.+\); use auto, cpu, cuda or mps$"):
+        pick_device("cuda:99")
 
 
 def test_stages_before_their_inputs(project: Path, tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from superbatch.artifacts.atomic import write_json
+from superbatch.config import Storage
 from superbatch.curation.subset import write_shards
-from superbatch.data.manifest import Manifest
+from superbatch.data.manifest import MANIFEST_SCHEMA, Manifest, write_manifest
 from superbatch.errors import UserError
 from superbatch.exporting.croissant import DescribedSet, check_card, croissant, write_manifest_of
+from superbatch.pipelines.export.sets import _described
 from tests.project import PROJECT
 
 
@@ -65,6 +69,47 @@ def test_the_manifest_of_an_exported_set_reads_from_its_folder(tmp_path: Path) -
         "shards/00001.tar",
     ]
     assert manifest.shard_path("shards/00001.tar").is_file()
+
+
+def in_a_store(folder: Path) -> DescribedSet:
+    """Describe a set as it is after ingestion from a store; nothing is there to be asked."""
+    here = described(folder, [1, 0, 1])
+    manifest, table = Manifest(here.manifest), pq.read_table(here.manifest)
+    names = {name: f"s3://mine/{name}" for name in manifest.shard_sizes}
+    places = pa.array([names[name] for name in table["shard"].to_pylist()])
+    table = table.set_column(table.schema.get_field_index("shard"), "shard", places)
+    sizes = {names[name]: size for name, size in manifest.shard_sizes.items()}
+    write_manifest(folder / "far.parquet", table.cast(MANIFEST_SCHEMA), sizes, dict.fromkeys(sizes, "e1"))
+    return _described(
+        "birds", "Birds", Manifest(folder / "far.parquet"), "pool", Storage(stages=str(folder / "stages"))
+    )
+
+
+def test_a_set_in_a_store_is_named_by_address_size_and_mark(tmp_path: Path) -> None:
+    one = in_a_store(tmp_path)
+    card = croissant(one, tmp_path)
+    assert "no checksums" in card["description"] and card["isLiveDataset"] is True
+    manifest, first, second = card["distribution"]
+    assert "sha256" in manifest and "sha256" not in first
+    assert [shard["contentUrl"] for shard in (first, second)] == [
+        "s3://mine/shards/00000.tar",
+        "s3://mine/shards/00001.tar",
+    ]
+    assert (
+        first["contentSize"] == f"{(tmp_path / 'shards' / '00000.tar').stat().st_size} B"
+        and "e1" in first["description"]
+    )
+    assert "isLiveDataset" not in croissant(described(tmp_path / "set", [1]), tmp_path)
+
+
+@pytest.mark.extras
+def test_mlcroissant_takes_the_card_of_a_set_in_a_store(tmp_path: Path) -> None:
+    import mlcroissant
+
+    write_json(tmp_path / "croissant.json", croissant(in_a_store(tmp_path), tmp_path))
+    check_card(tmp_path / "croissant.json")
+    found = list(mlcroissant.Dataset(jsonld=str(tmp_path / "croissant.json")).records("samples"))
+    assert [record["samples/key"] for record in found] == [b"000", b"001", b"002"]
 
 
 @pytest.mark.extras

@@ -16,8 +16,11 @@ from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.data.manifest import MANIFEST_SCHEMA, Manifest, write_manifest
 from superbatch.data.shards import ScanSettings, scan_shard
 from superbatch.errors import UserError
+from superbatch.stores.address import Address, Place
+from superbatch.stores.objects import Known
 
 CARD_FILE, RECORDS = "croissant.json", "samples"
+TAR = "application/x-tar"
 ANY_SIZE = ScanSettings(max_pixels=2**62)  # what was ingested once is not judged again
 # The context that Croissant 1.0 asks for, word for word.
 CONTEXT: dict[str, Any] = {
@@ -59,13 +62,13 @@ class DescribedSet:
     Attributes:
         name, description: of it.
         manifest: its Parquet file.
-        shards: its archives, each with its SHA-256.
+        shards: its archives, each with its SHA-256; an object of a store with its mark there, since for the other it would have to be read whole.
     """
 
     name: str
     description: str
     manifest: Path
-    shards: Sequence[tuple[Path, str]]
+    shards: Sequence[tuple[Place, str]]
 
 
 def croissant(one: DescribedSet, folder: Path, licence: str | None = None) -> dict[str, Any]:
@@ -73,14 +76,20 @@ def croissant(one: DescribedSet, folder: Path, licence: str | None = None) -> di
 
     Args:
         one: the set.
-        folder: where the card will lie: files are named from there.
+        folder: where the card will lie: files are named from there, objects of a store by their address.
         licence: of the data; None: the card says nothing of it.
     """
+    manifest = Manifest(one.manifest)
     files = [_file("manifest", one.manifest, file_sha256(one.manifest), "application/x-parquet", folder)]
     files += [
-        _file(f"shard-{n}", path, digest, "application/x-tar", folder) for n, (path, digest) in enumerate(one.shards)
+        _object(f"shard-{n}", manifest.objects[str(shard)])
+        if isinstance(shard, Address)
+        else _file(f"shard-{n}", shard, digest, TAR, folder)
+        for n, (shard, digest) in enumerate(one.shards)
     ]
-    stated = {"license": licence} if licence else {}
+    stated: dict[str, Any] = {"license": licence} if licence else {}
+    # Croissant wants a checksum of every file, but of a set that calls itself live: its files may change.
+    stated |= {"isLiveDataset": True} if manifest.objects else {}
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -89,7 +98,20 @@ def croissant(one: DescribedSet, folder: Path, licence: str | None = None) -> di
         "description": one.description,
         **stated,
         "distribution": files,
-        "recordSet": [_records(Manifest(one.manifest))],
+        "recordSet": [_records(manifest)],
+    }
+
+
+def _object(name: str, known: Known) -> dict[str, Any]:
+    """Describe an object by what its store said of it at ingestion: size, and mark (of S3 its ETag)."""
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": known.address.url.rpartition("/")[2],
+        "description": f"As ingested, its store's mark of it was {known.mark}." if known.mark else "As ingested.",
+        "contentUrl": known.address.url,
+        "contentSize": f"{known.size} B",
+        "encodingFormat": TAR,
     }
 
 

@@ -9,7 +9,6 @@ from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import file_sha256
 from superbatch.artifacts.shelf import link_into
 from superbatch.artifacts.stamps import STAMP
-from superbatch.bounds import require
 from superbatch.config import Storage
 from superbatch.curation.subset import SHARDS, SUMMARY
 from superbatch.data.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -18,6 +17,7 @@ from superbatch.errors import UserError
 from superbatch.exporting.croissant import CARD_FILE, DescribedSet, check_card, croissant, write_manifest_of
 from superbatch.files import read_json
 from superbatch.pipelines.ingest.nodes import scans_of
+from superbatch.stores.address import Place
 
 AUDIT = "audit"
 
@@ -48,12 +48,14 @@ def ingested_sets(
 
 
 def _described(name: str, what: str, manifest: Manifest, ingested_as: str, places: Storage) -> DescribedSet:
-    what_is_wrong = "lies in an object store, which gives no SHA-256 of a shard, and a card needs one of each"
-    require(not manifest.objects, f"export.sets: {name}", what_is_wrong, "leave the set out, or ingest files")
-    shards = [Path(str(manifest.shard_path(shard))) for shard in manifest.shard_sizes]
-    digests = shard_digests(shards, scans_of(ingested_as, places))
+    shards = [manifest.shard_path(shard) for shard in manifest.shard_sizes]
+    files = [shard for shard in shards if isinstance(shard, Path)]
+    sums: dict[Place, str] = dict(zip(files, shard_digests(files, scans_of(ingested_as, places)), strict=True))
+    sums |= {known.address: known.mark for known in manifest.objects.values()}
     description = f"{what}: {_counted(len(manifest), len(shards))}, as ingested by Superbatch."
-    return DescribedSet(name, description, manifest.path, tuple(zip(shards, digests, strict=True)))
+    if manifest.objects:
+        description += " Shards lie in an object store: the card has their sizes, and no checksums."
+    return DescribedSet(name, description, manifest.path, tuple((shard, sums[shard]) for shard in shards))
 
 
 def _counted(samples: int, shards: int) -> str:
