@@ -396,6 +396,16 @@ def test_stages_before_their_inputs(project: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_report_of_no_run_at_all(project: Path) -> None:
+    outputs = project / DATA / "07_model_output"
+    outputs.rename(project / "aside")
+    try:
+        line = refused(project, "--pipelines=report")
+    finally:
+        (project / "aside").rename(outputs)
+    assert line == "report: there is no run yet; train one first, such as with `kedro run --pipelines=jest --env=quick`"
+
+
 def test_ingestion_of_ones_own_shards_waits_for_no_simweb(project: Path, tmp_path: Path) -> None:
     fresh = copy_project(tmp_path / "fresh")
     shutil.copytree(project / DATA / "01_raw" / "simweb", fresh / "mine")

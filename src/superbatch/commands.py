@@ -54,6 +54,7 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
     makers = stage_makers() if absent else {}  # all stages' pipelines, which take a while to build
     missing = [name for name in absent if name in makers]
     if not missing:
+        _require_runs(run, pipeline, absent)
         return
     stages = _stages_before(missing, catalog, makers)
     place = {name: number for number, parts in enumerate(stages.values()) for name in parts.all_outputs()}
@@ -62,6 +63,13 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
     where = str(shown(Path(catalog[first]._filepath)))  # type: ignore[index]  # catalogs are mappings
     commands = " and then ".join(f"`{command}`" for command in _commands(run, stages))
     raise UserError(where, f"not there yet, or not finished{more}", f"run {commands} first")
+
+
+def _require_runs(run: RunParams, pipeline: Pipeline, absent: list[str]) -> None:
+    """Refuse a report of no runs at all, in a command that trains none."""
+    if "runs" in absent and not any("training" in node.tags for node in pipeline.nodes):
+        command = run_command({"env": run.get("env"), "pipeline_names": ["jest"]})
+        raise UserError("report", "there is no run yet", f"train one first, such as with `{command}`")
 
 
 def _absent(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from superbatch.artifacts.stamps import Staged, find_stage, write_stamp
+from superbatch.training.alone import alone_in
 from superbatch.training.distributed import ranks_here
 from superbatch.training.following import followed
 from superbatch.training.job import Job
@@ -30,7 +32,8 @@ def train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None =
         Checkpoint and records, as staged directories.
 
     Raises:
-        UserError, Interrupted: as `train` does.
+        UserError: another command trains the run; or as `train` does.
+        Interrupted: as `train` does.
     """
     with followed(job) as finished:
         model, training = _train_once(job, stages_root, prepare)
@@ -45,7 +48,8 @@ def _train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None)
         log.info("%s: up to date (run hash %s)", job.name, job.run_hash)
         model, training = (replace(staged, elsewhere=not ranks_here().is_first) for staged in done)
         return model, training
-    first = _train(job, prepare)
+    with alone_in(job.state_dir) if ranks_here().is_first else nullcontext():
+        first = _train(job, prepare)
     model, training = (
         Staged(path, fingerprint, stages_root, elsewhere=not first) for fingerprint, path in _waiting(job).items()
     )

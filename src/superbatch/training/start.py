@@ -97,12 +97,21 @@ def _trained(job: Job, ranks: Ranks, name: str, optimizer: torch.optim.Optimizer
     return Trained(name, optimizer, BatchGradients(job.task, name, ranks, settings.accumulate), watch)
 
 
+def _empty(folder: Path) -> None:
+    """Remove what is in a folder; the folder itself stays, since it is held (`alone_in`)."""
+    for path in folder.glob("*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _continue(job: Job, ranks: Ranks, kept: Kept) -> Resumed:
     """Load the run's last state; rank 0 finds it, and alone removes what is damaged or not wanted."""
     found = None
     if ranks.is_first:
         if job.training.fresh:
-            shutil.rmtree(job.state_dir, ignore_errors=True)
+            _empty(job.state_dir)
         if job.training.resume_from:
             take_state_from(Path(job.training.resume_from), job.state_dir, job.full_identity)
         job.state_dir.mkdir(parents=True, exist_ok=True)
