@@ -17,6 +17,8 @@ KINDS = ["clean", "mismatched", "boilerplate", "garbled", "off_topic", "near_dup
 SHARES = [0.30, 0.35, 0.15, 0.08, 0.07, 0.04, 0.01]
 FORWARD = 2e6
 LEVEL = {
+    "moclr": 1.0,
+    "dnc": 1.0,
     "uniform": 1.0,
     "filtered": 2.2,
     "warm_start": 1.6,

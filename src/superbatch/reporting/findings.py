@@ -87,7 +87,7 @@ def _against_uniform(report: Report) -> str:
     found = at_equal_steps(report, "uniform")
     if found is None:
         missing = f"No uniform run of {report.main.steps:,} steps was found: the gain at equal steps is not known."
-        return "" if report.main.role == "uniform" else missing
+        return "" if report.main.role == "uniform" or report.stands_alone else missing
     values = f"{report.label} reaches {percent(found.own)} % on {found.split}, uniform {percent(found.other)} %"
     return f"After {report.main.steps:,} steps {values}: {_verdict(found.difference)}."
 

@@ -42,6 +42,8 @@ def render(report: Report) -> str:
         "report.html.j2",
         title=report.sources.title,
         run=report.main.name,
+        of_images=report.of_images,
+        stands_alone=report.stands_alone,
         plan=_plan(report.main),
         verdict=verdict(report),
         tiles=tiles(report),

@@ -24,7 +24,7 @@ from superbatch.reporting.rounds import rounds_of
 from superbatch.reporting.runs import Run
 from superbatch.reporting.sources import Sources, main_run, metric_for, of_one_kind
 from superbatch.reporting.standing import Standing, cache_of, standing
-from superbatch.reporting.tables import final_table
+from superbatch.reporting.tables import RETRIEVAL, final_table
 from superbatch.reporting.targets import ToTarget
 from superbatch.reporting.tuning import tuned
 
@@ -58,6 +58,16 @@ class Report:
     def method(self) -> str:
         """The main run's method, as its family is called."""
         return str(self.finals.loc[self.finals["run"] == self.main.name, "method"].iloc[0])
+
+    @property
+    def of_images(self) -> bool:
+        """Whether the main run was trained on images alone: reference, captions and kinds of pairs had no part in it."""
+        return self.main.kind == "images"
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is such a run, and no uniform run of pairs was asked for beside it: nothing is missing then."""
+        return self.of_images and not any(run.role == "uniform" for run in self.sources.runs)
 
     @property
     def metric(self) -> str:
@@ -101,7 +111,8 @@ class Report:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The table of results, in numbers."""
-        return final_table(self.finals, self.comparison)
+        table = final_table(self.finals, self.comparison)
+        return table.drop(columns=[*RETRIEVAL], errors="ignore") if self.of_images else table
 
     @property
     def cells(self) -> pd.DataFrame:

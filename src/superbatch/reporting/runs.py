@@ -47,8 +47,10 @@ class Run:
         """What run.json says: settings, plan, digests, FLOPs, seconds, final metrics, status."""
         path = self.path / "training" / "run.json"
         record = read_json(path)
-        if not isinstance(record, dict):
-            raise UserError(str(path), "is not a JSON object", "run the learner stage again")
+        if not isinstance(record, dict) or not record:
+            raise UserError(
+                str(path), "is not a run's record", "run the learner stage again, or delete the run's folder"
+            )
         return record
 
     @cached_property

@@ -19,7 +19,7 @@ Tile = tuple[str, str]
 def tiles(report: Report) -> list[Tile]:
     """Number and what it is, for each; those that make no sense for the run are left out."""
     found = [_accuracy(report)]
-    if not report.at_chance and report.main.role not in ("uniform", "reference"):
+    if not (report.at_chance or report.stands_alone or report.main.role in ("uniform", "reference")):
         found += [_steps(report), _flops(report)]
     return [(value, what.replace(" %", "\N{NO-BREAK SPACE}%")) for value, what in found]
 

@@ -46,9 +46,10 @@ def checks(report: Report) -> list[Check]:
     """All that a reader should ask, in the order of weight; near chance one question alone."""
     if report.at_chance:
         return [_chance(report), *_seeds(report)]
-    found = [_reference(report), *_reference_check(report), *_other_reference(report), *_seeds(report)]
-    remarks = [_baseline(report, remark) for remark in report.comparison.remarks]
-    return [*found, *_as_long(report), *remarks, *_shorter(report)]
+    reference = [] if report.of_images else [_reference(report), *_reference_check(report), *_other_reference(report)]
+    remarks = [remark for remark in report.comparison.remarks if remark.about != "uniform" or not report.stands_alone]
+    found = [*reference, *_seeds(report), *_as_long(report)]
+    return [*found, *(_baseline(report, remark) for remark in remarks), *_shorter(report)]
 
 
 def cautions(report: Report) -> list[str]:
@@ -58,7 +59,9 @@ def cautions(report: Report) -> list[str]:
 
 def unfair(report: Report) -> bool:
     """Whether the reference alone is above uniform: what is gained may be its own."""
-    found = None if report.at_chance else reference_standing(report.with_own_reference(report.finals))
+    found = (
+        None if report.at_chance or report.of_images else reference_standing(report.with_own_reference(report.finals))
+    )
     return found is not None and found.difference.above
 
 

@@ -24,6 +24,10 @@ CHIPS = {
     "near chance": "Nothing can be compared yet.",
 }
 
+ALONE = (
+    "There is no other run of as many steps to compare with."  # of images alone: uniform is not what it is held against
+)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -46,8 +50,9 @@ def verdict(report: Report) -> Verdict:
     chip = _chip(report)
     count = len(cautions(report))
     why = f"{count} open on the checklist" if chip == "provisional" else CHIPS[chip]
+    why = ALONE if chip == "no comparison" and report.stands_alone else why
     where = f" on {report.sources.pool}" if report.sources.pool else ""
-    against = "" if report.main.role == "uniform" else " against uniform"
+    against = "" if report.main.role == "uniform" or report.stands_alone else " against uniform"
     return Verdict(_sentence(report), chip, why, f"{report.label}{against}{where}", _facts(report))
 
 
@@ -60,7 +65,7 @@ def speed_up(report: Report) -> ToTarget | None:
 def _chip(report: Report) -> str:
     if report.at_chance:
         return "near chance"
-    if at_equal_steps(report, "uniform") is None:
+    if at_equal_steps(report, "simple" if report.stands_alone else "uniform") is None:
         return "no comparison"
     if unfair(report):
         return "unfair reference"
