@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from kedro.io import DatasetError
 
-from superbatch.cli import one_line_errors
+from superbatch.cli import one_line_errors, viz_is_missing
 from superbatch.commands import run_command
 from superbatch.errors import UserError
 from superbatch.given import entries_of, split_params
@@ -204,6 +205,12 @@ def test_a_file_of_parameters_that_can_not_be_read_is_named_with_its_line(
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.startswith(f"Error: conf/quick/parameters_mine.yml{line}"), done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_kedro_viz_without_its_package() -> None:
+    done = CliRunner().invoke(viz_is_missing(), ["run", "--port=4000"])
+    line = "kedro viz: needs the package kedro-viz, which is not installed; run `pip install 'superbatch[viz]'`"
+    assert done.exit_code == 1 and done.output == f"Error: {line}\n"
 
 
 def test_a_key_in_two_files_of_one_environment(project: Path) -> None:

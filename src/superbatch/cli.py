@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 from kedro.framework.cli.project import run as upstream
 
 from superbatch.errors import TRACEBACK, Interrupted, wants_traceback
+from superbatch.extras import missing_package, of_extra
 from superbatch.given import split_params
 from superbatch.mistakes import told
 
@@ -68,6 +70,21 @@ def run(pipeline: str | None, pipelines: list[str], traceback: bool, **options: 
     with one_line_errors(wants_traceback()):
         assert upstream.callback is not None
         return upstream.callback(pipeline=None, pipelines=names, **options)
+
+
+def viz_is_missing() -> click.Command:
+    """Return what stands in for the command of an extra that is not installed: Kedro would only call it unknown."""
+
+    def refuse(rest: tuple[str, ...]) -> None:
+        raise click.ClickException(str(missing_package("kedro viz", "kedro-viz", of_extra("viz"))))
+
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    arguments = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)
+    return click.Command("viz", settings, refuse, [arguments], short_help="Needs the extra viz.")
+
+
+if find_spec("kedro_viz") is None:
+    cli.add_command(viz_is_missing())
 
 
 def use_project_logging() -> None:

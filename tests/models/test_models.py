@@ -143,6 +143,33 @@ def test_weights_of_another_architecture_are_refused_in_one_line(clip, config_fi
     assert "\n" not in str(error.value)
 
 
+def test_weights_that_were_changed_since_they_were_saved_are_refused(clip, tmp_path):
+    """Of equal size: a stamp would not notice."""
+    save_checkpoint(tmp_path / "out", clip, {})
+    file = tmp_path / "out" / "open_clip_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(
+        UserError, match=r"safetensors: the weights are not those that were saved .*; put the file back"
+    ):
+        load_checkpoint(tmp_path / "out")
+    file.write_bytes(whole)
+    load_checkpoint(tmp_path / "out")
+
+
+def test_a_configuration_that_open_clip_can_not_build_is_told(config_file, tmp_path):
+    config = json.loads(config_file.read_text())
+    config["model_cfg"]["vision_cfg"]["widht"] = 48
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(config))
+    told = r"other.json: open_clip can't build this model \(.*unexpected keyword argument 'widht'\); compare it"
+    with pytest.raises(UserError, match=told):
+        build_model(ModelSettings(config=str(other)), loss="sigmoid", batch_size=9, seed=0)
+    other.write_text("{")
+    with pytest.raises(UserError, match=r"other.json: is not valid JSON \(.*\); correct it$"):
+        build_model(ModelSettings(config=str(other)), loss="sigmoid", batch_size=9, seed=0)
+
+
 def test_missing_files_are_named(tmp_path, config_file):
     with pytest.raises(UserError, match="nowhere.json"):
         build_model(ModelSettings(config=str(tmp_path / "nowhere.json")), loss="sigmoid", batch_size=9, seed=0)

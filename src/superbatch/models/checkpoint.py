@@ -54,8 +54,7 @@ def save_checkpoint(
     with full_vocabulary(clip.model, vocabulary) as model:
         digest = _save_tensors(model.state_dict(), directory / WEIGHTS_FILE)
     if classifier is not None:
-        both = digest + _save_tensors(classifier, directory / CLASSIFIER_FILE)
-        digest = hashlib.sha256(both.encode()).hexdigest()
+        digest = _digest_of_both(digest, _save_tensors(classifier, directory / CLASSIFIER_FILE))
     mean, std = clip.mean_std
     config = {**clip.config, "preprocess_cfg": {**(clip.config.get("preprocess_cfg") or {}), "mean": mean, "std": std}}
     write_json(directory / CONFIG_FILE, config)
@@ -79,13 +78,36 @@ def _copy_tokenizer(clip: ClipModel, directory: Path) -> None:
 
 
 def load_checkpoint(directory: Path) -> ClipModel:
-    """Load an open_clip checkpoint directory, ours or any other, in evaluation mode on the CPU."""
+    """Load an open_clip checkpoint directory, ours or any other, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: no such directory, weights that don't fit or can't be read; one of ours whose weights were changed since.
+    """
     directory = _existing(directory)
+    _require_as_saved(directory)
     config = read_config(directory)
     clip = ClipModel(instantiate(config, seed=0), config, tokenizer_name(directory, config))
     load_pretrained(clip, directory)
     clip.model.eval()
     return clip
+
+
+def _require_as_saved(directory: Path) -> None:
+    """Refuse a checkpoint of ours with other weights than were saved: its stamp knows sizes only, and everything after goes by the digest."""
+    file, metadata = directory / WEIGHTS_FILE, directory / METADATA_FILE
+    saved = read_json(metadata).get("weights_sha256") if metadata.is_file() else None
+    if saved is None or not file.is_file():
+        return
+    digest, beside = file_sha256(file), directory / CLASSIFIER_FILE
+    if beside.is_file():
+        digest = _digest_of_both(digest, file_sha256(beside))
+    if digest != saved:
+        remedy = "put the file back, or delete this folder and run the stage that makes it again"
+        raise UserError(str(file), "the weights are not those that were saved (their checksum differs)", remedy)
+
+
+def _digest_of_both(weights: str, classifier: str) -> str:
+    return hashlib.sha256((weights + classifier).encode()).hexdigest()
 
 
 def _existing(directory: Path) -> Path:
