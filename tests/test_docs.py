@@ -617,3 +617,19 @@ def test_the_figures_of_both_pools_are_derived_from_their_records(
     by_run = {row["run"]: results.mean_of(row["test"], results.R1) for row in rows}
     best = max(value for run, value in by_run.items() if run.startswith("uniform"))
     assert all(value <= max(by_run.values()) / best + 1e-9 for value in found["retrieval_to_uniform"].values())
+
+
+def messages() -> list[str]:
+    """What docs/troubleshooting.md quotes as said, without the parts that differ."""
+    page = (PROJECT / "docs" / "troubleshooting.md").read_text()
+    quoted = [said for row in re.findall(r"^\|([^|]+)\|", page, re.MULTILINE) for said in re.findall(r'"([^"]+)"', row)]
+    return [part.strip() for said in quoted for part in said.split("…") if part.strip()]
+
+
+OF_LIBRARIES = {"found character", "found duplicate key", "but found", "Duplicate keys found in"}  # PyYAML's, and Kedro's
+
+
+def test_messages_that_are_explained_are_those_that_are_said() -> None:
+    code = "\n".join(file.read_text() for file in (PROJECT / "src").rglob("*.py"))
+    missing = [part for part in messages() if part not in code and part not in OF_LIBRARIES]
+    assert len(messages()) > 30 and not missing
