@@ -69,6 +69,17 @@ def test_shards_further_down_are_named(make: Make, tmp_path: Path) -> None:
         make("a/1*.tar")
 
 
+def test_a_folder_that_may_not_be_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    with pytest.raises(
+        UserError, match=r"^shards: a/\*\.tar: can't be looked at \(Permission denied\); give this user"
+    ):
+        make("a/*.tar")
+
+
 def test_paths_are_as_the_pattern_writes_them(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(str(tmp_path / "in [1]" / "a" / "0.tar"), "in [1]/a/0.tar", "in [1]/b/1.tar")
     monkeypatch.chdir(tmp_path / "in [1]" / "a")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from superbatch.errors import UserError
+from superbatch.files import shown
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
@@ -96,3 +100,23 @@ def check_runs_are_known(where: str, runs: Iterable[str], catalog: CatalogProtoc
 
     made = {name.removesuffix(".checkpoint") for name in stage_makers() if name.endswith(".checkpoint")}
     check_runs(runs, made, Path(catalog["reference.checkpoint"]._filepath).parent, where)
+
+
+def check_places(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Check that outputs can be written where they belong, before hours are spent on making them.
+
+    Raises:
+        UserError: the first folder that can't be written to.
+    """
+    from superbatch.stores.address import is_address
+
+    places = (str(getattr(catalog.get(name), "_filepath", "")) for name in sorted(pipeline.all_outputs()))
+    for folder in dict.fromkeys(_nearest(Path(place)) for place in places if place and not is_address(place)):
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            remedy = "give this user the right to, or use another folder (`data` in conf/base/globals.yml)"
+            raise UserError(str(shown(folder)), "can't be written to", remedy)
+
+
+def _nearest(place: Path) -> Path:
+    """Return the folder that something is made in, or the nearest above it that is there."""
+    return next(folder for folder in place.absolute().parents if folder.exists())

@@ -53,14 +53,23 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Place]
             found += _objects(names, setting)
             continue
         for name in names:
-            hits = _matches(name, setting)
-            _require_not_deeper(name, hits, setting)
-            for hit in hits or [name]:
-                _require_file(hit, setting)
-            found += [Path(hit) for hit in hits]
+            found += _files(name, setting)
     if not found:
         raise UserError(setting, "the list is empty", "name at least one .tar")
     return list(dict.fromkeys(found))
+
+
+def _files(name: str, setting: str) -> list[Path]:
+    """List the files of this machine that a name or a glob stands for; what is no file, or nothing, is refused."""
+    try:
+        hits = _matches(name, setting)
+        _require_not_deeper(name, hits, setting)
+        for hit in hits or [name]:
+            _require_file(hit, setting)
+    except PermissionError as error:
+        what = f"{error.filename or name}: can't be looked at ({error.strerror})"
+        raise UserError(setting, what, "give this user the right to read its folder") from None
+    return [Path(hit) for hit in hits]
 
 
 def _objects(names: list[str], setting: str) -> list[Address]:

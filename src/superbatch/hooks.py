@@ -49,7 +49,7 @@ class ProjectHooks:
             UserError: what `check_later_stages`, `check_learners` and `check_devices` refuse; inputs that are not there; stages for one process under torchrun;
                 trainings in threads; trackers that are not installed.
         """
-        from superbatch.beforehand import check_later_stages
+        from superbatch.beforehand import check_later_stages, check_places
         from superbatch.commands import require_inputs, run_command
 
         stand_in_for_checks(pipeline, catalog)
@@ -64,6 +64,7 @@ class ProjectHooks:
         if "compare.results" in pipeline.all_outputs():
             warn_of_simwebs_grid(catalog.load("params:compare"))
         require_inputs(run_params, pipeline, catalog)
+        check_places(pipeline, catalog)
         if "params:command" in pipeline.inputs():
             catalog["params:command"] = run_command(run_params)
 
