@@ -626,7 +626,12 @@ def messages() -> list[str]:
     return [part.strip() for said in quoted for part in said.split("…") if part.strip()]
 
 
-OF_LIBRARIES = {"found character", "found duplicate key", "but found", "Duplicate keys found in"}  # PyYAML's, and Kedro's
+OF_LIBRARIES = {
+    "found character",
+    "found duplicate key",
+    "but found",
+    "Duplicate keys found in",
+}  # PyYAML's, and Kedro's
 
 
 def test_messages_that_are_explained_are_those_that_are_said() -> None:
