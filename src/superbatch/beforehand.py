@@ -112,11 +112,11 @@ def check_places(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 
     places = (str(getattr(catalog.get(name), "_filepath", "")) for name in sorted(pipeline.all_outputs()))
     for folder in dict.fromkeys(_nearest(Path(place)) for place in places if place and not is_address(place)):
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
             remedy = "give this user the right to, or use another folder (`data` in conf/base/globals.yml)"
             raise UserError(str(shown(folder)), "can't be written to", remedy)
 
 
 def _nearest(place: Path) -> Path:
     """Return the folder that something is made in, or the nearest above it that is there."""
-    return next(folder for folder in place.absolute().parents if folder.exists())
+    return next(folder for folder in place.absolute().parents if os.path.exists(folder))
