@@ -111,9 +111,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     (path / "training" / "ledger.parquet").write_bytes(b"not parquet")
     with pytest.raises(UserError, match=r"ledger\.parquet.*can't be read"):
         _ = Run(path).ledger
-    (path / "training" / "run.json").write_text("[]")
-    with pytest.raises(UserError, match=r"run\.json.*not a JSON object"):
-        _ = Run(path).record
+    for record in ("[]", "{}"):
+        (path / "training" / "run.json").write_text(record)
+        with pytest.raises(UserError, match=r"run\.json: is not a run's record; run the learner stage again, or delete"):
+            _ = Run(path).record
 
 
 def test_a_run_whose_f_followed_the_learner_says_so(tmp_path: Path) -> None:
