@@ -113,7 +113,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         _ = Run(path).ledger
     for record in ("[]", "{}"):
         (path / "training" / "run.json").write_text(record)
-        with pytest.raises(UserError, match=r"run\.json: is not a run's record; run the learner stage again, or delete"):
+        with pytest.raises(
+            UserError, match=r"run\.json: is not a run's record; run the learner stage again, or delete"
+        ):
             _ = Run(path).record
 
 
