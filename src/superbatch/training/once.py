@@ -48,7 +48,7 @@ def _train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None)
         log.info("%s: up to date (run hash %s)", job.name, job.run_hash)
         model, training = (replace(staged, elsewhere=not ranks_here().is_first) for staged in done)
         return model, training
-    with alone_in(job.state_dir) if ranks_here().is_first else nullcontext():
+    with alone_in(job.state_dir) if _leads(job) else nullcontext():
         first = _train(job, prepare)
     model, training = (
         Staged(path, fingerprint, stages_root, elsewhere=not first) for fingerprint, path in _waiting(job).items()
@@ -60,6 +60,12 @@ def _train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None)
         for state in [*job.state_dir.glob("step-*"), *job.state_dir.glob("best")]:
             shutil.rmtree(state)
     return model, training
+
+
+def _leads(job: Job) -> bool:
+    """Whether this process holds the run's state for all: rank 0, or the command that starts the ranks. Commands on several machines share it."""
+    here = ranks_here()
+    return here.is_first and (here.world > 1 or job.training.machines == 1)
 
 
 def _waiting(job: Job) -> dict[str, Path]:
