@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superbatch.curation.groups import Groups, first_equal, kept_count, rank_within
+from superbatch.curation.dealt import first_equal
+from superbatch.curation.groups import Groups, kept_count, rank_within
 
 ROWS = 12
 PAIRS = st.lists(st.tuples(st.integers(0, ROWS - 1), st.integers(0, ROWS - 1)), max_size=30)

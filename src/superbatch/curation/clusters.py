@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from superbatch.artifacts.scratch import pieces, scratch
 from superbatch.data.sampling import sampled_rows
 from superbatch.errors import UserError
 
@@ -38,7 +39,7 @@ def text_clusters(embeddings: Texts, k: int) -> np.ndarray:
 
     Mini-batch k-means (Sculley, 2010; scikit-learn's) on embeddings of unit length, on one thread: the same embeddings give the same
     clusters on one machine. Other processors and other versions of scikit-learn may round differently, and move rows that lie between two.
-    Memory: FIT_ROWS x D, and a tile; the rest is read as it is needed.
+    Memory: FIT_ROWS x D, and a tile; the rest is read as it is needed, and what is found lies on disk where rows are many.
 
     Args:
         embeddings: the reference's, of a set or of some of it.
@@ -63,18 +64,26 @@ def row_clusters(read: Read, rows: int, k: int, setting: str = "clusters") -> np
     """
     check_clusters(k, rows, setting)
     if k == 1:
-        return np.zeros(rows, np.int32)
+        return scratch(rows, np.int32)
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
     model = MiniBatchKMeans(k, random_state=SEED, n_init=1, compute_labels=False)
-    cluster_N = np.empty(rows, np.int32)
+    cluster_N = scratch(rows, np.int32)
     # One thread: sums over several depend on how many there are, and the other processes of a run want theirs.
     with threadpool_limits(1):
         model.fit(unit_rows(read, sampled_rows(rows, FIT_ROWS, SEED)))
         for tile in tiles(rows):
             cluster_N[tile] = model.predict(unit_rows(read, tile))
     return cluster_N
+
+
+def cluster_sizes(cluster_N: np.ndarray, k: int) -> np.ndarray:
+    """Return how many rows each of k clusters has, int64 (k,)."""
+    sizes_C = np.zeros(k, np.int64)
+    for piece in pieces(len(cluster_N)):
+        sizes_C += np.bincount(cluster_N[piece], minlength=k)
+    return sizes_C
 
 
 def effective_number(sizes_C: np.ndarray) -> float:

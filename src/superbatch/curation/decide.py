@@ -8,30 +8,36 @@ Legend: N rows of the pool, n of them that no rule has left out yet.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from superbatch.curation.groups import kept_count, rank_within
+from superbatch.artifacts.scratch import PIECE, pieces, scratch
+from superbatch.curation.best import Again, best_of_groups, best_of_values
+from superbatch.curation.groups import kept_count
 from superbatch.curation.scores import MANIFEST_KEY
 from superbatch.curation.uids import listed, read_uids
 from superbatch.data.manifest import Manifest
+from superbatch.data.row_set import RowSet
 from superbatch.errors import UserError, did_you_mean
 from superbatch.options import RuleSettings
 
+Scores = pa.Table | pq.ParquetFile
 DECISIONS, SUMMARY = "decisions.parquet", "decisions.json"
 SETTING = "pool.curated_by"
 RUN = "run `kedro run --pipelines=curate`"
 
 
-def decide(scores: pa.Table, rules: Sequence[RuleSettings], manifest: Manifest, where: str) -> np.ndarray:
+def decide(scores: Scores, rules: Sequence[RuleSettings], manifest: Manifest, where: str) -> np.ndarray:
     """Return the number of the first rule that each row fails, int16 (N,); -1 for rows that stay.
 
     A rule looks at the rows that those before it have left: a share is one of these, and the best of a group is the best that is left.
+    Memory: some pieces of the columns in question; what is returned lies on disk where rows are many.
 
     Args:
         scores: of the rows. rules: in order. manifest: the pool, for lists of uids. where: the decision's key, for messages.
@@ -39,75 +45,162 @@ def decide(scores: pa.Table, rules: Sequence[RuleSettings], manifest: Manifest, 
     Raises:
         UserError: a column that is not there or not of the rule's kind; a list that is none; no row is left.
     """
-    failed_N = np.full(len(scores), -1, np.int16)
+    failed_N = scratch(rows_of(scores), np.int16, fill=-1)
     for number, rule in enumerate(rules):
-        rows = np.flatnonzero(failed_N < 0)
-        failed_N[rows[~_stays(scores, rule, rows, manifest, f"{where}: {rule.name}")]] = number
-    if not (failed_N < 0).any():
+        start = 0
+        for stays_n in _stays(scores, rule, failed_N, manifest, f"{where}: {rule.name}"):
+            piece_n = failed_N[start : start + len(stays_n)]
+            piece_n[(piece_n < 0) & ~stays_n] = number
+            start += len(stays_n)
+    if not any((failed_N[piece] < 0).any() for piece in pieces(len(failed_N))):
         raise UserError(where, "leaves no row of the pool", "look at the scores, and ask for less (docs/curation.md)")
     return failed_N
 
 
-def _stays(scores: pa.Table, rule: RuleSettings, rows: np.ndarray, manifest: Manifest, where: str) -> np.ndarray:
-    """Whether a rule keeps each of some rows, bool (n,)."""
+def _stays(
+    scores: Scores, rule: RuleSettings, failed_N: np.ndarray, manifest: Manifest, where: str
+) -> Iterator[np.ndarray]:
+    """Tell which rows a rule keeps, bool, a piece at a time; what it says of rows that failed before does not count.
+
+    Of `failed_N` the rows of a piece, and those behind it, are read before the piece is given, and not after.
+    """
     if rule.uids_in is not None:
-        return listed(manifest, read_uids(Path(rule.uids_in)))[rows]
+        return listed(manifest, read_uids(Path(rule.uids_in)))
     if rule.uids_out is not None:
-        return ~listed(manifest, read_uids(Path(rule.uids_out)))[rows]
+        return (~found_n for found_n in listed(manifest, read_uids(Path(rule.uids_out))))
     assert rule.column is not None, "RuleSettings refuses such rules"
-    values_n = column_of(scores, rule.column, where, words=rule.among is not None)[rows]
+    require_column(scores, rule.column, where, words=rule.among is not None)
     if rule.among is not None:
-        return np.isin(values_n, rule.among)
+        names = pa.array(rule.among, pa.string())
+        return (_truth(pc.is_in(words, value_set=names)) for (words,) in columns(scores, [rule.column]))
     if rule.best_share is not None:
-        return rank_within(values_n, np.zeros(len(rows), np.int8)) < kept_count(len(rows), rule.best_share)
+        left = sum(np.count_nonzero(failed_N[piece] < 0) for piece in pieces(len(failed_N)))
+        return best_of_groups(_left(scores, rule.column, failed_N), np.array([kept_count(left, rule.best_share)]))
     if rule.one_of_each or rule.cap is not None:
-        best_n = column_of(scores, rule.by, where)[rows]
-        return rank_within(best_n, values_n) < (rule.cap or 1)
+        require_column(scores, rule.by, where)
+        best_N = best_of_values(_candidates(scores, rule, failed_N), len(failed_N), rule.cap or 1)
+        return (best_N[piece] for piece in pieces(len(best_N)))
     low, high = (
         (-np.inf if rule.at_least is None else rule.at_least),
         (np.inf if rule.at_most is None else rule.at_most),
     )
-    found: np.ndarray = (values_n >= low) & (values_n <= high)
+    return ((values_n >= low) & (values_n <= high) for (values_n,) in numbers(scores, [rule.column]))
+
+
+def _left(scores: Scores, name: str, failed_N: np.ndarray) -> Again:
+    """Read a column, with the rows that are left as the one group."""
+
+    def again() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        start = 0
+        for (values_n,) in numbers(scores, [name]):
+            yield values_n, np.where(failed_N[start : start + len(values_n)] < 0, 0, -1)
+            start += len(values_n)
+
+    return again
+
+
+def _candidates(
+    scores: Scores, rule: RuleSettings, failed_N: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Read the rows that are left, each with its value and the score that is best within it."""
+    assert rule.column is not None
+    start = 0
+    for values_n, best_n in numbers(scores, [rule.column, rule.by]):
+        left = np.flatnonzero(failed_N[start : start + len(values_n)] < 0)
+        yield start + left, values_n[left], best_n[left]
+        start += len(values_n)
+
+
+def rows_of(scores: Scores) -> int:
+    """Return how many rows a table has."""
+    return int(scores.num_rows if isinstance(scores, pa.Table) else scores.metadata.num_rows)
+
+
+def columns(scores: Scores, names: Sequence[str]) -> Iterator[tuple[pa.Array, ...]]:
+    """Read some columns, some rows at a time; a name may be there twice."""
+    own = list(dict.fromkeys(names))
+    if isinstance(scores, pa.Table):
+        batches = iter(scores.select(own).to_batches(max_chunksize=PIECE))
+    else:
+        batches = scores.iter_batches(PIECE, columns=own)
+    for batch in batches:
+        yield tuple(batch.column(own.index(name)) for name in names)
+
+
+def numbers(scores: Scores, names: Sequence[str]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Read some columns of numbers, some rows at a time."""
+    return (tuple(map(_plain, found)) for found in columns(scores, names))
+
+
+def _plain(column: pa.Array) -> np.ndarray:
+    found: np.ndarray = column.to_numpy(zero_copy_only=False)
     return found
 
 
-def column_of(scores: pa.Table, name: str, where: str, words: bool = False) -> np.ndarray:
-    """Return a column of scores, (N,).
+def _truth(column: pa.BooleanArray) -> np.ndarray:
+    return _plain(column)
+
+
+def require_column(scores: Scores, name: str, where: str, words: bool = False) -> None:
+    """Refuse a column that can't be gone by.
 
     Raises:
         UserError: it is not there, or holds numbers where words are asked for, or the reverse.
     """
-    if name not in scores.column_names:
-        raise UserError(where, f"no score is called {name!r}", did_you_mean(name, scores.column_names))
-    column = scores[name]
-    if pa.types.is_string(column.type) != words:
+    schema = schema_of(scores)
+    if name not in schema.names:
+        raise UserError(where, f"no score is called {name!r}", did_you_mean(name, schema.names))
+    if pa.types.is_string(schema.field(name).type) != words:
         what = f"{name} holds {'numbers' if words else 'words'}"
         raise UserError(where, what, f"use {'at_least, at_most or best_share' if words else 'among'}")
-    found: np.ndarray = column.to_numpy()
-    return found
+
+
+def schema_of(scores: Scores) -> pa.Schema:
+    """Return a table's schema, with its metadata."""
+    return scores.schema if isinstance(scores, pa.Table) else scores.schema_arrow
 
 
 def write_decisions(
-    scores: pa.Table, decisions: Mapping[str, Sequence[RuleSettings]], manifest: Manifest, out: Path
+    scores: Scores, decisions: Mapping[str, Sequence[RuleSettings]], manifest: Manifest, out: Path
 ) -> dict[str, Any]:
     """Make decisions, and write each row's reasons and a summary into a directory; returns the summary.
+
+    Args:
+        scores: in memory or on disk, where they stay.
 
     Raises:
         UserError: as `decide`; scores of another pool.
     """
-    require_pool(scores.schema, manifest, "curate.decide")
-    columns: dict[str, Any] = {"row": np.arange(len(scores))}
-    summary: dict[str, Any] = {}
-    for name, rules in decisions.items():
-        failed_N = decide(scores, rules, manifest, f"curate.decide.{name}")
-        names = pa.array([rule.name for rule in rules], pa.string())
-        columns[name] = names.take(pa.array(failed_N, mask=failed_N < 0))
-        left_out = {rule.name: int((failed_N == number).sum()) for number, rule in enumerate(rules)}
-        kept = np.flatnonzero(failed_N < 0)
-        summary[name] = {"rows": len(scores), "kept": len(kept), "left_out": left_out, "digest": digest(kept)}
-    table = pa.table(columns).replace_schema_metadata({MANIFEST_KEY: manifest.fingerprint})
-    pq.write_table(table, out / DECISIONS, compression="zstd")
-    return summary
+    require_pool(schema_of(scores), manifest, "curate.decide")
+    failed = {name: decide(scores, rules, manifest, f"curate.decide.{name}") for name, rules in decisions.items()}
+    schema = pa.schema([("row", pa.int64()), *((name, pa.string()) for name in failed)])
+    schema = schema.with_metadata({MANIFEST_KEY: manifest.fingerprint})
+    with pq.ParquetWriter(out / DECISIONS, schema, compression="zstd") as writer:
+        for piece in pieces(rows_of(scores)) if rows_of(scores) else [slice(0, 0)]:
+            reasons = [_reasons(decisions[name], failed_N[piece]) for name, failed_N in failed.items()]
+            writer.write_table(pa.table([pa.array(np.arange(piece.start, piece.stop)), *reasons], schema))
+    return {name: _counted(decisions[name], failed_N) for name, failed_N in failed.items()}
+
+
+def _reasons(rules: Sequence[RuleSettings], failed_n: np.ndarray) -> pa.Array:
+    names = pa.array([rule.name for rule in rules], pa.string())
+    return names.take(pa.array(failed_n, mask=failed_n < 0))
+
+
+def _counted(rules: Sequence[RuleSettings], failed_N: np.ndarray) -> dict[str, Any]:
+    """What a decision made of the rows, for people."""
+    kept = RowSet(failed_N[piece] < 0 for piece in pieces(len(failed_N)))
+    counts = np.zeros(len(rules) + 1, np.int64)
+    for piece in pieces(len(failed_N)):
+        counts += np.bincount(failed_N[piece] + 1, minlength=len(counts))
+    left_out = {rule.name: int(count) for rule, count in zip(rules, counts[1:], strict=True)}
+    return {"rows": len(failed_N), "kept": len(kept), "left_out": left_out, "digest": digest(kept)}
+
+
+def staying(directory: Path | None, name: str, manifest: Manifest) -> Iterator[np.ndarray]:
+    """Tell which rows a decision keeps, bool, some rows at a time; else as `read_reasons`."""
+    path = _decision(directory, name, manifest, SETTING)
+    return (_truth(pc.is_null(column)) for (column,) in columns(pq.ParquetFile(path), [name]))
 
 
 def read_reasons(directory: Path | None, name: str, manifest: Manifest, setting: str = SETTING) -> pa.ChunkedArray:
@@ -119,6 +212,11 @@ def read_reasons(directory: Path | None, name: str, manifest: Manifest, setting:
     Raises:
         UserError: the stage has not run, knows no such decision, or was run on another pool.
     """
+    return pq.read_table(_decision(directory, name, manifest, setting), columns=[name])[name]
+
+
+def _decision(directory: Path | None, name: str, manifest: Manifest, setting: str) -> Path:
+    """Return the file that a decision stands in."""
     if directory is None or not (directory / DECISIONS).is_file():
         raise UserError(setting, f"{name}: the stage curate has not run", f"{RUN} first")
     path = directory / DECISIONS
@@ -128,7 +226,7 @@ def read_reasons(directory: Path | None, name: str, manifest: Manifest, setting:
     if name not in known:
         remedy = did_you_mean(name, known) if known else "the stage has made none"
         raise UserError(setting, f"no decision is called {name!r}", f"{remedy}; or add it to curate.decide and {RUN}")
-    return pq.read_table(path, columns=[name])[name]
+    return path
 
 
 def require_pool(schema: pa.Schema, manifest: Manifest, where: str) -> None:
@@ -143,6 +241,9 @@ def require_pool(schema: pa.Schema, manifest: Manifest, where: str) -> None:
         raise UserError(where, what, f"{RUN} again")
 
 
-def digest(rows: np.ndarray) -> str:
+def digest(rows: np.ndarray | RowSet) -> str:
     """Name rows by 16 hexadecimal digits."""
-    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16]
+    found = hashlib.sha256()
+    for piece in rows.pieces() if isinstance(rows, RowSet) else [rows]:
+        found.update(piece.astype("<i8").tobytes())
+    return found.hexdigest()[:16]

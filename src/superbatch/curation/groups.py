@@ -5,7 +5,11 @@ Legend: N rows of a set.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from superbatch.artifacts.scratch import pieces, scratch
 
 
 class Groups:
@@ -16,7 +20,9 @@ class Groups:
     """
 
     def __init__(self, rows: int) -> None:
-        self._parent_N = np.arange(rows)  # the parent of a row is never behind it
+        self._parent_N = scratch(rows, np.int64)  # the parent of a row is never behind it
+        for piece in pieces(rows):
+            self._parent_N[piece] = np.arange(piece.start, piece.stop)
 
     def join(self, left_n: np.ndarray, right_n: np.ndarray) -> None:
         """Put the two rows of each pair into one group; int64 (n,) both."""
@@ -28,8 +34,13 @@ class Groups:
             np.minimum.at(self._parent_N, np.maximum(left_n, right_n), np.minimum(left_n, right_n))
 
     def first(self) -> np.ndarray:
-        """Return the first row of each row's group, int64 (N,): its own number where it is alone or comes first."""
-        return self._first(np.arange(len(self._parent_N)))
+        """Return the first row of each row's group, int64 (N,): its own number where it is alone or comes first.
+
+        It is the groups' own array, which joining further pairs changes.
+        """
+        for piece in pieces(len(self._parent_N)):
+            self._first(np.arange(piece.start, piece.stop))
+        return self._parent_N
 
     def _first(self, rows_n: np.ndarray) -> np.ndarray:
         found = self._parent_N[rows_n]
@@ -39,11 +50,24 @@ class Groups:
         return found
 
 
-def first_equal(values_N: np.ndarray) -> np.ndarray:
-    """Return the first row that has each row's value, int64 (N,)."""
-    _, first, which_N = np.unique(values_N, return_index=True, return_inverse=True)
-    found: np.ndarray = first[which_N].astype(np.int64)
-    return found
+def by_number(number_N: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """Yield the rows of each number that occurs, ascending, int64: those of the smallest first.
+
+    Args:
+        number_N: from 0 to `count` - 1.
+    """
+    sizes, rows = np.zeros(count, np.int64), scratch(len(number_N), np.int64)
+    for piece in pieces(len(number_N)):
+        sizes += np.bincount(number_N[piece], minlength=count)
+    ends = np.cumsum(sizes)
+    filled = ends - sizes
+    for piece in pieces(len(number_N)):
+        order = np.argsort(number_N[piece], kind="stable")
+        own = number_N[piece][order]
+        here = np.bincount(own, minlength=count)
+        rows[filled[own] + np.arange(len(own)) - (np.cumsum(here) - here)[own]] = piece.start + order
+        filled += here
+    return (np.array(rows[end - size : end]) for size, end in zip(sizes, ends, strict=True) if size)
 
 
 def rank_within(scores_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Near-duplicates: pairs of images by perceptual hash or by embedding, groups of them, and what a pool has in common with other images.
 
 Pairs by embedding are looked for as SemDeDup does (arXiv 2303.09540): clusters first, then all pairs within each. What lies on two sides of a
-border between clusters is missed. Memory is a tile of pairs beside a few numbers a row.
+border between clusters is missed. Memory is a tile of pairs beside a few numbers a row, which lie on disk where they are many.
 
 Legend: N rows, D embedding width, E other images, H distinct hashes.
 """
@@ -13,8 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from superbatch.artifacts.scratch import pieces, scratch
 from superbatch.curation.clusters import FIT_ROWS, Read, row_clusters, unit
-from superbatch.curation.groups import Groups
+from superbatch.curation.dealt import dealt, first_equal
+from superbatch.curation.groups import Groups, by_number
 
 ROWS_A_CLUSTER = 1_000  # on average: pairs within it are all looked at
 MOST_CLUSTERS = FIT_ROWS // 10  # so that each centre is fitted to ten rows; of larger sets clusters have more rows
@@ -34,15 +36,17 @@ def by_hash(hash_N: np.ndarray, bits: int) -> np.ndarray:
     Returns:
         The first row of each row's group, int64 (N,).
     """
-    distinct_H, first_H, which_N = np.unique(hash_N, return_index=True, return_inverse=True)
+    first_N = first_equal(hash_N)
+    if not bits:
+        return first_N
     groups = Groups(len(hash_N))
-    groups.join(np.arange(len(hash_N)), first_H[which_N])
-    for members in _sharing_a_piece(distinct_H, bits) if bits else ():
-        for left, right in _tiles(len(members)):
-            own_l, own_r = members[left], members[right]
-            differ = np.bitwise_count(distinct_H[own_l, None] ^ distinct_H[None, own_r])
+    for piece in pieces(len(hash_N)):
+        groups.join(np.arange(piece.start, piece.stop), first_N[piece])
+    for own_m, first_m in _sharing_a_piece(hash_N, first_N, bits):
+        for left, right in _tiles(len(own_m)):
+            differ = np.bitwise_count(own_m[left, None] ^ own_m[None, right])
             near_l, near_r = np.nonzero(differ <= bits)
-            groups.join(first_H[own_l[near_l]], first_H[own_r[near_r]])
+            groups.join(first_m[left][near_l], first_m[right][near_r])
     return groups.first()
 
 
@@ -56,18 +60,22 @@ def by_embedding(read: Read, rows: int, near: float) -> tuple[np.ndarray, np.nda
     Returns:
         The first row of each row's group, int64 (N,), and the highest cosine with another row of its cluster, float32 (N,), -1 where it is alone.
     """
-    groups, nearest_N = Groups(rows), np.full(rows, -1, np.float32)
-    cluster_N = row_clusters(read, rows, min(max(1, round(rows / ROWS_A_CLUSTER)), MOST_CLUSTERS))
-    order = np.argsort(cluster_N, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(cluster_N[order])) + 1):
-        for left, right in _tiles(len(members)):
-            own_l, own_r = members[left], members[right]
-            cosine_lr = unit(read(own_l)) @ unit(read(own_r)).T
-            cosine_lr[own_l[:, None] == own_r[None, :]] = -1.0  # not its own neighbour
-            nearest_N[own_l] = np.maximum(nearest_N[own_l], cosine_lr.max(1))
-            nearest_N[own_r] = np.maximum(nearest_N[own_r], cosine_lr.max(0))
-            near_l, near_r = np.nonzero(cosine_lr >= near)
-            groups.join(own_l[near_l], own_r[near_r])
+    groups, nearest_N = Groups(rows), scratch(rows, np.float32, fill=-1)
+    clusters = min(max(1, round(rows / ROWS_A_CLUSTER)), MOST_CLUSTERS)
+    for members in by_number(row_clusters(read, rows, clusters), clusters):
+        for start in range(0, len(members), TILE):
+            own_l = members[start : start + TILE]
+            left_lD = unit(read(own_l))
+            for other in range(start, len(members), TILE):
+                own_r = members[other : other + TILE]
+                # a copy: for a product with itself numpy would take another routine, and the last bits would be others
+                cosine_lr = left_lD @ (left_lD.copy() if other == start else unit(read(own_r))).T
+                if other == start:
+                    np.fill_diagonal(cosine_lr, -1.0)  # not its own neighbour
+                nearest_N[own_l] = np.maximum(nearest_N[own_l], cosine_lr.max(1))
+                nearest_N[own_r] = np.maximum(nearest_N[own_r], cosine_lr.max(0))
+                near_l, near_r = np.nonzero(cosine_lr >= near)
+                groups.join(own_l[near_l], own_r[near_r])
     return groups.first(), nearest_N
 
 
@@ -83,15 +91,26 @@ def blocks_against(rows: int, others: int) -> Iterator[np.ndarray]:
     return (np.arange(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
-def _sharing_a_piece(distinct_H: np.ndarray, bits: int) -> Iterator[np.ndarray]:
-    """Yield places of hashes that agree in a piece, int64, two at least; a pair may come more than once."""
+def _sharing_a_piece(hash_N: np.ndarray, first_N: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield distinct hashes that agree in a piece, uint64, with the first row of each, int64; two at least; a pair may come more than once."""
     borders = np.linspace(0, BITS, bits + 2).round().astype(int)
     for low, high in pairwise(borders):
-        piece_H = (distinct_H >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
-        order = np.argsort(piece_H, kind="stable")
-        for members in np.split(order, np.flatnonzero(np.diff(piece_H[order])) + 1):
-            if len(members) > 1:
-                yield members
+        for part in dealt(_pieces_of(hash_N, first_N, int(low), int(high)), len(hash_N)):
+            whole = part.whole()
+            order = np.argsort(whole["value"], kind="stable")
+            for members in np.split(order, np.flatnonzero(np.diff(whole["value"][order])) + 1):
+                if len(members) > 1:
+                    yield whole["hash"][members], whole["row"][members]
+
+
+def _pieces_of(hash_N: np.ndarray, first_N: np.ndarray, low: int, high: int) -> Iterator[np.ndarray]:
+    """Yield the bits from `low` to `high` of each distinct hash, with its first row and the hash itself."""
+    for rows in pieces(len(hash_N)):
+        own = np.flatnonzero(first_N[rows] == np.arange(rows.start, rows.stop))
+        records = np.empty(len(own), [("row", np.int64), ("value", np.uint64), ("hash", np.uint64)])
+        records["row"], records["hash"] = rows.start + own, hash_N[rows][own]
+        records["value"] = (records["hash"] >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        yield records
 
 
 def _tiles(count: int) -> Iterator[tuple[slice, slice]]:

@@ -75,13 +75,6 @@ def template(caption: str) -> str:
     return _SPACES.sub(" ", _DIGITS.sub("0", caption.casefold())).strip()
 
 
-def how_often(values_N: np.ndarray) -> np.ndarray:
-    """Return how many rows have each row's value, int32 (N,)."""
-    _, which_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
-    found: np.ndarray = counts[which_N].astype(np.int32)
-    return found
-
-
 def _mark(caption: str) -> int:
     """Name a template by 64 bits: of a billion captions a handful are taken for others."""
     digest = hashlib.blake2b(template(caption).encode(errors="replace"), digest_size=8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,18 +46,17 @@ def uids_of(manifest: Manifest, rows: np.ndarray) -> tuple[np.ndarray, int]:
     Returns:
         UID (m,) with m <= n: rows of one image, or of one uid, share an entry.
     """
-    pairs, in_json = _uids(manifest, rows)
+    wanted = pa.array(rows, pa.int64())
+    pairs, in_json = _uids(*(manifest.column(name).take(wanted) for name in ("source", "sha256")))
     return np.unique(pairs), in_json
 
 
-def listed(manifest: Manifest, uids: np.ndarray) -> np.ndarray:
-    """Return which rows of a set are in a list, bool (N,)."""
-    found = np.empty(len(manifest), bool)
+def listed(manifest: Manifest, uids: np.ndarray) -> Iterator[np.ndarray]:
+    """Tell which rows of a set stand in a list, bool, some rows at a time."""
     wanted = _as_bytes(uids)
-    for start in range(0, len(manifest), ROWS_AT_ONCE):
-        rows = np.arange(start, min(start + ROWS_AT_ONCE, len(manifest)))
-        found[rows] = pc.is_in(_as_bytes(_uids(manifest, rows)[0]), value_set=wanted).to_numpy(zero_copy_only=False)
-    return found
+    for batch in manifest.batches(["source", "sha256"], ROWS_AT_ONCE):
+        found = pc.is_in(_as_bytes(_uids(*batch.columns)[0]), value_set=wanted)
+        yield found.to_numpy(zero_copy_only=False)
 
 
 def read_uids(path: Path) -> np.ndarray:
@@ -75,11 +75,9 @@ def read_uids(path: Path) -> np.ndarray:
     return found
 
 
-def _uids(manifest: Manifest, rows: np.ndarray) -> tuple[np.ndarray, int]:
+def _uids(sources: pa.Array, digests: pa.Array) -> tuple[np.ndarray, int]:
     """Return the uid of each of some rows, UID (n,), and how many have theirs from JSON."""
-    wanted = pa.array(rows, pa.int64())
-    sources, digests = (manifest.column(name).take(wanted).to_pylist() for name in ("source", "sha256"))
-    found = [uid_of(source, digest) for source, digest in zip(sources, digests, strict=True)]
+    found = [uid_of(source, digest) for source, digest in zip(sources.to_pylist(), digests.to_pylist(), strict=True)]
     return np.array([divmod(uid, 1 << 64) for uid, _ in found], UID), sum(in_json for _, in_json in found)
 
 

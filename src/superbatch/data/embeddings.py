@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from superbatch.artifacts.atomic import atomic_path
+from superbatch.artifacts.scratch import scratch
 from superbatch.errors import UserError
 from superbatch.options import LowSettings
 
@@ -158,10 +159,20 @@ class EmbeddingCache:
         for image_ND, text_ND in zip(self._image, self._text, strict=True):
             yield image_ND.astype(np.float32), text_ND.astype(np.float32)
 
+    def score_blocks(self) -> Iterator[np.ndarray]:
+        """Yield what `pair_scores` returns, a block of rows at a time."""
+        return (cosines(image_ND, text_ND) for image_ND, text_ND in self.blocks())
+
     def pair_scores(self) -> np.ndarray:
-        """Return the cosine of each row's image and caption, float32 (N,): the usual CLIP score, no scale, no bias."""
-        scores = [cosines(image_ND, text_ND) for image_ND, text_ND in self.blocks()]
-        return np.concatenate(scores) if scores else np.empty(0, np.float32)
+        """Return the cosine of each row's image and caption, float32 (N,): the usual CLIP score, no scale, no bias.
+
+        It lies on disk where rows are many (`artifacts.scratch`).
+        """
+        found, start = scratch(self.num_rows, np.float32), 0
+        for scores in self.score_blocks():
+            found[start : start + len(scores)] = scores
+            start += len(scores)
+        return found
 
 
 def _view(column: pa.Array) -> np.ndarray:

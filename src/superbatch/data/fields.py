@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from superbatch.data.order import mix, round_keys
+from superbatch.data.row_set import RowSet
 from superbatch.stores.address import Known
 
 
@@ -269,12 +270,12 @@ class Source:
 
     Attributes:
         fields: by name, all of one length.
-        rows: row numbers in use, ascending, int64; None for all.
+        rows: row numbers in use, ascending, int64, or as a set of bits; None for all.
         aside: which of these the order leaves out, by place, ascending, int64; None for none of them.
     """
 
     fields: Mapping[str, Field]
-    rows: np.ndarray | None = None
+    rows: np.ndarray | RowSet | None = None
     aside: np.ndarray | None = None
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from superbatch.stores.address import Address, Known, Place, is_address
 
 MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
 FORMAT_VERSION = 1
+BATCH = 65_536  # rows that are read at a time
 DIGEST = np.dtype("V8")  # the first bytes of a SHA-256
 PLACE = np.dtype([("offset", "<i8"), ("length", "<u4"), ("shard", "<i4")])  # 16 bytes a row; `shard` counts shard_sizes
 
@@ -116,6 +117,11 @@ class Manifest:
             column = pq.read_table(self.path, columns=[name])[name].combine_chunks()
             self._columns[name] = pc.dictionary_encode(column) if name == "shard" else column
         return self._columns[name]
+
+    def batches(self, names: list[str], rows: int = BATCH) -> Iterator[pa.RecordBatch]:
+        """Read some columns in order of rows, so many rows at a time at most; nothing of it is kept."""
+        with pq.ParquetFile(self.path) as file:
+            yield from (batch.select(names) for batch in file.iter_batches(rows, columns=names))
 
     @cached_property
     def objects(self) -> dict[str, Known]:

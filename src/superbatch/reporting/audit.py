@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order
+from superbatch.data.row_set import RowSet
 from superbatch.errors import UserError
 from superbatch.options import AuditSettings
 
@@ -31,7 +32,7 @@ class Draw:
     Attributes:
         order: of the super-batches. steps: that were taken. batch_size: b.
         num_rows: R.
-        rows: the rows in use where that is a part of the pool, int64 ascending; positions of the order count in it.
+        rows: the rows in use where that is a part of the pool, ascending; positions of the order count in it.
             Without them such a draw knows its numbers, but no super-batch.
         learnability: whether scores are learner loss minus reference loss, all along.
         new_kind: the step from which on scores are of another kind, where they are.
@@ -41,7 +42,7 @@ class Draw:
     steps: int
     batch_size: int
     num_rows: int
-    rows: np.ndarray | None = None
+    rows: np.ndarray | RowSet | None = None
     learnability: bool = True
     new_kind: int | None = None
 

@@ -127,7 +127,7 @@ def choose(scores_N: np.ndarray, cluster_N: np.ndarray, open_N: np.ndarray, most
         what = "no pair of the pool that is in no other set scores like the held-out curated pairs"
         raise UserError("bootstrap.aligned", what, "raise it, or use a better reference")
     quota_C = quotas(np.bincount(cluster_N[rows]), min(most, len(rows)), balance)
-    found: np.ndarray = rows[best_of_each(scores_N[rows], cluster_N[rows], quota_C)]
+    found: np.ndarray = rows[np.asarray(best_of_each(scores_N[rows], cluster_N[rows], quota_C))]
     return found
 
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
-from superbatch.curation.clusters import check_clusters, effective_number, text_clusters
-from superbatch.curation.decide import digest, read_reasons
-from superbatch.curation.groups import kept_count, rank_within
+from superbatch.curation.best import arrays, best_of_groups
+from superbatch.curation.clusters import check_clusters, cluster_sizes, effective_number, text_clusters
+from superbatch.curation.decide import digest, staying
+from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import Manifest
+from superbatch.data.row_set import RowSet
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
 
@@ -31,12 +33,12 @@ class Kept:
     """What a filter keeps.
 
     Attributes:
-        rows: kept rows, ascending, int64; None for all.
+        rows: kept rows; None for all.
         words: what was kept, for people; empty where all of it is.
         identity: what the settings do not say of a run's outcome: the digest of rows that clusters or a decision kept, `kept_rows`.
     """
 
-    rows: np.ndarray | None = None
+    rows: RowSet | None = None
     words: str = ""
     identity: dict[str, str] = field(default_factory=dict)
 
@@ -54,7 +56,7 @@ def kept(cache: EmbeddingCache, pool: PoolSettings) -> Kept:
         return Kept(best_rows(scores_N, keep), f"the best {keep:,} of {len(cache):,} rows by reference score")
     check_clusters(pool.clusters, len(cache), "pool.clusters")
     cluster_N = text_clusters(cache, pool.clusters)
-    sizes_C = np.bincount(cluster_N, minlength=pool.clusters)
+    sizes_C = cluster_sizes(cluster_N, pool.clusters)
     quota_C = quotas(sizes_C, keep, pool.balance)
     rows = best_of_each(scores_N, cluster_N, quota_C)
     # Another processor may round to other clusters: that is then another run, and an audit can tell.
@@ -71,11 +73,13 @@ def decided(name: str, decisions: Path | None, manifests: Sequence[Manifest]) ->
         UserError: the stage has not run, knows no such decision, or was run on another pool.
     """
     pool, *others = manifests
-    reasons = read_reasons(decisions, name, pool)
-    rows = np.flatnonzero(pc.is_null(reasons).to_numpy())
+    rows = RowSet(staying(decisions, name, pool))
     words = f"{len(rows):,} of {len(pool):,} rows, by the decision {name}"
-    more = np.arange(len(pool), len(pool) + sum(map(len, others)))
-    return Kept(np.concatenate([rows, more]), words, {"kept_rows": digest(rows)})
+    names = {"kept_rows": digest(rows)}
+    if others:
+        more = np.ones(sum(map(len, others)), bool)
+        rows = RowSet(chain(staying(decisions, name, pool), [more]))
+    return Kept(rows, words, names)
 
 
 def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -> PoolSettings:
@@ -97,23 +101,23 @@ def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -
             "pool.like_curated", what, "set reference.held_out, such as 0.1, or give pool.keep_share instead"
         )
     lowest = np.quantile(known_H, 1 - pool.like_curated, method="lower")
-    share = float(np.mean(cache.pair_scores() >= lowest))
+    share = sum(np.count_nonzero(scores_n >= lowest) for scores_n in cache.score_blocks()) / len(cache)
     return replace(pool, keep_share=max(round(share, DIGITS), 10.0**-DIGITS), like_curated=0.0)
 
 
-def best_rows(scores_N: np.ndarray, keep: int) -> np.ndarray:
-    """Return the rows with the highest scores, ascending; ties break by row."""
-    return np.sort(np.argsort(-scores_N, kind="stable")[:keep])
+def best_rows(scores_N: np.ndarray, keep: int) -> RowSet:
+    """Return the rows with the highest scores; ties break by row, NaN comes last."""
+    return RowSet(best_of_groups(arrays(scores_N), np.array([keep])))
 
 
-def best_of_each(scores_N: np.ndarray, cluster_N: np.ndarray, quota_C: np.ndarray) -> np.ndarray:
-    """Return the rows with the highest scores of each cluster, as many as its quota, ascending; ties break by row.
+def best_of_each(scores_N: np.ndarray, cluster_N: np.ndarray, quota_C: np.ndarray) -> RowSet:
+    """Return the rows with the highest scores of each cluster, as many as its quota; ties break by row, NaN comes last.
 
     Args:
         scores_N: of each row. cluster_N: of each row, from 0 to C - 1.
         quota_C: rows to take of each cluster, no more than it has.
     """
-    return np.flatnonzero(rank_within(scores_N, cluster_N) < quota_C[cluster_N])
+    return RowSet(best_of_groups(arrays(scores_N, cluster_N), quota_C))
 
 
 def quotas(sizes_C: np.ndarray, keep: int, balance: float) -> np.ndarray:

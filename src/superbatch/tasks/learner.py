@@ -16,6 +16,7 @@ from superbatch.curation.clusters import check_clusters
 from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
+from superbatch.data.row_set import RowSet
 from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, located, read_metadata
 from superbatch.options import (
@@ -201,7 +202,7 @@ def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> di
     return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
-def _source(fields: dict[str, Field], rows: np.ndarray | None, selection: SelectionSettings, seed: int) -> Source:
+def _source(fields: dict[str, Field], rows: RowSet | None, selection: SelectionSettings, seed: int) -> Source:
     """What a run draws from, less the rows that it measures by."""
     source = Source(fields, rows)
     return replace(source, aside=rows_aside(selection, source.num_rows, seed))

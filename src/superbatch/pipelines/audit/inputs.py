@@ -11,10 +11,9 @@ from superbatch.errors import UserError
 from superbatch.files import shown
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from superbatch.data.embeddings import EmbeddingCache
     from superbatch.data.manifest import Manifest
+    from superbatch.data.row_set import RowSet
     from superbatch.reporting import Run
     from superbatch.reporting.audit import Draw
 
@@ -67,7 +66,7 @@ def open_run(training: Path) -> Run:
     return run
 
 
-def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | None = None) -> Draw:
+def open_draw(run: Run, manifest: Manifest, rows: RowSet | None = None) -> Draw:
     """Return what a run drew its batches from.
 
     Args:
@@ -101,8 +100,8 @@ def _rows_drawn_from(run: Run, manifest: Manifest) -> int:
 
 def rows_in_use(
     run: Run, cache: EmbeddingCache, manifest: Manifest | None = None, decisions: Path | None = None
-) -> np.ndarray | None:
-    """Filter the pool as a run did, less what it held out to measure by; returns the rows that it drew from, int64 ascending, None for all.
+) -> RowSet | None:
+    """Filter the pool as a run did, less what it held out to measure by; returns the rows that it drew from, None for all.
 
     Args:
         run: of `open_run`. cache: of `open_embeddings`.
@@ -113,6 +112,7 @@ def rows_in_use(
     """
     import numpy as np
 
+    from superbatch.data.row_set import RowSet
     from superbatch.data.sampling import rows_aside
     from superbatch.options import PoolSettings
     from superbatch.tasks.filtering import decided, kept
@@ -127,9 +127,9 @@ def rows_in_use(
         found = decided(pool.curated_by, decisions, [manifest])
     if any(run.settings.get(name) != digest for name, digest in found.identity.items()):
         raise UserError(_record(run), *(OTHER_CLUSTERS if pool.curated_by is None else OTHER_DECISION))
-    in_use = np.arange(len(cache)) if found.rows is None else found.rows
+    in_use = RowSet([np.ones(len(cache), bool)]) if found.rows is None else found.rows
     aside = rows_aside(run.selection, len(in_use), run.seed)
-    return found.rows if aside is None else np.delete(in_use, aside)
+    return found.rows if aside is None else in_use.without(in_use[aside])
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:

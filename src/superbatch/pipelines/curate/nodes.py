@@ -70,7 +70,7 @@ def decide_rows(pool: Path, scores: Path, settings: dict[str, Any], storage: dic
     manifest = read_manifest(pool)
 
     def write(out: Path) -> None:
-        write_json(out / SUMMARY, write_decisions(pq.read_table(scores / SCORES), wanted.decide, manifest, out))
+        write_json(out / SUMMARY, write_decisions(pq.ParquetFile(scores / SCORES), wanted.decide, manifest, out))
 
     decides = ["decisions", FORMAT, manifest.fingerprint, file_sha256(scores / SCORES), wanted.decide, lists]
     made = build_once("pool decisions", fingerprint(decides), Path(places.stages), write)

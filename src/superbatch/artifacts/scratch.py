@@ -1,0 +1,71 @@
+"""Arrays with a value a row that need not fit into memory: small ones are plain, large ones lie in a file without a name.
+
+The file is mapped. Its pages are the system's, which writes them out and takes them back when memory is short, and it is gone with the
+array, however the process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from superbatch.artifacts.atomic import FULL
+from superbatch.errors import DiskFull
+
+IN_MEMORY = 32 << 20  # bytes; larger arrays lie on disk
+PIECE = 1 << 20  # rows that are worked on at a time
+LASTING = Path("/var/tmp")  # on disk, where /tmp may be memory
+
+
+def scratch(rows: int, kind: np.dtype | type, fill: float | None = None) -> np.ndarray:
+    """Return an array of zeros, or of another value, shape (rows,), for this process alone.
+
+    Large ones lie in the folder that TMPDIR names, else in /var/tmp, else where the system has temporary files.
+
+    Raises:
+        DiskFull: no room for it there.
+    """
+    size = rows * np.dtype(kind).itemsize
+    found = np.zeros(rows, kind) if size <= IN_MEMORY else _mapped(rows, np.dtype(kind))
+    if fill is not None:
+        for piece in pieces(rows):
+            found[piece] = fill
+    return found
+
+
+def pieces(rows: int, size: int | None = None) -> Iterator[slice]:
+    """Cut rows into neighbouring pieces of a size, PIECE by default."""
+    step = size or PIECE
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def scratch_folder() -> str:
+    """Return where large arrays lie."""
+    if os.environ.get("TMPDIR") or not os.access(LASTING, os.W_OK):
+        return tempfile.gettempdir()
+    return str(LASTING)
+
+
+def _mapped(rows: int, kind: np.dtype) -> np.ndarray:
+    folder = scratch_folder()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        _reserve(file.fileno(), rows * kind.itemsize, folder)
+        return np.asarray(np.memmap(file, kind, "r+", shape=(rows,)))
+
+
+def _reserve(descriptor: int, size: int, folder: str) -> None:
+    """Take the room now: a mapped file that finds none later would kill the process without a word."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.ftruncate(descriptor, size)
+    except OSError as error:
+        if error.errno in FULL:
+            what = f"has no room for {size / 1e9:,.1f} GB of numbers a row"
+            raise DiskFull(folder, what, "make room, or set TMPDIR to a folder that has it") from None
+        raise
