@@ -10,7 +10,8 @@ CAPTIONS = ["A red Kite kite", "IMG_0042.jpg", "img_7.JPG", "", "Москва ri
 
 
 def test_scores_of_some_captions() -> None:
-    found = text_scores(iter(CAPTIONS)).to_pydict()
+    columns = text_scores(iter(CAPTIONS), len(CAPTIONS))
+    found = {name: column[:].tolist() for name, column in columns.items()}
     assert found["characters"] == [15, 12, 9, 0, 12, 6]
     assert found["words"] == [4, 1, 1, 0, 2, 2]
     assert found["script"] == ["latin", "latin", "latin", "none", "cyrillic", "latin"]
@@ -20,7 +21,7 @@ def test_scores_of_some_captions() -> None:
 
 
 def test_no_captions_have_no_scores() -> None:
-    assert text_scores([]).num_rows == 0
+    assert {len(column) for column in text_scores([], 0).values()} == {0}
 
 
 def test_a_caption_without_letters_has_no_script() -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from superbatch.artifacts.scratch import pieces, scratch
 from superbatch.curation.clusters import unit
 from superbatch.curation.neighbours import BITS, Read, bits_apart, blocks_against
 from superbatch.data.manifest import Manifest
@@ -46,7 +48,12 @@ class Nearest:
 
     def joined(self, other: Nearest) -> Nearest:
         """Return the nearest of two sets."""
-        return Nearest(self.same | other.same, np.minimum(self.bits, other.bits), np.maximum(self.cosine, other.cosine))
+        found = nothing(len(self.same))
+        for piece in pieces(len(self.same)):
+            np.logical_or(self.same[piece], other.same[piece], out=found.same[piece])
+            np.minimum(self.bits[piece], other.bits[piece], out=found.bits[piece])
+            np.maximum(self.cosine[piece], other.cosine[piece], out=found.cosine[piece])
+        return found
 
     def counts(self, hash_bits: int, near: float) -> dict[str, int]:
         """Count the images that leak, by each way and by any."""
@@ -56,7 +63,7 @@ class Nearest:
 
 def nothing(rows: int) -> Nearest:
     """Return the result if there is nothing to compare with."""
-    return Nearest(np.zeros(rows, bool), np.full(rows, BITS, np.uint8), np.full(rows, -1, np.float32))
+    return Nearest(scratch(rows, bool), scratch(rows, np.uint8, fill=BITS), scratch(rows, np.float32, fill=-1))
 
 
 def compare(pool: Seen, other: Seen) -> tuple[Nearest, Nearest]:
@@ -67,7 +74,7 @@ def compare(pool: Seen, other: Seen) -> tuple[Nearest, Nearest]:
     """
     count, others = len(pool.manifest), len(other.manifest)
     of_rows, of_others = nothing(count), nothing(others)
-    of_rows.same[:], of_others.same[:] = _has(pool, other), _has(other, pool)
+    _compare_files(pool, other, of_rows.same, of_others.same)
     if not others:
         return of_rows, of_others
     other_ED = unit(other.read(np.arange(others)))
@@ -89,8 +96,13 @@ def told(of_rows: Nearest, of_others: Nearest, hash_bits: int, near: float) -> d
     }
 
 
-def _has(one: Seen, other: Seen) -> np.ndarray:
-    found: np.ndarray = pc.is_in(one.manifest.column("sha256"), value_set=other.manifest.column("sha256")).to_numpy(
-        zero_copy_only=False
-    )
-    return found
+def _compare_files(pool: Seen, other: Seen, same_N: np.ndarray, same_E: np.ndarray) -> None:
+    """Mark the images of both sides that the other has, byte by byte; the pool is read a piece at a time."""
+    own, start, met = other.manifest.column("sha256"), 0, []
+    for batch in pool.manifest.batches(["sha256"]):
+        found = pc.is_in(batch.column(0), value_set=own)
+        same_N[start : start + len(batch)] = found.to_numpy(zero_copy_only=False)
+        met.append(batch.column(0).filter(found))
+        start += len(batch)
+    known = pa.chunked_array(met, pa.binary(32)).combine_chunks()
+    same_E[:] = pc.is_in(own, value_set=known).to_numpy(zero_copy_only=False)

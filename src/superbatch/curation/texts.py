@@ -11,41 +11,70 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
+from superbatch.artifacts.scratch import scratch
+from superbatch.curation.dealt import how_often
 from superbatch.data.scripts import script_of
 
 AT_ONCE = 65_536  # captions that are held as Python objects
 NO_SCRIPT = "none"  # of a caption without a letter
 _DIGITS, _SPACES = re.compile(r"\d+"), re.compile(r"\s+")
-_SCHEMA = pa.schema(
-    [
-        pa.field("characters", pa.int32()),
-        pa.field("words", pa.int32()),
-        pa.field("script", pa.string()),
-        pa.field("script_share", pa.float32()),
-        pa.field("repetition", pa.float32()),
-    ]
-)
+_NUMBERS = {"characters": np.int32, "words": np.int32, "script_share": np.float32, "repetition": np.float32}
 
 
-def text_scores(captions: Iterable[str]) -> pa.Table:
+def text_scores(captions: Iterable[str], rows: int) -> dict[str, np.ndarray | Words]:
     """Score captions.
 
     Args:
         captions: of N rows, in order; they are read once, some at a time.
+        rows: N.
 
     Returns:
-        `characters`, `words` (int32), `script` (string), `script_share`, `repetition` (float32), `caption_rows` (int32), N rows.
+        `characters`, `words`, `caption_rows` (int32), `script` (words), `script_share`, `repetition` (float32), N rows each; they lie on
+        disk where rows are many.
     """
-    given, parts, marks = iter(captions), [_SCHEMA.empty_table()], [np.empty(0, np.uint64)]
+    numbers = {name: scratch(rows, kind) for name, kind in _NUMBERS.items()}
+    script, marks_N = Words.of(rows), scratch(rows, np.uint64)
+    given, start = iter(captions), 0
     while some := list(islice(given, AT_ONCE)):
-        parts.append(pa.Table.from_pylist([_scores(caption) for caption in some], _SCHEMA))
-        marks.append(np.array([_mark(caption) for caption in some], np.uint64))
-    return pa.concat_tables(parts).append_column("caption_rows", pa.array(how_often(np.concatenate(marks))))
+        piece, found = slice(start, start + len(some)), [_scores(caption) for caption in some]
+        for name, column_N in numbers.items():
+            column_N[piece] = [scores[name] for scores in found]
+        script.put(piece, [str(scores["script"]) for scores in found])
+        marks_N[piece] = np.array([_mark(caption) for caption in some], np.uint64)
+        start += len(some)
+    return {**numbers, "script": script, "caption_rows": how_often(marks_N)}
+
+
+@dataclass
+class Words:
+    """A column of words of which few differ: a number a row, and the word of each number."""
+
+    number_N: np.ndarray
+    words: list[str]
+
+    @classmethod
+    def of(cls, rows: int) -> Words:
+        """Make a column that has still to be filled."""
+        return cls(scratch(rows, np.int16), [])
+
+    def __len__(self) -> int:
+        return len(self.number_N)
+
+    def put(self, piece: slice, words: list[str]) -> None:
+        """Fill some rows."""
+        self.words += sorted(set(words) - set(self.words))
+        numbers = {word: number for number, word in enumerate(self.words)}
+        self.number_N[piece] = [numbers[word] for word in words]
+
+    def __getitem__(self, piece: slice) -> pa.Array:
+        """Return the words of some rows."""
+        return pa.array(self.words, pa.string()).take(pa.array(self.number_N[piece]))
 
 
 def _scores(caption: str) -> dict[str, int | float | str]:

@@ -6,7 +6,7 @@ Legend: N rows of the pool, n some of them, S image side.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
+from superbatch.artifacts.scratch import PIECE, pieces, scratch
 from superbatch.curation.clusters import check_clusters, text_clusters
-from superbatch.curation.enlarged import image_numbers
-from superbatch.curation.groups import first_equal
+from superbatch.curation.dealt import first_equal, how_often
 from superbatch.curation.images import difference_hash, flatness, grey
 from superbatch.curation.leakage import Nearest, Seen, compare, nothing, told
 from superbatch.curation.neighbours import by_embedding, by_hash
 from superbatch.curation.scores import MANIFEST_KEY, SCORES, SCORES_SCHEMA
-from superbatch.curation.texts import how_often, text_scores
+from superbatch.curation.texts import Words, text_scores
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import Manifest
 from superbatch.data.reader import Pixels
@@ -42,6 +42,7 @@ FORMAT = 1  # raised when the same inputs give other scores
 LEAKAGE = "leakage.json"  # counts by evaluation set, beside the scores
 BLOCK = 4_096  # images that are looked at a time
 SEED = 0  # of `draw`
+Column = np.ndarray | Words
 log = logging.getLogger(__name__)
 
 
@@ -84,7 +85,7 @@ def write_scores(
         jobs: processes that look at images, or by which back end it is done.
         kept: a folder of this pool's own that keeps blocks of rows that were looked at; remove it when all is done.
 
-    Memory: some numbers a row, the evaluation sets' embeddings, and a block of images or pairs.
+    Memory: the evaluation sets' embeddings, a block of images or pairs, and pieces of columns, which lie on disk where rows are many.
 
     Raises:
         UserError: features of another reference or pool; more clusters than rows.
@@ -97,21 +98,39 @@ def write_scores(
     images = image_scores(pixels, len(manifest), "pool", jobs, kept)
     pool = Seen(manifest, images["hash"], cache.images)
     nearest, leaked = leakage(pool, clip, given.evaluation, settings)
-    table = text_scores(_first_captions(manifest))
-    columns = {"reference_cosine": cache.pair_scores(), **dict(zip(table.column_names, table.columns, strict=True))}
+    columns: dict[str, Column] = {"reference_cosine": cache.pair_scores()}
+    columns |= text_scores(_first_captions(manifest), len(manifest))
     columns |= shapes(manifest) | images | duplicates(manifest, images["hash"], cache, settings)
     columns |= clusters(cache, settings.clusters)
-    columns |= {"evaluation_file": nearest.same.astype(np.int8), "evaluation_bits": nearest.bits}
-    columns |= {"evaluation_cosine": nearest.cosine}
-    columns |= {"draw": np.random.default_rng(SEED).random(len(manifest), np.float32)}
-    scores = pa.table(columns, SCORES_SCHEMA).replace_schema_metadata({MANIFEST_KEY: manifest.fingerprint})
-    pq.write_table(scores, out / SCORES, compression="zstd")
+    columns |= {"evaluation_file": nearest.same.view(np.int8), "evaluation_bits": nearest.bits}
+    columns |= {"evaluation_cosine": nearest.cosine, "draw": draws(len(manifest))}
+    write_columns(out / SCORES, columns, len(manifest), manifest.fingerprint)
     write_json(out / LEAKAGE, leaked)
+
+
+def write_columns(path: Path, columns: Mapping[str, Column], rows: int, pool: str) -> None:
+    """Write scores of rows, a piece of them at a time.
+
+    Args:
+        columns: by name, of `SCORES_SCHEMA`. rows: N. pool: the fingerprint of its manifest.
+    """
+    schema = SCORES_SCHEMA.with_metadata({MANIFEST_KEY: pool})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for piece in pieces(rows) if rows else [slice(0, 0)]:
+            writer.write_table(pa.table({name: column[piece] for name, column in columns.items()}, schema))
+
+
+def draws(rows: int) -> np.ndarray:
+    """Return a random number from 0 to 1 for each row, the same each time, float32 (N,)."""
+    found, rng = scratch(rows, np.float32), np.random.default_rng(SEED)
+    for piece in pieces(rows):
+        found[piece] = rng.random(piece.stop - piece.start, np.float32)
+    return found
 
 
 def _first_captions(manifest: Manifest) -> Iterator[str]:
     """Yield the caption that each row is trained on, a piece of the file at a time; empty where it has none."""
-    for batch in pq.ParquetFile(manifest.path).iter_batches(columns=["captions"]):
+    for batch in manifest.batches(["captions"]):
         for captions in batch.column(0).to_pylist():
             yield captions[0] if captions else ""
 
@@ -128,10 +147,9 @@ def image_scores(
     with folder_of_blocks(kept) as folder:
         wanted, description = JobsSettings.of(jobs), f"look at {name}"
         blocks = make_blocks(_Look(pixels), count, BLOCK, folder, wanted, what="images", description=description)
-        found = [block.read() for block in blocks]
-    if not found:
-        return {"flatness": np.empty(0, np.float32), "hash": np.empty(0, np.uint64)}
-    flat_N, hash_N = (np.concatenate(part) for part in zip(*found, strict=True))
+        flat_N, hash_N = scratch(count, np.float32), scratch(count, np.uint64)
+        for block in blocks:
+            flat_N[block.start : block.end], hash_N[block.start : block.end] = block.read()
     return {"flatness": flat_N, "hash": hash_N}
 
 
@@ -146,9 +164,13 @@ class _Look:
 
 def shapes(manifest: Manifest) -> dict[str, np.ndarray]:
     """Return `shorter_side` in pixels (int32) and `aspect_ratio`, longer over shorter side (float32), (N,) each."""
-    width_N, height_N = (manifest.column(name).to_numpy() for name in ("width", "height"))
-    shorter_N, longer_N = np.minimum(width_N, height_N), np.maximum(width_N, height_N)
-    return {"shorter_side": shorter_N, "aspect_ratio": (longer_N / shorter_N).astype(np.float32)}
+    shorter_N, ratio_N, start = scratch(len(manifest), np.int32), scratch(len(manifest), np.float32), 0
+    for batch in manifest.batches(["width", "height"]):
+        width_n, height_n = (column.to_numpy() for column in batch.columns)
+        piece, shorter_n = slice(start, start + len(batch)), np.minimum(width_n, height_n)
+        shorter_N[piece], ratio_N[piece] = shorter_n, np.maximum(width_n, height_n) / shorter_n
+        start = piece.stop
+    return {"shorter_side": shorter_N, "aspect_ratio": ratio_N}
 
 
 def duplicates(
@@ -156,12 +178,26 @@ def duplicates(
 ) -> dict[str, np.ndarray]:
     """Group duplicates: by file, by hash, by embedding; each row has the first row of its group, int64 (N,)."""
     first_N, cosine_N = by_embedding(cache.images, len(cache), settings.near)
-    found = {"same_file": first_equal(image_numbers(manifest)), "same_hash": by_hash(hash_N, settings.hash_bits)}
+    found = {"same_file": first_equal(image_digests(manifest), len(manifest)), "same_hash": by_hash(hash_N, settings.hash_bits)}
     found |= {"same_embedding": first_N}
     for name, group_N in found.items():
-        _, sizes = np.unique(group_N, return_counts=True)
-        log.info("curation: %s: %s rows repeat another one, %s the largest group", name, f"{len(group_N) - len(sizes):,}", f"{sizes.max():,}")  # fmt: skip
+        again, largest = repeats(group_N)
+        log.info("curation: %s: %s rows repeat another one, %s the largest group", name, f"{again:,}", f"{largest:,}")
     return found | {"neighbour_cosine": cosine_N}
+
+
+def image_digests(manifest: Manifest) -> Iterator[np.ndarray]:
+    """Read the SHA-256 of each row's image, S32, some rows at a time."""
+    for batch in manifest.batches(["sha256"], PIECE):
+        column = batch.column(0)
+        yield np.frombuffer(column.buffers()[1], "S32", len(column), 32 * column.offset)
+
+
+def repeats(group_N: np.ndarray) -> tuple[int, int]:
+    """Return how many rows repeat another one, and how many the largest group has; a group goes by its first row, int64 (N,)."""
+    again = sum(np.count_nonzero(group_N[piece] != np.arange(piece.start, piece.stop)) for piece in pieces(len(group_N)))
+    often_N = how_often(group_N)
+    return int(again), max((int(often_N[piece].max()) for piece in pieces(len(group_N))), default=0)
 
 
 def clusters(cache: EmbeddingCache, k: int) -> dict[str, np.ndarray]:
