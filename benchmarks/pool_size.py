@@ -1,10 +1,12 @@
-"""Start-up time and memory of a run against the size of its pool: 1e4, 1e6 and 1e8 rows.
+"""What the start of a run, filters, decisions and duplicates take in time and memory, against the size of the pool: 1e6, 1e7 and 1e8 rows.
 
-    python benchmarks/pool_size.py [--quick] [--json FILE] [--threads N] [--folder DIR]
+    python benchmarks/pool_size.py [--only PART ...] [--powers 6 7 8] [--limit GB] [--quick] [--json FILE] [--threads N] [--folder DIR]
 
-Figures: pool_start_s.<rows>, from opening the set to the first super-batch in hand (imports aside, building the model included), and
-pool_memory_mb.<rows>, private memory of the process after the last step. The set is made up: a manifest, places and a token cache of
-that many rows, whose images are the same 64 small ones. 1e8 rows take 4 GB of disk; --quick leaves them out.
+Parts: `start`, from opening the set to the first super-batch in hand (imports aside, building the model included); `filter`, `like`,
+`balance`, what a run's start does with the embeddings; `decide`, six rules and reading them; `order`, `cache`, a super-batch of 20,480;
+`files`, equal files and hashes; `dedup`, near-duplicates by embedding of 1e7 images, with planted copies. All sets are made up, and go
+through the code that runs use. Figures: <part>_s and <part>_mb by rows, the latter by how much private memory rose at most; start_mb is
+all private memory of the process. 1e8 rows take up to 9 GB of disk, in DIR and where TMPDIR says; --quick is 1e5 rows.
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pool_parts as parts
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -37,8 +42,8 @@ BLOCK = 1_000_000
 STEPS = 20
 
 
-def write_pool(folder: Path, rows: int) -> SetFiles:
-    """Write manifest, places and token cache of a set of `rows` rows."""
+def write_pool(folder: Path, rows: int) -> None:
+    """Write manifest, places and token cache of a set of `rows` rows, whose images are the same 64 small ones."""
     ingest(write_shards(folder / "shards", IMAGES, IMAGES, 0), folder / "small")
     small = read_manifest(folder / "small")
     pattern = np.resize(small.places, min(rows, BLOCK))
@@ -50,7 +55,6 @@ def write_pool(folder: Path, rows: int) -> SetFiles:
         places[start : start + BLOCK] = pattern[: min(BLOCK, rows - start)]
     places.flush()
     _write_tokens(folder / "features", rows)
-    return SetFiles(out, folder / "features")
 
 
 def _write_manifest(out: Path, small: Path, rows: int) -> None:
@@ -90,7 +94,7 @@ def _config() -> str:
 
 
 def measure(pool: SetFiles, threads: int) -> dict[str, float]:
-    """Run a few uniform steps on a pool; returns seconds to the first super-batch and, by step, megabytes in use."""
+    """Run a few uniform steps on a pool; returns seconds to the first super-batch, and megabytes in use in the end."""
     from superbatch.training import loop
 
     found: dict[str, float] = {}
@@ -104,11 +108,10 @@ def measure(pool: SetFiles, threads: int) -> dict[str, float]:
     settings = LearnerSettings(model=ModelSettings(config=_config()), training=training)
     with TemporaryDirectory() as folder:
         _model()  # what is imported on first use is not the pool's
-        before = _megabytes("RssAnon")
         start = time.perf_counter()
         job = learner_job("pool", settings, pool, Path(folder))
         loop.train(job)
-    return {**found, "before_mb": before}
+    return found
 
 
 def _watch(picks: Iterable[Any], found: dict[str, float], start: float) -> Iterator[Any]:
@@ -116,36 +119,83 @@ def _watch(picks: Iterable[Any], found: dict[str, float], start: float) -> Itera
         if step == 0:
             found["start_s"] = time.perf_counter() - start
         yield pick
-        if step in (2, STEPS - 1):
-            found[f"step_{step}_mb"] = _megabytes("RssAnon")
-            found["mapped_mb"] = _megabytes("RssFile")
+        if step == STEPS - 1:
+            found |= {"private_mb": parts.megabytes("RssAnon"), "mapped_mb": parts.megabytes("RssFile")}
 
 
-def _megabytes(key: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
+def start_part(folder: Path, threads: int) -> dict[str, Any]:
+    """Start a run of a made-up pool; its seconds are those to the first super-batch."""
+    found = measure(SetFiles(folder / "set", folder / "features"), threads)
+    return {"s": found.pop("start_s"), **found}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is measured: a function, what writes the folder that it reads (None: it is given the rows), and at most how many rows it takes."""
+
+    run: Callable[..., dict[str, Any]]
+    write: Callable[[Path, int], None] | None = None
+    powers: tuple[int, ...] = (6, 7, 8)
+
+
+PARTS = {
+    "start": Part(start_part, write_pool),
+    "filter": Part(parts.filter_part, parts.write_cache),
+    "like": Part(parts.like_part, parts.write_cache),
+    "balance": Part(parts.balance_part, parts.write_cache),
+    "cache": Part(parts.cache_part, parts.write_cache),
+    "decide": Part(parts.decide_part, parts.write_table),
+    "order": Part(parts.order_part),
+    "files": Part(parts.file_part),
+    "dedup": Part(parts.dedup_part, parts.write_images, (7,)),
+}
+
+
+def run_part(name: str, rows: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Write what a part reads, unless the part before has left it, and run the part in a process of its own."""
+    part = PARTS[name]
+    given: list[Any] = [rows]
+    if part.write is not None:
+        place = folder / part.write.__name__
+        for other in folder.iterdir():
+            if other != place:
+                shutil.rmtree(other)
+        if not place.exists():
+            place.mkdir()
+            part.write(place, rows)
+        given = [place, *([options.threads] if name == "start" else [])]
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        found: dict[str, Any] = process.apply(parts.watched, (part.run, options.limit, *given))
+    return found
 
 
 def main() -> None:
-    """Measure each size in a process of its own, print the table and the closing line."""
+    """Measure each part at each size, print a table and the closing line."""
     made = parser(__doc__.splitlines()[0])
     made.add_argument("--folder", type=Path, help="where the pools are written for the time of the run")
+    made.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    made.add_argument("--powers", nargs="+", type=int, help="of ten: the rows of all parts")
+    made.add_argument("--limit", type=float, default=2.0, metavar="GB", help="private memory of a part, at most")
     options: argparse.Namespace = made.parse_args()
     torch.set_num_threads(options.threads)
-    figures: dict[str, float] = {}
-    rows = []
-    for power in (4, 6) if options.quick else (4, 6, 8):
+    figures: dict[str, Any] = {"limit_gb": options.limit}
+    lines = []
+    for power in options.powers or ((5,) if options.quick else (6, 7, 8)):
         with TemporaryDirectory(dir=options.folder) as folder:
-            pool = write_pool(Path(folder), 10**power)
-            with multiprocessing.get_context("spawn").Pool(1) as process:
-                found = process.apply(measure, (pool, options.threads))
-        figures[f"pool_start_s.1e{power}"] = round(found["start_s"], 2)
-        figures[f"pool_memory_mb.1e{power}"] = round(found[f"step_{STEPS - 1}_mb"])
-        names = ("start_s", "before_mb", "step_2_mb", f"step_{STEPS - 1}_mb", "mapped_mb")
-        rows.append([f"1e{power}", f"{found['start_s']:.2f}", *(f"{found[name]:.0f}" for name in names[1:])])
-    header = ["rows", "start, s", "MB before", "after 3 steps", f"after {STEPS}", "mapped files, MB"]
-    print(table(header, rows))
+            for name in options.only:
+                if not (options.powers or options.quick or power in PARTS[name].powers):
+                    continue
+                found = run_part(name, 10**power, Path(folder), options)
+                figures |= {f"{name}_{key}.1e{power}": _short(value) for key, value in found.items()}
+                more = ", ".join(f"{key} {_short(value)}" for key, value in found.items() if key not in ("s", "mb"))
+                lines.append([name, f"1e{power}", f"{found['s']:.2f}", f"{found['mb']:.0f}"])
+                print(*lines[-1], more, flush=True)
+    print(table(["part", "rows", "s", "MB"], lines))
     report("pool_size", figures, options)
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superbatch.config import read
-from superbatch.curation.decide import DECISIONS, decide, digest, read_reasons, write_decisions
+from superbatch.curation.decide import DECISIONS, decide, digest, read_reasons, staying, write_decisions
+from superbatch.curation.groups import rank_within
 from superbatch.curation.scores import MANIFEST_KEY
 from superbatch.curation.uids import UID, write_uids
 from superbatch.data.manifest import Manifest
@@ -99,6 +100,22 @@ def test_a_row_s_reason_is_the_first_rule_that_it_fails_of_what_was_left(order: 
     assert list(found) == list(expected)
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20), st.integers(1, 3), st.booleans())
+def test_a_cap_keeps_the_same_rows_of_few_values_and_of_many(
+    rows: list[tuple[int, int]], cap: int, on_disk: bool
+) -> None:
+    group, score = (np.array(column) for column in zip(*rows, strict=True))
+    table = pa.table({"few": group, "many": group * 1e9, "reference_cosine": score.astype(np.float32)})
+    if on_disk:
+        stream = pa.BufferOutputStream()
+        pq.write_table(table, stream, row_group_size=3)
+    found = [
+        decide(pq.ParquetFile(stream.getvalue()) if on_disk else table, [rule(column=name, cap=cap)], None, "here")  # type: ignore[arg-type]
+        for name in ("few", "many")
+    ]
+    assert list(found[0]) == list(found[1]) == list(np.where(rank_within(score, group) < cap, -1, 0))
+
+
 def test_decisions_are_written_and_read_again(tmp_path: Path, scores: pa.Table, manifest: Manifest) -> None:
     decisions = {
         "all": [],
@@ -111,6 +128,7 @@ def test_decisions_are_written_and_read_again(tmp_path: Path, scores: pa.Table, 
     assert found == ["low", None, "twice", None, "low", None, None, "twice"]
     assert read_reasons(tmp_path, "all", manifest).null_count == 8
     assert pq.read_table(tmp_path / DECISIONS)["row"].to_pylist() == list(range(8))
+    assert [piece.tolist() for piece in staying(tmp_path, "some", manifest)] == [[reason is None for reason in found]]
 
 
 def test_what_is_refused_is_one_line(tmp_path: Path, scores: pa.Table, manifest: Manifest) -> None:

@@ -28,6 +28,7 @@ from superbatch.errors import UserError, did_you_mean
 from superbatch.options import RuleSettings
 
 Scores = pa.Table | pq.ParquetFile
+FEW = 1 << 16  # values of a column, whose borders are found by digits
 DECISIONS, SUMMARY = "decisions.parquet", "decisions.json"
 SETTING = "pool.curated_by"
 RUN = "run `kedro run --pipelines=curate`"
@@ -78,8 +79,7 @@ def _stays(
         return best_of_groups(_left(scores, rule.column, failed_N), np.array([kept_count(left, rule.best_share)]))
     if rule.one_of_each or rule.cap is not None:
         require_column(scores, rule.by, where)
-        best_N = best_of_values(_candidates(scores, rule, failed_N), len(failed_N), rule.cap or 1)
-        return (best_N[piece] for piece in pieces(len(best_N)))
+        return _best_of_each(scores, rule, failed_N)
     low, high = (
         (-np.inf if rule.at_least is None else rule.at_least),
         (np.inf if rule.at_most is None else rule.at_most),
@@ -87,13 +87,36 @@ def _stays(
     return ((values_n >= low) & (values_n <= high) for (values_n,) in numbers(scores, [rule.column]))
 
 
-def _left(scores: Scores, name: str, failed_N: np.ndarray) -> Again:
-    """Read a column, with the rows that are left as the one group."""
+def _best_of_each(scores: Scores, rule: RuleSettings, failed_N: np.ndarray) -> Iterator[np.ndarray]:
+    """Tell which rows are among the best of those with their value: by digits where a cap is over few values, such as clusters."""
+    assert rule.column is not None
+    groups = _few(scores, rule.column) if rule.cap else None
+    if groups is not None:
+        return best_of_groups(_left(scores, rule.by, failed_N, rule.column), np.full(groups, rule.cap))
+    best_N = best_of_values(_candidates(scores, rule, failed_N), len(failed_N), rule.cap or 1)
+    return (best_N[piece] for piece in pieces(len(best_N)))
+
+
+def _few(scores: Scores, name: str) -> int | None:
+    """Return how many values a column has at most, if these are whole numbers from 0 on and few; else None."""
+    most = 0
+    for (values_n,) in numbers(scores, [name]):
+        if not len(values_n):
+            continue
+        if values_n.dtype.kind not in "iu" or values_n.min() < 0 or values_n.max() >= FEW:
+            return None
+        most = max(most, int(values_n.max()))
+    return most + 1
+
+
+def _left(scores: Scores, name: str, failed_N: np.ndarray, groups: str | None = None) -> Again:
+    """Read a column, with the rows that are left in the groups of another one, or in one group."""
 
     def again() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         start = 0
-        for (values_n,) in numbers(scores, [name]):
-            yield values_n, np.where(failed_N[start : start + len(values_n)] < 0, 0, -1)
+        for values_n, *group_n in numbers(scores, [name, groups] if groups else [name]):
+            own_n = group_n[0].astype(np.int32) if groups else 0
+            yield values_n, np.where(failed_N[start : start + len(values_n)] < 0, own_n, -1)
             start += len(values_n)
 
     return again
