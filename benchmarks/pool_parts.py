@@ -5,6 +5,7 @@ Each part is a process of its own, whose private memory is limited and watched (
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import resource
 import threading
@@ -38,6 +39,7 @@ BIG_B = 20_480
 EVERY = 0.02  # seconds between two looks at memory
 METADATA = {"scale": 1.0, "bias": 0.0, "loss": "sigmoid", "fingerprint": "made up"}
 SHARE = 0.3
+USED_LATER = ("pandas", "sklearn.cluster", "threadpoolctl")  # imported on first use, which is not the pool's
 
 
 def megabytes(key: str) -> float:
@@ -52,6 +54,8 @@ def watched(part: Callable[..., dict[str, Any]], limit_gb: float, *arguments: An
     Private memory is limited (RLIMIT_DATA): a part that needs more fails. Mapped files are not counted, they are the system's.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (int(limit_gb * 1e9), resource.RLIM_INFINITY))
+    for name in USED_LATER:
+        importlib.import_module(name)
     peaks, ended, before = [0.0], threading.Event(), megabytes("RssAnon")
 
     def watch() -> None:

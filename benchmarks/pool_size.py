@@ -5,8 +5,8 @@
 Parts: `start`, from opening the set to the first super-batch in hand (imports aside, building the model included); `filter`, `like`,
 `balance`, what a run's start does with the embeddings; `decide`, six rules and reading them; `order`, `cache`, a super-batch of 20,480;
 `files`, equal files and hashes; `dedup`, near-duplicates by embedding of 1e7 images, with planted copies. All sets are made up, and go
-through the code that runs use. Figures: <part>_s and <part>_mb by rows, the latter by how much private memory rose at most; start_mb is
-all private memory of the process. 1e8 rows take up to 9 GB of disk, in DIR and where TMPDIR says; --quick is 1e5 rows.
+through the code that runs use. Figures: <part>_s and <part>_mb by rows, the latter by how much private memory rose at most; start_private_mb is
+all private memory of the process; <part>_load, how busy the machine was. A FILE that is there keeps the figures of other parts. 1e8 rows take up to 9 GB of disk, in DIR and where TMPDIR says; --quick is 1e5 rows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -175,10 +176,10 @@ def main() -> None:
     made.add_argument("--folder", type=Path, help="where the pools are written for the time of the run")
     made.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
     made.add_argument("--powers", nargs="+", type=int, help="of ten: the rows of all parts")
-    made.add_argument("--limit", type=float, default=2.0, metavar="GB", help="private memory of a part, at most")
+    made.add_argument("--limit", type=float, default=4.0, metavar="GB", help="private memory of a part, at most, what its threads and libraries set aside included")
     options: argparse.Namespace = made.parse_args()
     torch.set_num_threads(options.threads)
-    figures: dict[str, Any] = {"limit_gb": options.limit}
+    figures: dict[str, Any] = _before(options.json) | {"limit_gb": options.limit}
     lines = []
     for power in options.powers or ((5,) if options.quick else (6, 7, 8)):
         with TemporaryDirectory(dir=options.folder) as folder:
@@ -186,12 +187,19 @@ def main() -> None:
                 if not (options.powers or options.quick or power in PARTS[name].powers):
                     continue
                 found = run_part(name, 10**power, Path(folder), options)
+                found["load"] = os.getloadavg()[1]
                 figures |= {f"{name}_{key}.1e{power}": _short(value) for key, value in found.items()}
                 more = ", ".join(f"{key} {_short(value)}" for key, value in found.items() if key not in ("s", "mb"))
                 lines.append([name, f"1e{power}", f"{found['s']:.2f}", f"{found['mb']:.0f}"])
                 print(*lines[-1], more, flush=True)
     print(table(["part", "rows", "s", "MB"], lines))
     report("pool_size", figures, options)
+
+
+def _before(path: Path | None) -> dict[str, Any]:
+    """Return the figures of parts that were measured before; those of this run take their place."""
+    known = json.loads(path.read_text()) if path is not None and path.exists() else {}
+    return {name: value for name, value in known.items() if name.split("_")[0] in PARTS}
 
 
 def _short(value: Any) -> Any:

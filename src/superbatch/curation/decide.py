@@ -75,7 +75,7 @@ def _stays(
         names = pa.array(rule.among, pa.string())
         return (_truth(pc.is_in(words, value_set=names)) for (words,) in columns(scores, [rule.column]))
     if rule.best_share is not None:
-        left = sum(np.count_nonzero(failed_N[piece] < 0) for piece in pieces(len(failed_N)))
+        left = sum(int((failed_N[piece] < 0).sum()) for piece in pieces(len(failed_N)))
         return best_of_groups(_left(scores, rule.column, failed_N), np.array([kept_count(left, rule.best_share)]))
     if rule.one_of_each or rule.cap is not None:
         require_column(scores, rule.by, where)

@@ -195,9 +195,9 @@ def image_digests(manifest: Manifest) -> Iterator[np.ndarray]:
 
 def repeats(group_N: np.ndarray) -> tuple[int, int]:
     """Return how many rows repeat another one, and how many the largest group has; a group goes by its first row, int64 (N,)."""
-    again = sum(np.count_nonzero(group_N[piece] != np.arange(piece.start, piece.stop)) for piece in pieces(len(group_N)))
+    again = sum(int((group_N[piece] != np.arange(piece.start, piece.stop)).sum()) for piece in pieces(len(group_N)))
     often_N = how_often(group_N)
-    return int(again), max((int(often_N[piece].max()) for piece in pieces(len(group_N))), default=0)
+    return again, max((int(often_N[piece].max()) for piece in pieces(len(group_N))), default=0)
 
 
 def clusters(cache: EmbeddingCache, k: int) -> dict[str, np.ndarray]:

@@ -101,7 +101,7 @@ def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -
             "pool.like_curated", what, "set reference.held_out, such as 0.1, or give pool.keep_share instead"
         )
     lowest = np.quantile(known_H, 1 - pool.like_curated, method="lower")
-    share = sum(np.count_nonzero(scores_n >= lowest) for scores_n in cache.score_blocks()) / len(cache)
+    share = sum(int((scores_n >= lowest).sum()) for scores_n in cache.score_blocks()) / len(cache)
     return replace(pool, keep_share=max(round(share, DIGITS), 10.0**-DIGITS), like_curated=0.0)
 
 
