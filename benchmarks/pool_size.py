@@ -189,10 +189,10 @@ def main() -> None:
                 found = run_part(name, 10**power, Path(folder), options)
                 found["load"] = os.getloadavg()[1]
                 figures |= {f"{name}_{key}.1e{power}": _short(value) for key, value in found.items()}
-                more = ", ".join(f"{key} {_short(value)}" for key, value in found.items() if key not in ("s", "mb"))
-                lines.append([name, f"1e{power}", f"{found['s']:.2f}", f"{found['mb']:.0f}"])
+                more = ", ".join(f"{key} {_short(value)}" for key, value in found.items() if key not in ("s", "cpu_s", "mb"))
+                lines.append([name, f"1e{power}", f"{found['s']:.2f}", f"{found['cpu_s']:.2f}", f"{found['mb']:.0f}"])
                 print(*lines[-1], more, flush=True)
-    print(table(["part", "rows", "s", "MB"], lines))
+    print(table(["part", "rows", "s", "CPU s", "MB"], lines))
     report("pool_size", figures, options)
 
 
