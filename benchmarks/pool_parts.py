@@ -146,7 +146,9 @@ def decide_part(folder: Path) -> dict[str, Any]:
 
 def order_part(rows: int) -> dict[str, Any]:
     """Draw super-batches of the best third of a pool: positions, and the rows they stand for."""
-    in_use = RowSet(np.random.default_rng(piece.start).random(piece.stop - piece.start) < SHARE for piece in pieces(rows))
+    in_use = RowSet(
+        np.random.default_rng(piece.start).random(piece.stop - piece.start) < SHARE for piece in pieces(rows)
+    )
     order, start = Order(0, len(in_use), BIG_B), time.perf_counter()
     for step in range(10):
         assert len(in_use[order.rows(step)]) == BIG_B

@@ -176,7 +176,13 @@ def main() -> None:
     made.add_argument("--folder", type=Path, help="where the pools are written for the time of the run")
     made.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
     made.add_argument("--powers", nargs="+", type=int, help="of ten: the rows of all parts")
-    made.add_argument("--limit", type=float, default=4.0, metavar="GB", help="private memory of a part, at most, what its threads and libraries set aside included")
+    made.add_argument(
+        "--limit",
+        type=float,
+        default=4.0,
+        metavar="GB",
+        help="private memory of a part, at most, what its threads and libraries set aside included",
+    )
     options: argparse.Namespace = made.parse_args()
     torch.set_num_threads(options.threads)
     figures: dict[str, Any] = _before(options.json) | {"limit_gb": options.limit}
@@ -189,7 +195,9 @@ def main() -> None:
                 found = run_part(name, 10**power, Path(folder), options)
                 found["load"] = os.getloadavg()[1]
                 figures |= {f"{name}_{key}.1e{power}": _short(value) for key, value in found.items()}
-                more = ", ".join(f"{key} {_short(value)}" for key, value in found.items() if key not in ("s", "cpu_s", "mb"))
+                more = ", ".join(
+                    f"{key} {_short(value)}" for key, value in found.items() if key not in ("s", "cpu_s", "mb")
+                )
                 lines.append([name, f"1e{power}", f"{found['s']:.2f}", f"{found['cpu_s']:.2f}", f"{found['mb']:.0f}"])
                 print(*lines[-1], more, flush=True)
     print(table(["part", "rows", "s", "CPU s", "MB"], lines))

@@ -67,7 +67,12 @@ def test_the_best_of_values_are_those_of_sorting(
     assert (found == (rank_within(scores, values) < most)).all()
 
 
-@given(st.lists(st.integers(0, 6), max_size=40), st.integers(1, 9), st.integers(1, 4), st.sampled_from([np.int32, np.uint64, "S32"]))
+@given(
+    st.lists(st.integers(0, 6), max_size=40),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.sampled_from([np.int32, np.uint64, "S32"]),
+)
 def test_equal_values_are_found_part_by_part(values: list[int], piece: int, part: int, kind: Any) -> None:
     """Digests too, some of which end in zeros, as a string of bytes must not."""
     given_ = np.array([f"{v:08d}".encode() + bytes(24) for v in values] if kind == "S32" else values, kind)

@@ -100,7 +100,9 @@ def test_a_row_s_reason_is_the_first_rule_that_it_fails_of_what_was_left(order: 
     assert list(found) == list(expected)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20), st.integers(1, 3), st.booleans())
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20), st.integers(1, 3), st.booleans()
+)
 def test_a_cap_keeps_the_same_rows_of_few_values_and_of_many(
     rows: list[tuple[int, int]], cap: int, on_disk: bool
 ) -> None:

@@ -70,7 +70,7 @@ def test_many_rows_read_in_pieces(tmp_path: Path) -> None:
         "label": None,
     }
     row |= {"sha256": bytes(32), "members": 2, "source": None, "notes": []}
-    table = pa.Table.from_pylist([row] * 5, MANIFEST_SCHEMA)
+    table = pa.Table.from_pylist([row | {"key": f"k{number}"} for number in range(5)], MANIFEST_SCHEMA)
     mark = write_manifest(tmp_path / "m.parquet", table, {"s.tar": 9})
     pq.write_table(pq.read_table(tmp_path / "m.parquet"), tmp_path / "m.parquet", row_group_size=2)
     manifest = Manifest(tmp_path / "m.parquet", root=Path("/data"))
@@ -80,6 +80,11 @@ def test_many_rows_read_in_pieces(tmp_path: Path) -> None:
         and manifest.captions(np.array([4])) == [["c"]]
     )
     assert manifest.column("shard").indices.to_numpy().tolist() == [0] * 5
+    some = manifest.take(["length", "key"], np.array([4, 0, 3, 3, 1]))
+    assert some.to_pydict() == {"length": [2] * 5, "key": ["k4", "k0", "k3", "k3", "k1"]}
+    assert manifest.take(["key"], np.array([], np.int64)).num_rows == 0
+    assert [batch.to_pydict() for batch in manifest.batches(["key"], 4)][0]["key"][0] == "k0"
+    assert sum(len(batch) for batch in manifest.batches(["key"], 4)) == 5
     assert manifest.shard_path("s.tar") == Path("/data/s.tar")
 
 

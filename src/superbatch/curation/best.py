@@ -96,9 +96,7 @@ def _count(
     counts += np.bincount(cells, minlength=len(counts))
 
 
-def best_of_values(
-    given: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], rows: int, most: int
-) -> np.ndarray:
+def best_of_values(given: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], rows: int, most: int) -> np.ndarray:
     """Tell which rows are among the best of those with their value, bool (N,), however many values there are.
 
     Memory: a part of the rows (`dealt`), a piece, and a byte a row that may lie on disk. A value gives a part `most` rows of each piece at most.
@@ -114,9 +112,7 @@ def best_of_values(
     return found
 
 
-def _best_of_piece(
-    given: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], most: int
-) -> Iterator[np.ndarray]:
+def _best_of_piece(given: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], most: int) -> Iterator[np.ndarray]:
     """Leave out what is not even among the best of its piece."""
     for row_n, value_n, score_n in given:
         some = np.flatnonzero(rank_within(score_n, value_n) < most)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from superbatch.data.row_set import RowSet
 from superbatch.errors import UserError, did_you_mean
 from superbatch.options import RuleSettings
 
-Scores = pa.Table | pq.ParquetFile
+Scores: TypeAlias = pa.Table | pq.ParquetFile
 FEW = 1 << 16  # values of a column, whose borders are found by digits
 DECISIONS, SUMMARY = "decisions.parquet", "decisions.json"
 SETTING = "pool.curated_by"

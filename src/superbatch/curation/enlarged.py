@@ -76,7 +76,8 @@ def read_origins(directory: Path) -> pa.Table:
 def known_images(pool: Manifest, others: Iterable[Manifest]) -> np.ndarray:
     """Tell which rows of a pool have an image that stands, byte by byte, in another set; bool (N,)."""
     known = pa.array(chain.from_iterable(one.column("sha256").to_pylist() for one in others), pa.binary(32))
-    found: np.ndarray = pc.is_in(pool.column("sha256"), value_set=known).to_numpy(zero_copy_only=False)
+    parts = [pc.is_in(batch.column(0), value_set=known) for batch in pool.batches(["sha256"])]
+    found: np.ndarray = pa.chunked_array(parts, pa.bool_()).to_numpy()
     return found
 
 

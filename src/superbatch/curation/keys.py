@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_SIGN = {4: np.uint32(1 << 31), 8: np.uint64(1 << 63)}
+_SIGN: dict[int, np.uint32 | np.uint64] = {4: np.uint32(1 << 31), 8: np.uint64(1 << 63)}
 
 
 def ascending(values_n: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow as pa
 
 from superbatch.artifacts.atomic import write_json
 from superbatch.curation.uids import uids_of, write_uids
@@ -60,8 +59,7 @@ def write_subset(
 
 def samples(manifest: Manifest, rows: np.ndarray) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield key and parts (bytes by extension) of some rows, shard by shard, in order of rows inside each."""
-    chosen = pa.array(rows, pa.int64())
-    shards, keys, offsets = (manifest.column(name).take(chosen).to_pylist() for name in ("shard", "key", "offset"))
+    shards, keys, offsets = (column.to_pylist() for column in manifest.take(["shard", "key", "offset"], rows).columns)
     by_shard: dict[str, list[Wanted]] = {}
     for shard, key, offset in zip(shards, keys, offsets, strict=True):
         by_shard.setdefault(shard, []).append(Wanted(key, offset))

@@ -46,8 +46,7 @@ def uids_of(manifest: Manifest, rows: np.ndarray) -> tuple[np.ndarray, int]:
     Returns:
         UID (m,) with m <= n: rows of one image, or of one uid, share an entry.
     """
-    wanted = pa.array(rows, pa.int64())
-    pairs, in_json = _uids(*(manifest.column(name).take(wanted) for name in ("source", "sha256")))
+    pairs, in_json = _uids(*manifest.take(["source", "sha256"], rows).columns)
     return np.unique(pairs), in_json
 
 
@@ -75,7 +74,7 @@ def read_uids(path: Path) -> np.ndarray:
     return found
 
 
-def _uids(sources: pa.Array, digests: pa.Array) -> tuple[np.ndarray, int]:
+def _uids(sources: pa.ChunkedArray, digests: pa.ChunkedArray) -> tuple[np.ndarray, int]:
     """Return the uid of each of some rows, UID (n,), and how many have theirs from JSON."""
     found = [uid_of(source, digest) for source, digest in zip(sources.to_pylist(), digests.to_pylist(), strict=True)]
     return np.array([divmod(uid, 1 << 64) for uid, _ in found], UID), sum(in_json for _, in_json in found)

@@ -178,7 +178,10 @@ def duplicates(
 ) -> dict[str, np.ndarray]:
     """Group duplicates: by file, by hash, by embedding; each row has the first row of its group, int64 (N,)."""
     first_N, cosine_N = by_embedding(cache.images, len(cache), settings.near)
-    found = {"same_file": first_equal(image_digests(manifest), len(manifest)), "same_hash": by_hash(hash_N, settings.hash_bits)}
+    found = {
+        "same_file": first_equal(image_digests(manifest), len(manifest)),
+        "same_hash": by_hash(hash_N, settings.hash_bits),
+    }
     found |= {"same_embedding": first_N}
     for name, group_N in found.items():
         again, largest = repeats(group_N)

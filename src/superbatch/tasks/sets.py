@@ -62,9 +62,9 @@ class OpenSets:
         """Return shard and key of each row, as the manifests have them."""
         found = np.empty((2, len(rows)), object)
         for number, mask, own in by_set(rows, list(map(len, self.manifests))):
-            for place, name in enumerate(("shard", "key")):
-                column = self.manifests[number].column(name)
-                found[place, mask] = [str(column[int(row)]) for row in own]
+            table = self.manifests[number].take(["shard", "key"], own)
+            for place, column in enumerate(table.columns):
+                found[place, mask] = column.to_pylist()
         shards, keys = found.tolist()
         return shards, keys
 
