@@ -10,24 +10,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from superbatch.artifacts.scratch import PIECE, pieces, scratch
+from superbatch.artifacts.scratch import pieces, scratch
 from superbatch.curation.best import Again, best_of_groups, best_of_values
 from superbatch.curation.groups import kept_count
-from superbatch.curation.scores import MANIFEST_KEY
+from superbatch.curation.scores import (
+    MANIFEST_KEY,
+    Scores,
+    columns,
+    numbers,
+    plain,
+    require_column,
+    rows_of,
+    schema_of,
+)
 from superbatch.curation.uids import listed, read_uids
 from superbatch.data.manifest import Manifest
 from superbatch.data.row_set import RowSet
 from superbatch.errors import UserError, did_you_mean
 from superbatch.options import RuleSettings
 
-Scores: TypeAlias = pa.Table | pq.ParquetFile
 FEW = 1 << 16  # values of a column, whose borders are found by digits
 DECISIONS, SUMMARY = "decisions.parquet", "decisions.json"
 SETTING = "pool.curated_by"
@@ -73,7 +81,7 @@ def _stays(
     require_column(scores, rule.column, where, words=rule.among is not None)
     if rule.among is not None:
         names = pa.array(rule.among, pa.string())
-        return (_truth(pc.is_in(words, value_set=names)) for (words,) in columns(scores, [rule.column]))
+        return (plain(pc.is_in(words, value_set=names)) for (words,) in columns(scores, [rule.column]))
     if rule.best_share is not None:
         left = sum(int((failed_N[piece] < 0).sum()) for piece in pieces(len(failed_N)))
         return best_of_groups(_left(scores, rule.column, failed_N), np.array([kept_count(left, rule.best_share)]))
@@ -134,55 +142,6 @@ def _candidates(
         start += len(values_n)
 
 
-def rows_of(scores: Scores) -> int:
-    """Return how many rows a table has."""
-    return int(scores.num_rows if isinstance(scores, pa.Table) else scores.metadata.num_rows)
-
-
-def columns(scores: Scores, names: Sequence[str]) -> Iterator[tuple[pa.Array, ...]]:
-    """Read some columns, some rows at a time; a name may be there twice."""
-    own = list(dict.fromkeys(names))
-    if isinstance(scores, pa.Table):
-        batches = iter(scores.select(own).to_batches(max_chunksize=PIECE))
-    else:
-        batches = scores.iter_batches(PIECE, columns=own)
-    for batch in batches:
-        yield tuple(batch.column(own.index(name)) for name in names)
-
-
-def numbers(scores: Scores, names: Sequence[str]) -> Iterator[tuple[np.ndarray, ...]]:
-    """Read some columns of numbers, some rows at a time."""
-    return (tuple(map(_plain, found)) for found in columns(scores, names))
-
-
-def _plain(column: pa.Array) -> np.ndarray:
-    found: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return found
-
-
-def _truth(column: pa.BooleanArray) -> np.ndarray:
-    return _plain(column)
-
-
-def require_column(scores: Scores, name: str, where: str, words: bool = False) -> None:
-    """Refuse a column that can't be gone by.
-
-    Raises:
-        UserError: it is not there, or holds numbers where words are asked for, or the reverse.
-    """
-    schema = schema_of(scores)
-    if name not in schema.names:
-        raise UserError(where, f"no score is called {name!r}", did_you_mean(name, schema.names))
-    if pa.types.is_string(schema.field(name).type) != words:
-        what = f"{name} holds {'numbers' if words else 'words'}"
-        raise UserError(where, what, f"use {'at_least, at_most or best_share' if words else 'among'}")
-
-
-def schema_of(scores: Scores) -> pa.Schema:
-    """Return a table's schema, with its metadata."""
-    return scores.schema if isinstance(scores, pa.Table) else scores.schema_arrow
-
-
 def write_decisions(
     scores: Scores, decisions: Mapping[str, Sequence[RuleSettings]], manifest: Manifest, out: Path
 ) -> dict[str, Any]:
@@ -223,7 +182,7 @@ def _counted(rules: Sequence[RuleSettings], failed_N: np.ndarray) -> dict[str, A
 def staying(directory: Path | None, name: str, manifest: Manifest) -> Iterator[np.ndarray]:
     """Tell which rows a decision keeps, bool, some rows at a time; else as `read_reasons`."""
     path = _decision(directory, name, manifest, SETTING)
-    return (_truth(pc.is_null(column)) for (column,) in columns(pq.ParquetFile(path), [name]))
+    return (plain(pc.is_null(column)) for (column,) in columns(pq.ParquetFile(path), [name]))
 
 
 def read_reasons(directory: Path | None, name: str, manifest: Manifest, setting: str = SETTING) -> pa.ChunkedArray:
