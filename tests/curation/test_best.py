@@ -110,7 +110,7 @@ def test_whole_numbers_are_ordered_too(kind: type) -> None:
 
 
 def test_memory_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a million scores on disk, in pieces of 8,192: sorting them took 14 MB, of numpy's own count."""
+    """Half a million scores on disk, in pieces of 8,192. In memory, sorting them takes 6 MB and finding equal ones 25 MB, both by numpy's own count."""
     import tracemalloc
 
     rows = 1 << 19

@@ -324,7 +324,7 @@ def test_a_learner_over_levelled_clusters(tmp_path: Path, pool: Path, caplog: py
     rows = clustered.source.rows
     assert len(rows) == 20 and set(rows) != set(plain.source.rows)
     picks = pq.read_table(train(clustered).training_dir / "picks.parquet")
-    assert set(picks["row"].to_pylist()) <= set(rows.tolist())
+    assert set(picks["row"].to_pylist()) <= set(rows)
     with pytest.raises(UserError, match=r"^pool\.clusters: 41 clusters of 40 rows; use 40 or fewer"):
         check_sizes(replace(settings, pool=PoolSettings(keep_share=0.5, clusters=41)), SetFiles(pool), SetFiles(pool))
 
@@ -425,7 +425,7 @@ def test_a_learner_over_rows_that_score_like_held_out_pairs(
     scores = EmbeddingCache(tmp_path / "features" / EMBEDDINGS).pair_scores()
     held = held_out_rows(read_manifest(pool).column("sha256").to_pylist(), 10)
     kept = np.flatnonzero(scores >= np.sort(scores[held])[2])
-    assert found.source.rows.tolist() == kept.tolist() and 0 < len(kept) < ROWS
+    assert list(found.source.rows) == kept.tolist() and 0 < len(kept) < ROWS
     assert found.run_hash == job(PoolSettings(keep_share=round(len(kept) / ROWS, 4))).run_hash
     assert "% of the pool scores like 70 % of the 10 curated pairs that the reference was not trained on" in caplog.text
     with pytest.raises(UserError, match=r"^pool\.like_curated: needs `known`, which was not given"):
