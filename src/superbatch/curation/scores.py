@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from superbatch.artifacts.scratch import PIECE
+from superbatch.data.manifest import read_batches
 from superbatch.errors import UserError, did_you_mean
 
 Scores: TypeAlias = pa.Table | pq.ParquetFile  # in memory, or on disk, where they stay
@@ -55,7 +56,7 @@ def columns(scores: Scores, names: Sequence[str]) -> Iterator[tuple[pa.Array, ..
     if isinstance(scores, pa.Table):
         batches = iter(scores.select(own).to_batches(max_chunksize=PIECE))
     else:
-        batches = scores.iter_batches(PIECE, columns=own)
+        batches = read_batches(scores, own, PIECE)
     return (tuple(batch.column(name) for name in names) for batch in batches)
 
 

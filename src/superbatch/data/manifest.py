@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ class Manifest:
     def batches(self, names: list[str], rows: int = BATCH) -> Iterator[pa.RecordBatch]:
         """Read some columns in order of rows, so many rows at a time at most; nothing of it is kept."""
         with pq.ParquetFile(self.path) as file:
-            yield from (batch.select(names) for batch in file.iter_batches(rows, columns=names))
+            yield from read_batches(file, names, rows)
 
     def take(self, names: list[str], rows: np.ndarray) -> pa.Table:
         """Read some columns of some rows, in the order that they are given in; only the pieces of the file that hold them are read."""
@@ -199,6 +199,16 @@ class Manifest:
         if is_address(name):
             return Address(name)
         return Path(name) if self.root is None else Path(self.root) / name
+
+
+def read_batches(file: pq.ParquetFile, names: Sequence[str], rows: int = BATCH) -> Iterator[pa.RecordBatch]:
+    """Read some columns of a Parquet file in order of rows, so many rows at a time at most.
+
+    A row group at a time: pyarrow keeps what it has read of a file until an iteration over it ends.
+    """
+    own = list(names)
+    for number in range(file.num_row_groups):
+        yield from (batch.select(own) for batch in file.iter_batches(rows, row_groups=[number], columns=own))
 
 
 def read_manifest(directory: Path, root: Path | None = None) -> Manifest:
