@@ -72,6 +72,13 @@ class PoolSettings(Settings, section="pool"):
         )
 
 
+def _check_shard(training: TrainingSettings, **others: object) -> None:
+    """Refuse models that are cut over ranks beside what takes a model apart in other ways."""
+    for name, given in others.items():
+        what = f"cannot be combined with {name}"
+        require(not training.shard or given is None, "training.shard", what, "leave one of the two out")
+
+
 @dataclass(frozen=True)
 class LearnerSettings(Settings, section="learner"):
     """A learner run: model, data, selection and training."""
@@ -107,6 +114,7 @@ class LearnerSettings(Settings, section="learner"):
             self._check_flexi(self.flexi)
         if self.distill is not None:
             self._check_distill(self.distill)
+        _check_shard(self.training, flexi=self.flexi, labels=self.labels, moclr=self.moclr)
 
     def _check_selection(self) -> None:
         """Refuse a selection that does not fit the batch or the steps."""
@@ -296,6 +304,7 @@ class ReferenceSettings(Settings, section="reference"):
             ("training.loss", self.training.loss == "softmax", "is sigmoid, but classes need cross-entropy", "set it to softmax"),
         ):  # fmt: skip
             require(labels is None or fits, name, what, remedy)
+        _check_shard(self.training, flexi=self.flexi, labels=self.labels)
         if self.flexi is None:
             return
         require(

@@ -44,6 +44,12 @@ class Model:
     rate: float = 1.0
 
 
+class Holder(Protocol):
+    """What has a model's module, and is asked for it whenever the model runs."""
+
+    model: nn.Module
+
+
 @dataclass(frozen=True)
 class Reads:
     """The fields that a task needs of each sample, by name.
@@ -236,6 +242,18 @@ class Task(Protocol):
     def after_update(self, step: int) -> None:
         """Do what follows a step's update of all trained models, such as bounds and moving averages; by default nothing."""
         return
+
+    def holders(self) -> Mapping[str, Holder]:
+        """Return who has each model's module, so that a run may cut models over its ranks (`training.shard`).
+
+        The task asks them for a module whenever it runs it, by `encode_image` and `encode_text` alone; of its parameters it reads others than
+        single numbers nowhere else.
+
+        Raises:
+            UserError: by default.
+        """
+        what = "this task has models that can't be cut over ranks"
+        raise UserError("training.shard", what, "leave it out, or give the task a method `holders`")
 
     def facts(self) -> dict[str, float]:
         """Return numbers about the learner for the ledger, by column, such as its temperature; by default none."""
