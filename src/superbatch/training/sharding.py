@@ -11,6 +11,7 @@ What is here imports parts of torch that take a second: it is imported where a r
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -129,14 +130,23 @@ def save_shards(directory: Path, kept: Kept) -> None:
         CheckpointException: on all ranks, what went wrong on any.
     """
     writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
-    checkpoint.save(_content(kept), storage_writer=writer, no_dist=not dist.is_initialized())
+    with _alone_or_not() as alone:
+        checkpoint.save(_content(kept), storage_writer=writer, no_dist=alone)
 
 
 def load_shards(directory: Path, kept: Kept) -> None:
     """Load what any number of ranks wrote into models and optimisers, of which this rank holds its part; collective."""
-    content = _content(kept)
     reader = HuggingFaceStorageReader(str(directory))
-    checkpoint.load(content, storage_reader=reader, no_dist=not dist.is_initialized())
+    with _alone_or_not() as alone:
+        checkpoint.load(_content(kept), storage_reader=reader, no_dist=alone)
+
+
+@contextmanager
+def _alone_or_not() -> Iterator[bool]:
+    """Give whether there are no other ranks, without torch's warning about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield not dist.is_initialized()
 
 
 def _begin(optimizer: torch.optim.Optimizer | None) -> None:
