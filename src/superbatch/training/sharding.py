@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from superbatch.training.distributed import Ranks
 from superbatch.training.state import Kept
 from superbatch.training.task import LEARNER, Task
 
-RUN_BY = ("encode_image", "encode_text")  # how a task runs a model (`Task.holders`)
+RUN_BY = ("encode_image", "encode_text")  # how a task runs a model, beside calling it (`Task.holders`)
 FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
 WHOLE = StateDictOptions(full_state_dict=True)
 
@@ -107,7 +108,7 @@ def _cut(model: nn.Module, mesh: Any) -> None:
     for part in _parts(model):
         fully_shard(part, **how)
     fully_shard(model, ignored_params={p for p in model.parameters() if p.numel() == 1}, **how)
-    for method in RUN_BY:
+    for method in filter(partial(hasattr, model), RUN_BY):
         register_fsdp_forward_method(model, method)
 
 

@@ -23,7 +23,8 @@ from superbatch.training.machine import machine
 from superbatch.training.optimizer import make_optimizer
 from superbatch.training.pending import restore
 from superbatch.training.records import NoRecords, Records, schemas
-from superbatch.training.state import RECORDS, Kept, Resumed, find_state, load_state, take_state_from
+from superbatch.training.resume_from import take_state_from
+from superbatch.training.state import RECORDS, Kept, Resumed, find_state, load_state
 from superbatch.training.step import Trained
 from superbatch.training.task import LEARNER
 from superbatch.training.watch import BadSteps, Clock
@@ -76,7 +77,10 @@ def _check(job: Job, ranks: Ranks) -> None:
 
 def _shards(job: Job, ranks: Ranks, device: torch.device) -> Shards | None:
     """Cut the models over the ranks, where the settings ask for it and there are several."""
-    if not job.training.shard or ranks.world == 1:
+    if not job.training.shard:
+        return None
+    if ranks.world == 1:
+        log.warning("%s: training.shard cuts nothing, since this run has one process", job.name)
         return None
     from superbatch.training.sharding import Shards
 

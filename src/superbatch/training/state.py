@@ -13,16 +13,14 @@ import logging
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from superbatch.artifacts.atomic import atomic_directory, write_json
-from superbatch.artifacts.fingerprints import canonical, file_digests, file_sha256, fingerprint
-from superbatch.errors import UserError
+from superbatch.artifacts.atomic import atomic_directory, told_if_full, write_json
+from superbatch.artifacts.fingerprints import file_digests, file_sha256, fingerprint
 from superbatch.files import read_json
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Samples
@@ -153,7 +151,8 @@ def _save_shards(directory: Path | None, kept: Kept, together: Ranks) -> None:
 
     directory = together.tell(directory)
     assert directory is not None, "rank 0 tells"
-    save_shards(directory / SHARDS, kept)
+    with told_if_full(directory):
+        save_shards(directory / SHARDS, kept)
 
 
 def state_of(state_dir: Path, step: int) -> Path:
@@ -241,38 +240,3 @@ def find_damage(directory: Path, records: Path) -> str | None:
             if file_sha256(folder / name) != digest:
                 return f"{name} was changed"
     return None
-
-
-def take_state_from(path: Path, state_dir: Path, identity: dict[str, Any]) -> None:
-    """Continue a run whose state lies elsewhere (another disk, another project): copy it, unless this run has its own.
-
-    Another run's state is refused, naming what differs.
-
-    Raises:
-        UserError: no state there, or one of another configuration.
-    """
-    file = path / "identity.json"
-    if not file.is_file():
-        raise UserError(
-            f"training.resume_from: {path}", "holds no training state", "name a folder under data/06_models/.state"
-        )
-    differences = _differences(read_json(file), canonical(identity))
-    if differences:
-        raise UserError(
-            f"training.resume_from: {path}",
-            f"is another run's state: {'; '.join(differences[:3])}",
-            "match the settings, or start from scratch",
-        )
-    if not list_states(state_dir) and path.resolve() != state_dir.resolve():
-        shutil.copytree(path, state_dir, dirs_exist_ok=True)
-
-
-def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        keys = sorted(theirs.keys() | ours.keys())
-        return [
-            line
-            for key in keys
-            for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if theirs == ours else [f"{path} is {theirs!r} there and {ours!r} here"]

@@ -246,8 +246,8 @@ class Task(Protocol):
     def holders(self) -> Mapping[str, Holder]:
         """Return who has each model's module, so that a run may cut models over its ranks (`training.shard`).
 
-        The task asks them for a module whenever it runs it, by `encode_image` and `encode_text` alone; of its parameters it reads others than
-        single numbers nowhere else.
+        The task asks them for a module each time it runs it, and runs it by a call of it, `encode_image` or `encode_text` alone. Elsewhere it
+        reads no parameters but single numbers.
 
         Raises:
             UserError: by default.
