@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from superbatch.options import (
     OnlineReferenceSettings,
     ReferenceSettings,
     TrainingSettings,
+    check_shard,
 )
 from superbatch.training import TrainResult, loop, sharding, train
 from superbatch.training.choosing import _slices
@@ -202,18 +204,26 @@ def test_a_run_that_is_not_sharded_keeps_its_hash(make_job):
 
 
 @pytest.mark.parametrize(
-    ("settings", "other"),
+    ("kind", "others"),
     [
-        (lambda: TrainingSettings(shard=True, compile=True), "training.compile"),
-        (lambda: LearnerSettings(training=TrainingSettings(shard=True), flexi=FlexiSettings(LowSettings(16))), "flexi"),
-        (lambda: LearnerSettings(training=TrainingSettings(shard=True, loss="softmax"), labels=LabelSettings("names.txt")), "labels"),
-        (lambda: LearnerSettings(training=TrainingSettings(shard=True, loss="softmax"), moclr=MoclrSettings()), "moclr"),
-        (lambda: ReferenceSettings(training=TrainingSettings(shard=True, loss="softmax"), labels=LabelSettings("names.txt")), "labels"),
+        (LearnerSettings, {"flexi": FlexiSettings(LowSettings(16))}),
+        (LearnerSettings, {"labels": LabelSettings("names.txt")}),
+        (LearnerSettings, {"moclr": MoclrSettings()}),
+        (ReferenceSettings, {"labels": LabelSettings("names.txt")}),
     ],
-)  # fmt: skip
-def test_what_is_not_sharded_yet_is_one_line_beforehand(settings, other):
-    with pytest.raises(UserError, match=f"training.shard: cannot be combined with {other}; leave one of the two out"):
-        settings()
+)
+def test_what_is_not_sharded_yet_is_one_line_beforehand(kind, others):
+    """Of a run that is asked for: a method whose settings another one inherits may have set it."""
+    settings = kind(training=TrainingSettings(shard=True, loss="softmax"), **others)
+    with pytest.raises(UserError, match=rf"training\.shard: cannot be combined with {next(iter(others))}; leave one"):
+        check_shard(settings)
+    check_shard(replace(settings, training=replace(settings.training, shard=False)))
+    check_shard(kind(training=settings.training))
+
+
+def test_compiled_models_are_not_sharded_yet():
+    with pytest.raises(UserError, match=r"training\.shard: cannot be combined with training\.compile; leave one"):
+        TrainingSettings(shard=True, compile=True)
 
 
 def test_a_task_says_whether_its_models_can_be_cut(make_job):

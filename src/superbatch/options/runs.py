@@ -72,13 +72,6 @@ class PoolSettings(Settings, section="pool"):
         )
 
 
-def _check_shard(training: TrainingSettings, **others: object) -> None:
-    """Refuse models that are cut over ranks beside what takes a model apart in other ways."""
-    for name, given in others.items():
-        what = f"cannot be combined with {name}"
-        require(not training.shard or given is None, "training.shard", what, "leave one of the two out")
-
-
 @dataclass(frozen=True)
 class LearnerSettings(Settings, section="learner"):
     """A learner run: model, data, selection and training."""
@@ -114,7 +107,6 @@ class LearnerSettings(Settings, section="learner"):
             self._check_flexi(self.flexi)
         if self.distill is not None:
             self._check_distill(self.distill)
-        _check_shard(self.training, flexi=self.flexi, labels=self.labels, moclr=self.moclr)
 
     def _check_selection(self) -> None:
         """Refuse a selection that does not fit the batch or the steps."""
@@ -304,7 +296,6 @@ class ReferenceSettings(Settings, section="reference"):
             ("training.loss", self.training.loss == "softmax", "is sigmoid, but classes need cross-entropy", "set it to softmax"),
         ):  # fmt: skip
             require(labels is None or fits, name, what, remedy)
-        _check_shard(self.training, flexi=self.flexi, labels=self.labels)
         if self.flexi is None:
             return
         require(
@@ -317,3 +308,14 @@ class ReferenceSettings(Settings, section="reference"):
         for name, usual in (("tokens", None), ("reference", "full")):
             what = "is for scoring, and the reference is trained without it"
             require(getattr(self.flexi, name) == usual, f"reference.flexi.{name}", what, "set it in learner.flexi")
+
+
+def check_shard(settings: LearnerSettings | ReferenceSettings) -> None:
+    """Refuse models that are cut over ranks beside what takes them apart in other ways: of a run that is asked for, since methods share their settings.
+
+    Raises:
+        UserError: just that.
+    """
+    for name in ("flexi", "labels", "moclr"):
+        fits = not settings.training.shard or getattr(settings, name, None) is None
+        require(fits, "training.shard", f"cannot be combined with {name}", "leave one of the two out")
