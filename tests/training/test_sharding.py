@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.multiprocessing import ProcessExitedException
 
-from superbatch.errors import UserError
+from superbatch.errors import DiskFull, UserError
 from superbatch.options import (
     AdaptSettings,
     FlexiSettings,
@@ -123,6 +124,27 @@ def test_a_killed_sharded_run_is_continued_by_any_number_of_ranks(make_job, tmp_
         assert_same_run(result, whole)
     assert outcome(in_two(tmp_path / "again", make_job, shard=True)) == outcome(whole)
     assert not list(state.glob(".step-*"))
+
+
+def on_a_full_disk(make_job: Any) -> str:
+    real = sharding.HuggingFaceStorageWriter.write_data
+
+    def failing(self: Any, *arguments: Any) -> Any:
+        if ranks_here().rank == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DiskFull) as full:
+        patch.setattr(sharding.HuggingFaceStorageWriter, "write_data", failing)
+        train(make_job("uniform", shard=True, steps=4))
+    return str(full.value)
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_one_rank_is_one_line_on_all(make_job, tmp_path):
+    said = in_ranks(2, on_a_full_disk, tmp_path / "ranks", make_job)
+    assert all("step-000000004" in line and "\n" not in line for line in said)
+    assert not list(make_job("uniform", shard=True, steps=4).state_dir.glob("*step-*"))
 
 
 def local_bytes(tensor: Tensor | None) -> int:

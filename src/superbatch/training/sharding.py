@@ -125,29 +125,28 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def save_shards(directory: Path, kept: Kept) -> None:
-    """Write models and optimisers into a directory, this rank its part; collective.
-
-    Raises:
-        CheckpointException: on all ranks, what went wrong on any.
-    """
+    """Write models and optimisers into a directory, this rank its part; collective."""
     writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
-    with _alone_or_not() as alone:
+    with _together() as alone:
         checkpoint.save(_content(kept), storage_writer=writer, no_dist=alone)
 
 
 def load_shards(directory: Path, kept: Kept) -> None:
     """Load what any number of ranks wrote into models and optimisers, of which this rank holds its part; collective."""
     reader = HuggingFaceStorageReader(str(directory))
-    with _alone_or_not() as alone:
+    with _together() as alone:
         checkpoint.load(_content(kept), storage_reader=reader, no_dist=alone)
 
 
 @contextmanager
-def _alone_or_not() -> Iterator[bool]:
-    """Give whether there are no other ranks, without torch's warning about it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield not dist.is_initialized()
+def _together() -> Iterator[bool]:
+    """Give whether there are no other ranks, of which torch would warn. What goes wrong on one of them is raised on all, as it was there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+            yield not dist.is_initialized()
+    except checkpoint.CheckpointException as error:  # which is no Exception
+        raise next(iter(error.failures.values()))[0] from None
 
 
 def _begin(optimizer: torch.optim.Optimizer | None) -> None:
