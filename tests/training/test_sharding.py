@@ -155,11 +155,11 @@ def local_bytes(tensor: Tensor | None) -> int:
 def held(make_job: Any, changes: dict[str, Any]) -> list[int]:
     """Bytes of gradients that a rank holds within a step, and of parameters and moments behind it."""
     found: dict[str, int] = {}
-    clip, real = BatchGradients.clip, loop.train_step
+    bound, real = BatchGradients.bound, loop.train_step
 
     def looking(self: BatchGradients, limit: float) -> Tensor:
         found["gradients"] = sum(local_bytes(p.grad) for p in self.task.models[self.name].module.parameters())
-        return clip(self, limit)
+        return bound(self, limit)
 
     def stepping(task: Task, trained: Any, *arguments: Any) -> Any:
         result = real(task, trained, *arguments)
@@ -169,7 +169,7 @@ def held(make_job: Any, changes: dict[str, Any]) -> list[int]:
         return result
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BatchGradients, "clip", looking)
+        patch.setattr(BatchGradients, "bound", looking)
         patch.setattr(loop, "train_step", stepping)
         train(make_job(**changes))
     return list(found.values())

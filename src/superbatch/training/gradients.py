@@ -79,10 +79,10 @@ class BatchGradients:
             self.shards.sum_rest(self.name)
         return loss
 
-    def clip(self, limit: float) -> Tensor:
+    def bound(self, limit: float) -> Tensor:
         """Scale the gradients down to a norm, and return what it was before; collective."""
         if self.shards is not None:
-            return self.shards.clip(self.name, limit)
+            return self.shards.bound(self.name, limit)
         return nn.utils.clip_grad_norm_(self.task.models[self.name].module.parameters(), limit)
 
     def _backward(self, share: Batch, total: int) -> Tensor:

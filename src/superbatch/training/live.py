@@ -18,9 +18,10 @@ from superbatch.options import Stretch
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
 from superbatch.training.job import Job
+from superbatch.training.optimizer import Kept
 from superbatch.training.pending import Pick
 from superbatch.training.records import Records
-from superbatch.training.state import Kept, Totals
+from superbatch.training.state import Totals
 from superbatch.training.step import Trained
 from superbatch.training.task import LEARNER
 from superbatch.training.watch import Clock

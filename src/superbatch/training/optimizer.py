@@ -9,6 +9,9 @@ from torch import nn
 
 from superbatch.options import OptimizerSettings
 
+# Models by name; without an optimiser those that follow.
+Kept = dict[str, tuple[nn.Module, torch.optim.Optimizer | None]]
+
 
 def learning_rate(step: int, steps: int, settings: OptimizerSettings) -> float:
     """Return the learning rate of step 0 <= step < steps: linear warm-up, then a cosine to zero (JEST App. A.1)."""

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,9 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from superbatch.training.distributed import Ranks
-from superbatch.training.state import Kept
+from superbatch.training.optimizer import Kept
 from superbatch.training.task import LEARNER, Task
 
-RUN_BY = ("encode_image", "encode_text")  # how a task runs a model, beside calling it (`Task.holders`)
 FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
 WHOLE = StateDictOptions(full_state_dict=True)
 
@@ -60,7 +58,7 @@ class Shards:
         self._outlines = {name: _outline(holder.model) for name, holder in self._holders.items()}
         mesh = init_device_mesh(device.type, (ranks.world,))  # on a GPU nccl talks, on a CPU gloo
         for holder in self._holders.values():
-            _cut(holder.model, mesh)
+            _cut(holder.model, holder.run_by, mesh)
 
     @contextmanager
     def whole(self, name: str = LEARNER) -> Iterator[None]:
@@ -83,7 +81,7 @@ class Shards:
             if parameter.grad is not None and not isinstance(parameter, DTensor):
                 parameter.grad = self._ranks.sum(parameter.grad) / self._ranks.world
 
-    def clip(self, name: str, limit: float) -> Tensor:
+    def bound(self, name: str, limit: float) -> Tensor:
         """Scale a model's gradients down to a norm, that over all ranks, and return what it was before; collective."""
         trained = [parameter for parameter in self._holders[name].model.parameters() if parameter.grad is not None]
         groups = [[p for p in trained if isinstance(p, DTensor) is cut] for cut in (True, False)]  # torch mixes neither
@@ -102,13 +100,13 @@ def _outline(module: nn.Module) -> nn.Module:
     return deepcopy(module, hollow)
 
 
-def _cut(model: nn.Module, mesh: Any) -> None:
+def _cut(model: nn.Module, run_by: tuple[str, ...], mesh: Any) -> None:
     """Cut a model, in place: block by block and table by table, then what is left of it."""
     how: dict[str, Any] = {"mesh": mesh, "reshard_after_forward": True}
     for part in _parts(model):
         fully_shard(part, **how)
     fully_shard(model, ignored_params={p for p in model.parameters() if p.numel() == 1}, **how)
-    for method in filter(partial(hasattr, model), RUN_BY):
+    for method in run_by:
         register_fsdp_forward_method(model, method)
 
 

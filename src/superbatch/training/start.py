@@ -20,11 +20,11 @@ from superbatch.training.gradients import BatchGradients
 from superbatch.training.job import Job
 from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
-from superbatch.training.optimizer import make_optimizer
+from superbatch.training.optimizer import Kept, make_optimizer
 from superbatch.training.pending import restore
 from superbatch.training.records import NoRecords, Records, schemas
 from superbatch.training.resume_from import take_state_from
-from superbatch.training.state import RECORDS, Kept, Resumed, find_state, load_state
+from superbatch.training.state import RECORDS, Resumed, find_state, load_state
 from superbatch.training.step import Trained
 from superbatch.training.task import LEARNER
 from superbatch.training.watch import BadSteps, Clock

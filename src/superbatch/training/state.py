@@ -25,6 +25,7 @@ from superbatch.files import read_json
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Samples
 from superbatch.training.machine import machine
+from superbatch.training.optimizer import Kept
 from superbatch.training.task import LEARNER
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,6 @@ STATE_FILE = "state.json"
 PENDING = "pending.safetensors"
 SHARDS = "shards"  # in a state of a sharded run: the folder of what its ranks wrote
 RECORDS = "records"  # the folder of the run's records, beside its states
-Kept = dict[
-    str, tuple[nn.Module, torch.optim.Optimizer | None]
-]  # models by name; without an optimiser those that follow
 
 
 @dataclass

@@ -45,9 +45,19 @@ class Model:
 
 
 class Holder(Protocol):
-    """What has a model's module, and is asked for it whenever the model runs."""
+    """What has a model's module, and is asked for it whenever the model runs.
+
+    Attributes:
+        model: the module.
+        run_by: the methods by which it runs, beside a call.
+    """
 
     model: nn.Module
+
+    @property
+    def run_by(self) -> tuple[str, ...]:
+        """Names of methods."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -246,8 +256,8 @@ class Task(Protocol):
     def holders(self) -> Mapping[str, Holder]:
         """Return who has each model's module, so that a run may cut models over its ranks (`training.shard`).
 
-        The task asks them for a module each time it runs it, and runs it by a call of it, `encode_image` or `encode_text` alone. Elsewhere it
-        reads no parameters but single numbers.
+        The task asks them for a module each time it runs it, and runs it by a call or the methods that they name. Elsewhere it reads no
+        parameters but single numbers.
 
         Raises:
             UserError: by default.
