@@ -251,5 +251,5 @@ def test_compiled_models_are_not_sharded_yet():
 def test_a_task_says_whether_its_models_can_be_cut(make_job):
     task = make_job().task
     assert task.holders()["learner"].model is task.models["learner"].module
-    with pytest.raises(UserError, match=r"training.shard: this task has models that can't be cut .* method `holders`"):
+    with pytest.raises(UserError, match=r"training.shard: this task's models can't be sharded; .* method `holders`"):
         Task.holders(task)

@@ -1,8 +1,8 @@
 """Models cut over the ranks of a training (`training.shard`): each rank holds its part of the weights, gradients and moments.
 
-It is torch's `fully_shard`. A block is put together from all ranks just before it computes, forward and backward, and given up behind it.
+It is torch's `fully_shard`. A block is gathered from all ranks just before it computes, forward and backward, and freed afterwards.
 Numbers that a task reads by themselves (temperature, bias) are whole on every rank. Some work is one rank's own, or other ranks have less
-of it, such as an evaluation or a checkpoint: for that the weights, but nothing else, are put together for a while.
+of it, such as an evaluation or a checkpoint: for that the weights, but nothing else, are gathered for a while.
 
 States are written by torch's distributed checkpoint, each rank its part, as safetensors: never a pickle. Any number of ranks reads them.
 

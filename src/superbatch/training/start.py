@@ -80,7 +80,7 @@ def _shards(job: Job, ranks: Ranks, device: torch.device) -> Shards | None:
     if not job.training.shard:
         return None
     if ranks.world == 1:
-        log.warning("%s: training.shard cuts nothing, since this run has one process", job.name)
+        log.warning("%s: training.shard has no effect, because this run has one process", job.name)
         return None
     from superbatch.training.sharding import Shards
 

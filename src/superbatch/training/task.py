@@ -262,7 +262,7 @@ class Task(Protocol):
         Raises:
             UserError: by default.
         """
-        what = "this task has models that can't be cut over ranks"
+        what = "this task's models can't be sharded"
         raise UserError("training.shard", what, "leave it out, or give the task a method `holders`")
 
     def facts(self) -> dict[str, float]:
