@@ -92,6 +92,22 @@ def test_a_killed_rank_is_one_line_and_three_ranks_continue(project: Path) -> No
     assert summary(project)["plan"]["ranks"] == 1 and summary(project)["digests"]["picks"] == picks
 
 
+def test_a_killed_rank_of_a_sharded_run_changes_no_bit(project: Path) -> None:
+    asked = learner(2, "learner.training.seed=9", "learner.training.shard=true")
+    ended, said = killed_behind_a_state(project, asked)
+    lines = [line for line in said.splitlines() if line.startswith(("Error", "Traceback", "Exception"))]
+    assert ended.returncode == 1 and len(lines) == 1
+    assert lines[0].startswith(
+        "Error: rank 1: died of SIGKILL, and the other ranks were stopped; give the same command"
+    )
+    assert "continues at step " in command(project, *asked).stderr
+    continued = summary(project)["digests"]
+    command(
+        project, *learner(2, "learner.training.seed=9", "learner.training.shard=true", "learner.training.fresh=true")
+    )
+    assert summary(project)["digests"] == continued
+
+
 def test_a_stopped_rank_is_one_line_and_the_run_goes_on(project: Path) -> None:
     """After the timeout torch gives it half a minute to end by itself."""
     asked = learner(2, "learner.training.seed=7", "learner.training.timeout=20")
@@ -128,15 +144,17 @@ def test_two_launches_meet_as_two_machines_would(project: Path) -> None:
     assert summary(project)["plan"]["ranks"] == 2 and summary(project)["seed"] == 6
 
 
-def test_two_machines_on_a_network_of_their_own_make_the_run_of_one(project: Path) -> None:
+@pytest.mark.parametrize("shard", ["false", "true"])
+def test_two_machines_on_a_network_of_their_own_make_the_run_of_one(project: Path, shard: str) -> None:
     """The machines' host name stands for no address that they have: only the interface tells where they are."""
-    command(project, *learner(2, "learner.training.seed=8"))
+    same = ("learner.training.seed=8", f"learner.training.shard={shard}")
+    command(project, *learner(2, *same))
     expected = summary(project)
     with two_machines() as both:
         meeting = f"learner.training.rendezvous={both[0].address}:29400"
         started = []
         for machine in both:
-            more = ("learner.training.seed=8", "learner.training.machines=2", "learner.training.fresh=true", meeting)
+            more = (*same, "learner.training.machines=2", "learner.training.fresh=true", meeting)
             asked = learner(1, *more, f"learner.training.interface={machine.interface}")
             started.append(
                 subprocess.Popen(

@@ -33,8 +33,9 @@ def file_sha256(path: Path) -> str:
 
 
 def file_digests(directory: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that lies in a directory, by name."""
-    return {path.name: file_sha256(path) for path in sorted(directory.iterdir())}
+    """Return the SHA-256 of each file below a directory, by its path from there."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): file_sha256(path) for path in files}
 
 
 def directory_digest(path: Path) -> str:

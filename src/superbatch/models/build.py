@@ -45,6 +45,11 @@ class ClipModel:
     tokenizer_name: str
 
     @property
+    def run_by(self) -> tuple[str, ...]:
+        """The methods of the module that run it."""
+        return "encode_image", "encode_text"
+
+    @property
     def image_size(self) -> int:
         """Side of the square input image, in pixels."""
         size = self.config["model_cfg"]["vision_cfg"].get("image_size", 224)

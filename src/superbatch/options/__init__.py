@@ -31,6 +31,7 @@ from superbatch.options.runs import (
     LearnerSettings,
     PoolSettings,
     ReferenceSettings,
+    check_shard,
     is_reference,
 )
 from superbatch.options.search import SearchSettings
@@ -86,6 +87,7 @@ __all__ = [
     "OptimizerSettings",
     "PoolSettings",
     "ReferenceSettings",
+    "check_shard",
     "Rule",
     "RuleSettings",
     "SearchSettings",

@@ -308,3 +308,14 @@ class ReferenceSettings(Settings, section="reference"):
         for name, usual in (("tokens", None), ("reference", "full")):
             what = "is for scoring, and the reference is trained without it"
             require(getattr(self.flexi, name) == usual, f"reference.flexi.{name}", what, "set it in learner.flexi")
+
+
+def check_shard(settings: LearnerSettings | ReferenceSettings) -> None:
+    """Refuse models that are cut over ranks beside what takes them apart in other ways: of a run that is asked for, since methods share their settings.
+
+    Raises:
+        UserError: just that.
+    """
+    for name in ("flexi", "labels", "moclr"):
+        fits = not settings.training.shard or getattr(settings, name, None) is None
+        require(fits, "training.shard", f"cannot be combined with {name}", "leave one of the two out")

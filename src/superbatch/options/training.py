@@ -64,6 +64,7 @@ class TrainingSettings(Settings, section="training"):
     machines: Count = 1
     rendezvous: str | None = None  # `host:port`, where the machines meet
     interface: str | None = None  # network interface by which ranks talk, such as eth1; None: what gloo and nccl choose
+    shard: bool = False  # each rank holds its part of the models and optimisers (`training.sharding`)
     timeout: Count = 600  # seconds that ranks wait for one that is silent
     accumulate: Count = 1  # micro-batches a step; all negatives count whatever their number
     checkpoint_activations: bool = False  # compute them again in the backward pass: less memory, more time
@@ -90,7 +91,13 @@ class TrainingSettings(Settings, section="training"):
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def check(self) -> None:
-        """Refuse a batch that cannot be cut as asked, and machines that would not find each other."""
+        """Refuse a batch that cannot be cut as asked, machines that would not find each other, and sharded models that are compiled."""
+        require(
+            not (self.shard and self.compile),
+            "training.shard",
+            "cannot be combined with training.compile",
+            "leave one of the two out",
+        )
         cuts = self.processes * self.machines * self.accumulate
         require(
             self.batch_size >= cuts,

@@ -226,6 +226,10 @@ class Contrastive(Task):
             )
         return Forwards.of_members(towers, {**(views or {}), "image": full.image, "text": full.text})
 
+    def holders(self) -> Mapping[str, ClipModel]:
+        """Return the models as open_clip made them."""
+        return self.clips
+
     def facts(self) -> dict[str, float]:
         """Return the learner's scale and bias."""
         scale, bias = self.clip.scale_and_bias()

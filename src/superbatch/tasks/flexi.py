@@ -17,6 +17,7 @@ from torch import Tensor
 
 from superbatch.data.fields import Batch, Drawn, Field, Mapped, Where
 from superbatch.data.manifest import Manifest
+from superbatch.errors import UserError
 from superbatch.models import ClipModel, Vocabulary
 from superbatch.models.cost import count_forward, count_low, count_recomputed
 from superbatch.models.flexible import LowView, at_low, check_low
@@ -78,6 +79,16 @@ class Flexi(Contrastive):
         """Put the model on the device, and what the low view is made by."""
         super().place(device, settings)
         self.view = LowView(self.clip, self.flexi.low)
+
+    def holders(self) -> Mapping[str, ClipModel]:
+        """Refuse: a view goes into the tower and takes parameters out of it.
+
+        Raises:
+            UserError: just that.
+        """
+        raise UserError(
+            "training.shard", "cannot be combined with flexi, which takes a tower apart", "leave one of the two out"
+        )
 
     def scoring_sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Embed images in the low view, and texts, or their first tokens."""

@@ -30,6 +30,7 @@ from superbatch.options import (
     PoolSettings,
     SelectionSettings,
     TrainingSettings,
+    check_shard,
 )
 from superbatch.tasks.cached import given, reference_cache, reference_identity
 from superbatch.tasks.charges import charged
@@ -271,11 +272,12 @@ def _kept(name: str, cache: EmbeddingCache | None, pool: PoolSettings, sets: Ope
 
 
 def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) -> None:
-    """Refuse a super-batch or clusters that are more than the rows, labels that no row has, a low view that is none, and a model whose files are missing.
+    """Refuse a super-batch or clusters that are more than the rows, labels that no row has, a low view that is none, models that can't be cut, and missing files.
 
     Raises:
         UserError: as `learner_job` and `train` would say it, without features and without a reference.
     """
+    check_shard(settings)
     learner = shell_of(settings.model)
     for where, along in settings.selection.along.items():
         check_view(shell_of(along), along.config, learner, settings.model.config, where)

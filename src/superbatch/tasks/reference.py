@@ -20,7 +20,7 @@ from superbatch.models import checkpoint_directory, load_checkpoint, pick_device
 from superbatch.models.classifier import is_classifier
 from superbatch.models.cost import count_forward
 from superbatch.models.headed import is_image_only
-from superbatch.options import SECOND, ReferenceSettings, SelectionSettings
+from superbatch.options import SECOND, ReferenceSettings, SelectionSettings, check_shard
 from superbatch.tasks.calibrate import calibrate
 from superbatch.tasks.held_out import settled, with_held_out
 from superbatch.tasks.learner import Evaluate, added_fields, build, contrastive_task
@@ -100,7 +100,7 @@ def split_rows(manifest: Manifest, share: float) -> tuple[np.ndarray, np.ndarray
 
 
 def check_reference(settings: ReferenceSettings, rows: int, held_out: int = 0) -> None:
-    """Refuse a batch that is larger than the pairs it is drawn from; an imported reference draws none.
+    """Refuse a batch that is larger than the pairs it is drawn from, and models that can't be cut; an imported reference draws none.
 
     Args:
         rows: of the curated set, that the reference is trained on.
@@ -109,6 +109,7 @@ def check_reference(settings: ReferenceSettings, rows: int, held_out: int = 0) -
     Raises:
         UserError: just that.
     """
+    check_shard(settings)
     batch = settings.training.batch_size
     if settings.import_from is None and batch > rows:
         rest = f" that are not held out ({held_out:,} are)" if held_out else ""

@@ -81,7 +81,8 @@ def samples_measured(run: LiveRun, steps: range) -> int:
 
 def _measure(run: LiveRun, step: int) -> None:
     """Measure before a step by the present weights, record it, and let B follow; rank 0's value counts."""
-    found = run.ranks.tell(_look(run) if run.ranks.is_first else None)
+    with run.whole():
+        found = run.ranks.tell(_look(run) if run.ranks.is_first else None)
     assert found is not None and run.job.source.aside is not None, "rank 0 tells"
     run.measured += len(run.job.source.aside)
     for (name, split), value in zip((MEASURED, LEAD), found, strict=False):

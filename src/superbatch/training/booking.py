@@ -116,8 +116,10 @@ def _bad_step(run: LiveRun, pick: Pick, model: str, reason: str) -> None:
     job, settings = run.job, run.job.training
     seen = trained_on(job.task.models[model], pick.batch, settings.batch_size, pick.super_batch)
     samples, found = collect(run.ranks, *seen), ""
+    with run.whole(model):
+        if run.ranks.is_first:
+            file, worst = save_bad_rows(job, model, samples, pick.step, reason, run.records.directory)
     if run.ranks.is_first:
-        file, worst = save_bad_rows(job, model, samples, pick.step, reason, run.records.directory)
         found = f"{reason} at step {pick.step:,}; worst: {worst}; all {len(samples)} rows are in {shown(file)}"
     found = run.ranks.tell(found)
     if settings.on_bad_step == "stop":

@@ -6,6 +6,7 @@ Shapes: B super-batch, b sub-batch, n this rank's slice of the super-batch.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -41,15 +42,27 @@ def score_slice(settings: TrainingSettings, device: torch.device, batch: Batch) 
 
 
 @torch.no_grad()
-def score(task: Task, batch: Batch, rule: Rule, at_once: int) -> Scores:
-    """Score a super-batch by a rule, without a graph and in evaluation mode, a slice at a time."""
-    starts = range(0, len(batch), at_once)
+def score(task: Task, batch: Batch, rule: Rule, at_once: int, most: int | None = None) -> Scores:
+    """Score a super-batch by a rule, without a graph and in evaluation mode, a slice at a time.
+
+    Args:
+        task, batch, rule: what is scored, and how.
+        at_once: samples of a slice.
+        most: samples of the rank that has most, one more than another at most, where all need equally many slices (`training.shard`).
+    """
     with ExitStack() as modes:
         for model in task.models.values():
             modes.enter_context(evaluating(model.module))
-        found = [task.scores(batch.cut(start, start + at_once), rule) for start in starts]
+        found = [task.scores(piece, rule) for piece in _slices(batch, at_once, most)]
     joined: Scores = type(found[0]).joined(found)  # type: ignore[arg-type]
     return joined
+
+
+def _slices(batch: Batch, at_once: int, most: int | None) -> Iterator[Batch]:
+    if most is None:
+        return (batch.cut(start, start + at_once) for start in range(0, len(batch), at_once))
+    count = min(-(-most // at_once), max(1, most - 1))  # none is empty where a rank has one sample fewer
+    return iter(batch.pieces(map(len, np.array_split(batch.rows, count))))
 
 
 def choose(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from superbatch.errors import UserError
 from superbatch.training.distributed import Ranks
 from superbatch.training.random_state import random_state, set_random_state
 from superbatch.training.task import Task
+
+if TYPE_CHECKING:
+    from superbatch.training.sharding import Shards
 
 Outputs = Mapping[str, Tensor]  # (n, ...) of each sample, () of the model itself
 
@@ -44,18 +48,21 @@ class BatchGradients:
         task, name: whose model.
         ranks: who takes part; with more than one, DDP sums the gradients while the backward pass goes on.
         accumulate: micro-batches that a rank's share is cut into; 1 trains it whole.
+        shards: where models are cut over the ranks: then torch's `fully_shard` sums the gradients, after each micro-batch, since a rank
+            has no room for all of them.
 
     Raises:
         UserError: several ranks or micro-batches, and a model with batch normalisation or other running statistics, which would be of a
             part of the batch alone.
     """
 
-    def __init__(self, task: Task, name: str, ranks: Ranks, accumulate: int = 1) -> None:
-        self.task, self.name, self.ranks, self.accumulate = task, name, ranks, accumulate
+    def __init__(self, task: Task, name: str, ranks: Ranks, accumulate: int = 1, shards: Shards | None = None) -> None:
+        self.task, self.name, self.ranks, self.accumulate, self.shards = task, name, ranks, accumulate, shards
         _refuse_statistics(task.models[name].module, ranks, accumulate)
         whole = _Whole(task, name)
         # What follows from a batch is refused, so buffers are constants, and all ranks made or loaded the same ones: none is sent.
-        self.module = DistributedDataParallel(whole, broadcast_buffers=False) if ranks.world > 1 else whole
+        alike = ranks.world > 1 and shards is None
+        self.module = DistributedDataParallel(whole, broadcast_buffers=False) if alike else whole
 
     def backward(self, share: Batch, total: int) -> Tensor:
         """Add the whole batch's gradients to the parameters; collective.
@@ -67,6 +74,18 @@ class BatchGradients:
         Returns:
             The loss over all of them, the same on all ranks.
         """
+        loss = self._backward(share, total)
+        if self.shards is not None:
+            self.shards.sum_rest(self.name)
+        return loss
+
+    def bound(self, limit: float) -> Tensor:
+        """Scale the gradients down to a norm, and return what it was before; collective."""
+        if self.shards is not None:
+            return self.shards.bound(self.name, limit)
+        return nn.utils.clip_grad_norm_(self.task.models[self.name].module.parameters(), limit)
+
+    def _backward(self, share: Batch, total: int) -> Tensor:
         if self.accumulate == 1:
             outputs = self.module(share)
             loss, gradients = self._pull(outputs, share, total)
@@ -106,7 +125,7 @@ class BatchGradients:
 
     def _send_back(self, outputs: Outputs, gradients: Outputs) -> None:
         trained = {name: tensor for name, tensor in outputs.items() if tensor.requires_grad}  # none of what is frozen
-        # DDP takes the mean over ranks; the loss is already a mean over all samples, so its gradients want the sum.
+        # DDP, as `fully_shard`, takes the mean over ranks; the loss is already a mean over all samples, so its gradients want the sum.
         pulls = [gradients[name] * self.ranks.world for name in trained]
         torch.autograd.backward(list(trained.values()), pulls)
 

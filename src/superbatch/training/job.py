@@ -60,6 +60,7 @@ LATER = {
     "balance",
     "like_curated",
     "curated_by",
+    "shard",
 }
 
 

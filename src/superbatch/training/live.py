@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,11 +18,16 @@ from superbatch.options import Stretch
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
 from superbatch.training.job import Job
+from superbatch.training.optimizer import Kept
 from superbatch.training.pending import Pick
 from superbatch.training.records import Records
-from superbatch.training.state import Kept, Totals
+from superbatch.training.state import Totals
 from superbatch.training.step import Trained
+from superbatch.training.task import LEARNER
 from superbatch.training.watch import Clock
+
+if TYPE_CHECKING:
+    from superbatch.training.sharding import Shards
 
 
 @dataclass
@@ -39,6 +46,7 @@ class LiveRun:
         shares: of right pairs, measured so far (`adapt`). leads: the learner's over the reference, where it may outgrow it.
         sample: what is measured by, once it is read. by_reference: the reference's p-values of it.
         measured: samples run forward for that since the last step was counted.
+        shards: the models, where they are cut over the ranks.
     """
 
     job: Job
@@ -57,12 +65,17 @@ class LiveRun:
     sample: Batch | None = None
     by_reference: Tensor | None = None
     measured: int = 0
+    shards: Shards | None = None
 
     @property
     def kept(self) -> Kept:
         """What a state keeps of the models."""
         optimizers = {one.name: one.optimizer for one in self.trained}
         return {name: (model.module, optimizers.get(name)) for name, model in self.job.task.models.items()}
+
+    def whole(self, name: str = LEARNER) -> AbstractContextManager[None]:
+        """Let a model run without the other ranks, for what a rank does by itself; collective where models are cut over ranks."""
+        return nullcontext() if self.shards is None else self.shards.whole(name)
 
     @property
     def stretches(self) -> tuple[Stretch, ...]:

@@ -69,7 +69,8 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
         asked = ranks.most(stop.signum or 0)
         if asked:  # it came while the last state was saved
             raise _interrupted(job, asked, last_step(job.state_dir))
-    result = ranks.tell(finish(run, plan, made_from) if ranks.is_first else None)
+    with run.whole():
+        result = ranks.tell(finish(run, plan, made_from) if ranks.is_first else None)
     assert result is not None, "rank 0 tells"
     return result
 
@@ -149,12 +150,13 @@ def _after_step(run: LiveRun, done: int, stopping: bool) -> None:
 
 
 def _save(run: LiveRun, done: int) -> None:
-    """Save the state after so many steps, if this rank is the first."""
-    if not run.ranks.is_first:
+    """Save the state after so many steps: rank 0 does, and where models are sharded all ranks do."""
+    settings = run.job.training
+    if not run.ranks.is_first and not settings.shard:
         return
     run.records.flush(done)
-    pending, keep = pending_tensors(run.pending), run.job.training.keep_checkpoints
-    save_state(run.job.state_dir, done, run.kept, run.totals, keep, run.records.parts, pending)
+    what = run.kept, run.totals, settings.keep_checkpoints, run.records.parts, pending_tensors(run.pending)
+    save_state(run.job.state_dir, done, *what, run.ranks if settings.shard else None)
     run.clock.lap("checkpoint")
 
 
@@ -163,10 +165,14 @@ def _evaluate(run: LiveRun, step: int) -> None:
     if run.job.evaluate is None:
         return
     learner = run.job.task.models[LEARNER].module
-    with keeping_random_state(run.device), evaluating(learner), torch.no_grad(), run.job.task.shown() as model:
-        metrics = run.job.evaluate(model)
-    if not run.ranks.is_first:
-        return
+    with run.whole():
+        with keeping_random_state(run.device), evaluating(learner), torch.no_grad(), run.job.task.shown() as model:
+            metrics = run.job.evaluate(model)
+        if run.ranks.is_first:
+            _note(run, step, metrics)
+
+
+def _note(run: LiveRun, step: int, metrics: dict[str, float]) -> None:
     for name, value in metrics.items():
         run.records.add("evaluations", {"step": step, "name": name, "value": float(value), "split": "validation"})
     keep_best(run.job, step, metrics)

@@ -9,6 +9,9 @@ from torch import nn
 
 from superbatch.options import OptimizerSettings
 
+# Models by name; without an optimiser those that follow.
+Kept = dict[str, tuple[nn.Module, torch.optim.Optimizer | None]]
+
 
 def learning_rate(step: int, steps: int, settings: OptimizerSettings) -> float:
     """Return the learning rate of step 0 <= step < steps: linear warm-up, then a cosine to zero (JEST App. A.1)."""
@@ -26,9 +29,21 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     decayed = [p for _, p in named if p.ndim >= 2]
     plain = [p for _, p in named if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    # A model that is cut over ranks has parameters of two kinds, of which torch takes a step apart.
+    groups = [
+        {"params": kind, "weight_decay": decay}
+        for some, decay in ((decayed, settings.weight_decay), (plain, 0.0))
+        for kind in _kinds(some)
+    ]
     betas = (settings.beta1, settings.beta2)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, eps=settings.epsilon, fused=True)
+
+
+def _kinds(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+    kinds: dict[type, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        kinds.setdefault(type(parameter), []).append(parameter)
+    return list(kinds.values())
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:

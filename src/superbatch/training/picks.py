@@ -132,7 +132,8 @@ def _scored(run: LiveRun, step: int, rule: Rule, batch: Batch) -> Selection:
     """Score a super-batch, of which this is the rank's slice, and choose."""
     job, settings = run.job, run.job.training
     seed_step(settings.seed, step, run.ranks.rank, run.device, "scoring")
-    scores = score(job.task, batch, rule, score_slice(settings, run.device, batch))
+    most = None if run.shards is None else max(run.ranks.counts(run.order.size(step)))
+    scores = score(job.task, batch, rule, score_slice(settings, run.device, batch), most)
     run.clock.lap("score")
     return choose(scores, batch.rows, settings.batch_size, job.selection, settings.seed, step, run.ranks)
 

@@ -37,7 +37,8 @@ def describe(run: LiveRun) -> Plan:
     job, order, account = run.job, run.job.order, run.account
     b, big_b, steps = job.training.batch_size, job.super_batch_size, job.training.steps
     probe = _probe(run)
-    seconds, outputs = _forward(run, probe)
+    with run.whole():
+        seconds, outputs = _forward(run, probe)
     samples = samples_of(run, range(steps))
     flops = account.total(samples)
     rate = seconds / ((account.forwards.learner + account.forwards.frozen) * len(probe)) / run.ranks.world
@@ -130,7 +131,7 @@ def _reading_bytes(run: LiveRun, probe: Batch) -> int:
 
 
 def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], parameters: int) -> float:
-    """Weights, gradients and two moments; a slice of images as floats; outputs of the super-batch; picks that wait, and pairs to measure by."""
+    """Weights, gradients and two moments, or this rank's part and at times all weights; a slice of images as floats; outputs of the super-batch; picks that wait, and pairs to measure by."""
     job = run.job
     b, big_b = job.training.batch_size, job.super_batch_size
     embedded = max([b, *map(job.order.largest, job.scoring)])
@@ -139,7 +140,8 @@ def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], pa
     at_once = score_slice(job.training, run.device, probe)
     waiting = job.selection.stale_steps * (b * sample + 16 * big_b)
     waiting += sample * (0 if job.source.aside is None else len(job.source.aside))
-    return 16 * parameters + 4 * at_once * sample + 2 * output * embedded + waiting
+    held = 16 * parameters if run.shards is None else (16 / run.ranks.world + 4) * parameters
+    return held + 4 * at_once * sample + 2 * output * embedded + waiting
 
 
 def sentence(run: LiveRun, plan: Plan) -> str:

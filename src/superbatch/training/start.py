@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,13 +20,17 @@ from superbatch.training.gradients import BatchGradients
 from superbatch.training.job import Job
 from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
-from superbatch.training.optimizer import make_optimizer
+from superbatch.training.optimizer import Kept, make_optimizer
 from superbatch.training.pending import restore
 from superbatch.training.records import NoRecords, Records, schemas
-from superbatch.training.state import RECORDS, Kept, Resumed, load_state, resume, state_of, take_state_from
+from superbatch.training.resume_from import take_state_from
+from superbatch.training.state import RECORDS, Resumed, find_state, load_state
 from superbatch.training.step import Trained
 from superbatch.training.task import LEARNER
 from superbatch.training.watch import BadSteps, Clock
+
+if TYPE_CHECKING:
+    from superbatch.training.sharding import Shards
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +45,20 @@ def start(job: Job, ranks: Ranks, order: Order, device: torch.device) -> tuple[L
     _check(job, ranks)
     torch.manual_seed(settings.seed)
     task.place(device, settings)
+    account = job.account()  # by models that are whole yet
+    shards = _shards(job, ranks, device)
     kept = _kept(job)
     resumed = _continue(job, ranks, kept)
     word = f"continues at step {resumed.step:,}" if resumed.step else "starts from scratch"
     log.info("%s: run hash %s %s", job.name, job.run_hash, word)
-    account = job.account()
     records = _records(job, ranks, account, resumed)
-    trained = [_trained(job, ranks, name, optimizer, records) for name, (_, optimizer) in kept.items() if optimizer]
+    trained = [
+        _trained(job, ranks, name, optimizer, records, shards) for name, (_, optimizer) in kept.items() if optimizer
+    ]
     waiting = (job.source, task.reads.training, order, ranks, device, job.selection.gain)
     pending = deque(restore(resumed.pending, *waiting))
     clock = Clock(device, account.beside())
-    run = LiveRun(job, device, trained, account, records, resumed.totals, clock, ranks, order, pending)
+    run = LiveRun(job, device, trained, account, records, resumed.totals, clock, ranks, order, pending, shards=shards)
     restore_shares(run)
     return run, resumed.step
 
@@ -65,6 +73,18 @@ def _check(job: Job, ranks: Ranks) -> None:
         )
     if job.selection.stale_steps and not job.scoring:
         raise UserError("selection.stale_steps", "no model scores, so no weights could be stale", "leave it out")
+
+
+def _shards(job: Job, ranks: Ranks, device: torch.device) -> Shards | None:
+    """Cut the models over the ranks, where the settings ask for it and there are several."""
+    if not job.training.shard:
+        return None
+    if ranks.world == 1:
+        log.warning("%s: training.shard has no effect, because this run has one process", job.name)
+        return None
+    from superbatch.training.sharding import Shards
+
+    return Shards(job.task, ranks, device)
 
 
 def _kept(job: Job) -> Kept:
@@ -88,13 +108,15 @@ def _records(job: Job, ranks: Ranks, account: Account, resumed: Resumed) -> Reco
     return Records(directory, resumed.step, resumed.parts, schemas(facts, account.beside()))
 
 
-def _trained(job: Job, ranks: Ranks, name: str, optimizer: torch.optim.Optimizer, records: Records) -> Trained:
+def _trained(
+    job: Job, ranks: Ranks, name: str, optimizer: torch.optim.Optimizer, records: Records, shards: Shards | None
+) -> Trained:
     """Return a model with what it is trained with; what is watched for follows from the ledger."""
     settings, ledger = job.training, records.read("ledger") if ranks.is_first else None
     column, whose = ("loss", "the") if name == LEARNER else (f"loss_{name}", f"the {name}'s")
     watch = ranks.tell(None if ledger is None else BadSteps.after(ledger, settings, column, whose))
     assert watch is not None, "rank 0 tells"
-    return Trained(name, optimizer, BatchGradients(job.task, name, ranks, settings.accumulate), watch)
+    return Trained(name, optimizer, BatchGradients(job.task, name, ranks, settings.accumulate, shards), watch)
 
 
 def _empty(folder: Path) -> None:
@@ -108,7 +130,7 @@ def _empty(folder: Path) -> None:
 
 def _continue(job: Job, ranks: Ranks, kept: Kept) -> Resumed:
     """Load the run's last state; rank 0 finds it, and alone removes what is damaged or not wanted."""
-    found = None
+    directory = None
     if ranks.is_first:
         if job.training.fresh:
             _empty(job.state_dir)
@@ -116,11 +138,9 @@ def _continue(job: Job, ranks: Ranks, kept: Kept) -> Resumed:
             take_state_from(Path(job.training.resume_from), job.state_dir, job.full_identity)
         job.state_dir.mkdir(parents=True, exist_ok=True)
         write_json(job.state_dir / "identity.json", job.full_identity)
-        found = resume(job.state_dir, kept)
-    found = ranks.tell(found)
-    assert found is not None, "rank 0 tells"
-    if found.step and not ranks.is_first:
-        load_state(state_of(job.state_dir, found.step), kept)
+        directory = find_state(job.state_dir)
+    directory = ranks.tell(directory)
+    found = Resumed() if directory is None else load_state(directory, kept)
     if found.machine not in (None, machine()):
         log.warning(
             "%s: its state of step %d was made on %s, this is %s: the bits may differ from a run on a single machine",

@@ -13,28 +13,26 @@ import logging
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from superbatch.artifacts.atomic import atomic_directory, write_json
-from superbatch.artifacts.fingerprints import canonical, file_digests, file_sha256, fingerprint
-from superbatch.errors import UserError
+from superbatch.artifacts.atomic import atomic_directory, told_if_full, write_json
+from superbatch.artifacts.fingerprints import file_digests, file_sha256, fingerprint
 from superbatch.files import read_json
+from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Samples
 from superbatch.training.machine import machine
+from superbatch.training.optimizer import Kept
 from superbatch.training.task import LEARNER
 
 log = logging.getLogger(__name__)
 STATE_FILE = "state.json"
 PENDING = "pending.safetensors"
+SHARDS = "shards"  # in a state of a sharded run: the folder of what its ranks wrote
 RECORDS = "records"  # the folder of the run's records, beside its states
-Kept = dict[
-    str, tuple[nn.Module, torch.optim.Optimizer | None]
-]  # models by name; without an optimiser those that follow
 
 
 @dataclass
@@ -79,6 +77,15 @@ def _prefix(model: str) -> str:
     return "" if model == LEARNER else f"{model}_"
 
 
+def _save_models(directory: Path, kept: Kept) -> None:
+    for name, (module, optimizer) in kept.items():
+        weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+        save_file(weights, directory / f"{_prefix(name)}model.safetensors")
+        if optimizer is not None:
+            tensors = _optimizer_tensors(module, optimizer)
+            save_file(tensors, directory / f"{_prefix(name)}optimizer.safetensors")
+
+
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
@@ -96,6 +103,7 @@ def save_state(
     keep: int,
     parts: dict[str, str],
     pending: dict[str, Tensor],
+    together: Ranks | None = None,
 ) -> None:
     """Write the state after `step` steps, then remove older ones beyond the last `keep`.
 
@@ -106,17 +114,19 @@ def save_state(
         keep: how many states stay.
         parts: SHA-256 of every record part written so far, by file name: those this state vouches for.
         pending: picks that wait for their step; saved where there are any.
+        together: the ranks of a sharded run, all of which call this: each writes its part of the models, and rank 0 all else.
 
     Raises:
         DiskFull: the states before it are as they were.
     """
+    if together is not None and not together.is_first:
+        _save_shards(None, kept, together)
+        return
     with atomic_directory(state_of(state_dir, step)) as directory:
-        for name, (module, optimizer) in kept.items():
-            weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-            save_file(weights, directory / f"{_prefix(name)}model.safetensors")
-            if optimizer is not None:
-                tensors = _optimizer_tensors(module, optimizer)
-                save_file(tensors, directory / f"{_prefix(name)}optimizer.safetensors")
+        if together is None:
+            _save_models(directory, kept)
+        else:
+            _save_shards(directory, kept, together)
         if pending:
             save_file(pending, directory / PENDING)
         content = {
@@ -131,6 +141,16 @@ def save_state(
         write_json(directory / STATE_FILE, content | {"check": fingerprint(content)})
     for old in list_states(state_dir)[:-keep]:
         shutil.rmtree(old)
+
+
+def _save_shards(directory: Path | None, kept: Kept, together: Ranks) -> None:
+    """Write this rank's part of the models into the directory that rank 0 has made; all parts are there when rank 0 goes on."""
+    from superbatch.training.sharding import save_shards
+
+    directory = together.tell(directory)
+    assert directory is not None, "rank 0 tells"
+    with told_if_full(directory):
+        save_shards(directory / SHARDS, kept)
 
 
 def state_of(state_dir: Path, step: int) -> Path:
@@ -150,14 +170,23 @@ def last_step(state_dir: Path) -> int:
 
 
 def load_state(directory: Path, kept: Kept) -> Resumed:
-    """Load a state into models and optimisers; returns where to go on."""
+    """Load a state into models and optimisers; returns where to go on. Of a sharded run it is collective."""
     info = read_json(directory / STATE_FILE)
+    if (directory / SHARDS).is_dir():
+        from superbatch.training.sharding import load_shards
+
+        load_shards(directory / SHARDS, kept)
+    else:
+        _load_models(directory, kept)
+    pending = load_file(directory / PENDING) if (directory / PENDING).is_file() else {}
+    return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}), pending, info.get("machine"))
+
+
+def _load_models(directory: Path, kept: Kept) -> None:
     for name, (module, optimizer) in kept.items():
         module.load_state_dict(load_file(directory / f"{_prefix(name)}model.safetensors"))
         if optimizer is not None:
             _load_optimizer(directory / f"{_prefix(name)}optimizer.safetensors", module, optimizer)
-    pending = load_file(directory / PENDING) if (directory / PENDING).is_file() else {}
-    return Resumed(info["step"], Totals(**info["totals"]), info.get("parts", {}), pending, info.get("machine"))
 
 
 def _load_optimizer(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -171,8 +200,8 @@ def _load_optimizer(file: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         )
 
 
-def resume(state_dir: Path, kept: Kept) -> Resumed:
-    """Continue from the newest state that is whole; a damaged one is removed, saying so, for the one before it.
+def find_state(state_dir: Path) -> Path | None:
+    """Find the newest state that is whole; a damaged one is removed, saying so, for the one before it.
 
     What a killed process left half-written is removed too.
     """
@@ -181,10 +210,10 @@ def resume(state_dir: Path, kept: Kept) -> Resumed:
     for directory in reversed(list_states(state_dir)):
         damage = find_damage(directory, state_dir / RECORDS)
         if damage is None:
-            return load_state(directory, kept)
+            return directory
         log.warning("%s is damaged (%s); falling back to the state before it", directory, damage)
         shutil.rmtree(directory)
-    return Resumed()
+    return None
 
 
 def find_damage(directory: Path, records: Path) -> str | None:
@@ -209,38 +238,3 @@ def find_damage(directory: Path, records: Path) -> str | None:
             if file_sha256(folder / name) != digest:
                 return f"{name} was changed"
     return None
-
-
-def take_state_from(path: Path, state_dir: Path, identity: dict[str, Any]) -> None:
-    """Continue a run whose state lies elsewhere (another disk, another project): copy it, unless this run has its own.
-
-    Another run's state is refused, naming what differs.
-
-    Raises:
-        UserError: no state there, or one of another configuration.
-    """
-    file = path / "identity.json"
-    if not file.is_file():
-        raise UserError(
-            f"training.resume_from: {path}", "holds no training state", "name a folder under data/06_models/.state"
-        )
-    differences = _differences(read_json(file), canonical(identity))
-    if differences:
-        raise UserError(
-            f"training.resume_from: {path}",
-            f"is another run's state: {'; '.join(differences[:3])}",
-            "match the settings, or start from scratch",
-        )
-    if not list_states(state_dir) and path.resolve() != state_dir.resolve():
-        shutil.copytree(path, state_dir, dirs_exist_ok=True)
-
-
-def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        keys = sorted(theirs.keys() | ours.keys())
-        return [
-            line
-            for key in keys
-            for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if theirs == ours else [f"{path} is {theirs!r} there and {ours!r} here"]

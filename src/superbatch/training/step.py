@@ -56,7 +56,7 @@ class Trained:
     def measure(self, share: Batch, total: int, settings: TrainingSettings) -> Measured:
         """Leave the clipped gradients of a batch of so many samples, of which this is a rank's share, in the parameters."""
         loss = self.gradients.backward(share, total)
-        norm = nn.utils.clip_grad_norm_(self.module.parameters(), settings.optimizer.gradient_clip)
+        norm = self.gradients.bound(settings.optimizer.gradient_clip)
         measured = Measured(float(loss), float(norm.detach()))
         measured.bad = self.watch.verdict(measured.loss, measured.gradient_norm)
         return measured

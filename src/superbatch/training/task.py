@@ -44,6 +44,22 @@ class Model:
     rate: float = 1.0
 
 
+class Holder(Protocol):
+    """What has a model's module, and is asked for it whenever the model runs.
+
+    Attributes:
+        model: the module.
+        run_by: the methods by which it runs, beside a call.
+    """
+
+    model: nn.Module
+
+    @property
+    def run_by(self) -> tuple[str, ...]:
+        """Names of methods."""
+        ...
+
+
 @dataclass(frozen=True)
 class Reads:
     """The fields that a task needs of each sample, by name.
@@ -236,6 +252,18 @@ class Task(Protocol):
     def after_update(self, step: int) -> None:
         """Do what follows a step's update of all trained models, such as bounds and moving averages; by default nothing."""
         return
+
+    def holders(self) -> Mapping[str, Holder]:
+        """Return who has each model's module, so that a run may cut models over its ranks (`training.shard`).
+
+        The task asks them for a module each time it runs it, and runs it by a call or the methods that they name. Elsewhere it reads no
+        parameters but single numbers.
+
+        Raises:
+            UserError: by default.
+        """
+        what = "this task's models can't be sharded"
+        raise UserError("training.shard", what, "leave it out, or give the task a method `holders`")
 
     def facts(self) -> dict[str, float]:
         """Return numbers about the learner for the ledger, by column, such as its temperature; by default none."""
