@@ -104,7 +104,7 @@ def test_the_text_file_comes_first_and_english_before_the_rest(root: Path) -> No
     [
         ("a {c}\na picture\n", "templates.txt:2: the template 'a picture' has no place"),
         ("a {name}\n", r"templates.txt:1: the template 'a \{name\}' has a place \{name\}; write \{c\}"),
-        ("a {c\n", "has a brace too many"),
+        ("a {c\n", "has one brace too many"),
         ("\n", "has no template"),
     ],
 )

@@ -144,7 +144,7 @@ def test_a_seed_decides_and_nothing_else(sets: list[IconSet]) -> None:
         ({"test_retrieval_concepts": 99}, r"^icons\.test_retrieval_concepts: 8 concepts .* fewer than 99; use fewer"),
         ({"test_sets": ()}, r"^icons\.test_sets: \(\) names no set; use a list of at least one set"),
         ({"shard_size": 0}, r"^icons\.shard_size: 0 is too small; use 1 or more"),
-        ({"image_size": 4}, r"^icons\.image_size: 4 is too small"),
+        ({"image_size": 4}, r"^icons\.image_size: 4 pixels are too few"),
         ({"jobs": -1}, r"^icons\.jobs: -1 is too small; use 0 or more"),
     ],
 )

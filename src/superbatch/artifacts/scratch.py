@@ -58,7 +58,7 @@ def _mapped(rows: int, kind: np.dtype) -> np.ndarray:
 
 
 def _reserve(descriptor: int, size: int, folder: str) -> None:
-    """Take the room now: a mapped file that finds none later would kill the process without a word."""
+    """Take the room now: a mapped file that finds none later would kill the process without a message."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)
