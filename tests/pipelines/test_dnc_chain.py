@@ -65,7 +65,7 @@ def test_it_is_found_done_and_reported(project: Path, data: Path) -> None:
     assert all(
         f"{what}: up to date" in done.stderr for what in ("moclr", "dnc clusters", "experts", "dnc", "dnc evaluation")
     )
-    assert "report: by classification/knn, since dnc was trained on images alone" in done.stderr
+    assert "report: compares by classification/knn, because dnc was trained on images alone" in done.stderr
     assert "k-NN" in done.stdout or "knn" in done.stdout
 
 
