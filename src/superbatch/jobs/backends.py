@@ -93,7 +93,7 @@ def _ray(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
     if ours:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         with _reached(jobs):
-            ray.init(address=jobs.address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=jobs.address, log_to_driver=False, logging_level=logging.ERROR)
     died = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
     try:
         _register_ray()
