@@ -41,3 +41,17 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "data").write_text("no folder")
     with pytest.raises(UserError, match=r"^data: can't be written to"):
         check_places(PIPELINE, catalog(tmp_path / "data" / "pool"))
+
+
+@pytest.mark.parametrize("key", ["stages", "state"])
+def test_where_stages_are_built_and_states_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    closed = tmp_path / key
+    closed.mkdir()
+    stage = pipeline([node(lambda storage: "made", "params:storage", "pool.set", name="make")])
+    made = catalog(tmp_path / "data" / "pool")
+    made["params:storage"] = MemoryDataset({key: str(closed)})
+    check_places(stage, made)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
+    with pytest.raises(UserError, match=rf"^{key}: can't be written to; .* another folder \(`storage\.{key}`\)$"):
+        check_places(stage, made)

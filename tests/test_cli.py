@@ -76,6 +76,15 @@ def test_a_mistake_is_one_line(project: Path, arguments: list[str], line: str) -
     assert said[0].startswith(f"Error: {line}")
 
 
+def test_a_locale_that_is_not_utf8(project: Path) -> None:
+    """In a process of its own: Python decides how it reads text when it starts."""
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = kedro(project, "run", "--pipeline=simweb", **ascii_only)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: LC_ALL: text is ANSI_X3.4-1968 in this locale, and ")
+    assert done.stderr.endswith("; set LC_ALL=C.UTF-8, or PYTHONUTF8=1\n")
+
+
 def test_traceback_on_request(project: Path) -> None:
     assert "Traceback" in forked_kedro(project, "run", "--pipeline=embed", SUPERBATCH_TRACEBACK="1").stderr
 
@@ -131,6 +140,11 @@ def wrapped(inner: Exception) -> Exception:
 def test_a_user_error_is_found_where_kedro_wrapped_it() -> None:
     assert told(wrapped(UserError("a.tar", "is cut short", "fetch it again"))) == "a.tar: is cut short; fetch it again"
     assert told(wrapped(OSError("disk"))) == "Failed while loading data from data set x. more"
+    inside = f"{Path.cwd()}/data/a.tar"
+    assert (
+        told(UserError(inside, f"is cut short ('{inside}')", "see /tmp/x"))
+        == "data/a.tar: is cut short ('data/a.tar'); see /tmp/x"
+    )
     assert told(RuntimeError("a bug")) is None
     assert told(ValueError("a bug")) is None
 

@@ -38,6 +38,7 @@ FLOORS = [
     {
         "hooks",
         "beforehand",
+        "damaged",
         "settings",
         "pipeline_registry",
         "cli",

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from superbatch.artifacts.stamps import read_stamp, write_stamp
 from superbatch.data.reasons import REMEDIES
 from superbatch.errors import UserError
 from superbatch.models.device import pick_device
@@ -177,7 +178,8 @@ def test_shards_that_are_no_files(project: Path) -> None:
 
 def test_a_folder_that_nothing_can_be_written_to(project: Path) -> None:
     line = refused(project, *INGEST, params="storage.stages=pyproject.toml/stages,ingest.pool.expect.rows.min=2")
-    assert line.startswith("pyproject.toml/stages") and "can't be read or written (Not a directory); give" in line
+    remedy = "give this user the right to, or use another folder (`storage.stages`)"
+    assert line == f"pyproject.toml: can't be written to; {remedy}"
 
 
 def test_an_image_that_was_exchanged_after_ingestion(project: Path) -> None:
@@ -363,15 +365,42 @@ def test_an_embedding_cache_of_another_reference(project: Path) -> None:
     before = project / "before"
     shutil.copytree(model, before)
     try:
-        checkpoint(
-            project, model
-        )  # the stage's stamp stays: what stands there is a reference, but not the one that embedded the pool
+        mark = read_stamp(model)
+        checkpoint(project, model)
+        write_stamp(model, mark)  # what stands there is a reference, but not the one that embedded the pool
         line = refused(project, *JEST)
     finally:
         shutil.rmtree(model)
         before.rename(model)
     told = r"embeddings of another reference or set \(\w{12}, not \w{12}\); run `kedro run --pipelines embed` again"
     assert re.search(rf"{DATA}/04_feature/pool: {told}$", line)
+
+
+def test_a_file_of_an_input_that_was_cut_is_found_before_anything_runs(project: Path) -> None:
+    file = project / DATA / "04_feature/pool/embeddings.arrow"
+    kept = file.read_bytes()
+    file.write_bytes(kept[:1000])
+    try:
+        line = refused(project, *JEST)
+    finally:
+        file.write_bytes(kept)
+    told = f"is damaged: 1,000 bytes, and its stage had written {len(kept):,}"
+    assert (
+        line == f"{DATA}/04_feature/pool/embeddings.arrow: {told}; run `kedro run --pipelines=embed --env=quick` first"
+    )
+
+
+def test_a_file_of_an_input_with_other_bytes_is_named_after_the_error(project: Path) -> None:
+    """Its size is right, so that only reading it fails, in the words of a library."""
+    file = next((project / DATA / "04_feature/pool").glob("tokens-*/offsets.npy"))
+    kept = file.read_bytes()
+    file.write_bytes(kept[::-1])
+    try:
+        line = refused(project, *JEST)
+    finally:
+        file.write_bytes(kept)
+    remedy = f"delete {DATA}/04_feature/pool and give the same command again"
+    assert line.startswith(f"{file.relative_to(project)}: is damaged (") and line.endswith(f"); {remedy}")
 
 
 def test_a_device_that_is_not_there(project: Path) -> None:

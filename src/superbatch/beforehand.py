@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
+STORAGE = "params:storage"  # where stages are built, and where states of trainings are
 EXPORT = ".export"  # what a run's model becomes (`<run>.export`)
 INGESTED = {"pool.set", "curated.set", "evaluation.sets"}
 REPORTED = {"report.page", "compare.results"}  # made of a metric that some evaluation set must have
@@ -103,20 +104,25 @@ def check_runs_are_known(where: str, runs: Iterable[str], catalog: CatalogProtoc
 
 
 def check_places(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check that outputs can be written where they belong, before hours are spent on making them.
+    """Check that outputs can be written where they belong, and what is on its way to them, before hours are spent on making them.
 
     Raises:
         UserError: the first folder that can't be written to.
     """
     from superbatch.stores.address import is_address
 
-    places = (str(getattr(catalog.get(name), "_filepath", "")) for name in sorted(pipeline.all_outputs()))
-    for folder in dict.fromkeys(_nearest(Path(place)) for place in places if place and not is_address(place)):
+    outputs = (str(getattr(catalog.get(name), "_filepath", "")) for name in sorted(pipeline.all_outputs()))
+    places = {place: "`data` in conf/base/globals.yml" for place in outputs if place and not is_address(place)}
+    if STORAGE in pipeline.inputs():
+        storage = catalog.load(STORAGE)
+        places |= {f"{storage[key]}/inside": f"`storage.{key}`" for key in ("stages", "state") if key in storage}
+    for place, setting in places.items():
+        folder = _nearest(Path(place))
         if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
-            remedy = "give this user the right to, or use another folder (`data` in conf/base/globals.yml)"
+            remedy = f"give this user the right to, or use another folder ({setting})"
             raise UserError(str(shown(folder)), "can't be written to", remedy)
 
 
 def _nearest(place: Path) -> Path:
-    """Return the folder that something is made in, or the nearest above it that is there."""
+    """Return the nearest existing folder above a path."""
     return next(folder for folder in place.absolute().parents if os.path.exists(folder))

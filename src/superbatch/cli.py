@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import locale
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -14,7 +18,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as upstream
 
-from superbatch.errors import TRACEBACK, Interrupted, wants_traceback
+from superbatch.errors import TRACEBACK, Interrupted, UserError, wants_traceback
 from superbatch.extras import missing_package, of_extra
 from superbatch.given import split_params
 from superbatch.mistakes import told
@@ -68,6 +72,7 @@ def run(pipeline: str | None, pipelines: list[str], traceback: bool, **options: 
     if traceback:
         os.environ[TRACEBACK] = "1"  # so that ranks in processes of their own know it too
     with one_line_errors(wants_traceback()):
+        require_utf8()
         assert upstream.callback is not None
         return upstream.callback(pipeline=None, pipelines=names, **options)
 
@@ -85,6 +90,21 @@ def viz_is_missing() -> click.Command:
 
 if find_spec("kedro_viz") is None:
     cli.add_command(viz_is_missing())
+
+
+def require_utf8() -> None:
+    """Make sure that files are UTF-8 and that every letter can be printed, in whatever locale this is.
+
+    Raises:
+        UserError: a locale of another encoding, in which neither names of files nor their text would come out right.
+    """
+    encoding = locale.getpreferredencoding(False)
+    if codecs.lookup(encoding).name != "utf-8":
+        what = f"text is {encoding} in this locale, and the project's is UTF-8"
+        raise UserError("LC_ALL", what, "set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # PYTHONIOENCODING may say that a terminal knows fewer letters
 
 
 def use_project_logging() -> None:

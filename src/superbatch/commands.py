@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superbatch.artifacts.stamps import NOT_FINISHED, fault
 from superbatch.errors import UserError
 from superbatch.files import shown
 from superbatch.nested import dotted
@@ -57,12 +58,13 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
         _require_runs(run, pipeline, absent)
         return
     stages = _stages_before(missing, catalog, makers)
-    place = {name: number for number, parts in enumerate(stages.values()) for name in parts.all_outputs()}
-    first = min(missing, key=lambda name: (place[name], name))
+    stage_of = {name: number for number, parts in enumerate(stages.values()) for name in parts.all_outputs()}
+    first = min(missing, key=lambda name: (stage_of[name], name))
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-    where = str(shown(Path(catalog[first]._filepath)))  # type: ignore[index]  # catalogs are mappings
+    place = Path(catalog[first]._filepath)  # type: ignore[index]  # catalogs are mappings
+    where, what = fault(place) or (place, NOT_FINISHED)
     commands = " and then ".join(f"`{command}`" for command in _commands(run, stages))
-    raise UserError(where, f"not there yet, or not finished{more}", f"run {commands} first")
+    raise UserError(str(shown(where)), f"{what}{more}", f"run {commands} first")
 
 
 def _require_runs(run: RunParams, pipeline: Pipeline, absent: list[str]) -> None:

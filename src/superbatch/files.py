@@ -11,8 +11,11 @@ from typing import Any
 from superbatch.errors import UserError
 from superbatch.stores.address import Address, Place, is_address
 
+# For a damaged file that has its size: its stage sees that a file is missing, and not what is in it.
+AGAIN = "delete it and run its stage again"
 
-def read_json(path: Path, remedy: str = "delete it and run its stage again") -> Any:
+
+def read_json(path: Path, remedy: str = AGAIN) -> Any:
     """Read a JSON file; one that is missing or isn't JSON is a UserError.
 
     Args:

@@ -80,6 +80,20 @@ class ProjectHooks:
             follow_trainings(catalog)
 
     @hook_impl
+    def on_node_error(self, error: Exception, inputs: dict[str, Any]) -> None:
+        """After an error that nobody foresaw, look for a damaged file among what the node read.
+
+        Raises:
+            UserError: such a file; it stands before the error, which then says nothing more.
+        """
+        from superbatch.mistakes import told
+
+        if told(error) is None:
+            from superbatch.damaged import require_readable
+
+            require_readable(inputs.values())
+
+    @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Print the table of results, and where report and audit are, if this run made them; of a grid alone its table."""
         from superbatch.beforehand import EXPORT

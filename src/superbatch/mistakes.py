@@ -18,7 +18,15 @@ LOADER = ("kedro", "config", "omegaconf_config.py")  # the file of Kedro that re
 
 
 def told(error: BaseException) -> str | None:
-    """Return the one-line error of a user's mistake, wherever Kedro wrapped it; None if it is not a user's mistake."""
+    """Return the one-line error of a user's mistake, wherever Kedro wrapped it; None if it is not a user's mistake.
+
+    Paths below the working directory, which is the project's, are relative in it.
+    """
+    line = _line(error)
+    return None if line is None else re.sub(rf"(?<![\w/.:]){re.escape(str(Path.cwd()))}/", "", line)
+
+
+def _line(error: BaseException) -> str | None:
     chain = list(_chain(error))
     for found in chain:
         if isinstance(found, UserError):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from superbatch.artifacts import stamps
+from superbatch.artifacts import atomic, stamps
 from superbatch.artifacts.atomic import replace_directory
 from superbatch.artifacts.places import set_places
 from superbatch.artifacts.shelf import drop_names
-from superbatch.artifacts.stamps import STAMP, Staged, build_once, find_stage, publish, read_stamp
+from superbatch.artifacts.stamps import STAMP, Staged, build_once, fault, find_stage, publish, read_stamp
 
 
 class Killed(BaseException):
@@ -146,3 +146,62 @@ def test_second_names_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     shutil.rmtree(target)
     monkeypatch.setenv("DVC_STAGE", "ingest")
     assert find_stage("one", root) is None
+
+
+def test_what_is_wrong_with_a_directory(tmp_path: Path) -> None:
+    folder = built(tmp_path, "mark").path
+    assert fault(folder) is None and read_stamp(folder) == "mark"
+    assert fault(tmp_path / "none") == (tmp_path / "none", "not there yet, or not finished")
+    (folder / "content").write_text("ma")
+    assert fault(folder) == (folder / "content", "is damaged: 2 bytes, and its stage had written 4")
+    assert read_stamp(folder) is None
+    (folder / "content").unlink()
+    assert fault(folder) == (folder / "content", "is missing, though its stage had written it")
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", "\x00\x01"])
+def test_a_damaged_stamp_says_nothing_and_the_stage_runs_again(tmp_path: Path, text: str) -> None:
+    folder = built(tmp_path, "mark").path
+    (folder / STAMP).write_text(text)
+    assert fault(folder) == (folder / STAMP, "is damaged")
+    assert find_stage("mark", tmp_path) is None
+    assert read_stamp(built(tmp_path, "mark").path) == "mark"
+
+
+def test_a_damaged_record_of_what_was_published_knows_nothing(tmp_path: Path) -> None:
+    publish(built(tmp_path / "stages", "mark"), tmp_path / "pool")
+    for text in ("{", "{}", "[1]"):
+        next((tmp_path / "stages" / "published").glob("*.json")).write_text(text)
+        assert find_stage("mark", tmp_path / "stages") is None
+    publish(built(tmp_path / "stages", "mark"), tmp_path / "pool")
+    assert find_stage("mark", tmp_path / "stages") is not None
+
+
+def test_what_another_command_has_published_meanwhile_stays(tmp_path: Path) -> None:
+    staged = built(tmp_path / "stages", "mark")
+    publish(staged, tmp_path / "pool")
+    publish(staged, tmp_path / "pool")  # the second command's: the directory is no longer where it was staged
+    assert read_stamp(tmp_path / "pool") == "mark"
+    with pytest.raises(FileNotFoundError):
+        publish(Staged(staged.path, "other", staged.root), tmp_path / "pool")
+
+
+def test_two_commands_that_move_to_one_place_leave_one_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs, target = tmp_path / "mine", tmp_path / "theirs", tmp_path / "pool"
+    for folder in (mine, theirs):
+        folder.mkdir()
+        (folder / "content").write_text(folder.name)
+    rename = os.rename
+
+    def late(source: Path, place: Path) -> None:
+        if source == mine and theirs.exists():  # the other command is quicker
+            rename(theirs, target)
+        rename(source, place)
+
+    monkeypatch.setattr(atomic.os, "rename", late)
+    replace_directory(mine, target)
+    assert (target / "content").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pool"]
+    assert [path.name for path in target.iterdir()] == ["content"]

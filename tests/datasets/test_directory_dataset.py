@@ -44,6 +44,18 @@ def test_a_directory_without_stamp_is_not_finished(tmp_path: Path) -> None:
     assert not DirectoryDataset(filepath=str(tmp_path / "pool")).exists()
 
 
+def test_a_directory_with_a_file_that_was_cut_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = DirectoryDataset(filepath=str(tmp_path / "notes"), stage="ingest")
+    dataset.save(build(tmp_path))
+    (tmp_path / "notes" / "a.txt").write_text("he")
+    assert not dataset.exists()
+    with pytest.raises(DatasetError) as caught:
+        dataset.load()
+    told = "notes/a.txt: is damaged: 2 bytes, and its stage had written 5; run `kedro run --pipelines=ingest` first"
+    assert str(caught.value) == told
+
+
 def test_refuses_what_is_not_staged(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"not str"):
         DirectoryDataset(filepath=str(tmp_path / "pool")).save("text")  # type: ignore[arg-type]

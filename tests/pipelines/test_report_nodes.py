@@ -3,11 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from superbatch.artifacts.stamps import write_stamp
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import read_manifest
 from superbatch.data.writing import Sample, encode_image, write_shard
-from superbatch.pipelines.report.nodes import link_to_docs, link_to_search
+from superbatch.errors import UserError
+from superbatch.pipelines.report.nodes import check_whole, link_to_docs, link_to_search
 from superbatch.simweb.truth import find_truth
 
 
@@ -37,3 +40,27 @@ def test_data_docs_are_linked_to_where_there_are_any(tmp_path: Path) -> None:
     (docs / "pool").mkdir(parents=True)
     (docs / "pool" / "index.html").touch()
     assert link_to_docs(docs) == "data_docs/pool/index.html"
+
+
+def test_a_run_with_a_file_that_was_cut_is_refused_and_one_without_it_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "jest-T10-s0"
+    ledger = run / "training" / "ledger.parquet"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text("whole")
+    check_whole(run.name, run)  # records without stamps, such as of runs elsewhere, are taken as they are
+    write_stamp(ledger.parent, "mark")
+    check_whole(run.name, run)
+    ledger.write_text("who")
+    again = "run `kedro run --pipelines=compare --namespaces=jest-T10-s0`, which makes it again"
+    with pytest.raises(UserError) as caught:
+        check_whole(run.name, run)
+    told = "jest-T10-s0/training/ledger.parquet: is damaged: 3 bytes, and its stage had written 5; "
+    assert str(caught.value) == told + again
+    ledger.unlink()
+    assert not caplog.messages
+    check_whole(run.name, run)
+    line = f"report: jest-T10-s0/training/ledger.parquet: is missing, though its stage had written it; {again}"
+    assert caplog.messages == [line]

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,16 @@ def _move_directory(source: Path, target: Path) -> None:
     if source.stat().st_dev != target.parent.stat().st_dev:
         return _copy_directory(source, target)
     aside = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        os.rename(target, aside)
-    shutil.move(source, target)
-    shutil.rmtree(aside, ignore_errors=True)
+    while True:
+        with suppress(FileNotFoundError):  # there was none, or another command has just moved it
+            os.rename(target, aside)
+        try:
+            return os.rename(source, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # else another command has just put one there
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _copy_directory(source: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.artifacts.fingerprints import fingerprint
-from superbatch.errors import DiskFull
+from superbatch.errors import DiskFull, UserError
 from superbatch.files import read_json
 
 
@@ -33,7 +33,7 @@ def shelve(place: Path, mark: str, root: Path) -> None:
     """
     record = _record(place, root)
     twin = record.with_suffix("")
-    if record.is_file() and read_json(record)["fingerprint"] == mark and _same_files(place, twin):
+    if _noted(record).get("fingerprint") == mark and _same_files(place, twin):
         return
     try:
         with atomic_directory(twin) as directory:
@@ -51,8 +51,8 @@ def drop_names(place: Path, root: Path) -> None:
 def shelved(mark: str, root: Path) -> Iterator[Path]:
     """Yield where an artefact may be found that was published from here: other places, and what DVC has removed."""
     for record in sorted((root / "published").glob("*.json")):
-        noted = read_json(record)
-        if noted["fingerprint"] == mark:
+        noted = _noted(record)
+        if noted.get("fingerprint") == mark:
             yield root / noted["place"]
             if under_dvc():
                 yield record.with_suffix("")
@@ -67,6 +67,14 @@ def copy_linked(source: Path, target: Path) -> None:
 def link_into(source: Path, directory: Path) -> None:
     """Give the files of a directory second names in another one, or copies where that does not work."""
     shutil.copytree(source, directory, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+
+def _noted(record: Path) -> dict[str, str]:
+    """Read a record; one that is missing or damaged knows nothing."""
+    try:
+        return dict(read_json(record))
+    except (UserError, TypeError, ValueError):
+        return {}
 
 
 def _record(place: Path, root: Path) -> Path:

@@ -12,14 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from superbatch.artifacts.atomic import atomic_directory, replace_directory, write_json
 from superbatch.artifacts.places import places
 from superbatch.artifacts.shelf import copy_linked, shelve, shelved
+from superbatch.errors import UserError
 from superbatch.files import read_json
 
 log = logging.getLogger(__name__)
 STAMP = "stage.stamp"  # JSON inside every published directory: the fingerprint it was built under, its files and their sizes
+NOT_FINISHED = "not there yet, or not finished"
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,37 @@ class Staged:
 
 
 def read_stamp(directory: Path) -> str | None:
-    """Return the fingerprint that a directory was built under; None where it has none, or where files of it are missing or cut."""
+    """Return the fingerprint that a directory was built under; None where it is not finished, or where files of it are missing or cut."""
+    return None if fault(directory) else str(_stamp(directory)["fingerprint"])
+
+
+def fault(directory: Path) -> tuple[Path, str] | None:
+    """Find what keeps a directory from being finished and whole; None if nothing does.
+
+    Returns:
+        The path at fault, and what is wrong with it: no stamp, a stamp that can't be read, or a file of another size than the stamp says.
+    """
     if not (directory / STAMP).is_file():
-        return None
-    stamp = read_json(directory / STAMP)
-    whole = all(_has(directory / name, size) for name, size in stamp.get("files", {}).items())
-    return str(stamp["fingerprint"]) if whole else None
+        return directory, NOT_FINISHED
+    stamp = _stamp(directory)
+    if "fingerprint" not in stamp:
+        return directory / STAMP, "is damaged"
+    for name, size in stamp.get("files", {}).items():
+        file = directory / name
+        if not file.is_file():
+            return file, "is missing, though its stage had written it"
+        if file.stat().st_size != size:
+            return file, f"is damaged: {file.stat().st_size:,} bytes, and its stage had written {size:,}"
+    return None
+
+
+def _stamp(directory: Path) -> dict[str, Any]:
+    """Read a directory's stamp; empty where it is damaged: then it says nothing."""
+    try:
+        stamp = read_json(directory / STAMP)
+    except UserError:
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
 
 
 def write_stamp(directory: Path, fingerprint: str) -> None:
@@ -123,9 +151,14 @@ def publish(staged: Staged, target: Path) -> None:
     if staged.stays and source != target:
         copy_linked(source, target)
     elif source != target:
-        replace_directory(source, target)
+        _move(source, target, staged.fingerprint)
     shelve(target, staged.fingerprint, staged.root)
 
 
-def _has(file: Path, size: int) -> bool:
-    return file.is_file() and file.stat().st_size == size
+def _move(source: Path, target: Path, fingerprint: str) -> None:
+    """Move a directory to its place, unless another command has just moved the same one there."""
+    try:
+        replace_directory(source, target)
+    except FileNotFoundError:
+        if read_stamp(target) != fingerprint:
+            raise

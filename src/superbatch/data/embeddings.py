@@ -20,6 +20,7 @@ import pyarrow as pa
 from superbatch.artifacts.atomic import atomic_path
 from superbatch.artifacts.scratch import scratch
 from superbatch.errors import UserError
+from superbatch.files import AGAIN
 from superbatch.options import LowSettings
 
 EMBEDDINGS = "embeddings.arrow"  # the cache inside a set's feature directory
@@ -111,7 +112,7 @@ class EmbeddingCache:
         except FileNotFoundError:
             raise UserError(str(path), "no such embedding cache", "run the embed stage first") from None
         except (pa.ArrowInvalid, OSError, TypeError, KeyError) as error:
-            raise UserError(str(path), f"is not an embedding cache ({error})", "run the embed stage again") from None
+            raise UserError(str(path), f"is not an embedding cache ({error})", AGAIN) from None
         if expected is not None and self.fingerprint != expected:
             what = f"was made with fingerprint {self.fingerprint}, this run needs {expected}"
             what += " (another reference, set, preprocessing or tokenizer)"

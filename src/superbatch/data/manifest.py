@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from superbatch.artifacts.atomic import atomic_path
 from superbatch.errors import UserError
+from superbatch.files import AGAIN
 from superbatch.stores.address import Address, Known, Place, is_address
 
 MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
@@ -84,7 +85,7 @@ class Manifest:
         except FileNotFoundError:
             raise UserError(str(self.path), "no such manifest", "run the ingest stage first") from None
         except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(str(self.path), f"is not a Parquet file ({error})", "run the ingest stage again") from None
+            raise UserError(str(self.path), f"is not a Parquet file ({error})", AGAIN) from None
         metadata = {k.decode(): v.decode() for k, v in (self._schema.metadata or {}).items()}
         version = metadata.get("superbatch.format")
         if version != str(FORMAT_VERSION):

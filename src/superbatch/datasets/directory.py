@@ -7,8 +7,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from superbatch.artifacts.stamps import STAMP, Staged, publish
+from superbatch.artifacts.stamps import Staged, fault, publish
 from superbatch.errors import UserError
+from superbatch.files import shown
 
 
 class DirectoryDataset(AbstractDataset[Staged, Path]):
@@ -61,13 +62,14 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
         """Return the directory's path, once it is on this machine.
 
         Raises:
-            DatasetError: it is not there; the line names the stage to run. A store that can't be read.
+            DatasetError: it is not there, or a file of it is missing or cut; the line names the stage to run. A store that can't be read.
         """
         if self._address and not self._is_here():
             self._fetch()
-        if not self._is_here():
+        found = fault(self._filepath)
+        if found is not None:
             remedy = f"; run `kedro run --pipelines={self._stage}` first" if self._stage else ""
-            raise DatasetError(f"{self._shown()}: not there yet, or not finished{remedy}")
+            raise DatasetError(f"{shown(found[0])}: {found[1]}{remedy}")
         return self._filepath
 
     def save(self, data: Staged) -> None:
@@ -85,7 +87,7 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
             self._send()
 
     def _is_here(self) -> bool:
-        return (self._filepath / STAMP).is_file()
+        return fault(self._filepath) is None
 
     def _exists(self) -> bool:
         from superbatch.stores.directories import has_directory
@@ -115,8 +117,7 @@ class DirectoryDataset(AbstractDataset[Staged, Path]):
 
     def _shown(self) -> str:
         """The path as a user would write it: relative where that is shorter."""
-        here = Path.cwd()
-        return str(self._filepath.relative_to(here) if self._filepath.is_relative_to(here) else self._filepath)
+        return str(shown(self._filepath))
 
 
 class RunDirectoryDataset(AbstractDataset[None, Path]):

@@ -50,6 +50,7 @@ def render(report: Report) -> str:
         checks=checks(report),
         lines_left_out=left_out(report),
         schedules=has_schedules(report),
+        banded=bool((report.long_curves["seeds"] > 1).any()),
         axes=[(axis, name) for axis, name in COSTS.items() if f"cost_{axis}" in pictures],
         pictures=pictures,
         gained=gained(report, gains(report)),

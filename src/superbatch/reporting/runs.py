@@ -13,7 +13,7 @@ import pandas as pd
 from superbatch.data.order import Order, candidates_of
 from superbatch.data.windows import LEAD, MEASURED, stretches_of, windows_of
 from superbatch.errors import UserError
-from superbatch.files import read_json
+from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, is_reference
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
@@ -296,7 +296,7 @@ class Run:
         try:
             return pd.read_parquet(path)
         except (OSError, ValueError) as error:  # pyarrow's own errors derive from these two
-            raise UserError(str(path), f"can't be read ({error})", "run the learner stage again") from None
+            raise UserError(str(path), f"can't be read ({error})", AGAIN) from None
 
 
 def find_runs(root: Path) -> list[Run]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from superbatch.artifacts.atomic import told_if_full
 from superbatch.errors import UserError
 
 PATIENCE, POLL = 15.0, 0.2  # seconds: workers of a process that was killed outlive it by some, and hold what it held
@@ -23,9 +24,10 @@ def alone_in(state_dir: Path, patience: float = PATIENCE) -> Iterator[None]:
         patience: seconds to wait for another process that holds it.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it; it can't be made there.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
+    with told_if_full(state_dir):
+        state_dir.mkdir(parents=True, exist_ok=True)
     held = os.open(state_dir, os.O_RDONLY)
     try:
         _take(held, state_dir, time.monotonic() + patience)

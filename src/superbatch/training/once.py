@@ -43,13 +43,28 @@ def train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None =
 
 
 def _train_once(job: Job, stages_root: Path, prepare: Callable[[], None] | None) -> tuple[Staged, Staged]:
-    done = None if job.training.fresh else _finished(job, stages_root)
+    done = _done(job, stages_root)
     if done is not None:
-        log.info("%s: up to date (run hash %s)", job.name, job.run_hash)
-        model, training = (replace(staged, elsewhere=not ranks_here().is_first) for staged in done)
-        return model, training
+        return done
     with alone_in(job.state_dir) if _leads(job) else nullcontext():
-        first = _train(job, prepare)
+        # Whoever had to wait for another command finds the run finished. Ranks of torchrun don't look again: all of them would have to see the same.
+        done = _done(job, stages_root) if ranks_here().world == 1 else None
+        return done or _train_and_stamp(job, stages_root, prepare)
+
+
+def _done(job: Job, stages_root: Path) -> tuple[Staged, Staged] | None:
+    """Return what a finished run left, saying so; None where it is to be trained."""
+    done = None if job.training.fresh else _finished(job, stages_root)
+    if done is None:
+        return None
+    log.info("%s: up to date (run hash %s)", job.name, job.run_hash)
+    model, training = (replace(staged, elsewhere=not ranks_here().is_first) for staged in done)
+    return model, training
+
+
+def _train_and_stamp(job: Job, stages_root: Path, prepare: Callable[[], None] | None) -> tuple[Staged, Staged]:
+    """Train, and declare checkpoint and records finished while the run's state is still held."""
+    first = _train(job, prepare)
     model, training = (
         Staged(path, fingerprint, stages_root, elsewhere=not first) for fingerprint, path in _waiting(job).items()
     )

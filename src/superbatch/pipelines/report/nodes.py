@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superbatch.artifacts.stamps import fault
 from superbatch.config import ReportSettings, Storage, read
-from superbatch.files import read_json
+from superbatch.datasets.reading import maker
+from superbatch.errors import UserError
+from superbatch.files import read_json, shown
 
 if TYPE_CHECKING:
     from superbatch.reporting import Report
     from superbatch.reporting.sources import SetImages
+
+log = logging.getLogger(__name__)
 
 EXPECTATIONS = "expectations.json"  # what Great Expectations found, beside the manifest
 SEARCH = "search.html"  # what the stage `search` writes beside the report
@@ -81,11 +87,14 @@ def gather(
     from superbatch.reporting.gallery import first_captions
     from superbatch.simweb.truth import find_truth
 
+    found = {name.removesuffix("/training/run.json"): load for name, load in sorted(runs.items())}
+    for name, load in found.items():
+        check_whole(name, load())
     manifest = read_manifest(pool)
     truth = find_truth(manifest)
     return Report(
         Sources(
-            runs=[Run(load(), name.removesuffix("/training/run.json")) for name, load in sorted(runs.items())],
+            runs=[Run(load(), name) for name, load in found.items()],
             main=main,
             manifest=pool,
             truth=truth,
@@ -106,6 +115,22 @@ def gather(
             advice=recorded_line(data_docs.parent, manifest.fingerprint),
         )
     )
+
+
+def check_whole(name: str, run: Path) -> None:
+    """Warn of a run's file that is missing: the report shows what is left of the run.
+
+    Raises:
+        UserError: a file that was cut.
+    """
+    for folder in (run / "training", run / "evaluation"):
+        at_fault, what = fault(folder) or (folder, "")
+        remedy = f"run `kedro run --pipelines={maker(name)}`, which makes it again"
+        if at_fault == folder:
+            continue  # nothing is wrong with it, or it has no stamp
+        if at_fault.exists():
+            raise UserError(str(shown(at_fault)), what, remedy)
+        log.warning("report: %s: %s; %s", shown(at_fault), what, remedy)
 
 
 def pool_name(shards: list[str]) -> str:
