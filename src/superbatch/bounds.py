@@ -146,13 +146,13 @@ _TYPES: dict[Any, tuple[Any, str]] = {
     float: (Real, "a number"),
     str: (str, "text"),
     list: (list, "a list"),
-    tuple: ((list, tuple), "a list"),  # YAML knows no tuples
+    tuple: ((list, tuple), "a list"),  # YAML has no tuples
     dict: (Mapping, "a block of keys and values"),
 }
 
 
 def _missed(kind: Any, value: Any) -> str:
-    """Say what a value is not, by its outermost type alone; nothing if it is of the kind."""
+    """Say which type a value should have, by its outermost type alone; nothing if it has it."""
     if is_block(kind):
         return "" if isinstance(value, kind) else "a block of settings"
     known, words = _TYPES.get(typing.get_origin(kind) or kind, (object, ""))
@@ -181,7 +181,7 @@ def _items(kind: Any, value: Any) -> Iterator[Problem | None]:
 
 
 def _of_union(options: tuple[Any, ...], value: Any) -> Problem | None:
-    """Find what is wrong where a value may be of several kinds, None among them."""
+    """Find what is wrong with a value of a union type, such as `int | None`."""
     if value is None and type(None) in options:
         return None
     given = [option for option in options if option is not type(None)]
@@ -205,7 +205,7 @@ def _is_choice(kind: Any, value: Any) -> bool:
 
 
 def _holds(mark: Any, value: Any) -> bool:
-    """Whether a value is within one bound; anything that is no bound holds."""
+    """Whether a value is within one bound; other annotations are ignored."""
     match mark:
         case Ge(least):
             return bool(value >= least)

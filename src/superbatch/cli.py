@@ -139,7 +139,7 @@ def one_line_errors(traceback: bool) -> Iterator[None]:
 
 
 def _quieten(traceback: bool) -> None:
-    """Keep Kedro from logging what is about to be told, what our stages know better (--from-nodes), and advice for other projects."""
+    """Silence log lines of Kedro that repeat our error, suggest --from-nodes (a stage resumes by itself), or don't apply to this project."""
     if not traceback:
         for name in ("kedro.pipeline.node", "kedro.validation"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

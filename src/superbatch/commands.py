@@ -52,7 +52,7 @@ def require_inputs(run: RunParams, pipeline: Pipeline, catalog: CatalogProtocol)
         UserError: it names the commands that make all that is missing, also what those need in their turn.
     """
     absent = _absent(pipeline, catalog)
-    makers = stage_makers() if absent else {}  # all stages' pipelines, which take a while to build
+    makers = stage_makers() if absent else {}  # building the pipelines of all stages takes a while
     missing = [name for name in absent if name in makers]
     if not missing:
         _require_runs(run, pipeline, absent)
@@ -75,7 +75,7 @@ def _require_runs(run: RunParams, pipeline: Pipeline, absent: list[str]) -> None
 
 
 def _absent(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
-    """List what a pipeline reads and is not there."""
+    """List the inputs of a pipeline that don't exist."""
     read = [name for name in pipeline.inputs() if "params:" not in name and name != "parameters"]
     return [name for name in sorted(read) if not catalog.exists(name)]
 
@@ -87,12 +87,12 @@ def stage_makers() -> dict[str, str]:
 
     pipelines = register_pipelines()
     outputs = {name: stage for stage in STAGES for name in pipelines[stage].all_outputs()}
-    # Runs are whatever lies there, and that settings were checked lies nowhere.
+    # `runs` is whatever is in the folder, and a check of settings leaves no file.
     return {name: stage for name, stage in outputs.items() if name != "runs" and not is_check(name)}
 
 
 def _stages_before(missing: list[str], catalog: CatalogProtocol, makers: Mapping[str, str]) -> dict[str, Pipeline]:
-    """Return what is to be run for what is missing, by stage and in order; of stages with a part for each run, the parts needed."""
+    """Return the stages to run for missing inputs, in order. Of stages with a namespace for each run, only the runs needed."""
     from superbatch.pipeline_registry import STAGES, register_pipelines
 
     pipelines, found, waiting = register_pipelines(), dict[str, Any](), list(missing)
@@ -109,7 +109,7 @@ def _stages_before(missing: list[str], catalog: CatalogProtocol, makers: Mapping
 
 
 def _commands(run: RunParams, stages: Mapping[str, Pipeline]) -> Iterator[str]:
-    """Tell how to run some stages, in this run's environment: those without a part for each run in one command."""
+    """Yield the commands that run some stages in this run's environment. Stages without a namespace for each run share one command."""
     same = {key: run.get(key) for key in ("env", "runtime_params")}
     whole = [stage for stage in stages if stage not in BY_RUN]
     if whole:

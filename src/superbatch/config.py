@@ -242,7 +242,7 @@ def read(kind: type[T], values: Mapping[str, Any] | None, section: str) -> T:
     return settings
 
 
-@functools.cache  # made once a kind: that takes longer than reading
+@functools.cache  # cached by type: building it takes longer than reading
 def _reader(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
@@ -267,7 +267,9 @@ def _on_top(template: Mapping[str, Any], override: Mapping[str, Any] | None, pla
             key: {**(known.get(key) or {}), **value} if isinstance(value, dict) else value
             for key, value in LEARNER_OF_PAIRS.items()
         }
-    touched = {key: known[key] for key in override or {} if key in known}  # merging takes long: the rest stays as it is
+    touched = {
+        key: known[key] for key in override or {} if key in known
+    }  # merging is slow, so only what changes is merged
     return read(LearnerSettings, known | merge(touched, override, place), place)
 
 
@@ -326,7 +328,7 @@ def reference_settings(
 
 
 def _require_first(settings: ReferenceSettings, place: str) -> None:
-    """Refuse what only one of `references` can be: of labels, or trained on the pool."""
+    """Refuse settings that only one of `references` may have: labels, or training on the pool."""
     require(settings.labels is None, f"{place}.labels", *ONE_OF_PAIRS)
     require(settings.trained_on == "curated", f"{place}.trained_on", *ONE_ON_CURATED)
 
@@ -386,7 +388,7 @@ def require_reference(settings: LearnerSettings, place: str, parameters: Mapping
 
 
 def _labels_of_known(name: str, where: str, parameters: Mapping[str, Any]) -> LabelSettings | None:
-    """Return what a reference has for labels (None: it is of pairs); refuse a name that nobody makes."""
+    """Return the label settings of a reference (None: it is trained on pairs). Refuse the name of a reference that no stage makes."""
     known = known_references(parameters)
     if name not in known:
         raise UserError(where, f"{name!r} is not among `references`", nearest(name, known))
@@ -480,7 +482,7 @@ def check_dnc(parameters: Mapping[str, Any]) -> None:
 
 
 def _check_decision(name: str | None, where: str, parameters: Mapping[str, Any]) -> None:
-    """Refuse a decision that nobody makes."""
+    """Refuse a decision that is not in `curate.decide`."""
     known = list(read(CurateSettings, parameters.get("curate"), "curate").decide)
     if name is not None and name not in known:
         remedy = nearest(name, known) if known else "add it to curate.decide"
@@ -488,7 +490,7 @@ def _check_decision(name: str | None, where: str, parameters: Mapping[str, Any])
 
 
 def _check_method_block(name: str, block: Any, methods: list[str]) -> None:
-    """A key that is no section must look like a method; if it doesn't, it is most likely a misspelt section."""
+    """Check a key that is not a section. It must look like a method's block; otherwise it is most likely a misspelt section."""
     others = [*SECTIONS, METHODS, REFERENCES]
     if not isinstance(block, Mapping) or not set(block) & set(METHOD_KEYS):
         known = others + [m for m in methods if m != name]
@@ -500,7 +502,7 @@ def _check_method_block(name: str, block: Any, methods: list[str]) -> None:
 
 
 def _told(kind: Any, error: ValidationError, section: str) -> UserError:
-    """Make one UserError of pydantic's first finding, in the words of the core's own check where it has some."""
+    """Turn pydantic's first finding into a UserError, with the words of the core's own check if it has one."""
     first = min(error.errors(), key=lambda found: found["type"] not in UNKNOWN_KEY)  # it explains a missing one
     location = [part for part in first["loc"] if not _is_branch(part)]
     unknown = first["type"] in UNKNOWN_KEY
@@ -520,7 +522,7 @@ def _told(kind: Any, error: ValidationError, section: str) -> UserError:
 
 
 def _is_branch(part: Any) -> bool:
-    """Pydantic names the branch of a union inside the location (`str`, `list[str]`), and `[key]`: no keys of ours."""
+    """Whether a part of pydantic's location is not a key of ours: the branch of a union (`str`, `list[str]`), or `[key]`."""
     return isinstance(part, str) and (part in ("str", "int", "float", "bool") or "[" in part)
 
 

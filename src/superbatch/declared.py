@@ -46,7 +46,7 @@ def bare(kind: Any) -> Any:
     return bare(given[0]) if len(given) == 1 and given[0] is not kind else kind
 
 
-@functools.cache  # all settings are checked whenever a block of them is made
+@functools.cache  # creating any block checks all its settings
 def taken_apart(kind: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a kind without its annotations, and these, groups of bounds as single ones."""
     if typing.get_origin(kind) is not Annotated:

@@ -54,7 +54,7 @@ def kedro(arguments: Sequence[str]) -> None:
 
 
 def _require_command(name: str, in_project: bool) -> None:
-    """Refuse what Kedro would only call unknown: one of our commands with a slip, and a pipeline where a command belongs."""
+    """Refuse a misspelled command of ours and a pipeline given as a command; Kedro would only say that it is unknown."""
     close = get_close_matches(name, superbatch.commands, 1, cutoff=0.7)
     if close:
         raise click.ClickException(f"{name}: no such command; did you mean {close[0]}?")

@@ -25,7 +25,7 @@ class UserError(ValueError):
         self.where, self.what, self.remedy = where, what, remedy
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
-        # Exceptions are rebuilt from `args` when they cross a process border; ours has three arguments, not one.
+        # Exceptions are rebuilt from `args` when they pass to another process; ours has three arguments, not one.
         return type(self), (self.where, self.what, self.remedy)
 
 

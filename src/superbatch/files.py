@@ -63,7 +63,7 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Place]
 
 
 def _files(name: str, setting: str) -> list[Path]:
-    """List the files of this machine that a name or a glob stands for; what is no file, or nothing, is refused."""
+    """List the local files that a name or a glob stands for. Refuse one that matches nothing, or something other than a file."""
     try:
         hits = _matches(name, setting)
         _require_not_deeper(name, hits, setting)
@@ -76,7 +76,7 @@ def _files(name: str, setting: str) -> list[Path]:
 
 
 def _objects(names: list[str], setting: str) -> list[Address]:
-    """List the objects of a store that some names and globs stand for; whether one that is named is there shows when it is read."""
+    """List the objects of a store that some names and globs stand for. A named object is not looked up before it is read."""
     found = []
     for name in names:
         hits = _matches(name, setting) if has_magic(name) else [name]
@@ -127,7 +127,7 @@ def _matches(name: str, setting: str) -> list[str]:
 
 
 def _require_not_deeper(name: str, hits: list[str], setting: str) -> None:
-    """Where a glob finds nothing in a folder but would further down, say so."""
+    """Refuse a glob that finds nothing in its folder but would in a subfolder, and say so."""
     folder, last = Path(name).parent, Path(name).name
     if hits or not has_magic(last) or has_magic(str(folder)) or not folder.is_dir():
         return
@@ -138,7 +138,7 @@ def _require_not_deeper(name: str, hits: list[str], setting: str) -> None:
 
 
 def _require_file(name: str, setting: str) -> None:
-    """Refuse what is no plain file, in words of its own."""
+    """Refuse anything that is not a plain file, and say what it is."""
     path = Path(name)
     if path.is_file():
         return

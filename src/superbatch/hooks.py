@@ -216,7 +216,7 @@ def follow_trainings(catalog: CatalogProtocol) -> None:
 
     settings = tracking_settings(catalog)
     if not settings.wanted:
-        follow_with(None)  # in a notebook an earlier session may have had some
+        follow_with(None)  # an earlier session in the same notebook may have set some
         return
     from superbatch.tracking import tracking_of
 

@@ -43,7 +43,7 @@ def _line(error: BaseException) -> str | None:
 
 
 def _kinds() -> tuple[type[BaseException], ...]:
-    """Return Kedro's own errors, and the parsers', whose words do."""
+    """Return the errors of Kedro and of the parsers whose messages are clear enough."""
     from kedro.config import BadConfigException, MissingConfigException
     from kedro.framework.cli.utils import KedroCliError
     from kedro.io import DatasetError
@@ -110,7 +110,7 @@ def _remedy(problem: str) -> str:
 
 
 def _unknown_environment(line: str) -> str | None:
-    """Put Kedro's words on a configuration folder that is missing into ours; None where the line is about something else."""
+    """Reword Kedro's error about a missing configuration folder; None for any other line."""
     found = re.match("Given configuration path either does not exist or is not a valid directory: (.+)", line)
     folder = Path(found[1]) if found else None
     if folder is None or not folder.parent.is_dir():
@@ -120,7 +120,7 @@ def _unknown_environment(line: str) -> str | None:
 
 
 def _told_selection(error: BaseException) -> str | None:
-    """Tell what Kedro's errors about --pipelines, --namespaces, --nodes, --tags, --runner and the like name."""
+    """Reword Kedro's errors about --pipelines, --namespaces, --nodes, --tags, --runner and the like."""
     text = " ".join(str(error).split())
     runner = re.fullmatch(r"module 'kedro\.runner' has no attribute '(.+)'", text)
     if isinstance(error, AttributeError) and runner:
@@ -154,7 +154,7 @@ def _unknown_nodes(listed: str) -> str:
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    """Name what was most likely meant: there is too much to name all."""
+    """Name the closest match; there are too many names to list."""
     close = get_close_matches(name, sorted(known), 1)
     return f"did you mean {close[0]}?" if close else "`kedro registry describe jest` lists the nodes of jest"
 

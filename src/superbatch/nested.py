@@ -68,7 +68,7 @@ def _plain(settings: Any) -> Nested:
 
 
 def _clash(layers: list[Nested]) -> str:
-    """Name the list that another layer has a block for: OmegaConf does not."""
+    """Name the key where one layer has a list and another a block: OmegaConf does not."""
     found = [(name, value) for layer in layers for name, value in dotted(layer)]
     lists = [name for name, value in found if isinstance(value, list)]
     blocks = [name if value == {} else name.rpartition(".")[0] for name, value in found]

@@ -238,7 +238,9 @@ class LazyPipelines(Mapping[str, Pipeline]):
 def chain(methods: tuple[str, ...]) -> Pipeline:
     """Return all stages for some methods, side by side, with one report at the end; none checks a reference that nobody uses."""
     checked, by = any(map(uses_pairs, methods)), {method: reference_of(method) for method in methods}
-    references = tuple(dict.fromkeys(["reference", *reversed(by.values())]))  # the first method's own comes last
+    references = tuple(
+        dict.fromkeys(["reference", *reversed(by.values())])
+    )  # the first method's own settings come last
     teachers = teachers_of(methods)
     references = (*(name for name in dict.fromkeys(teachers.values()) if name not in references), *references)
     data = sum((_create(source) for source in sources()), start=_create("ingest", sources()))
@@ -323,7 +325,7 @@ def _known_parameters() -> dict[str, Any]:
     return _parsed(tuple((file, file.stat().st_mtime_ns) for file in files))
 
 
-@lru_cache(maxsize=1)  # parsing the grid takes longer than all else that a pipeline is made of
+@lru_cache(maxsize=1)  # parsing the grid takes longer than building the rest of a pipeline
 def _parsed(files: tuple[tuple[Path, int], ...]) -> dict[str, Any]:
     """Read parameter files, each with its time of change."""
     import yaml

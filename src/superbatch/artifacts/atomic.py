@@ -15,7 +15,7 @@ from typing import Any
 from superbatch.artifacts.fingerprints import canonical
 from superbatch.errors import DiskFull, UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or what a user may have of it
+FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk is full, or the user's quota is used up
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -80,7 +80,7 @@ def _move_directory(source: Path, target: Path) -> None:
 
 
 def _copy_directory(source: Path, target: Path) -> None:
-    """Move to another disk: nothing can be renamed across, so the copy gets its name when it is whole."""
+    """Move to another disk, where a rename is impossible: copy first, and give the copy its name once it is complete."""
     with atomic_directory(target) as directory:
         shutil.copytree(source, directory, dirs_exist_ok=True)
     shutil.rmtree(source)
@@ -102,7 +102,7 @@ def told_if_full(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        # copytree lists what failed in words, and safetensors has an error of its own.
+        # copytree reports failures as text, and safetensors raises an error of its own.
         if getattr(error, "errno", None) in FULL or "No space left on device" in str(error):
             raise DiskFull(str(path)) from None
         if isinstance(error, OSError) and _is_denied(error):
@@ -113,7 +113,7 @@ def told_if_full(path: Path) -> Iterator[None]:
 
 
 def _is_denied(error: OSError) -> bool:
-    """Whether a place can't be written to; a folder that is there already is our mistake, not the user's."""
+    """Whether a place can't be written to. A folder that already exists is a bug of ours, not the user's mistake."""
     ours = error.errno == errno.EEXIST and os.path.isdir(error.filename or "")
     return error.errno in DENIED and bool(error.filename) and not ours
 

@@ -71,7 +71,7 @@ def _state(file: Path) -> list[int]:
 
 
 def _read(cache: Path) -> dict[str, Any]:
-    """Read what is known; a cache that can't be read knows nothing."""
+    """Read the cache; empty if it can't be read."""
     try:
         return dict(json.loads(cache.read_text()))
     except (OSError, ValueError):
@@ -79,7 +79,7 @@ def _read(cache: Path) -> dict[str, Any]:
 
 
 def _write(cache: Path, found: dict[str, Any]) -> None:
-    """Keep what is known of files that are still as they were, and have been so for a while."""
+    """Save the digests of files that have not changed for a while."""
     recent = (time.time() - SETTLED) * 1e9
     kept = {
         name: entry

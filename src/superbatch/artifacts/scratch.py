@@ -16,8 +16,8 @@ import numpy as np
 from superbatch.artifacts.atomic import FULL
 from superbatch.errors import DiskFull
 
-IN_MEMORY = 32 << 20  # bytes; larger arrays lie on disk
-PIECE = 1 << 20  # rows that are worked on at a time
+IN_MEMORY = 32 << 20  # bytes; larger arrays are on disk
+PIECE = 1 << 20  # rows processed at a time
 LASTING = Path("/var/tmp")  # on disk, where /tmp may be memory
 
 
@@ -58,7 +58,7 @@ def _mapped(rows: int, kind: np.dtype) -> np.ndarray:
 
 
 def _reserve(descriptor: int, size: int, folder: str) -> None:
-    """Take the room now: a mapped file that finds none later would kill the process without a message."""
+    """Reserve the space now: if it ran out later, writing to the mapped file would kill the process without a message."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)

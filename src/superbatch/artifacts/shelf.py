@@ -82,12 +82,12 @@ def _record(place: Path, root: Path) -> Path:
 
 
 def _relative(place: Path, root: Path) -> str:
-    """Name a place from the staging folder, so that a copied project does not look into the one it came from."""
+    """Return a path relative to the staging folder, so that a copied project does not look into the original."""
     return os.path.relpath(place.resolve(), root.resolve())
 
 
 def _same_files(place: Path, twin: Path) -> bool:
-    """Whether the second names still lead to the files of the place."""
+    """Whether the hard links still point to the files of the place."""
     files = [path.relative_to(place) for path in place.rglob("*") if path.is_file()]
     return all((twin / file).is_file() and (twin / file).samefile(place / file) for file in files)
 

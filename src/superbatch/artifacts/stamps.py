@@ -99,7 +99,7 @@ def find_stage(fingerprint: str, root: Path, *waiting: Path) -> Staged | None:
     moved = (root / fingerprint, *waiting)
     for path in chain(
         places(), moved, shelved(fingerprint, root)
-    ):  # the last are looked for only where the others are not it
+    ):  # the shelf is searched last: reading its records is slower
         if read_stamp(path) == fingerprint:
             return Staged(path, fingerprint, root, stays=path not in moved)
     return None

@@ -47,7 +47,7 @@ def best_of_groups(again: Again, quota_C: np.ndarray) -> Iterator[np.ndarray]:
     border_C, at_border_C = _borders(again, quota_C)
     for scores_n, group_n in again():
         key_n, open_n = best_first(scores_n), group_n >= 0
-        border_n = border_C[group_n].astype(key_n.dtype)  # of a row that is left aside any will do
+        border_n = border_C[group_n].astype(key_n.dtype)  # any number will do for a row that is left aside
         keep_n = open_n & (key_n < border_n)
         rows = np.flatnonzero(open_n & (key_n == border_n))
         own = group_n[rows]
@@ -87,7 +87,7 @@ def _bits(groups: int, left: int) -> int:
 def _count(
     counts: np.ndarray, key_n: np.ndarray, group_n: np.ndarray, border_C: np.ndarray | None, left: int, bits: int
 ) -> None:
-    """Add how often each digit occurs in each group, among keys that begin as the group's border does; `left` bits are not known of it yet."""
+    """Count each digit in each group, among keys that start like the group's border; `left` bits of the border are still unknown."""
     mine = group_n >= 0
     if border_C is not None:
         mine &= (key_n >> np.uint64(left)) == border_C[group_n]
@@ -113,7 +113,7 @@ def best_of_values(given: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], r
 
 
 def _best_of_piece(given: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], most: int) -> Iterator[np.ndarray]:
-    """Leave out what is not even among the best of its piece."""
+    """Drop rows that are not among the best of their own piece."""
     for row_n, value_n, score_n in given:
         some = np.flatnonzero(rank_within(score_n, value_n) < most)
         kind = [("row", np.int64), ("value", value_n.dtype), ("score", score_n.dtype)]

@@ -70,7 +70,7 @@ def row_clusters(read: Read, rows: int, k: int, setting: str = "clusters") -> np
 
     model = MiniBatchKMeans(k, random_state=SEED, n_init=1, compute_labels=False)
     cluster_N = scratch(rows, np.int32)
-    # One thread: sums over several depend on how many there are, and the other processes of a run want theirs.
+    # One thread: sums over several threads depend on their number, and other processes of a run need the cores.
     with threadpool_limits(1):
         model.fit(unit_rows(read, sampled_rows(rows, FIT_ROWS, SEED)))
         for tile in tiles(rows):

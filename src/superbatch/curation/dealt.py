@@ -92,7 +92,7 @@ def _deal(piece: np.ndarray, parts: list[Part]) -> None:
 
 def _number(value_n: np.ndarray) -> np.ndarray:
     """Return a whole number for each value, the same for equal ones, uint64 (n,)."""
-    if value_n.dtype.kind == "S":  # digests, which are random as they are
+    if value_n.dtype.kind == "S":  # digests are already random
         wide = np.ascontiguousarray(value_n).view(np.uint8).reshape(len(value_n), -1)
         return np.ascontiguousarray(wide[:, :8]).view(np.uint64)[:, 0]
     return ascending(value_n)

@@ -36,7 +36,7 @@ from superbatch.data.row_set import RowSet
 from superbatch.errors import UserError, did_you_mean
 from superbatch.options import RuleSettings
 
-FEW = 1 << 16  # values of a column, whose borders are found by digits
+FEW = 1 << 16  # values of a column; with more, borders are not found by digits
 DECISIONS, SUMMARY = "decisions.parquet", "decisions.json"
 SETTING = "pool.curated_by"
 RUN = "run `kedro run --pipelines=curate`"

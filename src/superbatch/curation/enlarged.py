@@ -115,7 +115,7 @@ def _recaptioned(table: pa.Table, added: Added) -> pa.Table:
 
 
 def _origins(curated: int, joined: pa.Table, added: Added) -> pa.Table:
-    """Say of each row where it is from; rows of the curated set have no score."""
+    """List where each row comes from; rows of the curated set have no score."""
     rows = added.rows.tolist()
     before = [(captions or [""])[0] for captions in joined["captions"].to_pylist()]
     reasons = [RECAPTIONED if row in added.captions else CHOSEN for row in rows]

@@ -169,7 +169,7 @@ def write_data_docs(target: Path, sets: Mapping[str, tuple[Path, Mapping[str, Th
 
 
 def _tables(folder: Path, thresholds: Mapping[str, Threshold]) -> dict[str, pa.Table]:
-    """Make the tables that the thresholds are about, with the columns that they are about."""
+    """Make the tables that the thresholds check, with only the columns needed."""
     rules = [rule_of(name, threshold) for name, threshold in thresholds.items()]
     wanted = {table: {rule.column for rule in rules if rule.table == table} for table in (SAMPLES, SHARDS, STATISTICS)}
     statistics = _statistics(read_json(folder / SUMMARY_FILE), thresholds)
@@ -187,7 +187,7 @@ def _statistics(summary: Mapping[str, Any], thresholds: Mapping[str, Threshold])
 
 
 def _context() -> Any:
-    """Make a context that leaves nothing on disk and tells nobody."""
+    """Make a context that writes nothing to disk and sends no usage statistics."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -227,7 +227,7 @@ def _validate(
 
 
 def _expectation(name: str, threshold: Threshold, table: str) -> Any:
-    """Make the expectation of a threshold; None where it is about another table."""
+    """Make the expectation of a threshold; None if it checks another table."""
     from great_expectations.expectations import core
     from great_expectations.expectations.metadata_types import FailureSeverity
 
@@ -268,7 +268,7 @@ def _failure(
     statistics: Mapping[str, float],
     summary: Mapping[str, Any],
 ) -> str:
-    """Say in one line which expectation is not met, and what fails it; of rejects also what to do about the commonest."""
+    """Say in one line which expectation failed and on what; for rejects also the remedy for the most common reason."""
     words = (("at least", "min"), ("at most", "max"))
     wanted = " and ".join(f"{word} {threshold[key]:g}" for word, key in words if threshold.get(key) is not None)
     if name in columns.MEASURES:

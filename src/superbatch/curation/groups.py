@@ -20,7 +20,7 @@ class Groups:
     """
 
     def __init__(self, rows: int) -> None:
-        self._parent_N = scratch(rows, np.int64)  # the parent of a row is never behind it
+        self._parent_N = scratch(rows, np.int64)  # a row's parent never comes after the row
         for piece in pieces(rows):
             self._parent_N[piece] = np.arange(piece.start, piece.stop)
 
@@ -30,7 +30,7 @@ class Groups:
             left_n, right_n = self._first(left_n), self._first(right_n)
             apart = left_n != right_n
             left_n, right_n = left_n[apart], right_n[apart]
-            # Of several pairs with one root the smallest wins; the others come round again.
+            # Of several pairs with one root the smallest wins; the others are tried again in the next round.
             np.minimum.at(self._parent_N, np.maximum(left_n, right_n), np.minimum(left_n, right_n))
 
     def first(self) -> np.ndarray:
@@ -72,7 +72,7 @@ def by_number(number_N: np.ndarray, count: int) -> Iterator[np.ndarray]:
 
 def rank_within(scores_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
     """Return each row's place in its group, int64 (N,): 0 has the highest score; ties break by row, NaN comes last."""
-    order = np.lexsort((-scores_N.astype(np.float64), group_N))  # whole numbers without a sign would turn round
+    order = np.lexsort((-scores_N.astype(np.float64), group_N))  # unsigned integers would wrap around
     _, first, sizes = np.unique(group_N[order], return_index=True, return_counts=True)
     rank_N = np.empty(len(order), np.int64)
     rank_N[order] = np.arange(len(order)) - np.repeat(first, sizes)

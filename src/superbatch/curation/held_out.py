@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-MOST = 2_000  # held out at most: intervals are narrow by then, and a larger set is for training
+MOST = 2_000  # rows held out at most: with these, intervals are narrow, and the rest is better used for training
 SALT = b"held out"  # so that the order has nothing to do with any other use of the digests
 
 

@@ -68,7 +68,7 @@ def by_embedding(read: Read, rows: int, near: float) -> tuple[np.ndarray, np.nda
             left_lD = unit(read(own_l))
             for other in range(start, len(members), TILE):
                 own_r = members[other : other + TILE]
-                # a copy: for a product with itself numpy would take another routine, and the last bits would be others
+                # a copy: numpy uses another routine for a product of an array with itself, which changes the last bits
                 cosine_lr = left_lD @ (left_lD.copy() if other == start else unit(read(own_r))).T
                 if other == start:
                     np.fill_diagonal(cosine_lr, -1.0)  # not its own neighbour

@@ -105,6 +105,6 @@ def template(caption: str) -> str:
 
 
 def _mark(caption: str) -> int:
-    """Name a template by 64 bits: of a billion captions a handful are taken for others."""
+    """Hash a template to 64 bits: among a billion captions, a handful collide."""
     digest = hashlib.blake2b(template(caption).encode(errors="replace"), digest_size=8)
     return int.from_bytes(digest.digest(), "big")

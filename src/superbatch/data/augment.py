@@ -118,7 +118,9 @@ def brightened(image: Tensor, factor_n: Tensor) -> Tensor:
 
 def contrasted(image: Tensor, factor_n: Tensor) -> Tensor:
     """Move each image away from the mean of its luma, or towards it."""
-    mean = luma(image).double().mean((1, 2, 3), keepdim=True).float()  # in double precision no order of summing shows
+    mean = (
+        luma(image).double().mean((1, 2, 3), keepdim=True).float()
+    )  # in double precision the order of summing does not matter
     return _blend(image, mean, factor_n)
 
 

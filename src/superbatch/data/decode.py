@@ -39,7 +39,7 @@ _DRAWING = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE\s+svg[^\[>]*(?:\[.*?\])?\s*>\s*)*<(?:svg:)?svg\b",
     re.S,
 )
-DRAWING_WITHIN = 4_096  # bytes in which a drawing shows itself
+DRAWING_WITHIN = 4_096  # the first bytes, by which a vector drawing is recognized
 
 
 class DecodeError(ValueError):
@@ -161,7 +161,7 @@ def _jpeg_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
 
 
 def _plain_jpeg(data: bytes, at_least: int) -> np.ndarray | None:
-    """Decode an upright RGB or grey JPEG; None where simplejpeg refuses, so that Pillow may judge it."""
+    """Decode an upright RGB or gray JPEG; None if simplejpeg refuses it: Pillow then decides."""
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_height=at_least, min_width=at_least)
     except ValueError:
@@ -186,7 +186,7 @@ def _orientation(data: bytes) -> int:
         return 1
     try:
         return _exif_orientation(Image.open(io.BytesIO(data)))
-    except Exception:  # a damaged header is judged where the image is decoded
+    except Exception:  # a damaged header is reported when the image is decoded
         return 1
 
 
@@ -211,7 +211,7 @@ def _load(data: bytes, kind: str, max_pixels: int) -> tuple[Image.Image, list[st
         raise DecodeError("image_too_large", _short(error)) from None
     except (
         Exception
-    ) as error:  # Pillow's plugins raise whatever their parsers meet: SyntaxError, struct.error, OverflowError, ...
+    ) as error:  # Pillow's plugins raise many kinds of errors: SyntaxError, struct.error, OverflowError, ...
         raise DecodeError(
             "image_truncated" if "truncated" in str(error).lower() else "image_corrupt", _short(error)
         ) from None

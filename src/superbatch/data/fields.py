@@ -160,7 +160,7 @@ class Where:
         asked = self.asked.read(rows, step).astype(bool)
         if asked.all():
             return self.field.read(rows, step)
-        some = self.field.read(rows[asked] if asked.any() else rows[:1], step)  # one tells the shape
+        some = self.field.read(rows[asked] if asked.any() else rows[:1], step)  # one row is enough to know the shape
         found = np.zeros((len(rows), *some.shape[1:]), some.dtype)
         if asked.any():
             found[asked] = some

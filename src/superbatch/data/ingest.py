@@ -93,7 +93,7 @@ def _scan(unit: tuple[Place, ScanSettings, Path | None]) -> ShardScan:
 
 
 def _merge(scans: list[ShardScan]) -> tuple[pa.Table, pa.Table]:
-    """Join the shards' tables; a key that an earlier shard has moves to the rejects."""
+    """Join the shards' tables. A sample whose key is in an earlier shard moves to the rejects."""
     manifest = pa.concat_tables([scan.manifest for scan in scans])
     rejects = pa.concat_tables([scan.rejects for scan in scans])
     first: dict[str, int] = {}
@@ -119,7 +119,7 @@ def _duplicate(row: dict[str, Any], earlier: str) -> dict[str, Any]:
 def _write(
     out: Path, manifest: pa.Table, rejects: pa.Table, sizes: dict[str, int], marks: dict[str, str], min_rows: int
 ) -> dict[str, Any]:
-    """Write the three files; the manifest comes last, and there is none while the others may be of another set."""
+    """Write the three files, the manifest last. An old manifest is removed first, so it never stands beside files of another set."""
     with told_if_full(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / MANIFEST_FILE).unlink(missing_ok=True)
@@ -143,7 +143,7 @@ def _too_few(summary: dict[str, Any], sizes: dict[str, int], min_rows: int) -> s
 
 
 def _remedy(summary: dict[str, Any]) -> str:
-    """Say what to do about the most frequent reason, and where each sample's stands."""
+    """Say what to do about the most frequent reason, and which file lists the reason of each sample."""
     code = next(iter(summary["rejected_by_reason"]), None)
     more = "this file has each sample's reason"
     return f"{code}: {REMEDIES[code]}; {more}" if code else more

@@ -45,7 +45,7 @@ def _label(words: Name, classes: dict[Name, int], longest: int) -> int:
 
 def _names_in(words: Name, classes: dict[Name, int], longest: int) -> Iterator[Name]:
     """Yield the names in a caption, from left to right, without those that lie within another."""
-    end = 0  # of the names so far: what ends no later lies within one of them
+    end = 0  # end of the names so far: a name that ends no later is inside one of them
     for start in range(len(words)):
         for length in range(min(longest, len(words) - start), 0, -1):
             name = words[start : start + length]

@@ -37,7 +37,7 @@ MANIFEST_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
         pa.field("shard", pa.string(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),  # of the image's first byte inside the shard
+        pa.field("offset", pa.int64(), nullable=False),  # offset of the image's first byte in the shard
         pa.field("length", pa.int64(), nullable=False),  # of the image, in bytes
         pa.field("format", pa.string(), nullable=False),  # by content: jpeg, png, webp, avif
         pa.field("width", pa.int32(), nullable=False),  # as seen: after EXIF rotation
@@ -49,13 +49,13 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("source", pa.string()),  # the text of .json
         pa.field(
             "notes", pa.list_(pa.string()), nullable=False
-        ),  # what was handled on the way: see decode.NOTES and texts.NOTES
+        ),  # notes on what was corrected: see decode.NOTES and texts.NOTES
     ]
 )
 
 REJECTS_SCHEMA = pa.schema(
     [
-        pa.field("key", pa.string()),  # null where no name could be read
+        pa.field("key", pa.string()),  # null if no name could be read
         pa.field("shard", pa.string(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the first header, or of the damage
         pa.field("members", pa.int32(), nullable=False),

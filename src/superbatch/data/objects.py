@@ -91,7 +91,7 @@ class ObjectShards:
 
 
 def _dense(parts: list[Part]) -> bool:
-    """Tell whether parts of one shard are a stretch of it, read from front to back."""
+    """Tell whether the parts of a shard are dense enough to read it from start to end."""
     first, last = min(offset for _, offset, _ in parts), max(offset + length for _, offset, length in parts)
     between = last - first - sum(length for _, _, length in parts)
     return len(parts) >= DENSE_ROWS and between <= GAP * len(parts)

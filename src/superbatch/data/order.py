@@ -53,7 +53,7 @@ def permute(positions: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
     width = -(-size // height)
     result = _feistel(np.asarray(positions, np.uint64), height, width, keys)
     outside = result >= size
-    while outside.any():  # cycle walking: one more round trip for the few that left the rows
+    while outside.any():  # cycle walking: the few positions outside the rows go through the permutation again
         result[outside] = _feistel(result[outside], height, width, keys)
         outside = result >= size
     return result.astype(np.int64)

@@ -32,7 +32,7 @@ from superbatch.stores.address import Known
 from superbatch.stores.cache import ShardCache, cache_in_use
 
 MAX_OPEN_SHARDS = 256
-CHECK_EVERY = 16  # rows whose number it divides have their checksum looked at whenever they are read
+CHECK_EVERY = 16  # one row in this many has its checksum verified whenever it is read
 VERIFY = "`kedro run --pipelines=verify` looks at every image"
 ROWS_PER_TASK = 2_048
 
@@ -52,7 +52,7 @@ def centre_square(image_HW3: np.ndarray, size: int) -> np.ndarray:
     height, width = image_HW3.shape[:2]
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
-    if side == size and left.is_integer() and top.is_integer():  # nothing to resample: the same pixels, sooner
+    if side == size and left.is_integer() and top.is_integer():  # nothing to resample: same pixels, less time
         return image_HW3[int(top) : int(top) + side, int(left) : int(left) + side]
     square = Image.fromarray(image_HW3).resize(
         (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
@@ -185,7 +185,7 @@ class ImageReader:
 
     def _view(self, row: int, read: bytes | None) -> np.ndarray:
         try:
-            # What ingestion let in is within its own pixel limit, so none is needed here.
+            # Ingestion has already applied its pixel limit, so none is needed here.
             image = decode(self.read_bytes(row, read), self.image_size, max_pixels=1 << 62)
             return centre_square(image, self.image_size)
         except (DecodeError, OSError) as error:

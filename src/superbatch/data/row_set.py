@@ -103,7 +103,7 @@ def _packed(taken: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _nth_bit(words_n: np.ndarray, place_n: np.ndarray) -> np.ndarray:
-    """Return where the bit of each word lies that has so many set ones below it, int64 (n,), by halving."""
+    """Return the position of the n-th set bit of each word, int64 (n,), by bisection."""
     words_n, place_n = words_n.copy(), place_n.copy()
     found_n = np.zeros(len(words_n), np.int64)
     for width, mask in _HALVES:

@@ -151,7 +151,7 @@ class _Scan:
         if member.kind == "shard_truncated":
             self._take_cut(member)
         elif member.kind in ("header_corrupt", "archive_gap", "trailing_zeros"):
-            self._mark_last("shard_damaged", member)  # it may have lost members to it
+            self._mark_last("shard_damaged", member)  # the damage may have removed some of its members
             self.damage = f"{member.kind} at byte {member.offset:,}"
             self._reject_member(member, "")
         elif member.kind != "file":
@@ -163,14 +163,14 @@ class _Scan:
             self._read(self._sample(*parts, member), parts[1], member, stream)
 
     def _take_cut(self, member: Member) -> None:
-        """Count the member that the cut runs through in its own sample where that is known, else by itself."""
+        """Count the member that is cut: in its own sample if that is known, else separately."""
         parts = split_name(member.name)
         if parts is None:
-            # The cut may lie between two members of the last sample, so that one can't be trusted either.
+            # The cut may be between two members of the last sample, so that sample can't be trusted either.
             self._mark_last("shard_truncated", member)
             return self._reject_member(member, member.name)
         self._sample(*parts, member).problems.setdefault("shard_truncated", member.detail)
-        # About the shard, whatever became of the sample.
+        # A note on the shard, whatever happened to the sample.
         self.reject(member.kind, "", member.offset, 0, "no end-of-archive marker", unread=member.unread)
 
     def _mark_last(self, code: str, member: Member) -> None:
@@ -257,7 +257,7 @@ class _Scan:
         )
 
     def _name_the_hopeless(self, size: int) -> None:
-        """Say it plainly where a file has no member at all."""
+        """Add a plain reason if a file has no member at all."""
         codes = {reject["code"] for reject in self.rejects}
         if self.finished or codes - {"header_corrupt", "shard_truncated", "trailing_data", "trailing_zeros"}:
             return
@@ -281,7 +281,7 @@ def _severity(code: str) -> int:
 
 
 def _no_image(sample: _Sample) -> str:
-    """Name what is wrong with a sample that has none of the images that are read."""
+    """Name the problem of a sample without an image in a supported format."""
     return next((code for name, code in OTHER_EXTENSIONS.items() if name in sample.extensions), "image_missing")
 
 
@@ -319,7 +319,7 @@ _TEXTS: dict[str, tuple[int, Callable[[bytes, ScanSettings], Any]]] = {
 
 
 def _missing(endings: tuple[str, ...], sample: _Sample) -> str:
-    """Say what a sample has in place of what it lacks, and why that may be: a key ends at the first dot of a name."""
+    """Say which files a sample has instead of the missing one. A likely cause: a key ends at the first dot of a name."""
     names = sorted(sample.extensions)
     told = f"has {', '.join(names[:NAMES_TOLD])}{', ...' if len(names) > NAMES_TOLD else ''}"
     dotted = [name for name in names if name.rpartition(".")[0] and name.endswith(endings)]

@@ -131,7 +131,7 @@ def _cut(position: int, length: int, count: int) -> Member:
 
 
 def _padding(start: int, length: int) -> Iterator[Member]:
-    """Tell zeros after the end that no writer puts there: a file that was given its size before its content arrived."""
+    """Tell whether there are more zeros after the end than any writer adds: the file was allocated before its content arrived."""
     if length - start > MAX_PADDING:
         detail = f"{length - start:,} bytes of zeros after the end of the archive"
         yield Member("trailing_zeros", "", start, count=0, detail=detail, unread=length - start)
@@ -165,7 +165,7 @@ def _read_member(stream: BinaryIO, start: int, block: bytes, length: int) -> tup
 
 
 def _plain_file(block: bytes) -> tuple[str, int] | None:
-    """Return name and size of the commonest header, a file with a short name; None for any other, and for a bad one.
+    """Return name and size of the most common header, a file with a short name; None for any other, and for a bad one.
 
     `tarfile` takes five times as long, which was more than half of ingestion.
     """
@@ -193,7 +193,7 @@ def _parse(block: bytes) -> tarfile.TarInfo:
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
         raise _Damage(f"{error} in the header at this offset") from None
-    except (ValueError, OverflowError, IndexError) as error:  # digits that are none behind a checksum that fits
+    except (ValueError, OverflowError, IndexError) as error:  # invalid digits, although the checksum is right
         raise _Damage(f"bad header ({error})") from None
     if header.size < 0:
         raise _Damage("a negative size in the header")

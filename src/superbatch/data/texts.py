@@ -12,7 +12,7 @@ MAX_JSON_BYTES = 1 << 24
 CONTROL = "control"  # the note on a sample whose caption has control characters
 NOTES = {CONTROL: "a caption with control characters, kept as they are"}
 
-# What shows nothing: white space of every script, control and format characters, and those that Unicode lets a font
+# Invisible characters: white space of every script, control and format characters, and those that Unicode lets a font
 # leave out (Default_Ignorable_Code_Point), the blank Braille cell among them.
 _INVISIBLE = (
     r"\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"

@@ -15,8 +15,8 @@ from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 # Name and split of a measurement in a run's table of evaluations.
 MEASURED = ("pool/right_pairs", "pool")
 LEAD = ("pool/lead_over_reference", "pool")
-# What stays of the value before at each measurement. A sample of 1,000 pairs measures to 2 points or so, and B goes by a power of it, so that
-# small shares would make it jump. With 0.7 the scatter is 0.42 of that, and the value is two measurements late.
+# Share of the previous value kept at each measurement. A sample of 1,000 pairs is accurate to about 2 points, and B is a power of it, so
+# it would jump at small shares. With 0.7 the scatter is 0.42 of that, and the value lags by two measurements.
 KEPT = 0.7
 # Where a model scores, leaving out fewer than one row in so many is not worth a scoring pass over all, half a step or more: then all are taken.
 WORTH_SCORING = 3

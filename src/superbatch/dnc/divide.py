@@ -97,7 +97,7 @@ def large_enough(read: Read, cluster_N: np.ndarray, least: int) -> tuple[np.ndar
     sums_kD, size_k = _sums(read, cluster_N)
     home_k, joined = np.arange(len(size_k)), 0
     size_k = size_k.astype(float)
-    size_k[size_k == 0] = np.inf  # there is nothing to join
+    size_k[size_k == 0] = np.inf  # nothing to merge
     while np.isfinite(size_k).sum() > 1 and size_k.min() < least:
         small, others = int(size_k.argmin()), np.flatnonzero(np.isfinite(size_k))
         others = others[others != small]

@@ -53,7 +53,7 @@ def expert_settings(settings: LearnerSettings, steps: int, start: Path | None) -
     Args:
         settings: of all experts. steps: its own. start: the checkpoint that it starts from; None: random weights.
     """
-    training = replace(settings.training, steps=steps, keep_best=None, patience=0)  # it is measured by nobody
+    training = replace(settings.training, steps=steps, keep_best=None, patience=0)  # experts are not evaluated
     model = settings.model if start is None else replace(settings.model, pretrained=str(start))
     return replace(settings, training=training, model=model)
 

@@ -38,7 +38,7 @@ def find_project() -> Path | None:
 
 
 def _check_project(project: Path | None, env: str | None) -> Iterator[Finding]:
-    """Check the project as far as the packages are there that read it: a missing one has had its line."""
+    """Check the project as far as the installed packages can read it; missing packages are already reported."""
     from superbatch.doctor.project import check_project
 
     try:

@@ -92,7 +92,7 @@ def _applies(one: Requirement, extra: str) -> bool:
 
 
 def _problem(one: Requirement, version_of: VersionOf) -> str:
-    """Say what is wrong with a package; nothing where it fits."""
+    """Say what is wrong with a package; nothing if its version is right."""
     try:
         version = version_of(one.name)
     except metadata.PackageNotFoundError:

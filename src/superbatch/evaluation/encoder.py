@@ -87,7 +87,7 @@ class SetEncoder:
         return (pixels.to(self.device).float() - mean) / std
 
     def _distinct_ids(self, evaluation_set: EvaluationSet) -> tuple[Tensor, Tensor]:
-        """Tokenise a set's texts on first use: distinct ids (int32), and the number of each text's; kept."""
+        """Tokenize a set's texts on first use and keep the result: distinct ids (int32), and for each text which of them it has."""
         key = (evaluation_set.split, evaluation_set.name)
         if key not in self._ids:
             prompts = [text for of_class in evaluation_set.prompts for text in of_class]
@@ -97,7 +97,7 @@ class SetEncoder:
         return self._ids[key]
 
     def _watch(self, batches: Iterable[Tensor], num_batches: int, description: str) -> Iterable[Tensor]:
-        """Show a bar over batches, if wanted."""
+        """Show a progress bar over batches, if asked for."""
         if not self.verbose:
             return batches
         return progress(batches, total=num_batches, description=description, unit="batch")
@@ -109,7 +109,7 @@ class SetEncoder:
             yield torch.from_numpy(self._kept(evaluation_set, dealt).read(places))
 
     def _kept(self, evaluation_set: EvaluationSet, dealt: Dealt) -> KeptPixels:
-        """Images of a set that this rank embeds, one or more: decoded on first use, kept if they fit into what is left of the cache."""
+        """Images of a set that this rank embeds: decoded on first use, and kept if they fit into the rest of the cache."""
         key, rows = (evaluation_set.split, evaluation_set.name), np.arange(dealt.mine[0].start, dealt.mine[-1].stop)
         if key not in self._pixels:
             reader = ImageReader(evaluation_set.manifest, self.image_size)

@@ -126,7 +126,7 @@ class Tuner:
         rates, found = self.settings.learning_rates, dict[float, float]()
         if len(rates) > 1:
             found = {rate: float(self.hits(self.trained(fit, rate), choose).mean()) for rate in rates}
-        best = max(rates, key=lambda rate: (found.get(rate, 0.0), -rate))  # of equal ones the lowest
+        best = max(rates, key=lambda rate: (found.get(rate, 0.0), -rate))  # of equally good rates the lowest
         model = self.trained(fit.beside(choose), best)
         trainings = len(found) + 1
         flops = 3.0 * self._forward(test) * self.settings.batch_size * self.settings.steps * trainings

@@ -39,7 +39,7 @@ def knn_hits(
     for image_nD, label_n in zip(test.image_ND.split(block), whole_numbers(test.labels_N).split(block), strict=True):
         cosine_nM = exact_unit(image_nD) @ unit_MD.T / GRID**2
         if but_own:
-            cosine_nM.diagonal(start).fill_(-torch.inf)  # its vote is worth nothing, should it be among the nearest
+            cosine_nM.diagonal(start).fill_(-torch.inf)  # its vote has no weight, even if it is among the nearest
         start += len(image_nD)
         votes_nC = votes(cosine_nM, labels_M.to(cosine_nM.device), num_classes, k, temperature)
         hits.append(ranks_of_labels(votes_nC, label_n.to(votes_nC.device)) == 0)
@@ -50,7 +50,7 @@ def knn_hits(
 def votes(cosine_nM: Tensor, labels_M: Tensor, num_classes: int, k: int, temperature: float) -> Tensor:
     """Sum the votes of the k nearest by class; float64 (n, C)."""
     near_nk = nearest(cosine_nM, min(k, cosine_nM.shape[1]))
-    # Relative to the nearest: as much for all classes, and small temperatures do not overflow.
+    # Relative to the nearest: the same factor for all classes, so that small temperatures do not overflow.
     nearness_nk = cosine_nM.gather(1, near_nk)
     weight_nk = ((nearness_nk - nearness_nk.max(1, keepdim=True).values) / temperature).exp()
     return weight_nk.new_zeros(len(near_nk), num_classes).scatter_add_(1, labels_M[near_nk], weight_nk)

@@ -96,7 +96,7 @@ def by_its_own_images(images: Features, num_classes: int, settings: KnnSettings 
 def _few_shot(
     found: dict[str, Any], test: Features, train: Features, num_classes: int, settings: FewShotSettings
 ) -> None:
-    """Add few-shot, where most classes have so many labelled images; the others have what they have, and without any are never guessed."""
+    """Add few-shot if most classes have enough labeled images. The others use all they have; a class without any is never predicted."""
     count_C = np.bincount(train.labels_N, minlength=num_classes)
     count_C = count_C[np.unique(np.concatenate([test.labels_N, train.labels_N]))]
     for shots in settings.shots:
@@ -115,7 +115,7 @@ def _few_shot(
 def _probe(
     found: dict[str, Any], test: Features, train: Features, choose: Features | None, settings: LinearProbeSettings
 ) -> None:
-    """Add the linear probe, where there are images that its strength can be chosen on."""
+    """Add the linear probe if there are images to choose its regularization on."""
     fit = train.of(thinned(train.labels_N, settings.max_images))
     if choose is None or not len(choose):
         chosen = divide(fit.labels_N, settings.held_out)
@@ -155,7 +155,7 @@ def _fine_tune(found: dict[str, Any], tuning: Tuning) -> None:
 
 
 def _add(found: dict[str, Any], name: str, hits_SN: np.ndarray, about: dict[str, Any]) -> None:
-    """Add one metric: of several draws their mean, with an interval over the images."""
+    """Add one metric: the mean over several draws, with an interval over the images."""
     draws, images = hits_SN.shape
     found["metrics"][name] = float(hits_SN.mean())
     found["confidence"][name] = clustered_wilson(hits_SN.T.ravel(), np.repeat(np.arange(images), draws))

@@ -16,9 +16,7 @@ from superbatch.evaluation.ranks import GRID, exact_unit
 from superbatch.evaluation.sets import EvaluationSet
 
 SHOWN = 8  # images of each text that a result keeps
-ASKED = (
-    64  # captions of a retrieval set that are asked for, spread over the set; of a classification set all classes are
-)
+ASKED = 64  # captions of a retrieval set used as queries, spread over the set; of a classification set, all classes are used
 
 
 def nearest(blocks: Iterable[Tensor], text_QD: Tensor, top: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +44,7 @@ def nearest(blocks: Iterable[Tensor], text_QD: Tensor, top: int) -> tuple[np.nda
         scores_Qn = text_QD @ exact_unit(block_nD).to(text_QD.device).T
         numbers_n = torch.arange(start, start + len(block_nD), device=text_QD.device)
         start += len(block_nD)
-        # Those found so far stand before the block's, so a stable sort leaves equal scores in the images' order.
+        # Earlier results come before the block's, so a stable sort keeps equal scores in the order of the images.
         scores = torch.cat([best_Qk, scores_Qn], 1)
         numbers = torch.cat([number_Qk, numbers_n.expand(len(text_QD), -1)], 1)
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, :top]

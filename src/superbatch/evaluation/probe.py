@@ -16,7 +16,7 @@ import numpy as np
 from superbatch.evaluation.features import Features
 
 STRENGTHS = np.logspace(-6, 6, 97)  # eight a decade
-COARSE = 16  # every how many of them are looked at first
+COARSE = 16  # the step of the first, coarse search
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ def _fitted(image_ND: np.ndarray, labels_N: np.ndarray, l2: float, iterations: i
     from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=1 / l2, max_iter=iterations)
-    # One thread: the products are small, and two threads that wait for each other take five times as long.
+    # One thread: the products are small, and two threads take five times as long by waiting for each other.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter(
             "ignore"
-        )  # weak strengths need more iterations; the result says so of the one that counts
+        )  # weak regularization needs more iterations; the result says whether the chosen one converged
         model.fit(image_ND, labels_N)
     return model, bool(np.max(model.n_iter_) < iterations)

@@ -21,7 +21,7 @@ from superbatch.files import read_json
 
 CLASSNAMES_FILE = "classnames.txt"
 TEMPLATES_FILE = "zeroshot_classification_templates.txt"
-DEFAULT_TEMPLATES = ("a photo of a {c}.",)  # CLIP's own single prompt; used where a set brings none
+DEFAULT_TEMPLATES = ("a photo of a {c}.",)  # CLIP's own single prompt; used if a set has none
 PREFIXES = ("", "wds/", "vtab/", "tfds/")  # of the names of sets in CLIP_benchmark's JSON
 TEMPLATES_OF_LAST_RESORT = "imagenet1k"  # CLIP_benchmark takes these for a set that its JSON does not name
 OPEN_CLIP_LIST = re.compile(r"[A-Z0-9_]+_(TEMPLATES|CLASSNAMES)")
@@ -161,7 +161,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def _pasted(text: str) -> list[str] | None:
-    """Read a list or tuple of strings or lambdas as Python has them, without running anything; None for anything else."""
+    """Parse a Python list or tuple of strings or lambdas without running it; None for anything else."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -205,7 +205,7 @@ def _open_clip_list(name: str, path: Path) -> list[str]:
 
 
 def _checked(template: str, where: str) -> str:
-    """See that a template has a place for the class name and no other."""
+    """Check that a template has a placeholder for the class name and no other."""
     try:
         places = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
     except ValueError as error:

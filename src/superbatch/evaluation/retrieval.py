@@ -87,7 +87,7 @@ def retrieval_ranks(image_ND: Tensor, text_MD: Tensor, owner_M: Tensor, *, block
     image_ND, text_MD = exact_unit(image_ND), exact_unit(text_MD)
     own_M = _own_scores(image_ND, text_MD, owner_M.to(image_ND.device), block)
     best_N, tied_N = _best_own(own_M.cpu(), owner_M, len(image_ND))
-    # The tiles below count own items too: start at minus their number, and no tile needs a mask.
+    # The tiles below count own items too: starting at minus their number, no tile needs a mask.
     best_N, image_rank_N = best_N.to(image_ND.device), -tied_N.to(image_ND.device)
     text_rank_M = torch.full_like(own_M, -1, dtype=torch.int64)
     for i in _blocks(len(image_ND), block):
@@ -100,7 +100,7 @@ def retrieval_ranks(image_ND: Tensor, text_MD: Tensor, owner_M: Tensor, *, block
 
 
 def _own_scores(image_ND: Tensor, text_MD: Tensor, owner_M: Tensor, block: int) -> Tensor:
-    """Score each text with its own image; exact, hence equal to the same entry of any tile."""
+    """Score each text with its own image, exactly as any tile computes the same entry."""
     return torch.cat([(image_ND[owner_M[j]] * text_MD[j]).sum(1) for j in _blocks(len(text_MD), block)])
 
 

@@ -196,7 +196,7 @@ class Evaluator:
         settings: EvaluateSettings,
         teaching: Teaching,
     ) -> dict[str, Any]:
-        """Measure what labelled images teach; those that are measured too are left out."""
+        """Measure what can be learned from labeled images, without those that are also tested on."""
         assert measured.labels is not None
         train, seen = self._unseen(model, teaching.train, measured)
         choose, seen_too = (None, 0) if teaching.choose is None else self._unseen(model, teaching.choose, measured)
@@ -208,7 +208,7 @@ class Evaluator:
     def _tuning(
         self, model: nn.Module, measured: EvaluationSet, settings: EvaluateSettings, teaching: Teaching
     ) -> Tuning | None:
-        """What is fine-tuned, and on which images; None where nobody asks. The images are those of `_learn`."""
+        """The settings and images of fine-tuning, the same images as in `_learn`; None if it is off."""
         if settings.fine_tune is None:
             return None
         visual: Any = model.visual
@@ -249,7 +249,7 @@ def _measure(evaluation_set: EvaluationSet, image_ND: Tensor, text_MD: Tensor) -
 
 
 def _unmeasured(evaluation_set: EvaluationSet) -> dict[str, Any]:
-    """What is known of a set before anything is measured."""
+    """Facts about a set that need no measurement."""
     sizes = {"num_images": evaluation_set.num_images, "num_classes": len(evaluation_set.classnames)}
     return {"metrics": {}, "confidence": {}, "hits": {}, **sizes}
 

@@ -170,7 +170,7 @@ def split_shards(root: str | Path, split: str) -> list[Path]:
 
 
 def _kind(kind: str, root: Path | None, manifest: Manifest) -> str:
-    """Settle what the set measures."""
+    """Decide what the set measures: classification or retrieval."""
     where, path = "kind", (root or Path()) / TYPE_FILE
     if kind == "auto" and root is not None and path.is_file():
         where, kind = str(path), path.read_text(encoding="utf-8").strip().lower()
@@ -211,7 +211,7 @@ def _captions(manifest: Manifest, place: Path) -> tuple[tuple[str, ...], np.ndar
 
 
 def _check_split(manifest: Manifest, directory: Path, folder: Path) -> None:
-    """See that the manifest was made from all shards of this split: numbers on the wrong split are worse than none."""
+    """Check that the manifest was made from all shards of this split: results on a wrong split would mislead."""
     if not any(folder.glob("*.tar")):
         return
     # A shard may itself be a link, into DVC's cache: what counts is the folder that has it.

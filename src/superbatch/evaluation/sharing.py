@@ -93,8 +93,6 @@ class Dealt:
         """Lay the embeddings of all ranks end to end: of each of this rank's batches (n, D) in, (N, D) out; collective, no gradients."""
         if len(self.counts) == 1:
             return torch.cat(list(found))
-        width = self.ranks.most(
-            found[0].shape[1] if found else 0
-        )  # of embeddings that a rank without a batch has not seen
+        width = self.ranks.most(found[0].shape[1] if found else 0)  # width of embeddings, for a rank that has no batch
         mine = torch.cat(list(found)) if found else torch.empty(0, width, device=device)
         return self.ranks.gather_uneven(mine, self.counts)

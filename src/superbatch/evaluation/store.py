@@ -99,7 +99,7 @@ def load_evaluation_sets(folder: str | Path, split: str | None = None) -> list[E
 
 
 def _is_classification(root: Path) -> bool:
-    """Tell from the files beside the splits; the samples are not known yet."""
+    """Decide by the files beside the splits; the samples have not been read yet."""
     path = root / TYPE_FILE
     if path.is_file():
         return path.read_text(encoding="utf-8").strip().lower() == CLASSIFICATION

@@ -132,7 +132,7 @@ def _ranks(image_ND: Tensor, labels_N: Tensor, weights_CD: Tensor, block: int) -
 def _per_class(
     hits: np.ndarray, labels: np.ndarray, num_classes: int, classnames: Sequence[str] | None
 ) -> list[dict[str, Any]]:
-    """Report accuracy a class; a class without images has no accuracy."""
+    """Report accuracy by class; a class without images has none."""
     count = np.bincount(labels, minlength=num_classes)
     won = np.bincount(labels, weights=hits, minlength=num_classes)
     rows = []

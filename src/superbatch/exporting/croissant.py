@@ -21,7 +21,7 @@ from superbatch.stores.objects import Known
 
 CARD_FILE, RECORDS = "croissant.json", "samples"
 TAR = "application/x-tar"
-ANY_SIZE = ScanSettings(max_pixels=2**62)  # what was ingested once is not judged again
+ANY_SIZE = ScanSettings(max_pixels=2**62)  # ingestion has already checked it
 # The context that Croissant 1.0 asks for, word for word.
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -88,7 +88,7 @@ def croissant(one: DescribedSet, folder: Path, licence: str | None = None) -> di
         for n, (shard, digest) in enumerate(one.shards)
     ]
     stated: dict[str, Any] = {"license": licence} if licence else {}
-    # Croissant wants a checksum of every file, but of a set that calls itself live: its files may change.
+    # Croissant wants a checksum of every file, except of a set marked as live, whose files may change.
     stated |= {"isLiveDataset": True} if manifest.objects else {}
     return {
         "@context": CONTEXT,

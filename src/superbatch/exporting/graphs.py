@@ -21,8 +21,10 @@ from superbatch.models import ClipModel
 
 CHECK_FILE, PREPROCESSING_FILE = "check.json", "preprocessing.json"
 TOLERANCE = 1e-4  # of any number of an embedding, whose length is 1
-TRACED, CHECKED = 2, (1, 5)  # samples: a batch that the graph is made by, others that it is checked with
-ONE_FILE = 1_500_000_000  # bytes of weights; a graph with more has them beside it, since protobuf ends at 2 GiB
+TRACED, CHECKED = 2, (1, 5)  # samples: the batch to trace the graph with, and the batches to check it with
+ONE_FILE = (
+    1_500_000_000  # bytes of weights; a larger graph stores them in a separate file, since protobuf is limited to 2 GiB
+)
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -108,7 +110,7 @@ def _difference(tower: nn.Module, file: Path, given: str, inputs: Tensor) -> flo
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what the exporter says on its way out of a user's terminal; what went wrong it raises."""
+    """Hide the exporter's progress messages; errors are raised anyway."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -86,7 +86,7 @@ def _text_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     from open_clip.model import CLIPTextCfg
 
     text = CLIPTextCfg(**cfg["text_cfg"])
-    # The end token has the largest id: there open_clip's `argmax` looks, and transformers where it first stands.
+    # The end token has the largest id: open_clip finds it by `argmax`, transformers by its first occurrence.
     end = text.vocab_size - 1
     return _tower(text, cfg) | {
         "num_attention_heads": text.heads,

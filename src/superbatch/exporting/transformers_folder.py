@@ -44,7 +44,9 @@ def write_transformers(exported: Exported, directory: Path) -> None:
     else:
         config, tensors = clip_config(clip.config["model_cfg"], has_text), clip_tensors(state, has_text)
         if has_text:
-            write_tokenizer(clip, directory)  # not for SiglipModel, which sees the padding, and it is another
+            write_tokenizer(
+                clip, directory
+            )  # not for SiglipModel, which attends to the padding, and this tokenizer pads differently
     write_json(directory / CONFIG_FILE, config)
     save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
     (directory / WEIGHTS_FILE).chmod(0o644)

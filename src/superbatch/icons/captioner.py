@@ -47,7 +47,7 @@ def _identity(source: str | None) -> str:
 
 
 def _other(drawing: Drawing, old: str, seed: int) -> str | None:
-    """Return other words for a drawing than the old caption, if its designers have some."""
+    """Return another name that the designers gave a drawing, if there is one."""
     name = " ".join(words_of(drawing.name))
     aliases = [" ".join(words_of(alias)) for alias in drawing.aliases]
     for words in (aliases, [f"{name}, {category}" for category in drawing.categories], [name]):

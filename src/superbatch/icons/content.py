@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 
-# What decides the shape: path data and points, and the places and measures of the simple shapes. Colours, groups, names and
+# What decides the shape: path data, points, and the positions and sizes of simple shapes. Colors, groups, names and
 # transformations don't count.
 _SHAPE = re.compile(r'\s(d|points|cx|cy|r|rx|ry|x|y|x1|x2|y1|y2|width|height)="([^"]*)"')
 _TOKEN = re.compile(r"[A-Za-df-z]|[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")

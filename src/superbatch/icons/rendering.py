@@ -12,9 +12,9 @@ from superbatch.data.writing import encode_image
 from superbatch.extras import require_packages
 from superbatch.icons.sets import Drawing
 
-INVALID, BLANK = "invalid", "blank"  # why a drawing has no picture
+INVALID, BLANK = "invalid", "blank"  # reasons for a drawing without a picture
 REASONS = {INVALID: "resvg can't read it", BLANK: "white on white, or nothing at all"}
-_FAINT = 240  # a picture in which nothing is darker shows nothing
+_FAINT = 240  # a picture with nothing darker than this is empty
 
 
 class Unrenderable(ValueError):

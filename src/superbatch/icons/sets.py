@@ -117,7 +117,7 @@ def _box(icon: Mapping[str, Any], content: Mapping[str, Any]) -> tuple[float, fl
 
 
 def _aliases(content: Mapping[str, Any]) -> dict[str, list[str]]:
-    """List the other names of each drawing; a name for its mirror image is a name for something else."""
+    """List the other names of each drawing, without names of its mirror image, which mean something else."""
     found = defaultdict(list)
     for alias, about in content.get("aliases", {}).items():
         if set(about) == {"parent"}:

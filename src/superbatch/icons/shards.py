@@ -144,7 +144,7 @@ def evaluation_samples(
 
 
 def _picture(drawing: Drawing, size: int, kept_out: Kept, outcome: Outcome) -> bytes | None:
-    """Render a drawing unless it is kept out; count what became of it."""
+    """Render a drawing unless it is excluded, and count the outcome."""
     if drawing.body in kept_out.outlines:
         outcome.republished[OUTLINE] += 1
         return None

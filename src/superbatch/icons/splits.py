@@ -117,7 +117,7 @@ def _by_outline(drawings: Iterable[Drawing], seed: int) -> dict[bytes, Drawing]:
 
 
 def _curated(drawings: Iterable[Drawing], held_out: Outlines, settings: IconsSettings) -> tuple[list[Drawing], int]:
-    """Choose a few drawings a concept out of the careful sets, the sets in turn; also returns how many were re-publications."""
+    """Choose a few drawings of each concept from the carefully named sets, in turn; also returns how many were re-publications."""
     by_concept: dict[str, list[Drawing]] = defaultdict(list)
     republished = 0
     for one in drawings:

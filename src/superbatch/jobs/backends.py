@@ -16,7 +16,7 @@ from superbatch.options.jobs import JobsSettings
 
 log = logging.getLogger(__name__)
 PACKAGES = {"ray": ("ray",), "dask": ("distributed", "dask")}  # of a back end, which is its extra's name too
-LOCAL = "local"  # an address: a cluster of this machine, for this work alone
+LOCAL = "local"  # as an address: a cluster on this machine, only for this work
 RETRIES = 2  # how often Ray gives a unit to another worker before it says that one died
 RAY = "superbatch-ray"  # its back end as it is registered here
 SEPARATOR = "-unit-"  # in the keys of Dask's tasks
@@ -111,15 +111,13 @@ def _register_ray() -> None:
     from ray.util.joblib.ray_backend import RayBackend
 
     class Backend(RayBackend):  # type: ignore[misc]
-        supports_return_generator = (
-            True  # what it derives from refuses it, for the sake of forked processes, which these are not
-        )
+        supports_return_generator = True  # the base class refuses it to protect forked processes; these are not forked
 
     register_parallel_backend(RAY, Backend)
 
 
 def _room(nodes: list[dict[str, float]], needs: Needs) -> tuple[int, dict[str, int]]:
-    """Return how many workers a cluster of Ray has room for, and what each reserves.
+    """Return how many workers fit on a Ray cluster, and what each reserves.
 
     Args:
         nodes: the resources of each machine.
@@ -151,7 +149,7 @@ def _dask(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
 
 
 def _dask_stream(client: Any) -> Callable[[Callable[..., Any], dict[int, tuple[Any, ...]]], Iterator[Any]]:
-    """Return what asks a cluster of Dask itself: through joblib's back end a unit that kills its worker may leave the caller waiting for ever."""
+    """Return a runner that uses Dask directly: with joblib's back end, a unit that kills its worker may leave the caller waiting forever."""
     from uuid import uuid4
 
     from distributed import as_completed
@@ -179,7 +177,7 @@ def _dask_stream(client: Any) -> Callable[[Callable[..., Any], dict[int, tuple[A
 
 
 def _require_workers(waited: float) -> None:
-    """Give up on a cluster that has had no worker for so many seconds: Dask itself would wait for one without end."""
+    """Give up on a cluster that has had no worker for some seconds: Dask itself would wait forever."""
     if waited > NO_WORKER:
         what = f"the cluster of dask has had no worker for {NO_WORKER:.0f} seconds"
         raise UserError("jobs.address", what, "start workers, and give the same command again")

@@ -90,7 +90,7 @@ def folder_of_blocks(kept: Path | None, beside: Path | None = None) -> Iterator[
 
 @dataclass(frozen=True)
 class _Write:
-    """Makes a block and writes its file, unless another worker has; nothing but the file goes back."""
+    """Makes a block and writes its file, unless another worker has done so. The file is the only result."""
 
     make: Make
 

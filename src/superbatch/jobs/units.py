@@ -129,7 +129,7 @@ class _Turn(Generic[Unit, Result]):
         return self.sent - self.done
 
     def _workers(self, backend: Backend) -> int:
-        """One worker is this process, to joblib, which no unit may kill; where one may, there are two."""
+        """With one worker, joblib runs units in this process, which a unit must not kill. If one might, two workers are used."""
         return min(backend.workers, max(2 if self.again else 1, len(self.numbers)))
 
     def _calls(self) -> Iterator[Any]:
@@ -142,7 +142,7 @@ class _Turn(Generic[Unit, Result]):
 
 
 def _numbered(call: Callable[[Unit], Result], number: int, unit: Unit, folder: Path) -> tuple[int, Result]:
-    """Do a unit in a worker, in the folder that the command was given in: paths of a project are relative to it."""
+    """Run a unit in a worker, in the folder where the command was started: a project's paths are relative to it."""
     try:
         if Path.cwd() != folder:
             os.chdir(folder)

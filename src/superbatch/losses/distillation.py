@@ -23,7 +23,7 @@ Gather = Callable[[Tensor], Tensor]  # [n, ...] of this rank -> [N, ...] of all,
 
 
 class _Side(NamedTuple):
-    """Own samples of one kind against all of the other, by both models.
+    """Own images against all texts or own texts against all images, by both models.
 
     Attributes:
         mine_nD, all_ND: the learner's embeddings; taught_nE, taught_NE: the teacher's.
@@ -130,7 +130,7 @@ def teaching_rows(
 def _sides(
     image_nD: Tensor, text_nD: Tensor, teacher: tuple[Tensor, Tensor, float]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Both models' embeddings in one type, in which a sum over N x N pairs can be made."""
+    """Both models' embeddings in one type that is precise enough for a sum over N x N pairs."""
     mine = [widened(side) for side in (image_nD, text_nD)]
     return mine, [side.detach().to(mine[0].dtype) for side in teacher[:2]]
 

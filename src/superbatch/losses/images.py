@@ -57,7 +57,7 @@ def _pull(key_ND: Tensor, first: int, scale: float, query_nD: Tensor) -> tuple[T
         sums_T = logits_TN.logsumexp(1)
         loss += (sums_T - own_T).sum()
         slope_TN = logits_TN.sub_(sums_T.unsqueeze(1)).exp_()
-        own_T.sub_(1)  # a view of the slope by now
+        own_T.sub_(1)  # by now this is a view of the slope
         gradient_nD[span] = slope_TN @ key_ND
     return loss / total, gradient_nD.mul_(scale / total)
 

@@ -88,7 +88,7 @@ def _pull_softmax(own: Own, scale: Tensor, bias: Tensor, gather: Gather) -> Pull
 
 
 def _pull(own: Own, scale: Tensor, bias: Tensor, loss: Tensor, slope: Slope) -> Pull:
-    """Gradients, given N times the loss's derivative by each logit; by that of a sample with itself it is 1 less."""
+    """Gradients, given N times the loss's derivative by each logit; for a sample with itself the derivative is 1 less."""
     total = len(own.image_ND)
     gradients = []
     scale_sum, bias_sum = torch.zeros_like(scale), torch.zeros_like(bias)
@@ -112,7 +112,7 @@ def _tiles(mine_nD: Tensor, all_ND: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _own_pairs(matrix_nT: Tensor, first: int, span: slice) -> Tensor:
-    """View of the entries in which a sample meets itself (there may be none): own sample i is number first + i of all."""
+    """View of the entries of a sample with itself (there may be none): own sample i is number first + i of all."""
     return matrix_nT.diagonal(first - span.start)
 
 

@@ -41,7 +41,7 @@ def softplus_sum(logits: Tensor, upper: float) -> Tensor:
     """
     limit, room = (40.0, 700.0) if logits.dtype == torch.float64 else (20.0, 85.0)
     if upper > limit and not logits.is_cuda:
-        upper = float(logits.max())  # bounds are seldom reached; on a GPU a look would cost a synchronisation
+        upper = float(logits.max())  # bounds are rarely reached; checking them on a GPU would cost a synchronization
     excess: Tensor | float = 0.0
     if upper > limit:
         excess = (logits - limit).clamp_(min=0).sum((0, 1), dtype=torch.float64)

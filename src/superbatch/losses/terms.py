@@ -112,7 +112,7 @@ def _pull(name: LossName, peers: Peers | None, image_nD: Tensor, text_nD: Tensor
 
 
 def _by_autograd(name: LossName, *inputs: Tensor) -> Pull:
-    """The plain loss, where all its logits are one tile: its bits are those of the runs on record."""
+    """The plain loss, used when all logits fit in one tile: it gives the same bits as the recorded runs."""
     with torch.enable_grad():
         leaves = [tensor.detach().requires_grad_() for tensor in inputs]
         loss = contrastive_loss(name)(*leaves)

@@ -72,7 +72,7 @@ def _pull_softmax(image_ND: Tensor, text_ND: Tensor, scale: Tensor, bias: Tensor
         pull.loss.add_(((row_N[span] + column_N[span]) / 2 - own_T).sum())
         by_column_TN = (logits_TN - column_N).exp_()
         slope_TN = logits_TN.sub_(row_N[span].unsqueeze(1)).exp_().add_(by_column_TN).div_(2)
-        del by_column_TN  # before the products ask for memory
+        del by_column_TN  # before the products allocate memory
         own_T.sub_(1)
         _add(pull, slope_TN, image_ND, text_ND, span)
     return _mean(pull, scale)

@@ -105,7 +105,7 @@ class ClipModel:
 
 
 def _clips_own(context_length: int, options: dict[str, Any]) -> Tokenizer:
-    """Return CLIP's own tokenizer; what it remembers of the words it meets goes with it."""
+    """Return a new copy of CLIP's tokenizer, so that its cache of words is freed with it."""
     tokenizer = copy(_read_clips_own(context_length, json.dumps(options, sort_keys=True)))
     tokenizer.cache = dict(tokenizer.cache)
     return tokenizer
@@ -256,7 +256,7 @@ def load_pretrained(clip: ClipModel, path: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """Tell what went wrong with a file; torch's own words about pickles advise what nobody should do."""
+    """Return the first line of an error about a file: torch's further lines recommend unsafe unpickling."""
     known = (
         "neither safetensors nor a torch checkpoint of tensors" if isinstance(error, UnpicklingError) else str(error)
     )

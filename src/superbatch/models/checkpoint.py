@@ -71,7 +71,7 @@ def _save_tensors(tensors: Mapping[str, Tensor], file: Path) -> str:
 
 
 def _copy_tokenizer(clip: ClipModel, directory: Path) -> None:
-    """Keep a tokenizer that came in files with the weights: open_clip looks for it there, and nowhere else without a network."""
+    """Copy a tokenizer that came as files with the weights: without a network, open_clip looks nowhere else."""
     if clip.tokenizer_name.startswith(LOCAL):
         for file in tokenizer_files(Path(clip.tokenizer_name.removeprefix(LOCAL))):
             shutil.copyfile(file, directory / file.name)
@@ -93,7 +93,7 @@ def load_checkpoint(directory: Path) -> ClipModel:
 
 
 def _require_as_saved(directory: Path) -> None:
-    """Refuse a checkpoint of ours with other weights than were saved: its stamp knows sizes only, and everything after goes by the digest."""
+    """Refuse a checkpoint of ours whose weights have changed since: its stamp knows only sizes, and later stages rely on the digest."""
     file, metadata = directory / WEIGHTS_FILE, directory / METADATA_FILE
     saved = read_json(metadata).get("weights_sha256") if metadata.is_file() else None
     if saved is None or not file.is_file():

@@ -20,11 +20,15 @@ def pick_device(name: str | torch.device) -> torch.device:
     remedy = "use auto, cpu, cuda or mps"
     try:
         device = torch.device(name)
-    except RuntimeError:  # it lists all kinds that some machine has
+    except RuntimeError:  # the message lists the kinds of every machine
         raise UserError("device", f"{name!r} is no device", remedy) from None
     try:
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch raises each of them, by kind of device
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:  # torch raises a different one for each kind of device
         reason = str(error).splitlines()[0].split(". ")[0]
         raise UserError("device", f"{str(name)!r} cannot be used here ({reason})", remedy) from None
     return device

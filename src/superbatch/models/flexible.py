@@ -59,7 +59,7 @@ def _places(visual: nn.Module) -> _Places | None:
 
 
 class _AnyPatch(nn.Conv2d):
-    """A convolution over patches whose stride is its kernel's size, whatever kernel stands in for its own."""
+    """A convolution over patches whose stride is the size of the kernel in use, its own or a resampled one."""
 
     @classmethod
     def of(cls, own: nn.Conv2d) -> _AnyPatch:
@@ -74,7 +74,7 @@ class _AnyPatch(nn.Conv2d):
 
 
 class _SomePatches(nn.Module):
-    """Keeps some patches of each image where it is told which, and all tokens else."""
+    """Keeps the chosen patches of each image, or all tokens if none are chosen."""
 
     kept: Tensor | None
 
@@ -166,7 +166,7 @@ class LowView:
 
 
 def _prepare(visual: nn.Module, places: _Places, low: LowSettings, where: str) -> None:
-    """Exchange the modules that a view acts upon; done once a tower."""
+    """Replace the modules that depend on the view, once per tower."""
     kernel: Any = visual.get_submodule(places.kernel)
     if not isinstance(kernel, _AnyPatch):
         visual.set_submodule(places.kernel, _AnyPatch.of(kernel))

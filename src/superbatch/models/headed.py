@@ -30,7 +30,7 @@ class Headed(nn.Module):
         heads: by name, on its embeddings.
     """
 
-    image_only = True  # for evaluation: there is nothing to hold images against but labelled images
+    image_only = True  # for evaluation: without a text tower, only labeled images can be compared with
 
     def __init__(self, visual: nn.Module, heads: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__()

@@ -73,7 +73,7 @@ def _is_name(name: str) -> bool:
 
 
 def _is_tag(config: str, weights: str) -> bool:
-    """Whether weights are named by a tag: beside one of open_clip's models, and not by what looks like a path or is there."""
+    """Whether weights are named by a tag: the model is one of open_clip's, and the name is neither path-like nor an existing file."""
     return not (Path(weights).exists() or set(weights) & set(":/.")) and not Path(config).exists() and _is_model(config)
 
 
@@ -123,7 +123,7 @@ def _of_tag(model: str, tag: str) -> Path:
 
 
 def _laid_out(name: str, config: dict[str, Any], weights: Path, words: Path | None) -> Path:
-    """Make a checkpoint directory of parts: links to what is large, copies of what is small."""
+    """Make a checkpoint directory from parts: links to large files, copies of small ones."""
     mark = fingerprint([config, str(weights.absolute()), str(words)])
     made = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superbatch" / f"{name}-{mark}"
     if not made.is_dir():
@@ -201,7 +201,7 @@ def _offline() -> bool:
 
 
 def _answers(address: str) -> bool:
-    """Whether a server answers at all, through a proxy where the environment names one."""
+    """Whether a server answers at all, through the environment's proxy if there is one."""
     try:
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
     except urllib.error.HTTPError:

@@ -47,7 +47,7 @@ class Towers:
     def images(self, pixels: Tensor, encode: Callable[..., Tensor] | None = None) -> Tensor:
         """Return normalised embeddings, float32 (n, d), of uint8 images (n, 3, S, S); by another way than `encode_image`, if given."""
         own: Any = self.compiled[0] if self.compiled else self.clip.model.encode_image
-        # In place, in the one copy that there has to be: each further one of a large slice costs fresh pages of memory.
+        # In place, in the only copy needed: each further copy of a large slice allocates new pages of memory.
         normalised = pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(self.inverse_std)
         with self.precision():
             embedded: Tensor = (encode or own)(normalised, normalize=True)

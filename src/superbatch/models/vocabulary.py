@@ -53,7 +53,7 @@ class Vocabulary:
 
 
 def _embedding(weight: Tensor) -> nn.Embedding:
-    """An embedding of these weights; made of them, it draws none of its own from the global random state."""
+    """An embedding with these weights, made without drawing from the global random state."""
     return nn.Embedding.from_pretrained(weight.clone(), freeze=False)
 
 

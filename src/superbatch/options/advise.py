@@ -29,7 +29,7 @@ class AdviseSettings(Settings, section="advise"):
 
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     candidates: Annotated[tuple[str, ...], MinLen(1)] = ("uniform", "easy_reference", "adaptive_self_paced")
-    probe: Count = 600  # steps of each candidate's probe, a whole schedule; fewer where the budget has fewer
+    probe: Count = 600  # steps of each candidate's probe, a complete schedule; no more than the budget has
     seed: Natural = 0
 
     def check(self) -> None:

@@ -30,5 +30,5 @@ class AuditSettings(Settings, section="audit"):
     learned_score: float = 0.0  # learner loss minus reference loss
     low_reference: Share = 0.5  # share of the rows whose reference score counts as low
     examples: Natural = 12
-    decision: str | None = None  # of `curate.decide`: which of its rules each row would have met
+    decision: str | None = None  # a decision of `curate.decide`: the audit lists which of its rules each row breaks
     export: ExportSettings = field(default_factory=ExportSettings)

@@ -17,14 +17,14 @@ class BootstrapSettings(Settings, section="bootstrap"):
     """Which pairs of the pool join the curated set, what the second reference is trained by, and how often that is repeated."""
 
     share: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the pool")] = 0.1  # at most
-    # a pair is aligned, and may join, that scores no lower than so many held-out curated pairs do; 0: any may
+    # a pair counts as aligned, and may join, if it scores at least as high as this share of held-out curated pairs; 0: any may
     aligned: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the held-out pairs")] = 0.95
     clusters: Natural = 64  # of the pool's captions, which share what joins; 0: the best of the pool as a whole
     balance: Annotated[float, Interval(ge=0, le=1)] = 0.5  # 0: in the pool's own proportions; 1: as many of each
-    rounds: Count = 3  # at most: a further one is taken only where the last reference was better on validation
+    rounds: Count = 3  # at most: another round follows only if the last reference was better on validation
     metric: str = "headline"  # that says so
     least_gain: Annotated[float, Interval(ge=0, lt=1)] = (
-        0.01  # by which it is higher where a reference is better; less is chance
+        0.01  # a reference counts as better if it is higher by this much; smaller differences are chance
     )
     reference: dict[str, Any] = field(default_factory=dict)  # what the second reference changes in `reference`
     captioner: str | None = None  # `package.module:function`: gives pairs that are not aligned another caption

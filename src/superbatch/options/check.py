@@ -12,6 +12,6 @@ from superbatch.bounds import Because, Settings
 class CheckSettings(Settings, section="check"):
     """What to do with a run whose reference is too weak to choose batches by."""
 
-    # the verdict at which the run ends there, before anything long; unsure: at that one and at would_harm
+    # the verdict that stops the run before anything long; unsure: stops at that one and at would_harm
     stop: Annotated[Literal["would_harm", "unsure"], Because("{value} is not a verdict that stops a run")] | None = None
     device: str = "auto"

@@ -11,7 +11,7 @@ from superbatch.bounds import Because, Count, Settings, Share, require
 
 WAYS = ("at_least", "at_most", "among", "best_share", "one_of_each", "cap", "uids_in", "uids_out")  # to leave rows out
 BY_LIST = ("uids_in", "uids_out")
-RANKED = ("one_of_each", "cap")  # they go by a second column
+RANKED = ("one_of_each", "cap")  # rules that use a second column
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ class CurateSettings(Settings, section="curate"):
     """How the pool's rows are scored, and what is decided of the scores."""
 
     clusters: Count = 64  # of captions, for `text_cluster`
-    hash_bits: Annotated[int, Interval(ge=0, lt=64)] = 0  # by how many of 64 bits the hashes of near-duplicates differ
-    near: Share = 0.99  # from which cosine on two images are near-duplicates to the reference
+    hash_bits: Annotated[int, Interval(ge=0, lt=64)] = (
+        0  # near-duplicates: their hashes differ in at most this many of 64 bits
+    )
+    near: Share = 0.99  # near-duplicates: the cosine of their embeddings by the reference is at least this
     batch: Count = 256  # evaluation images a forward pass
     device: str = "auto"
     decide: dict[str, tuple[RuleSettings, ...]] = field(default_factory=dict)  # rules in order, by decision

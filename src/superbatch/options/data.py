@@ -57,7 +57,7 @@ class IconsSettings(Settings, section="icons"):
     """The real pool: which package, who is held out, and how much of it is rendered how large."""
 
     package: str = "@iconify/json@2.2.535"  # as npm names it; or a .tgz, or a folder
-    digest: str = (  # npm's `integrity` of that version; for files and folders their own digest counts
+    digest: str = (  # npm's `integrity` of that version; for files and folders their own digest is used
         "sha512-nAV60ACUSHwnsb6fsp+letHlNkrwO4vzBtcC6B4EDHErQQfezk7E3nJdnwJjve6OCfMNO0uVT5Vrgna9/NCmXw=="
     )
     image_size: Annotated[int, Ge(16), Because("{value} pixels are too few to draw on")] = 32
@@ -65,12 +65,14 @@ class IconsSettings(Settings, section="icons"):
     validation_sets: IconSets = ("ri", "mingcute", "heroicons")
     test_sets: IconSets = ("tabler", "lucide", "bi", "iconoir", "carbon")
     curated_per_concept: Count = 4
-    class_teams: Count = 20  # a class is a concept that so many teams draw
+    class_teams: Count = 20  # a concept becomes a class if this many teams draw it
     validation_images_per_class: Count = 4
     test_images_per_class: Count = 12
     validation_retrieval_concepts: Count = 500
     test_retrieval_concepts: Count = 1_000
-    rare_teams: Natural = 4  # a concept is rare that so many teams of the pool draw, or fewer; half of retrieval's are
+    rare_teams: Natural = (
+        4  # a concept is rare if at most this many teams of the pool draw it; half of retrieval's are rare
+    )
     shard_size: Count = 2_000
     seed: int = 0
     jobs: Natural = 0  # processes; 0: one a core
@@ -82,7 +84,7 @@ class EmbedSettings(Settings, section="embed"):
 
     batch: Count = 512
     device: str = "auto"
-    pack_limit_mb: Natural = 2_000  # pixels are packed as uint8 where the whole set stays under this
+    pack_limit_mb: Natural = 2_000  # pixels are packed as uint8 if the whole set stays below this size
     jobs: Count = 2
     low: LowSettings | None = None  # a low view that it embeds in besides, for `learner.flexi.reference: low`
 

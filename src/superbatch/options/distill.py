@@ -16,7 +16,9 @@ class DistillSettings(Settings, section="distill"):
 
     how: Literal["distillation", "reweighting"] = "distillation"
     weight: Positive = 1.0  # lambda; the paper does not say its own (docs/experiments.md has a sweep)
-    scale: Positive | None = None  # of the teacher's logits: the higher, the surer it is; None: as it was trained
+    scale: Positive | None = (
+        None  # scale of the teacher's logits: the higher, the more certain it is; None: as it was trained
+    )
     # which samples it is asked about: those that are trained on, or as many of the pool drawn uniformly (ACED-IIDistill), which cost a second pass
     batch: Literal["chosen", "separate"] = "chosen"
     # another model than the run's reference: the first one, reference_pp, or reference_<name>; None: the reference

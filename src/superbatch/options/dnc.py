@@ -17,7 +17,7 @@ class DncSettings(Settings, section="dnc"):
     """Which method is the base, into how many clusters its representations divide the pool, and how experts and student are trained."""
 
     base: str = "moclr"  # a method that trains on images alone
-    # how many clusters: of several numbers the one whose clusters stand apart most clearly
+    # number of clusters; of several numbers, the one with the best separated clusters is used
     clusters: Annotated[
         tuple[Annotated[int, Ge(2), Because("{value} clusters are too few")], ...],
         MinLen(1),

@@ -34,9 +34,9 @@ class LinearProbeSettings(Settings, section="linear_probe"):
     """A linear classifier over frozen image embeddings, its L2 strength chosen on images that it was not fitted to (CLIP, A.3)."""
 
     iterations: Annotated[int, Ge(1), Because("{value} iterations are too few")] = 1_000  # at most, of L-BFGS
-    # share of each class that chooses the strength, where no split does
+    # share of each class used to choose the regularization, if there is no split for it
     held_out: Annotated[float, Interval(gt=0, lt=1), Because("{value} is not a share of the images")] = 0.2
-    # labelled images at most, of more a seeded draw: a fit takes minutes from here on
+    # labeled images at most; of more, a seeded random sample: with more, a fit takes minutes
     max_images: Annotated[int, Ge(2), Because("{value} images are too few")] = 20_000
 
 
@@ -58,7 +58,7 @@ class FineTuneSettings(Settings, section="fine_tune"):
     learning_rates: Annotated[tuple[Positive, ...], MinLen(1)] = (1e-4, 3e-4, 1e-3)
     weight_decay: Annotated[float, Ge(0)] = 1e-4
     warmup: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the steps")] = 0.1
-    # share of each class that chooses the learning rate, where no split does
+    # share of each class used to choose the learning rate, if there is no split for it
     held_out: Annotated[float, Interval(gt=0, lt=1), Because("{value} is not a share of the images")] = 0.2
     seed: int = 0  # of the batches, and of what the tower draws (dropout)
 
@@ -89,7 +89,9 @@ class EvaluateSettings(Settings, section="evaluate"):
     few_shot: FewShotSettings | None = field(default_factory=FewShotSettings)
     linear_probe: LinearProbeSettings | None = field(default_factory=LinearProbeSettings)
     knn: KnnSettings | None = field(default_factory=KnnSettings)
-    fine_tune: FineTuneSettings | None = None  # the others take frozen embeddings; this trains the tower, for long
+    fine_tune: FineTuneSettings | None = (
+        None  # the others use frozen embeddings; this one trains the tower, which takes long
+    )
 
     @property
     def learns(self) -> bool:

@@ -35,7 +35,7 @@ class PoolSettings(Settings, section="pool"):
     clusters: Natural = 0  # of the pool's captions; the best of each are kept; 0 filters the pool as a whole
     # how evenly clusters share what is kept: 0 as in the pool, 1 as many of each
     balance: Annotated[float, Interval(ge=0, le=1)] = 0.0
-    # the share kept is found: rows that score no lower than so many held-out curated pairs do, such as 0.95; 0: keep_share says it
+    # finds the share to keep: rows that score at least as high as this share of held-out curated pairs, such as 0.95; 0: keep_share is used
     like_curated: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the held-out pairs")] = 0.0
     curated_by: str | None = None  # a decision of `curate.decide`: only rows that it keeps are drawn from
 
@@ -177,7 +177,7 @@ class LearnerSettings(Settings, section="learner"):
         )
 
     def _check_labels(self) -> None:
-        """Refuse what is of pairs, which have two sides: a class has no embedding that a reference could have cached."""
+        """Refuse settings for image-text pairs: a class has no cached reference embedding."""
         self._check_without_pairs("labels are set", "leave it out, or leave labels out")
         for name, fits, what, remedy in (
             ("training.loss", self.training.loss == "softmax", "is sigmoid, but classes need cross-entropy", "set it to softmax"),
@@ -186,7 +186,7 @@ class LearnerSettings(Settings, section="learner"):
             require(fits, name, what, remedy)
 
     def _check_moclr(self) -> None:
-        """Refuse what is of pairs or of labels: an image alone has neither a reference's score nor one of its own."""
+        """Refuse settings for pairs or labels: an image alone has no score, by the reference or by the learner."""
         self._check_without_pairs("moclr is set", "leave it out, or leave moclr out")
         method = self.selection.method
         for name, fits, what, remedy in (

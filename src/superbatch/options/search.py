@@ -9,7 +9,7 @@ from annotated_types import MinLen
 
 from superbatch.bounds import Because, Count, Settings, require
 
-# A number is a word too: `--params=search.query=404` gives one.
+# A query may be a number: `--params=search.query=404` passes one.
 Words = Annotated[str | int | float | tuple[str, ...], Because("{value} is not words", "words, or a list of them")]
 Names = Annotated[tuple[str, ...], MinLen(1)]
 

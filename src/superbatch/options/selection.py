@@ -14,7 +14,7 @@ from superbatch.options.training import ModelSettings
 Method = Literal["uniform", "independent", "joint"]
 Criterion = Literal["learnability", "easy_reference", "hard_learner", "easy_learner"]
 PROXY, ONLINE = "selection.proxy", "selection.online_reference.model"  # settings of models that are trained along
-LOOK_BACK = 4  # measurements over which it is seen whether a learner still comes on
+LOOK_BACK = 4  # measurements over which a learner's progress is judged
 FinalRatio = Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] | None
 
 
@@ -73,7 +73,7 @@ class AdaptSettings(Settings, section="adapt"):
     """How the filter ratio follows the learner, by what it can tell of the pool's pairs."""
 
     every: Count = 50  # steps between two measurements
-    # pairs of the pool that are measured by and never trained on; a tenth of the rows at most
+    # pairs of the pool that are only measured on and never trained on; at most a tenth of the rows
     sample: Annotated[int, Ge(2), Because("{value} pairs are too few")] = 1_000
     power: Positive = 1.5  # B = b / g^power, where g is the share of pairs that look right
 
@@ -111,7 +111,7 @@ class SelectionSettings(Settings, section="selection"):
     adapt: AdaptSettings | None = None  # f follows the learner, from filter_ratio down; None: f is as set
     # what a model's score of a pair is: its loss, or how well its two sides match (ActiveCLIP), for independent selection
     score: Literal["loss", "match"] = "loss"
-    online_reference: OnlineReferenceSettings | None = None  # in the place of one that is trained beforehand
+    online_reference: OnlineReferenceSettings | None = None  # replaces a reference that is trained beforehand
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -211,7 +211,7 @@ class SelectionSettings(Settings, section="selection"):
         self._check_online_reference()
 
     def _check_adapt(self) -> None:
-        """Refuse an f that follows the learner where nothing is chosen, where f is set otherwise too, or where batches are chosen ahead."""
+        """Refuse `selection.adapt` if nothing is chosen, if another setting also changes f, or if batches are chosen ahead."""
         if self.adapt is None:
             return
         require(
@@ -242,7 +242,7 @@ class SelectionSettings(Settings, section="selection"):
         )
 
     def _check_outgrown(self) -> None:
-        """Refuse to wait until the reference is outgrown where nobody measures, none is asked, or it would go on to choose."""
+        """Refuse to wait until the learner outgrows the reference, if that is not measured, no reference is used, or it would still choose afterwards."""
         if not self.outgrows:
             return
         own, then = self.rules
@@ -255,7 +255,7 @@ class SelectionSettings(Settings, section="selection"):
             require(fits, f"selection.{where}", f"{value} {what}", remedy)
 
     def _check_online_reference(self) -> None:
-        """Refuse a reference that is trained along where no super-batch is scored against it at each step."""
+        """Refuse a reference that is trained along, if super-batches are not scored against it at every step."""
         if self.online_reference is None:
             return
         for rule in self.rules:

@@ -69,7 +69,9 @@ class TrainingSettings(Settings, section="training"):
     accumulate: Count = 1  # micro-batches a step; all negatives count whatever their number
     checkpoint_activations: bool = False  # compute them again in the backward pass: less memory, more time
     compile: bool = False  # torch.compile of both towers
-    deterministic: bool = True  # on a GPU: equal bits each time, or an error that names what cannot give them
+    deterministic: bool = (
+        True  # on a GPU: the same bits every time, or an error that names the operation that can't give them
+    )
     # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
     max_scale: Annotated[float, Ge(1), Because("{value} is below the smallest scale, 1")] | None = None
     shuffle_window: Natural = 0
@@ -79,7 +81,7 @@ class TrainingSettings(Settings, section="training"):
     # evaluations without a better `keep_best`, after which the run ends; its best checkpoint is then the result. 0: takes all its steps
     patience: Natural = 0
     tolerance: Annotated[float, Ge(0)] = (
-        0.0  # values of `keep_best` this far below the highest are not told from it: the last counts
+        0.0  # values of `keep_best` at most this far below the highest count as equal to it; the last of them wins
     )
     evaluate_every: Count = 200
     score_batch: Natural = 0  # samples a forward pass of the scoring step; 0: 16 to 128 on a CPU, by what is read of a sample; 1,024 elsewhere

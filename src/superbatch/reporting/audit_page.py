@@ -183,7 +183,7 @@ def _items(audit: Audit, found: pd.DataFrame) -> list[Item]:
 
 
 def _truth(rows: pd.DataFrame, kinds: np.ndarray) -> dict[str, Table]:
-    """How the verdicts stand to the truth: `found` bad and clean pairs, then verdicts by kind, `precision` and `recall`."""
+    """Compare the verdicts with the truth: `found` bad and clean pairs, then verdicts by kind, `precision` and `recall`."""
     tidy = by_kind(rows["verdict"].to_numpy(), kinds)
     crossed = {name: Table.of(_crossed(tidy, name)) for name in ("precision", "recall")}
     return {"found": Table.of(_found(badness(rows, kinds))), **crossed}

@@ -45,7 +45,7 @@ def outcomes(run: Mapping[str, Any]) -> list[Outcomes] | None:
 
 
 def _questions(of_set: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Take the main metrics of one set, which share its images, apart."""
+    """Split the main metrics of one set, which share its images."""
     pairs = zip(of_set["hits"], of_set["queries"], strict=True)
     return [{"images": of_set["images"], "hits": hits, "queries": queries} for hits, queries in pairs]
 

@@ -69,7 +69,7 @@ def readable(table: pd.DataFrame, title: str = "top-1") -> pd.DataFrame:
 
 
 def _of_candidates(setting: str, candidates: int) -> str:
-    """Say of how many candidates a setting was chosen."""
+    """Say from how many candidates a setting was chosen."""
     return setting if candidates < 2 else f"{setting} (of {candidates})".strip()
 
 

@@ -25,7 +25,7 @@ TITLES = {
 }
 SHARES = ("purity", "percentile", "never")
 EXPLAINING = (("purity",), ("true_concepts",), ("purity", "true_concepts"), ("purity", "distinct"))
-FEWEST = 8  # methods; fewer are explained by anything
+FEWEST = 8  # methods; with fewer, anything would explain the difference
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def fit(frame: pd.DataFrame, end: str, measures: tuple[str, ...]) -> Fit:
     columns = [frame[name] * 10 if name in SHARES else np.log2(frame[name]) for name in measures]
     known_nk, end_n = np.stack([np.ones(len(frame)), *columns], 1), frame[end].to_numpy(float)
     weights = np.linalg.lstsq(known_nk, end_n, rcond=None)[0]
-    hat_n = np.einsum("nk,kn->n", known_nk, np.linalg.pinv(known_nk))  # how much each end tells itself
+    hat_n = np.einsum("nk,kn->n", known_nk, np.linalg.pinv(known_nk))  # how much each end value says by itself
     left_n = end_n - known_nk @ weights
     spread = float(end_n.std())
     explained = 1 - float((left_n**2).mean()) / spread**2 if spread else 0.0

@@ -106,7 +106,7 @@ def _verdict(found: Difference) -> str:
 
 
 def _of_all(report: Report) -> str:
-    """Who is the best of all runs, unless that is the comparison at equal steps once more."""
+    """Name the best of all runs, unless that repeats the comparison at equal steps."""
     found = best_of_all(report.tuned)
     if found is None:
         return ""
@@ -126,7 +126,7 @@ def _telling(report: Report) -> list[ToTarget]:
 
 
 def _along_the_run(report: Report) -> str:
-    """Where the run met uniform's final value; only where its end is told to be above uniform's."""
+    """Where the run met uniform's final value; only if its final value is clearly above uniform's."""
     beside = at_equal_steps(report, "uniform")
     if beside is None or not beside.difference.above:
         return ""

@@ -14,7 +14,7 @@ import pandas as pd
 from superbatch.errors import UserError
 from superbatch.reporting.intervals import Difference, difference
 
-HIGHER = 0.1  # of the value: a longer schedule that ends so much higher is better, told apart or not
+HIGHER = 0.1  # relative: a longer schedule that ends this much higher counts as better, significant or not
 
 
 @dataclass(frozen=True)

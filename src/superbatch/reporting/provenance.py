@@ -37,7 +37,7 @@ def fingerprints(report: Report) -> dict[str, object]:
 def judgement(report: Report) -> str:
     """Say how many of its expectations the pool met, and which it did not; empty where nobody knows."""
     judged = report.sources.judged
-    if judged is None or "results" not in judged:  # not ingested by this version
+    if judged is None or "results" not in judged:  # ingested by an older version
         return ""
     total = sum(len(result["results"]) for result in judged["results"].values())
     missed = [*judged["failures"].values(), *judged["warnings"].values()]

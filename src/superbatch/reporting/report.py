@@ -31,7 +31,7 @@ from superbatch.reporting.tuning import tuned
 if TYPE_CHECKING:
     from superbatch.reporting.understanding import Choices
 
-PICKS_A_SPAN = 400  # fewer, and the share of a rare kind jumps about
+PICKS_A_SPAN = 400  # with fewer, the share of a rare kind is too noisy
 
 
 class Report:
@@ -187,7 +187,9 @@ class Report:
     @cached_property
     def picked(self) -> list[Choices]:
         """What the runs on the pool picked, the main one first; empty without picks or without the embeddings of the pool."""
-        from superbatch.reporting.picked import picked  # it loads torch, which few readers of runs need
+        from superbatch.reporting.picked import (
+            picked,
+        )  # imported here because it loads torch, which most users of this module don't need
 
         files, cache = self.sources, cache_of(self.sources.features, self.main.settings.get("reference"))
         if cache is None or files.manifest is None:

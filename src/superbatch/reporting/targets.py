@@ -134,7 +134,7 @@ def reaching(lengths: Sequence[int], held: Sequence[Difference]) -> tuple[int | 
 
 
 def _ratio_bounds(held: dict[int, Difference], target_steps: int, reached: int | None) -> tuple[float, float]:
-    """Bounds of the ratio of steps, which enclose the ratio itself."""
+    """Bounds of the ratio of steps, widened to include the ratio itself."""
     surely, perhaps = reaching(list(held), list(held.values()))
     low = 0.0 if surely is None else target_steps / surely
     high = 0.0 if perhaps is None else target_steps / perhaps

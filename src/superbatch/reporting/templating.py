@@ -11,7 +11,7 @@ from markupsafe import Markup
 from superbatch.reporting.names import words
 from superbatch.reporting.theme import stylesheet
 
-# What HTML has no place for: control characters but tab and line ends, and halves of surrogate pairs, which UTF-8 refuses.
+# Characters that HTML can't contain: control characters except tab and line ends, and lone surrogates, which UTF-8 can't encode.
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

@@ -99,7 +99,7 @@ def _reference_check(report: Report) -> list[Check]:
         return [Check(question, "unknown", words, command=_command(report, "--pipelines=check,report"), weighs=False)]
     if found["verdict"] == "helps":
         return [Check(question, "yes", _sentence(str(found["sentence"])))]
-    # The remedy takes other data or another model; the command makes the chain anew with it.
+    # The remedy needs other data or another model; the command runs the chain again with it.
     return [Check(question, "no", check_caution(found), command=_chain(report, preset(report)))]
 
 

@@ -56,7 +56,7 @@ def _ranked(cell: pd.DataFrame) -> list[str]:
 
 
 def _telling(settings: list[str]) -> list[str]:
-    """Leave out of each list of words what all have."""
+    """Remove from each list the words that all lists have."""
     words = [text.split(", ") for text in settings]
     common = set.intersection(*map(set, words))
     return [", ".join(word for word in of_one if word not in common) or "as set" for of_one in words]

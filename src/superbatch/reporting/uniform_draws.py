@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from superbatch.evaluation.pairs.recall import log_choose
 
-WINDOW = 12  # standard deviations around the mean; what lies outside has no weight that float64 shows
+WINDOW = 12  # standard deviations around the mean; the rest is negligible in float64
 
 
 def expected_distinct(rows: int, batch_size: int, steps: int) -> float:

@@ -65,7 +65,7 @@ class Candidates:
     def alive(self) -> tuple[Tensor, Tensor]:
         """Places of all candidates in front of an int64 [B], and how many they are, int64 [1]; waits for nothing."""
         alive_B = ~self._gone[: self.count] if self.moves else ~self.taken_B
-        at_B = (alive_B.cumsum(0) - 1).where(alive_B, self.count)  # what has been taken meets in the spare
+        at_B = (alive_B.cumsum(0) - 1).where(alive_B, self.count)  # taken candidates share the spare slot
         places_B = self.slot_B.new_zeros(self.count + 1)
         places_B.index_copy_(0, at_B, torch.arange(self.count, device=alive_B.device))
         return places_B[: self.count], alive_B.sum(0, keepdim=True)

@@ -89,7 +89,7 @@ class Draw:
         return self.holders.merge(keys_B, given_B, places, count)
 
     def _count(self, interactions: list[Interactions], slots_K: Tensor) -> None:
-        """Takes the chosen out of the candidates and adds their pairs to everybody else's score."""
+        """Remove the chosen from the candidates and add their pairs to the scores of the rest."""
         chosen_2KD = [self.holders.rows(part, self.candidates.place_B, slots_K) for part in interactions]
         moved = self.candidates.take(self.holders.here(slots_K))
         for part, chosen in zip(interactions, chosen_2KD, strict=True):

@@ -86,7 +86,7 @@ class PairEmbeddings:
             raise UserError(self.name, f"lies on {image.device} and {text.device}", "give both on one device")
 
     def _lengths(self) -> tuple[float, float]:
-        """Of the longest image and text; one host synchronisation, and NaN or infinity shows in it."""
+        """Lengths of the longest image and text embeddings; one host synchronization, which also reveals NaN and infinity."""
         norms = [
             torch.linalg.vector_norm(side, dim=-1, dtype=self.compute_dtype) for side in (self.image_ND, self.text_ND)
         ]

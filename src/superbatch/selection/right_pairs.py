@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 TILE = 1_000  # images, and captions, whose scores are in memory at once
-# Scores so near to each other are a tie, which speaks against a pair: embeddings that have all become one tell nothing, whichever way
-# their last digits fall.
+# Scores this close count as a tie, which counts against a pair: if all embeddings have collapsed to one, they tell nothing, whichever way
+# the last digits are rounded.
 TIE = 1e-6
 LAMBDA = 0.5  # p-values above it are taken for those of wrong pairs alone
 NEAR = 0.01  # a pair's own caption stands out where no more than this share of others score as high

@@ -104,7 +104,7 @@ def _select(
     places: bool,
     compare: bool,
 ) -> Selection:
-    """Deals the tiles out, draws, and tells everybody the scores of all."""
+    """Distribute the tiles, draw, and share all scores with every rank."""
     total, rank = sum(counts), holders.group.rank()
     rows_B = torch.arange(total, device=rows_n.device) if places else gather_uneven(holders.group, rows_n, counts)
     sorted_B, order_B = rows_B.sort(stable=True)
@@ -141,7 +141,7 @@ def _in_type(term: Term, dtype: torch.dtype | None) -> Term:
 
 
 def _agree(holders: Sharded, asked: tuple[object, ...], terms: list[Term], error: UserError | None) -> list[int]:
-    """How many samples each rank has; a UserError on all ranks where one has failed or asks for something else."""
+    """Gather how many samples each rank has; a UserError on all ranks if one has failed or uses other settings."""
     sides = [term.pairs.image_ND for term in terms]
     models = [
         (t.pairs.scale, t.pairs.bias, side.shape[1], side.dtype, side.device.type)
@@ -164,7 +164,7 @@ def _agree(holders: Sharded, asked: tuple[object, ...], terms: list[Term], error
 
 
 def _voice(group: dist.ProcessGroup, holding: torch.device | None) -> torch.device:
-    """Where a rank speaks from before anything is agreed on.
+    """Choose the device for collectives before the ranks have agreed on anything.
 
     The kind of device goes by the group alone: else ranks with embeddings on a GPU would wait there for one that has none
     to show and speaks from the host. The host it is if the group can.
@@ -176,7 +176,7 @@ def _voice(group: dist.ProcessGroup, holding: torch.device | None) -> torch.devi
 
 
 def _edges(total: int, tile: int, world: int) -> list[int]:
-    """Slots at which each rank's tiles begin, and the end: whole tiles, as evenly as they go."""
+    """Slots at which each rank's tiles begin, and the end: whole tiles, as evenly as possible."""
     tiles = -(-total // tile)
     return [min(total, rank * tiles // world * tile) for rank in range(world + 1)]
 

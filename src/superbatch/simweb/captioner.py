@@ -41,7 +41,7 @@ def _true_captions(pool: Manifest) -> list[str]:
     """Return a caption that fits each image of a pool, in its order; empty for one that shows no scene.
 
     Raises:
-        UserError: nobody knows.
+        UserError: the truth about this pool is not known.
     """
     place = find_truth(pool)
     if place is None:

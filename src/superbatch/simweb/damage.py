@@ -162,7 +162,7 @@ def _static(draws: Draws, image_size: int) -> NDArray[np.float32]:
 
 
 def _smooth(cells: NDArray[np.float32], image_size: int) -> NDArray[np.float32]:
-    """Blow up [n, c, c, 3] to [n, S, S, 3] linearly; plain einsum, whose sums hang on no thread count."""
+    """Upsample [n, c, c, 3] to [n, S, S, 3] linearly, by plain einsum: its sums don't depend on the number of threads."""
     at = np.linspace(0, cells.shape[1] - 1, image_size, dtype=np.float32)
     kernel = np.clip(1 - np.abs(at[:, None] - np.arange(cells.shape[1], dtype=np.float32)[None]), 0, 1).astype(
         np.float32

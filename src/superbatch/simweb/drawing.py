@@ -18,7 +18,7 @@ from superbatch.simweb.shapes import SHAPE_FIELDS, Field, glyph_field
 Pictures = NDArray[np.uint8]
 _BATCH_PIXELS = 2**18
 _GRAIN_CELLS = 32  # grain is as coarse at every picture size, so that a larger rendering shows the same scene
-_GLYPH_ZOOM = np.float32(0.85)  # the digit images have a margin; a digit should look as large as a shape
+_GLYPH_ZOOM = np.float32(0.85)  # digit images have a margin: enlarged, so that a digit looks as large as a shape
 _LIGHT, _DARK = np.float32(245), np.float32(28)
 
 
@@ -121,7 +121,7 @@ def _paint(canvas: NDArray[np.float32], objects: Objects, tone: NDArray[np.int64
             depth = glyph_field(x * _GLYPH_ZOOM, y * _GLYPH_ZOOM, glyphs.fields[part.glyph]) * pixels
         else:
             depth = SHAPE_FIELDS[kind - words.NUM_DIGITS](x, y) * pixels
-        # most of an outline lies outside the shape, so that thin shapes keep their colour
+        # most of an outline is outside the shape, so that thin shapes keep their color
         outlined = (part.texture == words.TEXTURES.index("outlined"))[:, None, None]
         cover = np.clip(np.float32(0.5) - depth + np.where(outlined, 0.65 * _outline_width(pixels), 0), 0, 1)[..., None]
         canvas[rows] += cover * (_colours(part, tone[rows], x, y, depth, pixels) - canvas[rows])

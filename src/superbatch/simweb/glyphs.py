@@ -65,7 +65,7 @@ def _smooth(images: NDArray[np.float64]) -> NDArray[np.float32]:
     t = np.abs(positions[:, None] - np.arange(_SOURCE)[None, :])
     near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
     kernel = np.where(t < 1, near, np.where(t < 2, far, 0.0))
-    # plain einsum: its sums do not depend on the number of threads, as those of a BLAS may
+    # plain einsum: unlike a BLAS, its sums never depend on the number of threads
     rows = np.einsum("yg,ngh->nyh", kernel, padded, optimize=False)
     fields = np.einsum("xh,nyh->nyx", kernel, rows, optimize=False)
     return np.ascontiguousarray(fields.clip(0, 1), dtype=np.float32)

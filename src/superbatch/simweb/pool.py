@@ -92,7 +92,7 @@ def _captions(settings: SimwebSettings, index: Ints, concept: Ints) -> list[str]
 def _shown_captions(
     settings: SimwebSettings, plan: PoolPlan, draws: Draws, true_captions: list[str], off_topic: list[str]
 ) -> list[str]:
-    """What the pool says about each picture."""
+    """The caption that the pool has for each picture."""
     shown = list(true_captions)
 
     def put(rows: NDArray[np.intp], captions: list[str]) -> None:

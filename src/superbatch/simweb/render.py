@@ -52,7 +52,7 @@ def render(settings: SimwebSettings, out: Path) -> dict[str, Any]:
 
 def _render_pool(settings: SimwebSettings, plan: PoolPlan, folder: Path) -> Truth:
     """Render every shard, over processes where more than one job is allowed, and collect the truth in order."""
-    load_glyphs(settings.seed)  # a first look at scikit-learn's files here, so that a failure is told once
+    load_glyphs(settings.seed)  # read scikit-learn's files here first, so that a failure is reported once
     starts = range(0, settings.pool_pairs, settings.shard_size)
     tasks = (
         (settings, plan.rows(slice(at, at + settings.shard_size)), folder, number) for number, at in enumerate(starts)

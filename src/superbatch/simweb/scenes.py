@@ -75,7 +75,7 @@ class Scenes:
     tone: Ints
     pattern: Ints
     gain: Floats
-    grain: NDArray[np.uint64]  # what the noise of the picture hangs on
+    grain: NDArray[np.uint64]  # the seed of the picture's noise
 
     def __len__(self) -> int:
         return len(self.size)
@@ -178,7 +178,7 @@ def _make_objects(
     glyph = glyphs.choose(split, kind.clip(0, words.NUM_DIGITS - 1), draws.uniform(f"{name} glyph"))
     return Objects(
         concept=concept,
-        texture=np.where(is_digit, 0, texture),  # stripes through a stroke two pixels wide leave no digit
+        texture=np.where(is_digit, 0, texture),  # stripes would hide a digit whose strokes are two pixels wide
         glyph=np.where(is_digit, glyph, -1),
         centre=centre
         + np.stack([draws.uniform(f"{name} x", -0.05, 0.05), draws.uniform(f"{name} y", -0.05, 0.05)], axis=1),
@@ -227,7 +227,7 @@ _TONE_TABLE = np.array([[(tones + [0] * _MOST_TONES)[:_MOST_TONES] for tones in 
 
 
 def _draw_tone(draws: Draws, concept: Ints, second: Ints) -> Ints:
-    """A background tone on which both colours can be told."""
+    """A background tone that contrasts with both colors."""
     first_colour = concept % words.NUM_COLOURS
     second_colour = np.where(second >= 0, second % words.NUM_COLOURS, first_colour)
     number = draws.integers("tone", _TONE_COUNT[first_colour, second_colour])

@@ -109,7 +109,7 @@ def filesystem(url: str, setting: str = "") -> tuple[AbstractFileSystem, str]:
 
 
 def _told(where: str, url: str, error: Exception) -> UserError | None:
-    """Put what no further attempt will change into words; None for all else."""
+    """Return a UserError for what another attempt can't fix; None for anything else."""
     if isinstance(error, UserError):
         return error
     names, protocol = set(_names(error)), EXTRAS.get(url.partition("://")[0], url.partition("://")[0])
@@ -160,7 +160,7 @@ def _wait(url: str, attempt: int, error: Exception) -> None:
 
 
 def _with_reason(error: Exception, files: AbstractFileSystem, path: str) -> Exception:
-    """Return an error that says why, where a store's answer has no words in it: HTTP gives none to HEAD, but to the read of a byte."""
+    """Return an error that says why, if a store's answer has no text: HTTP sends none for HEAD, but does for reading one byte."""
     wordless = isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EINVAL)
     if not wordless:
         return error

@@ -116,7 +116,7 @@ class ShardCache:
             return part
 
     def _fill(self, known: Known, part: int, going_on: Callable[[], bool]) -> bool:
-        """Read an object into its file, and give that its name."""
+        """Download an object into its file, then give the file its name."""
         path = self._file(known, PART)
         try:
             require_as_known(known)
@@ -129,7 +129,7 @@ class ShardCache:
                     parts = [(known.address, start, min(CHUNK, known.size - start)) for start in starts]
                     for (_, start, _), data in zip(parts, read_parts(parts), strict=True):
                         os.pwrite(part, data, start)
-            require_as_known(known)  # it may have been exchanged in between
+            require_as_known(known)  # the object may have been replaced meanwhile
             with self._alone():
                 os.utime(path)
                 os.replace(path, self._file(known, WHOLE))
@@ -152,14 +152,14 @@ class ShardCache:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let one process at a time count the folder's files, or change which there are."""
+        """Let one process at a time count, add or remove the folder's files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / LOCK, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _make_room(self, size: int) -> bool:
-        """Drop what was not in use for the longest time until an object fits; returns whether it does."""
+        """Remove the least recently used objects until a new one fits; returns whether it does."""
         if size > self.limit:
             return False
         files = [(path, path.stat()) for path in self.folder.iterdir() if path.suffix in (WHOLE, PART)]

@@ -150,7 +150,7 @@ def _info(files: AbstractFileSystem, path: str) -> dict[str, Any]:
 
 
 def _listing(folder: str) -> Infos:
-    """List a folder's objects by name; empty where that is not allowed, which says nothing about the objects."""
+    """List a folder's objects by name; empty if listing is not allowed, in which case the objects may still exist."""
 
     def question(files: AbstractFileSystem, path: str) -> Infos:
         return {PurePosixPath(info["name"]).name: info for info in files.ls(path, detail=True)}
@@ -173,6 +173,6 @@ def _looked_up(address: Address, listed: dict[str, Infos], setting: str) -> Know
 def _known(address: Address, info: dict[str, Any]) -> Known:
     known = info | (info.get("lfs") or {} if isinstance(info.get("lfs"), dict) else {})
     mark = next((known[name] for name in MARKS if known.get(name)), "")
-    if isinstance(mark, datetime):  # a listing may have seconds where a look has a date
+    if isinstance(mark, datetime):  # a listing may give seconds where a single lookup gives a date
         mark = mark.timestamp()
     return Known(address, int(info.get("size") or 0), str(mark).strip('"'))

@@ -10,7 +10,7 @@ from superbatch.options import LearnerSettings, LowSettings
 from superbatch.tasks.teacher import Teacher
 from superbatch.training.flops import Spent
 
-# What a teacher of its own cost, by the names of what a reference did.
+# What a separate teacher cost, under the names used for a reference.
 OF_TEACHER = {
     "reference_training": "teacher_training",
     "bootstrapping": "teacher_bootstrapping",
@@ -39,7 +39,7 @@ def charges(reference_training: Path, pool_features: Path, low: LowSettings | No
 
 
 def _before(record: dict[str, Any]) -> dict[str, Spent]:
-    """What was spent before a reference, by its record; nothing before a first one."""
+    """What was spent before a reference was trained, from its record; nothing for a first one."""
     flops, seconds = record["flops"].get("charged") or {}, record.get("charged_seconds") or {}
     if not flops:
         return {}
@@ -72,7 +72,7 @@ def charged(settings: LearnerSettings, uses_cache: bool, charges: dict[str, Spen
 
 
 def _of_teacher(settings: LearnerSettings, found: dict[str, Spent], charges: dict[str, Spent]) -> dict[str, Spent]:
-    """What a teacher of its own adds to what is charged. Of first and second reference, one owes what led to it by the other: once."""
+    """What a separate teacher adds to the charges. If it is one of two references that build on each other, the shared part is charged once."""
     if settings.teacher == "reference" and "bootstrapping" in found:
         return {}
     own = {name: spent for name, spent in charges.items() if name in OF_TEACHER.values()}

@@ -28,9 +28,9 @@ from superbatch.tasks.view import preprocessing, shell
 
 FORMAT = 2  # raised when the same inputs give another check
 CHECK = "check.json"
-SAMPLE = 2_000  # rows of the pool, and training pairs, that are looked at
+SAMPLE = 2_000  # rows of the pool, and training pairs, that are examined
 SEED = 0  # of these samples
-SAID = ("verdict", "line", "remedy")  # what a learner's record takes over
+SAID = ("verdict", "line", "remedy")  # what is copied into a learner's record
 
 
 @dataclass(frozen=True)

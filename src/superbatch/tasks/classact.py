@@ -79,7 +79,7 @@ class ClassAct(Task):
         self._checkpointed = settings.checkpoint_activations
         for name, classifier in self.classifiers.items():
             clip = classifier.to(device).clip
-            clip.model.to(device)  # the text tower too, so that whoever asks the model where it lies hears the truth
+            clip.model.to(device)  # move the text tower too, so that the model's parameters are all on one device
             if self._checkpointed:
                 clip.model.set_grad_checkpointing(True)
             self._towers[name] = Towers.of(clip, device, settings.precision, settings.compile)

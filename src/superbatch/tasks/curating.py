@@ -40,7 +40,7 @@ from superbatch.tasks.view import View, open_pixels, preprocessing, shell
 
 FORMAT = 1  # raised when the same inputs give other scores
 LEAKAGE = "leakage.json"  # counts by evaluation set, beside the scores
-BLOCK = 4_096  # images that are looked at a time
+BLOCK = 4_096  # images processed at a time
 SEED = 0  # of `draw`
 Column = np.ndarray | Words
 log = logging.getLogger(__name__)

@@ -85,7 +85,7 @@ class Distilled(Contrastive):
             return super().loss(model, outputs, batch, peers)
         term = teaching_term(self.distill.how, *self._taught(outputs, batch), peers)
         if self.distill.how == "reweighting":
-            bias = outputs.get("bias")  # a softmax does not change with it; here it takes part all the same
+            bias = outputs.get("bias")  # a softmax does not depend on it; here it must still have a gradient
             return term if bias is None else term + 0.0 * bias
         return super().loss(model, outputs, batch, peers) + self.distill.weight * term
 
@@ -116,7 +116,7 @@ class Distilled(Contrastive):
 
 
 def _twice(one: Forwards) -> Forwards:
-    """What a learner costs that runs a second sample forward for each that is trained; a uniform step has one."""
+    """Double the learner's forward passes: it runs a second sample for each trained one. A uniform step keeps one."""
     trained = {name: value * (2 if name == LEARNER else 1) for name, value in one.trained.items()}
     again = {name: value * (2 if name == LEARNER else 1) for name, value in one.recomputed.items()}
     return replace(one, trained=trained, recomputed=again, full=one.at_full)

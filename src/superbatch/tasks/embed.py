@@ -72,7 +72,7 @@ def embed(
     out, manifest, reference = files.features, files.manifest(), load_checkpoint(reference_dir)
     reference_sha256 = read_metadata(reference_dir)["weights_sha256"]
     if settings.low is not None and not is_classifier(reference_dir):
-        LowView(reference, settings.low, "embed.low")  # what cannot be is refused before anything long
+        LowView(reference, settings.low, "embed.low")  # impossible settings are refused before anything long starts
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     write_view(learner or reference, manifest, out, settings, workers)

@@ -132,7 +132,7 @@ def choose(scores_N: np.ndarray, cluster_N: np.ndarray, open_N: np.ndarray, most
 
 
 def _other_captions(pool: Manifest, failed: np.ndarray, settings: BootstrapSettings) -> dict[int, str]:
-    """Have a random sample of the rows that are not aligned captioned anew; returns the captions by row."""
+    """Get new captions for a random sample of the rows that are not aligned; returns the captions by row."""
     if settings.captioner is None:
         return {}
     sample = sampled_rows(len(failed), kept_count(len(pool), settings.recaption_share), settings.seed)
@@ -147,7 +147,7 @@ def _counts(
     aligned_N: np.ndarray,
     cluster_N: np.ndarray,
 ) -> dict[str, Any]:
-    """What became of the pool's rows, for people."""
+    """Count what happened to the pool's rows, for the log."""
     return {
         "curated": len(curated),
         "chosen": len(rows),

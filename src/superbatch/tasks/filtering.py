@@ -25,7 +25,7 @@ from superbatch.data.row_set import RowSet
 from superbatch.errors import UserError
 from superbatch.options import PoolSettings
 
-DIGITS = 4  # of a share that is found: a score that another processor rounds otherwise makes no other run
+DIGITS = 4  # digits of a share that is found: rounding on another processor must not make another run
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def kept(cache: EmbeddingCache, pool: PoolSettings) -> Kept:
     sizes_C = cluster_sizes(cluster_N, pool.clusters)
     quota_C = quotas(sizes_C, keep, pool.balance)
     rows = best_of_each(scores_N, cluster_N, quota_C)
-    # Another processor may round to other clusters: that is then another run, and an audit can tell.
+    # Another processor may round to other clusters. That makes it another run, and an audit notices it.
     return Kept(rows, _words(sizes_C, quota_C), {"kept_rows": digest(rows)})
 
 

@@ -105,7 +105,7 @@ class Flexi(Contrastive):
             return super().training_sides(model, batch)
         low = batch[LOW].bool()
         at_full, at_low = (~low).nonzero()[:, 0], low.nonzero()[:, 0]
-        # A small micro-batch may have one kind alone.
+        # A small micro-batch may have samples of one kind only.
         found = [towers.images(batch[IMAGE][at_full])] if len(at_full) else []
         found += [self._low(towers, batch, at_low)] if len(at_low) else []
         back = torch.cat([at_full, at_low]).argsort()

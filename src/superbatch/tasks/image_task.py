@@ -39,7 +39,7 @@ class ImageTask(Task):
 
     def place(self, device: torch.device, settings: TrainingSettings) -> None:
         """Put the learner on the device, in the precision that settings ask for."""
-        self.clip.model.to(device)  # the text tower too, so that whoever asks the model where it lies hears the truth
+        self.clip.model.to(device)  # move the text tower too, so that the model's parameters are all on one device
         self.learner.to(device)
         self._checkpointed = settings.checkpoint_activations
         if self._checkpointed:

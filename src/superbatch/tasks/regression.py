@@ -77,7 +77,7 @@ class Student(ImageTask):
         view = view_of(batch, 0, self.moclr.augment)
         student, owner = self.embed(view), batch[OWNER]
         base, *experts = (head(student) for head in self.learner.heads.values())
-        # All heads answer, so that every parameter takes part whatever clusters are in a batch: they are cheap.
+        # All heads are computed, so that every parameter has a gradient whatever clusters are in a batch; they are cheap.
         said = torch.stack(experts, 1)[torch.arange(len(owner), device=owner.device), owner]
         return {BASE: base, EXPERT: said, **self._taught(view, owner)}
 

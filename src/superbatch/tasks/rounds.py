@@ -70,7 +70,7 @@ class Round:
             "flops_training": run["flops"]["as_executed_total"],
             "flops_embedding": embedding.flops,
             "seconds_training": sum(run["seconds"].values()),
-            "seconds_embedding": embedding.seconds,  # None: nobody measured it
+            "seconds_embedding": embedding.seconds,  # None: it was not measured
         }
 
 

@@ -97,4 +97,4 @@ def unknown_words(query: str, captions: Sequence[str]) -> list[str]:
 
 
 def _has(caption: str, word: str) -> bool:
-    return word in caption and word in words_of(caption)  # the first look is quick, the second exact
+    return word in caption and word in words_of(caption)  # the first pass is fast, the second exact

@@ -50,5 +50,5 @@ def frequent_words(captions: Sequence[str], names: Iterable[str], count: int) ->
 
 
 def _by_frequency(counted: Counter[str]) -> list[tuple[str, int]]:
-    """Equally frequent ones in alphabetical order, so that the order of captions does not matter."""
+    """Sort by frequency, and words of equal frequency alphabetically, so that the order of captions does not matter."""
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))

@@ -17,7 +17,7 @@ LOOK = 1.0  # seconds between two looks at the records
 AT_ONCE = 100  # points between two notes of how far a tracker was told
 
 
-Failed = Callable[[Exception], None]  # told at once, in the thread, what some work raised
+Failed = Callable[[Exception], None]  # called in the thread as soon as some work raises an error
 
 
 class Task(threading.Thread):
@@ -65,7 +65,7 @@ class Feed:
         self.ended.set()
 
     def _identity(self) -> int | None:
-        """When the run last started or continued: then its state folder is as it should be, and what was not wanted is gone."""
+        """When the run last started or continued: by then its state folder is cleaned up."""
         file = self.state_dir / "identity.json"
         return file.stat().st_mtime_ns if file.is_file() else None
 

@@ -67,7 +67,7 @@ def results_of(run: Path, states: Path) -> Found | None:
     file = run / "training" / "run.json"
     told = read_json(file) if file.is_file() else {}
     directory = states / str(told.get("run_hash"))
-    if not (directory / FOLDER).is_dir():  # no tracker knows it
+    if not (directory / FOLDER).is_dir():  # not known to any tracker
         return None
     results = [read_json(path) for path in sorted((run / "evaluation").glob("*.json"))]
     numbers = {

@@ -62,7 +62,7 @@ class Growing:
 
     def new(self) -> list[Point]:
         """Return what is new since the last call, in order. The newest steps wait until later ones are there: an evaluation may follow."""
-        self._read_tail()  # before the parts: what leaves the tail is in a part by then
+        self._read_tail()  # the tail is read before the parts: rows that leave the tail are by then in a part
         self._read_parts()
         ready = sorted(steps for steps in self._waiting if steps < self._newest)
         points = [Point(steps, self._waiting.pop(steps)) for steps in ready]
@@ -80,7 +80,7 @@ class Growing:
                 text = stream.read()
         except FileNotFoundError:
             return
-        whole = text.rfind(b"\n") + 1  # the last line may still be under way
+        whole = text.rfind(b"\n") + 1  # the last line may be incomplete
         self._offset += whole
         for line in text[:whole].splitlines():
             self._add(json.loads(line))

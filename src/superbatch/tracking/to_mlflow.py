@@ -100,7 +100,7 @@ class MLflow:
     def scalars(self, steps: int, values: dict[str, float]) -> None:
         """Collect until the next flush."""
         now = int(time.time() * 1000)
-        found = values | ({STEPS: float(steps)} if steps > self._told else {})  # a result comes behind them
+        found = values | ({STEPS: float(steps)} if steps > self._told else {})  # results come after them
         self._points.append([Metric(self._key(name), value, now, steps) for name, value in found.items()])
 
     def figure(self, name: str, file: Path) -> None:

@@ -101,7 +101,7 @@ def _follow(run: LiveRun, shares: list[float], leads: list[float]) -> None:
 def _look(run: LiveRun) -> list[float]:
     """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead."""
     task, outgrows = run.job.task, run.job.selection.outgrows
-    if run.sample is None:  # read once: the same pairs tell how the learner comes on
+    if run.sample is None:  # read once: the same pairs are used for every measurement
         left_out, reads = run.job.source.left_out, task.reads_by(run.job.selection.rules[0])
         names = dict.fromkeys((*reads.training, *(reads.scoring if outgrows else ())))
         run.sample = left_out.read(names, np.arange(left_out.num_rows), 0)
@@ -116,7 +116,7 @@ def _look(run: LiveRun) -> list[float]:
 
 @torch.no_grad()
 def _p_values(run: LiveRun, sides: Callable[[Batch], tuple[Tensor, Tensor]]) -> Tensor:
-    """Embed the pairs that are held out, a slice at a time, and hold each against the others."""
+    """Embed the held-out pairs, a slice at a time, and compare each with the others."""
     assert run.sample is not None, "read before"
     at_once = score_slice(run.job.training, run.device, run.sample)
     cuts = [run.sample.cut(start, start + at_once) for start in range(0, len(run.sample), at_once)]

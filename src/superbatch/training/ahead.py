@@ -107,9 +107,9 @@ class ReadAhead:
                 if new is None:
                     self._wait_behind(step)
                 for known in new or ():
-                    self._cache.touch(self._horizon.objects)  # what comes soon stays, though it was not read yet
+                    self._cache.touch(self._horizon.objects)  # keep what is needed soon, even if it was not read yet
                     self._cache.fetch(known, lambda: not self._stopped)
-        except UserError as error:  # a step that needs it will say so; until then it is read by ranges
+        except UserError as error:  # a step that needs it reports the error; until then it is read by ranges
             log.warning("%s: no shards are fetched ahead from here on: %s", self._name, error)
 
     def _wait_behind(self, step: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from superbatch.artifacts.atomic import told_if_full
 from superbatch.errors import UserError
 
-PATIENCE, POLL = 15.0, 0.2  # seconds: workers of a process that was killed outlive it by some, and hold what it held
+PATIENCE, POLL = 15.0, 0.2  # seconds: workers outlive a killed process for some time, and keep its lock
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def alone_in(state_dir: Path, patience: float = PATIENCE) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            fcntl.flock(held, fcntl.LOCK_UN)  # for those too that were forked meanwhile
+            fcntl.flock(held, fcntl.LOCK_UN)  # also for processes that were forked meanwhile
         os.close(held)
         with suppress(OSError):  # it is not empty
             state_dir.rmdir()

@@ -53,12 +53,12 @@ def _record(directory: Path) -> dict[str, Any]:
 
 
 def _is_better(value: float, highest: float, tolerance: float) -> bool:
-    """Whether a value takes the place of those before it: it is above all of them, or with a tolerance not told from their highest."""
+    """Whether a value replaces those before it: it is above all of them, or within the tolerance of their highest."""
     return value > highest if tolerance == 0 else value >= highest - tolerance
 
 
 def _best(values: np.ndarray, tolerance: float) -> int:
-    """Which of some values, in their order, is the best: the last that took the place of those before it."""
+    """Return which of some values, in order, is the best: the last one that replaced those before it."""
     highest, best = -math.inf, 0
     for place, value in enumerate(values):
         if _is_better(value, highest, tolerance):

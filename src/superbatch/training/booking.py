@@ -112,7 +112,7 @@ def picked(step: int, rows: np.ndarray, selection: Selection | None, seed: int) 
 
 
 def _bad_step(run: LiveRun, pick: Pick, model: str, reason: str) -> None:
-    """Keep the rows of a step that was not taken, as the model that it was bad for sees them; then go on or stop, as the settings say."""
+    """Record the rows of a step that was not taken, as seen by the model whose loss was bad; then continue or stop, by the settings."""
     job, settings = run.job, run.job.training
     seen = trained_on(job.task.models[model], pick.batch, settings.batch_size, pick.super_batch)
     samples, found = collect(run.ranks, *seen), ""

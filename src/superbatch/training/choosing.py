@@ -61,7 +61,7 @@ def score(task: Task, batch: Batch, rule: Rule, at_once: int, most: int | None =
 def _slices(batch: Batch, at_once: int, most: int | None) -> Iterator[Batch]:
     if most is None:
         return (batch.cut(start, start + at_once) for start in range(0, len(batch), at_once))
-    count = min(-(-most // at_once), max(1, most - 1))  # none is empty where a rank has one sample fewer
+    count = min(-(-most // at_once), max(1, most - 1))  # so that no slice is empty if a rank has one sample fewer
     return iter(batch.pieces(map(len, np.array_split(batch.rows, count))))
 
 

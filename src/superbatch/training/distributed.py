@@ -178,9 +178,9 @@ def joined(device: str, timeout: int = TIMEOUT, interface: str | None = None) ->
             raise UserError("training.processes", what, "use at most as many as there are")
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     talk_by(interface)
-    # gloo beside nccl: flags and objects are on the host, and need not wait for the device.
+    # gloo besides nccl: flags and objects are on the host and don't have to wait for the device.
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout))
     if not ranks.is_first:
-        logging.getLogger("superbatch").setLevel(logging.WARNING)  # one line a fact, not one a rank
+        logging.getLogger("superbatch").setLevel(logging.WARNING)  # log each fact once, not once per rank
     yield ranks
     dist.destroy_process_group()

@@ -60,7 +60,7 @@ class BatchGradients:
         self.task, self.name, self.ranks, self.accumulate, self.shards = task, name, ranks, accumulate, shards
         _refuse_statistics(task.models[name].module, ranks, accumulate)
         whole = _Whole(task, name)
-        # What follows from a batch is refused, so buffers are constants, and all ranks made or loaded the same ones: none is sent.
+        # Layers with batch statistics are refused, so buffers are constants and equal on all ranks: none is sent.
         alike = ranks.world > 1 and shards is None
         self.module = DistributedDataParallel(whole, broadcast_buffers=False) if alike else whole
 
@@ -104,7 +104,7 @@ class BatchGradients:
         return loss
 
     def _pull(self, outputs: Outputs, share: Batch, total: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over all ranks, and where it pulls the outputs of this one."""
+        """The loss over all ranks, and its gradients by the outputs of this rank."""
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in outputs.items()}
         own = self.task.loss(self.name, leaves, share, self.ranks.peers(total))
         found = torch.autograd.grad(own, list(leaves.values()), allow_unused=True, materialize_grads=True)
@@ -112,7 +112,7 @@ class BatchGradients:
 
     @torch.no_grad()
     def _look(self, pieces: list[Batch]) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """Run all micro-batches without a graph; the random state before each makes its second pass like the first."""
+        """Run all micro-batches without a graph, keeping the random state before each, so that its second pass repeats the first."""
         states, found = [], []
         for piece in pieces:
             states.append(random_state(piece.device))
@@ -124,13 +124,15 @@ class BatchGradients:
         return states, joined
 
     def _send_back(self, outputs: Outputs, gradients: Outputs) -> None:
-        trained = {name: tensor for name, tensor in outputs.items() if tensor.requires_grad}  # none of what is frozen
+        trained = {
+            name: tensor for name, tensor in outputs.items() if tensor.requires_grad
+        }  # frozen parameters have none
         # DDP, as `fully_shard`, takes the mean over ranks; the loss is already a mean over all samples, so its gradients want the sum.
         pulls = [gradients[name] * self.ranks.world for name in trained]
         torch.autograd.backward(list(trained.values()), pulls)
 
     def _silent(self) -> AbstractContextManager[None]:
-        """Without DDP's sum, which the last micro-batch brings."""
+        """Turn off DDP's sum over ranks; the last micro-batch does it."""
         return self.module.no_sync() if isinstance(self.module, DistributedDataParallel) else nullcontext()
 
 

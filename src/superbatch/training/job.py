@@ -171,7 +171,7 @@ def deciding(settings: Any, usual: Any) -> dict[str, Any]:
     }
 
 
-@functools.cache  # every look at a run's hash asks, and making settings checks them
+@functools.cache  # cached: every use of a run's hash needs it, and creating settings validates them
 def _usual(block: type) -> Any:
     return block()
 

@@ -113,9 +113,11 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
 
 
 def _rank(work: Callable[[], None], folder: Path) -> None:
-    """Be one rank: leave a note of what went wrong, and let whoever died be seen before those who only lost it."""
+    """Run one rank. Write down what went wrong, and make sure that the rank that died is reported before those that only lost it."""
     os.setpgid(0, 0)  # Ctrl-C reaches the launch alone, which passes it on: the same signal twice would stop at once
-    tqdm.set_lock(threading.RLock())  # its own is for several processes, and a killed one would leave it behind
+    tqdm.set_lock(
+        threading.RLock()
+    )  # its own is shared by several processes, and a killed process would leave it behind
     (folder / f"{ranks_here().rank}.rank").touch()
     try:
         work()
@@ -173,7 +175,7 @@ def _told(failures: dict[int, ProcessFailure], folder: Path, timeout: int) -> Us
 
 
 def _silent(folder: Path, noted: set[int], timeout: int) -> UserError:
-    """Name the ranks of this machine that did not notice anything while another waited for them in vain."""
+    """Name the ranks of this machine that reported nothing while another rank waited for them in vain."""
     silent = sorted({int(path.stem) for path in folder.glob("*.rank")} - noted)
     who = "a rank of another machine"
     if silent:
@@ -194,7 +196,7 @@ def _rank_failed(rank: int, how: str, remedy: str) -> UserError:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence this process while it only waits: of a rank's end torch logs its whole stack."""
+    """Silence logging in this process while it waits: torch logs a whole stack when a rank ends."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -51,7 +51,7 @@ def train(job: Job) -> TrainResult:
 
 def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
     order = job.order
-    made_from = commit()  # now: the working tree may be another one when the run ends
+    made_from = commit()  # now, since the working tree may change before the run ends
     run, first = start(job, ranks, order, device)
     plan = describe(run)
     log.info(sentence(run, plan))
@@ -64,7 +64,7 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
         except Exception as error:
             if stop.signum is None or isinstance(error, UserError):  # a full disk has its own line
                 raise
-            # The signal reached other processes too, and they obeyed at once.
+            # The signal reached other processes too, and they stopped at once.
             raise _interrupted(job, stop.signum, last_step(job.state_dir)) from None
         asked = ranks.most(stop.signum or 0)
         if asked:  # it came while the last state was saved
@@ -97,7 +97,7 @@ def _take_steps(run: LiveRun, first: int, stop: Stop, plan: Plan) -> None:
             if corrected and run.ranks.is_first:
                 log.info("%s: %s", job.name, corrected)
             if asked:
-                run.ranks.tell(None)  # the others stay until rank 0 has saved
+                run.ranks.tell(None)  # the other ranks wait until rank 0 has saved
                 raise _interrupted(job, asked, pick.step + 1)
             if _ends_here(run, pick.step + 1):
                 return

@@ -60,7 +60,7 @@ def repeatable(device: torch.device, settings: TrainingSettings) -> Iterator[Non
     try:
         cuda.matmul.allow_tf32 = True
         torch.use_deterministic_algorithms(strict)
-        filling.fill_uninitialized_memory = False  # finds bugs, and costs time
+        filling.fill_uninitialized_memory = False  # it is for finding bugs, and costs time
         if strict:
             cuda.enable_mem_efficient_sdp(
                 False

@@ -10,7 +10,7 @@ import struct
 from superbatch.errors import UserError
 
 SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
-NAMED_IN = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # where gloo and nccl look for an interface
+NAMED_IN = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # variables in which gloo and nccl look for an interface
 
 
 def talk_by(interface: str | None) -> None:

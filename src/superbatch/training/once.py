@@ -90,7 +90,7 @@ def _waiting(job: Job) -> dict[str, Path]:
 
 
 def _finished(job: Job, stages_root: Path) -> tuple[Staged, Staged] | None:
-    """Find checkpoint and records of a finished run hash, if both stand: published, or still in its state folder."""
+    """Find the checkpoint and records of a finished run hash, if both exist: published, or still in its state folder."""
     model, training = (find_stage(fingerprint, stages_root, path) for fingerprint, path in _waiting(job).items())
     return None if model is None or training is None else (model, training)
 

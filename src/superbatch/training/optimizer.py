@@ -29,7 +29,7 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     decayed = [p for _, p in named if p.ndim >= 2]
     plain = [p for _, p in named if p.ndim < 2]
-    # A model that is cut over ranks has parameters of two kinds, of which torch takes a step apart.
+    # A sharded model has parameters of two kinds, for which torch needs separate steps.
     groups = [
         {"params": kind, "weight_decay": decay}
         for some, decay in ((decayed, settings.weight_decay), (plain, 0.0))

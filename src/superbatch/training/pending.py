@@ -21,7 +21,7 @@ from superbatch.selection import Selection
 from superbatch.training.dealing import own_places
 from superbatch.training.distributed import Ranks
 
-KEPT = ("indices", "scores", "conditional")  # a selection's tensors in a state
+KEPT = ("indices", "scores", "conditional")  # names of a selection's tensors in a state
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def _picks(run: LiveRun, part: Stretch, first: int) -> Iterator[Pick]:
 
 
 def _how(run: LiveRun, rule: Rule) -> Callable[[LiveRun, Reader, Stretch], Iterator[Pick]]:
-    """The way in which batches come about by a rule."""
+    """How a rule chooses batches."""
     if rule.method == "uniform":
         return _all
     return _chosen_ahead if run.job.task.reads_by(rule).ahead else _chosen_by_weights
@@ -149,7 +149,7 @@ def _complete(run: LiveRun, reader: Reader, pick: Pick) -> Pick:
 
 
 def _chosen_ahead(run: LiveRun, reader: Reader, part: Stretch) -> Iterator[Pick]:
-    """Every rank chooses for itself, out of the whole super-batch: what scores is read, nothing is sent but a digest."""
+    """Every rank chooses for itself from the whole super-batch: scores come from cached embeddings, and only a digest is sent."""
     drawn: dict[int, np.ndarray] = {}
     chosen: dict[int, Pick] = {}
 

@@ -24,7 +24,7 @@ from superbatch.training.reading import slot_bytes
 from superbatch.training.task import LEARNER
 
 PROBE = 32  # samples whose forward pass is timed to tell a run's length: not a super-batch, which may be hundreds of thousands
-REPEATS = 3  # of it, the median counts: a busy machine makes one of them slow
+REPEATS = 3  # repeats, of which the median is taken: on a busy machine one may be slow
 ENOUGH = 1.0  # seconds after which it is not repeated
 Plan = dict[str, Any]
 
@@ -165,7 +165,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
 
 
 def _chosen_from(run: LiveRun, part: Stretch) -> str:
-    """Say out of how many some steps choose, and by what; of steps that take over, which is the first."""
+    """Say from how many rows some steps choose, and by what; for a later rule also its first step."""
     (steps, rule), selection = part, run.job.selection
     first, last = run.job.order.size(steps[0]), run.job.order.size(steps[-1])
     settled = f"from step {steps[0] + rule.settles(len(steps)):,} on" if rule.falls_over < 1 else "at last"

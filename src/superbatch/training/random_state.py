@@ -40,7 +40,7 @@ def seed_step(seed: int, step: int, rank: int, device: torch.device, what: str =
     """
     key = hashlib.blake2b(f"{seed} {step} {rank} {what}".encode(), digest_size=8).digest()
     number = int.from_bytes(key, "big") >> 1
-    if device.type == "cpu":  # `torch.manual_seed` would write the stack down for each kind of GPU that is not there
+    if device.type == "cpu":  # `torch.manual_seed` would record a stack trace for each kind of GPU that is missing
         torch.default_generator.manual_seed(number)
     else:
         torch.manual_seed(number)

@@ -32,11 +32,11 @@ from superbatch.data.fields import Batch, Source
 from superbatch.errors import UserError
 
 log = logging.getLogger(__name__)
-PIECE_ROWS = 32  # the least that a worker is sent for
-AHEAD = 2  # pieces that wait for each worker
+PIECE_ROWS = 32  # samples: the smallest piece that a worker is given
+AHEAD = 2  # pieces queued for each worker
 SCORING, TRAINING = "scoring", "training"  # the phases
 SHARED_MEMORY = Path("/dev/shm")
-WATCH_S = 1.0  # how often a worker looks whether its trainer still lives
+WATCH_S = 1.0  # seconds between two checks that the trainer is still alive
 
 Slots = dict[str, dict[str, Tensor]]  # by phase and field: (K, n, ...)
 
@@ -169,7 +169,7 @@ def slot_bytes(sample: Batch, phase: Phase, workers: int) -> int:
 
 
 def _require_shared_memory(needed: int) -> None:
-    """Report beforehand what would otherwise end a worker without an error message."""
+    """Check for enough shared memory, which would otherwise kill a worker without an error message."""
     if not SHARED_MEMORY.is_dir():
         return
     free = shutil.disk_usage(SHARED_MEMORY).free
@@ -207,7 +207,7 @@ def _start_pool(source: Source, slots: Slots, workers: int) -> ProcessPoolExecut
 
 
 def _begin(source: Source, slots: Slots) -> None:
-    """Be a worker: one thread, no part in signals, which the trainer answers, and no life without it."""
+    """Set up a worker: one thread, signals left to the trainer, and it ends with the trainer."""
     global _source, _shared
     _source, _shared = source, slots
     torch.set_num_threads(1)
@@ -217,7 +217,7 @@ def _begin(source: Source, slots: Slots) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End when whoever started this process has: the trainer, or the server that forks for it and ends with it."""
+    """End when the parent process has ended: the trainer, or the fork server that ends with it."""
     while os.getppid() == parent:
         time.sleep(WATCH_S)
     os._exit(1)

@@ -92,7 +92,7 @@ class Records:
     def add(self, name: str, row: dict[str, Any]) -> None:
         """Add one row, a step's or one value of an evaluation; the tail gets it too."""
         self._rows[name].append(row)
-        # What is flushed goes with the next row, not at once: whoever follows the file still sees the last steps and their evaluation.
+        # Flushed rows leave the tail with the next row, not at once: so `tail -F` still shows the last steps and their evaluation.
         with told_if_full(self.tail), open(self.tail, "w" if self._tail_is_flushed else "a") as stream:
             stream.write(json.dumps(row) + "\n")
         self._tail_is_flushed = False

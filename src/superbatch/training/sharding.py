@@ -143,12 +143,12 @@ def _together() -> Iterator[bool]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             yield not dist.is_initialized()
-    except checkpoint.CheckpointException as error:  # which is no Exception
+    except checkpoint.CheckpointException as error:  # it derives from BaseException
         raise next(iter(error.failures.values()))[0] from None
 
 
 def _begin(optimizer: torch.optim.Optimizer | None) -> None:
-    """Give AdamW its moments before its first step; torch would find them by a step, which may change weights (epsilon 0)."""
+    """Give AdamW its moments before its first step; torch would create them by taking a step, which may change weights (epsilon 0)."""
     if optimizer is None or optimizer.state:
         return
     for parameter in (p for group in optimizer.param_groups for p in group["params"]):

@@ -43,7 +43,7 @@ def noting_signals(*, say: bool = True) -> Iterator[Stop]:
         stop.signum = signum
         if os.getpid() == process:
             _restore(before)
-            if say:  # past Python's own stream: a log may be in the middle of a line
+            if say:  # not through Python's stream: a log line may be half-written
                 os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTED)
 
     for signum in SIGNALS:

@@ -144,7 +144,7 @@ def save_state(
 
 
 def _save_shards(directory: Path | None, kept: Kept, together: Ranks) -> None:
-    """Write this rank's part of the models into the directory that rank 0 has made; all parts are there when rank 0 goes on."""
+    """Write this rank's part of the models into rank 0's directory; rank 0 continues once all parts are there."""
     from superbatch.training.sharding import save_shards
 
     directory = together.tell(directory)
@@ -194,7 +194,7 @@ def _load_optimizer(file: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     for key, value in load_file(file).items():
         name, slot = key.rsplit(":", 1)
         parameter = names[name]
-        # AdamW's step counter stays where torch made it; the moments live beside their parameter.
+        # AdamW's step counter stays on the device where torch creates it; the moments are on the parameter's device.
         optimizer.state[parameter][slot] = (
             value.clone() if value.ndim == 0 and parameter.device.type == "cpu" else value.to(parameter.device)
         )

@@ -213,7 +213,7 @@ class Task(Protocol):
         """Write the learner's checkpoint into a directory; returns the SHA-256 of its weights."""
         ...
 
-    # What follows has an answer that fits most tasks, for those that derive from this class.
+    # The methods below have defaults that fit most tasks that derive from this class.
 
     def reads_by(self, rule: Rule) -> Reads:
         """Return the fields that it needs where batches are chosen by a rule; those for training are always the same. By default `reads`."""

@@ -23,11 +23,11 @@ SPENT = (
     "train",
     "checkpoint",
 )  # what a step's time is spent on, besides other models than the learner
-MOST_SKIPPED = 10  # bad steps in a row after which skipping them is no way on
+MOST_SKIPPED = 10  # bad steps in a row after which skipping no longer helps
 SMOOTHING = 0.95  # of the live line's share of waiting; a mean over some twenty steps
 TIMED = 20  # steps that tell a run's rate, or a twentieth of them in a short run, but not under FEWEST
 FEWEST = 5
-WORTH_A_LINE = 10.0  # seconds; whoever waits no longer needs no better estimate
+WORTH_A_LINE = 10.0  # seconds; a shorter run needs no better estimate
 
 
 class Clock:

@@ -20,7 +20,7 @@ from superbatch.selection import PairEmbeddings, scores_given, select_jointly
 
 TRIALS = 16  # mixtures that are drawn
 FILTER_RATIO, CHUNKS, GAIN = 0.95, 16, 10.0  # of the method easy_reference, as conf/base has it
-FEWEST_PICKS = 3  # a trial: of fewer, nothing is said
+FEWEST_PICKS = 3  # trials at least; with fewer there is no result
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ BATCH = 64  # pairs in a batch, for recall, conditional scores and losses
 KEPT = (0.1, 0.3, 0.5)  # best shares of the pool whose purity is estimated
 FEWEST = 4  # pairs below which nothing is computed
 UNKNOWN_BAD = 0.5  # the share that is exchanged where the pool's could not be estimated
-NO_TELLING = 0.5  # AUC by chance: where the interval holds it, the pool's share of bad pairs can't be told either
+NO_TELLING = 0.5  # AUC by chance: if the interval contains it, the pool's share of bad pairs can't be estimated either
 SEED = 0
 HISTOGRAM = 30  # bins of the figure
 
@@ -129,7 +129,7 @@ def _by_concept(trials: Sequence[Scored], rare: np.ndarray | None, pairs: int) -
 
 
 def _of_pool(mixed: Mixture | None, bad: float, held: Pairs) -> dict[str, Any]:
-    """The share of bad pairs, and what filter and easy_reference would make of it; null where it can't be told."""
+    """The share of bad pairs, and what a filter and easy_reference would leave of it; null if it can't be estimated."""
     if mixed is None:
         return {"bad_share": None, "purity": None}
     best = [

@@ -22,7 +22,7 @@ THRESHOLDS: dict[str, Line] = {
     "auc": Line(helps=0.80, harms=0.65),  # of held-out pairs against exchanged ones, by pair score
     "recall": Line(helps=0.20, harms=0.08),  # R@1 in 64; chance has 0.016, simweb's reference 0.33
 }
-FEWEST_PAIRS = 20  # of fewer held-out pairs nothing is said
+FEWEST_PAIRS = 20  # with fewer held-out pairs there is no verdict
 OVERFIT = 0.25  # R@1 in 64 on training pairs so much above that of held-out ones
 FEW_CURATED = 300  # pairs to train on: below, more of them are the first remedy
 FITS_POOL = 0.6  # of comparisons a pool pair scores above a held-out one: 0.8 for a reference trained on icons' pool, 0.12 to 0.24 for others
@@ -132,7 +132,7 @@ def _remedy(found: Evidence) -> str:
 
 
 def _stronger(found: Evidence) -> str:
-    """Say how to come by a better one, by what this one lacks."""
+    """Say how to get a better reference, by what this one lacks."""
     if found.trained is None:
         return "it is weak on your pairs: import a stronger one, or train one on them (reference.import_from: null)"
     known = f"R@1 in {found.of} {_percent(found.trained.value)} % on training pairs"

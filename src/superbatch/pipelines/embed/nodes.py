@@ -79,7 +79,7 @@ def _decides(reference_model: Path, view: ClipModel, how: EmbedSettings) -> list
 
 
 def _charge_decoding(views: Path, out: Path) -> None:
-    """Add the seconds that decoding took when it was done, for the first features; those of before have none."""
+    """Add the seconds that decoding took when the first features were made; older features don't record them."""
     before, features = (read_json(folder / "features.json") for folder in (views, out))
     if "seconds_decoding" in before:
         features["seconds_decoding_before"] = before["seconds_decoding"]

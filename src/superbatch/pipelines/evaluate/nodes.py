@@ -39,12 +39,14 @@ def evaluate_model(
 
     metadata = read_metadata(model)
     weights, low = metadata["weights_sha256"], LowSettings(**metadata.get("low", {}))
-    seen_low = bool(low.ways) and low.patch_drop is None  # what is left out at random is no view of an image
+    seen_low = (
+        bool(low.ways) and low.patch_drop is None
+    )  # dropping patches at random does not define a view of an image
 
     def write(out: Path) -> None:
         clip = load_measured(model)
         measured = load_evaluation_sets(evaluation_sets, evaluate.split)
-        # Labelled images of other splits teach.
+        # Labeled images of other splits are used for training.
         opened = load_evaluation_sets(evaluation_sets) if evaluate.learns else measured
         evaluator = Evaluator.for_model(opened, clip, evaluate.device, batch_size=evaluate.batch)
         clip.model.to(evaluator.device)

@@ -100,7 +100,7 @@ def _data_notes(run: Run, pool: Manifest) -> list[str]:
 
 
 def _method(run: Run) -> list[str]:
-    """Tell in sentences how batches came about and what was minimised."""
+    """Say in sentences how batches were chosen and which loss was minimized."""
     training = run.settings.get("training") or {}
     lines = [f"{run.steps:,} steps of {run.batch_size:,} samples, seed {run.seed}"]
     lines[0] += f", {training['loss']} loss." if "loss" in training else "."
@@ -158,7 +158,7 @@ def _results(run: Run) -> list[Row]:
 
 
 def _results_notes(run: Run, report: Report | None) -> list[str]:
-    """Say what the intervals are over, and what was gained beside runs of as many steps."""
+    """Say what the intervals are over, and the gain over runs of equal steps."""
     from superbatch.reporting.findings import gains
 
     if not run.test:

@@ -45,7 +45,7 @@ def check_sources(ingest: dict[str, Any], sets: Collection[str]) -> None:
 
 
 def _shards(name: str, one: SetSettings) -> set[str]:
-    """Return a set's shards by name, and as they were given those that can't be looked for."""
+    """Return a set's shards by name; patterns that can't be expanded yet stay as given."""
     patterns = [one.shards] if isinstance(one.shards, str) else one.shards
     unseen = {pattern for pattern in patterns if is_rendered(pattern) or is_address(pattern)}
     mine = [pattern for pattern in patterns if pattern not in unseen]

@@ -36,7 +36,7 @@ def _about_data(measured: Measured) -> list[Doubt]:
 
 
 def _about_run(measured: Measured, preset: str, steps: int) -> list[Doubt]:
-    """What is unusual about the run, or not seen in the probes."""
+    """What is unusual about the run, or was not covered by the probes."""
     found = list[Doubt]()
     passes = measured.pool.passes(steps)
     if preset != UNIFORM and round(passes, 1) > LONGEST:

@@ -12,7 +12,7 @@ from superbatch.options import LOOK_BACK
 
 Kind = Literal["mostly_right", "noisy", "unsettled", "unknown"]
 MOST = 0.5  # of the pairs: where more look right, most are, since the estimate is a lower one
-NOTHING = 0.1  # a learner to which fewer look right tells nothing yet
+NOTHING = 0.1  # below this share the learner is too weak to tell
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def svg(figure: Figure, salt: str = "") -> str:
 
 
 def _inline(drawing: str) -> str:
-    """Take off a file's trappings: headers, names of spaces, a size and fonts of its own, and names that nothing refers to."""
+    """Strip a file to be inlined: headers, namespaces, its own size and fonts, and ids that nothing refers to."""
     start = drawing.index("<svg")
     size = re.search(r'viewBox="[^"]+"', drawing)
     assert size is not None, "an SVG by matplotlib has a viewBox"

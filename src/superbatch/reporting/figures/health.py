@@ -44,7 +44,7 @@ def health_figure(run: Run, theme: Theme = LIGHT) -> Figure:
 
 
 def _leaps(values: pd.Series) -> bool:
-    """Whether a few large values would press all others flat against the axis."""
+    """Whether a few large values would flatten all others against the axis."""
     return bool(values.min() > 0 and values.max() > 5 * values.median())
 
 

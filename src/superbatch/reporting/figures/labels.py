@@ -74,7 +74,7 @@ def shown_names(labels: Sequence[str]) -> list[str]:
 
 
 def _broken(name: str) -> str:
-    """Break a name where its halves come out most even; whole where it has no place to break."""
+    """Break a name into two lines of similar length; return it whole if there is no place to break."""
     places = [place + (char == "_") for place, char in enumerate(name) if char in "_ " and place]
     if not places:
         return name

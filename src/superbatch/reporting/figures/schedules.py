@@ -97,7 +97,7 @@ def _length_ticks(ax: Axes, lengths: list[int], theme: Theme) -> None:
 
 
 def _draw_target(ax: Axes, comparison: Comparison, theme: Theme, main: str) -> None:
-    """Draw the target, and point at the schedule that surely reaches it with fewer steps."""
+    """Draw the target, and point at the shortest schedule that reaches it for certain."""
     horizon = comparison.uniform[0].horizon
     ax.axhline(100 * horizon.target, color=theme.muted, lw=1, ls=(0, (1, 2)))
     sure = [one for one in comparison.uniform if one.steps is not None and one.ratio > 1 and one.low > 0]
