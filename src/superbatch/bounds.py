@@ -1,4 +1,4 @@
-"""Bounds of settings: declared once in the annotations of a dataclass, checked here without pydantic, read by pydantic in `config.py`.
+"""Bounds of settings: declared once in the annotations of a dataclass, checked here without pydantic, read by pydantic in `config/`.
 
     batch_size: Annotated[int, Ge(2), Because("{value} pairs have no negatives")] = 128
 

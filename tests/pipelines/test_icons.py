@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from superbatch.config import merge
+from superbatch.nested import merge
 from tests.forked_kedro import Done, forked_kedro
 from tests.icons.packages import TINY, write_folder
 from tests.project import copy_project

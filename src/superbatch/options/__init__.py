@@ -1,6 +1,6 @@
 """All settings as plain, frozen dataclasses, which the core packages take.
 
-`config.py` reads them from Kedro's parameters; a library user makes them directly. Both get the same errors: bounds are declared once,
+`config/` reads them from Kedro's parameters; a library user makes them directly. Both get the same errors: bounds are declared once,
 in the annotations (`bounds`). A new block: a dataclass in the file of its family (`class XSettings(Settings, section="x")`), a line here.
 """
 
