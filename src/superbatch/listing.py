@@ -10,6 +10,7 @@ from fsspec.core import split_protocol
 from fsspec.implementations.local import LocalFileSystem
 
 from superbatch.stores.asking import ask
+from superbatch.stores.kinds import forget_listings
 
 HERE = (None, *LocalFileSystem.protocol)
 
@@ -59,6 +60,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def _listed(files: AbstractFileSystem, pattern: str) -> list[str]:
+    forget_listings(files)
     if files.lexists(pattern):
         return [pattern]
     return [hit for hit in files.glob(pattern) if _hidden(hit) <= _hidden(pattern)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from superbatch.errors import UserError
-from superbatch.evaluation import Evaluator, ingest_evaluation_sets, load_evaluation_sets
+from superbatch.evaluation import Evaluator, ingest_evaluation_sets, load_evaluation_sets, split_shards
 from superbatch.evaluation.store import SPLITS
 from superbatch.models import ClipModel
 
@@ -64,3 +65,52 @@ def test_missing_class_names_stop_the_ingestion(tmp_path: Path) -> None:
     (root / "classnames.txt").unlink()
     with pytest.raises(UserError, match=r"colours/classnames.txt: missing"):
         ingest_evaluation_sets({"colours": (root, {"test": "test"})}, tmp_path / "sets")
+
+
+def test_sets_by_address_are_those_of_the_folder(tmp_path: Path, folder: Path, tiny: ClipModel) -> None:
+    """What is measured is the same; class names and templates are kept, so that nothing but images is read from the store later."""
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    for name in ("colours", "pairs"):
+        memory.put(str(tmp_path / name), f"/evaluated/{name}", recursive=True)
+    far = {
+        "classification": ("memory://evaluated/colours", SPLITS),
+        "retrieval": ("memory://evaluated/pairs/", {"test": "held-out"}),
+    }
+    ingest_evaluation_sets(far, tmp_path / "far", min_rows=5)
+    names = {file.name for file in (tmp_path / "far" / "classification").iterdir()}
+    assert names == {"validation", "test", "classnames.txt"} | {
+        file.name for file in (tmp_path / "colours").glob("*.txt")
+    }
+    by_path, by_address = load_evaluation_sets(folder), load_evaluation_sets(tmp_path / "far")
+    assert [one.fingerprint for one in by_address] == [one.fingerprint for one in by_path]
+    assert all(one.manifest.objects for one in by_address)
+    measured = [
+        Evaluator.for_model(sets, tiny, "cpu", split="test").evaluate(tiny.model, "test")["metrics"]
+        for sets in (folder, tmp_path / "far")
+    ]
+    assert measured[0] == measured[1]
+
+
+def test_splits_of_a_store(tmp_path: Path, folder: Path) -> None:
+    memory, root = fsspec.filesystem("memory"), "memory://evaluated/split"
+    memory.store.clear()
+    for name in ("0.tar", "1.tar", "10.tar", "2.tar", "x.txt"):
+        memory.pipe(f"/evaluated/split/test/{name}", b"")
+    listed = [f"memory://evaluated/split/test/{name}.tar" for name in (0, 1, 10, 2)]
+    assert [str(shard) for shard in split_shards(root, "test")] == listed
+    assert [str(shard) for shard in split_shards(root, "test/{0..1}.tar")] == listed[:2]
+    memory.pipe("/evaluated/split/test/nshards.txt", b"3\n")
+    assert [str(shard)[-5:] for shard in split_shards(root, "test")] == ["0.tar", "1.tar", "2.tar"]
+    memory.pipe("/evaluated/split/test/nshards.txt", b"4")
+    with pytest.raises(
+        UserError, match=r"^memory://evaluated/split/test/3\.tar: missing, though nshards\.txt counts 4"
+    ):
+        split_shards(root, "test")
+    memory.pipe("/evaluated/split/empty/x.txt", b"")
+    with pytest.raises(UserError, match=r"^memory://evaluated/split/empty: has no \.tar file; put the split's shards"):
+        split_shards(root, "empty")
+    with pytest.raises(UserError, match=r"^memory://evaluated/split/none: no such object; correct the address"):
+        split_shards(root, "none")
+    with pytest.raises(UserError, match=r"^s3://b/x: is an address, but splits lie below the set's root; name that by"):
+        split_shards(tmp_path, "s3://b/x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import fsspec
 import open_clip
 import pytest
 import torch
@@ -170,3 +171,28 @@ def test_a_server_that_says_no_is_a_server(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError("401 no entry\nmore")
     with pytest.raises(UserError, match="^mine"), hub.fetching("x", "http://there"):
         raise UserError("mine", "stays")
+
+
+def test_a_model_by_address_is_that_of_the_folder(
+    stored: Path, weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """A checkpoint in a store is copied once; which weights it has, and not where it lies, is what a run depends on."""
+    memory = fsspec.filesystem("memory")
+    url = "memory://hub/tiny"
+    for file in stored.iterdir():
+        memory.put_file(str(file), f"/hub/tiny/{file.name}")
+    memory.pipe("/hub/tiny/open_clip_pytorch_model.bin", b"the same weights once more, which nobody reads")
+    hub._copied.cache_clear()
+    settings, by_path = ModelSettings(url, url), ModelSettings(str(stored), str(stored))
+    clip = build_model(settings, loss="softmax", batch_size=8, seed=0)
+    assert same_weights(clip.model, weights) and clip.mean_std == (MEAN, STD)
+    assert model_identity(settings, clip) == model_identity(by_path, clip)
+    assert shell_of(settings).config["model_cfg"] == tiny_model_cfg()
+    assert checkpoint_directory(url).parent == tmp_path / "cache" / "superbatch"
+    assert sorted(file.name for file in checkpoint_directory(url).iterdir()) == sorted(
+        ["open_clip_config.json", "open_clip_model.safetensors"]
+    )
+    alone = ModelSettings(str(stored), f"{url}/open_clip_model.safetensors")
+    assert same_weights(build_model(alone, loss="softmax", batch_size=8, seed=0).model, weights)
+    with pytest.raises(UserError, match=r"^memory://hub/none: no such object; correct the address"):
+        located(ModelSettings(NAME, "memory://hub/none"))

@@ -31,11 +31,12 @@ from superbatch.evaluation.prompts import (
     read_templates,
 )
 from superbatch.files import expand_shards
-from superbatch.stores.address import is_address
+from superbatch.stores.address import Place, is_address
+from superbatch.stores.objects import content_of
 
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
 TYPE_FILE = "dataset_type.txt"
-SHARD_ENDING = ".tar"
+COUNT_FILE, SHARD_ENDING = "nshards.txt", ".tar"
 
 
 @dataclass(frozen=True)
@@ -135,38 +136,60 @@ def load_evaluation_set(
     return EvaluationSet(name, kind, split, manifest, captions=captions, image_of_text=image_of_text)
 
 
-def split_shards(root: str | Path, split: str) -> list[Path]:
+def split_shards(root: str | Path, split: str) -> list[Place]:
     """List the shards of a split, as `nshards.txt` counts them (without it: every .tar there, by name).
 
     Args:
-        root: the set's folder.
+        root: the set's folder, or its address.
         split: a folder below it, or shards below it by name (`val-*.tar`, `val-{00..03}.tar`).
 
     Raises:
-        UserError: no such split, an unreadable count, a shard that is missing.
+        UserError: no such split, an unreadable count, a shard that is missing; a store that can't be read.
     """
-    for name in (str(root), split):
-        what, remedy = "evaluation sets are read from files of this machine", "fetch it first, and name its folder"
-        require(not is_address(name), name, what, remedy)
-    folder = Path(root) / split
+    require(not is_address(split), split, "is an address, but splits lie below the set's root", "name that by address")
+    if is_address(str(root)):
+        return _far_shards(str(root).rstrip("/"), split)
+    return [*_shards_here(Path(root), split)]
+
+
+def _far_shards(root: str, split: str) -> list[Place]:
+    """List the shards of a split of a store."""
+    folder = f"{root}/{split}"
+    if split.endswith(SHARD_ENDING):
+        return expand_shards(folder, "evaluation set")
+    from superbatch.stores.copies import objects_in
+
+    there = {known.address.name: known.address for known in objects_in(folder)}
+    found = sorted(name for name in there if name.endswith(SHARD_ENDING))
+    if COUNT_FILE in there:
+        count = _count_in(content_of(there[COUNT_FILE]).decode(), f"{folder}/{COUNT_FILE}")
+        found = [f"{i}{SHARD_ENDING}" for i in range(count)]
+    require(bool(found), folder, "has no .tar file", "put the split's shards there")
+    for name in found:
+        _require_counted(name in there, f"{folder}/{name}", len(found))
+    return [there[name] for name in found]
+
+
+def _shards_here(root: Path, split: str) -> list[Path]:
+    """List the shards of a split on this machine."""
+    folder = root / split
     if split.endswith(SHARD_ENDING):
         return [Path(str(shard)) for shard in expand_shards(str(folder), "evaluation set")]
     if not folder.is_dir():
-        there = "its shards lie beside each other: name them, as in" if any(Path(root).glob("*.tar")) else "give"
+        there = "its shards lie beside each other: name them, as in" if any(root.glob("*.tar")) else "give"
         remedy = f"{there} splits: {{validation: 'val-*.tar', test: 'test-*.tar'}}, or folders of .tar files"
         raise UserError(str(folder), "no such split", remedy)
     count = _shard_count(folder)
     found = [folder / f"{i}.tar" for i in range(count)] if count is not None else sorted(folder.glob("*.tar"))
-    missing = [path for path in found if not path.is_file()]
-    if missing:
-        raise UserError(
-            str(missing[0]),
-            f"missing, though nshards.txt counts {count} shards",
-            "copy the shard, or correct nshards.txt",
-        )
-    if not found:
-        raise UserError(str(folder), "has no .tar file", "put the split's shards there")
+    for path in found:
+        _require_counted(path.is_file(), str(path), len(found))
+    require(bool(found), str(folder), "has no .tar file", "put the split's shards there")
     return found
+
+
+def _require_counted(there: bool, shard: str, count: int) -> None:
+    what = f"missing, though {COUNT_FILE} counts {count} shards"
+    require(there, shard, what, f"copy the shard, or correct {COUNT_FILE}")
 
 
 def _kind(kind: str, root: Path | None, manifest: Manifest) -> str:
@@ -228,10 +251,12 @@ def _check_split(manifest: Manifest, directory: Path, folder: Path) -> None:
 
 
 def _shard_count(folder: Path) -> int | None:
-    path = folder / "nshards.txt"
-    if not path.is_file():
-        return None
-    text = path.read_text().strip()
+    path = folder / COUNT_FILE
+    return _count_in(path.read_text(), str(path)) if path.is_file() else None
+
+
+def _count_in(text: str, where: str) -> int:
+    text = text.strip()
     if not text.isdigit():
-        raise UserError(str(path), f"{text!r} is not a number of shards", "write one whole number")
+        raise UserError(where, f"{text!r} is not a number of shards", "write one whole number")
     return int(text)

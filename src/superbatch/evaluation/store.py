@@ -1,7 +1,8 @@
 """Ingested evaluation sets on disk, several in one folder.
 
-folder/sets.json                        {<set>: {"root": CLIP_benchmark's layout, "splits": {<split>: <folder>}}}
+folder/sets.json                        {<set>: {"root": CLIP_benchmark's layout, a folder or an address, "splits": {<split>: <folder>}}}
 folder/<set>/<split>/manifest.parquet   what ingest wrote
+folder/<set>/*.txt, *.json              class names, templates and kind of a set whose root is an address, as they were at ingestion
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from superbatch.evaluation.sets import (
 )
 from superbatch.files import read_json, shown
 from superbatch.options import JobsSettings
+from superbatch.stores.address import Address, Place, is_address
 
 SETS_FILE = "sets.json"
+TEXTS = (".txt", ".json")
 SPLITS = {"validation": "validation", "test": "test"}
 
 
@@ -39,7 +42,7 @@ def ingest_evaluation_sets(
     """Ingest evaluation sets into one folder and check that each can be evaluated.
 
     Args:
-        sets: {name: (root in CLIP_benchmark's layout, {split: folder below root})}; `SPLITS` is the usual second part.
+        sets: {name: (folder or address of CLIP_benchmark's layout, {split: folder below root})}; `SPLITS` is the usual second part.
         out: the folder.
         jobs: processes that read shards, or by which back end they are read.
         min_rows: fewer samples in a split are an error.
@@ -53,25 +56,61 @@ def ingest_evaluation_sets(
     """
     summaries: dict[str, dict[str, dict[str, Any]]] = {}
     for name, (root, splits) in sets.items():
+        texts = _with_texts(root, out / name)
         for split, folder in splits.items():
             place = out / name / split
-            summary = ingest_split(root, folder, place, jobs=jobs, min_rows=min_rows, **reading)
-            load_evaluation_set(place, root, name=name, split=split, folder=folder)
+            needed = not _is_classification(texts)
+            summary = ingest_split(root, folder, place, needed, jobs=jobs, min_rows=min_rows, **reading)
+            load_evaluation_set(place, texts, name=name, split=split, folder=folder)
             summaries.setdefault(name, {})[split] = summary
     write_json(out / SETS_FILE, {name: {"root": str(root), "splits": splits} for name, (root, splits) in sets.items()})
     return summaries
 
 
 def ingest_split(
-    root: str | Path, folder: str, out: Path, *, jobs: int | JobsSettings = 1, min_rows: int = 1, **reading: Any
+    root: str | Path,
+    folder: str,
+    out: Path,
+    needed: bool,
+    *,
+    jobs: int | JobsSettings = 1,
+    min_rows: int = 1,
+    **reading: Any,
 ) -> dict[str, Any]:
     """Ingest one split as its kind of set needs it; returns ingest's summary.
 
-    A retrieval set has a caption a line and rejects samples without any; a classification set's captions do not matter.
+    Args:
+        root, folder: as of `split_shards`. out: where to.
+        needed: whether a sample without a caption is rejected: a retrieval set's; a classification set's captions do not matter.
+        jobs, min_rows, reading: as of `ingest_evaluation_sets`.
     """
-    needed = not _is_classification(Path(root))
     shards = split_shards(root, folder)
     return ingest(shards, out, jobs=jobs, min_rows=min_rows, captions_per_line=True, require_caption=needed, **reading)
+
+
+def texts_beside(root: str | Path) -> list[Place]:
+    """List the text and JSON files beside a set's splits: class names and templates decide a result too.
+
+    Raises:
+        UserError: a store that can't be read.
+    """
+    if not is_address(str(root)):
+        return [file for ending in TEXTS for file in sorted(Path(root).glob(f"*{ending}"))]
+    from superbatch.stores.copies import objects_in
+
+    return [known.address for known in objects_in(str(root)) if known.address.name.endswith(TEXTS)]
+
+
+def _with_texts(root: str | Path, out: Path) -> Path:
+    """Return the folder of a set's text files: its root, or where they are copied to from an address."""
+    if not is_address(str(root)):
+        return Path(root)
+    from superbatch.stores.copies import bring_files
+    from superbatch.stores.objects import look_at_all
+
+    out.mkdir(parents=True, exist_ok=True)
+    bring_files(look_at_all([place for place in texts_beside(root) if isinstance(place, Address)]), out)
+    return out
 
 
 def load_evaluation_sets(folder: str | Path, split: str | None = None) -> list[EvaluationSet]:
@@ -86,11 +125,12 @@ def load_evaluation_sets(folder: str | Path, split: str | None = None) -> list[E
     """
     found = []
     for name, entry in read_json(Path(folder) / SETS_FILE).items():
+        root = Path(folder) / name if is_address(entry["root"]) else entry["root"]
         splits = entry["splits"] if isinstance(entry["splits"], dict) else {s: s for s in entry["splits"]}
         for role, place in splits.items():
             if split in (None, role):
                 directory = Path(folder) / name / role
-                found.append(load_evaluation_set(directory, entry["root"], name=name, split=role, folder=place))
+                found.append(load_evaluation_set(directory, root, name=name, split=role, folder=place))
     if not found:
         where = shown((Path(folder) / SETS_FILE).absolute())
         what = f"names no evaluation set{f' with a split {split!r}' if split else ''}"

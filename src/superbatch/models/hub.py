@@ -1,4 +1,5 @@
-"""Models by open_clip's names: `hf-hub:org/name`, `local-dir:folder`, and `ViT-B-32:laion2b_s34b_b79k`, a model with a tag of its weights.
+"""Models by open_clip's names: `hf-hub:org/name`, `local-dir:folder`, and `ViT-B-32:laion2b_s34b_b79k`, a model with a tag of its weights; and by
+address (`s3://bucket/models/vit`).
 
 Whatever is named so becomes a checkpoint directory of this machine, and is from then on what any such directory is: its weights' SHA-256 goes
 into a run's identity. What was fetched once is found again without a network. open_clip and huggingface_hub do the fetching, into their caches.
@@ -25,8 +26,13 @@ from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.errors import UserError
 from superbatch.models.layout import CONFIG_FILE, LOCAL, METADATA_FILE, TOKENIZER_FILES, is_tokenizer_file
 from superbatch.options import ModelSettings
+from superbatch.stores.address import is_address
 
 HUB = "hf-hub:"  # open_clip's prefix of a repository of the Hugging Face hub
+SAFE, WEIGHTS = (
+    "open_clip_model.safetensors",
+    (".safetensors", ".bin", ".pth"),
+)  # weight files of a checkpoint directory
 PATIENCE = 5.0  # seconds that a server may take to answer; huggingface_hub would try six times, for half a minute
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")  # of open_clip's tags
 DIRECTORY = "download it where there is a network, and name its folder (local-dir:<folder>) or copy the cache"
@@ -40,7 +46,7 @@ def located(settings: ModelSettings) -> ModelSettings:
     Raises:
         UserError: an unknown tag, no such repository, no network.
     """
-    config, weights = settings.config, settings.pretrained
+    config, weights = _here(settings.config), settings.pretrained and _here(settings.pretrained)
     if config.startswith((HUB, LOCAL)):
         config = str(checkpoint_directory(config))
         weights = weights or config
@@ -55,16 +61,41 @@ def checkpoint_directory(name: str) -> Path:
     """Return the checkpoint directory of a name, fetched if need be; a path stays what it is.
 
     Args:
-        name: a folder, `local-dir:<folder>`, `hf-hub:<org>/<name>`, or `<model>:<tag>` of open_clip's.
+        name: a folder, `local-dir:<folder>`, `hf-hub:<org>/<name>`, `<model>:<tag>` of open_clip's, or the address of a folder.
 
     Raises:
-        UserError: an unknown tag, no such repository, no network.
+        UserError: an unknown tag, no such repository, no network; a store that can't be read.
     """
+    if is_address(name):
+        return _copied(name)
     if name.startswith(LOCAL):
         return Path(name.removeprefix(LOCAL))
     if name.startswith(HUB):
         return _of_hub(name)
     return _of_tag(*name.split(":", 1)) if _is_name(name) else Path(name)
+
+
+def _here(name: str) -> str:
+    """Return a name as it is, and the path of what was copied from an address."""
+    return str(_copied(name)) if is_address(name) else name
+
+
+@cache
+def _copied(address: str) -> Path:
+    """Copy a checkpoint directory or a file to the user's cache, and return where; a process asks for it once, and keeps to what it got."""
+    from superbatch.stores.copies import local_copy
+
+    return local_copy(address, _cache(), _parts_of_checkpoint)
+
+
+def _parts_of_checkpoint(names: list[str]) -> list[str]:
+    """Choose what a checkpoint directory is read from: a repository may hold the same weights in four formats."""
+    small = [name for name in names if name in (CONFIG_FILE, METADATA_FILE) or is_tokenizer_file(name)]
+    return small + ([SAFE] if SAFE in names else [name for name in names if name.endswith(WEIGHTS)])
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superbatch"
 
 
 def _is_name(name: str) -> bool:
@@ -125,11 +156,11 @@ def _of_tag(model: str, tag: str) -> Path:
 def _laid_out(name: str, config: dict[str, Any], weights: Path, words: Path | None) -> Path:
     """Make a checkpoint directory from parts: links to large files, copies of small ones."""
     mark = fingerprint([config, str(weights.absolute()), str(words)])
-    made = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superbatch" / f"{name}-{mark}"
+    made = _cache() / f"{name}-{mark}"
     if not made.is_dir():
         with atomic_directory(made) as folder:
             safe = weights.suffix == ".safetensors"
-            link = "open_clip_model.safetensors" if safe else "open_clip_pytorch_model.bin"
+            link = SAFE if safe else "open_clip_pytorch_model.bin"
             (folder / link).symlink_to(weights.absolute())
             write_json(folder / CONFIG_FILE, config)
             for file in [] if words is None else filter(lambda file: is_tokenizer_file(file.name), words.iterdir()):

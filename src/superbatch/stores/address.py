@@ -28,6 +28,11 @@ class Address:
         """What stands before `://`."""
         return self.url.partition("://")[0]
 
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.url.rpartition("/")[2]
+
 
 Place = Path | Address
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from superbatch.errors import UserError
 from superbatch.extras import require_packages
+from superbatch.stores.kinds import EXTRAS, PACKAGES, RENEW, SIGN_IN, kind_of, prepare
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -24,35 +25,30 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 6
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds: twice as long each time
 AGAIN = "give the same command again"
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # the extra of a protocol
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}  # what an extra brings
-RENEW = {
-    "s3": "sign in again (aws sso login), or set the AWS_* variables anew",
-    "gs": "sign in again (gcloud auth application-default login)",
-    "hf": "sign in again (hf auth login), or set HF_TOKEN",
-}
-SIGN_IN = {
-    "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FSSPEC_S3_ANON=true reads a public bucket",
-    "gs": "sign in (gcloud auth application-default login), or set GOOGLE_APPLICATION_CREDENTIALS",
-    "hf": "sign in (hf auth login), or set HF_TOKEN",
-}
-# Error codes of S3 and its like, and names of exceptions of the stores' libraries.
+# Error codes of S3 and its like, names of exceptions of the stores' libraries, and what `_in_words` finds.
 EXPIRED = {
     "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken",
     "UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError", "RefreshError", "401",
 }  # fmt: skip
 NONE_FOUND = {
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound", "DefaultCredentialsError",
-    "LocalTokenNotFoundError",
+    "LocalTokenNotFoundError", "Anonymous",
 }  # fmt: skip
 NOT_ACCEPTED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"}
-REFUSED = {"AccessDenied", "PermissionError", "GatedRepoError", "AllAccessDisabled", "AccountProblem", "403"}
-NO_BUCKET = {"NoSuchBucket", "RepositoryNotFoundError", "InvalidBucketName"}
+GATED = {"GatedRepoError", "DisabledRepoError"}
+REFUSED = {"AccessDenied", "PermissionError", "AllAccessDisabled", "AccountProblem", "403"}
+NO_REPOSITORY = {"RepositoryNotFoundError", "BucketNotFoundError"}
+NO_REVISION = {"RevisionNotFoundError"}
+NO_BUCKET = {"NoSuchBucket", "InvalidBucketName"}
 NOT_THERE = {"NoSuchKey", "FileNotFoundError", "IsADirectoryError", "EntryNotFoundError", "404"}
 ENDS_BEFORE = {"InvalidRange", "416"}
+OFFLINE = {"OfflineModeIsEnabled"}
+PAYS = {"RequesterPays"}
+NOT_TAKEN = {"HfUriError", "HFValidationError", "BadRequest", "NotImplementedError"}
+ANONYMOUS, FORBIDDEN, REQUESTER_PAYS, BAD_PATTERN = "Anonymous caller", "Forbidden", "requester pays", "Invalid pattern"
 LIBRARIES = {
-    "botocore", "aiobotocore", "s3fs", "aiohttp", "gcsfs", "google", "huggingface_hub", "requests", "httpx", "urllib3",
-    "fsspec", "adlfs", "azure",
+    "botocore", "aiobotocore", "s3fs", "aiohttp", "gcsfs", "google", "huggingface_hub", "requests", "httpx", "httpx2",
+    "urllib3", "fsspec", "adlfs", "azure",
 }  # fmt: skip
 
 
@@ -95,13 +91,13 @@ def filesystem(url: str, setting: str = "") -> tuple[AbstractFileSystem, str]:
     """
     from fsspec.core import url_to_fs
 
-    protocol = url.partition("://")[0]
+    kind = kind_of(url)
+    prepare(kind)
     try:
         files, path = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        extra = EXTRAS.get(protocol, "")
-        require_packages(setting or url, extra, *filter(None, [PACKAGES.get(extra)]))
-        what = f"{protocol}:// needs a package that can't be imported ({_words(error)})"
+        require_packages(setting or url, EXTRAS.get(kind, ""), *filter(None, [PACKAGES.get(kind)]))
+        what = f"{url.partition('://')[0]}:// needs a package that can't be imported ({_words(error)})"
         raise UserError(setting or url, what, "install it") from None
     except ValueError as error:
         raise UserError(setting or url, _words(error), "use s3://, gs://, hf:// or another that fsspec knows") from None
@@ -112,35 +108,55 @@ def _told(where: str, url: str, error: Exception) -> UserError | None:
     """Return a UserError for what another attempt can't fix; None for anything else."""
     if isinstance(error, UserError):
         return error
-    names, protocol = set(_names(error)), EXTRAS.get(url.partition("://")[0], url.partition("://")[0])
-    renew, sign_in = (by.get(protocol, "see to the credentials of this store") for by in (RENEW, SIGN_IN))
-    if names & EXPIRED:
-        return UserError(where, f"the credentials have expired ({_words(error)})", f"{renew}, and {AGAIN}")
-    if names & NONE_FOUND:
-        return UserError(where, "no credentials for this store were found", sign_in)
-    if names & NOT_ACCEPTED:
-        return UserError(where, f"the credentials are not accepted ({_words(error)})", sign_in)
-    if names & NO_BUCKET:
-        return UserError(where, f"there is no such bucket ({_words(error)})", "correct the address, or the region")
-    if names & REFUSED:
-        remedy = "ask its owner for the right, or use other credentials"
-        return UserError(where, f"access is refused ({_words(error)})", remedy)
-    if names & ENDS_BEFORE:
-        return UserError(where, "is shorter than it was", "put the object back, or run the ingest stage again")
-    if names & NOT_THERE:
-        return UserError(where, "no such object", "correct the address, or put the object back")
-    return None
+    names = set(_names(error))
+    found = next((told for known, *told in _sayings(kind_of(url), _words(error)) if names & known), None)
+    return UserError(where, *found) if found else None
+
+
+def _sayings(kind: str, words: str) -> list[tuple[set[str], str, str]]:
+    """List what can be said of errors in a store of a kind, the first that fits first: names, what is wrong, remedy."""
+    renew, sign_in = (by.get(kind, "see to the credentials of this store") for by in (RENEW, SIGN_IN))
+    ask_owner = "ask its owner for the right, or use other credentials"
+    return [
+        (OFFLINE, "HF_HUB_OFFLINE is set, so the hub is not asked", "unset it"),
+        (GATED, f"access is refused ({words})", ask_owner),
+        (NO_REPOSITORY, "there is no such repository, or it is private", f"correct the address, or {sign_in}"),
+        (NO_REVISION, "its repository has no such revision", "correct what stands after @"),
+        (NONE_FOUND, "no credentials for this store were found", sign_in),
+        (EXPIRED, f"the credentials have expired ({words})", f"{renew}, and {AGAIN}"),
+        (NOT_ACCEPTED, f"the credentials are not accepted ({words})", sign_in),
+        (NO_BUCKET, f"there is no such bucket ({words})", "correct the address, or the region"),
+        (REFUSED, f"access is refused ({words})", ask_owner),
+        (ENDS_BEFORE, "is shorter than it was", "put the object back, or run the ingest stage again"),
+        (NOT_THERE, "no such object", "correct the address, or put the object back"),
+        (PAYS, "who reads this bucket pays for it", "set FSSPEC_GS_REQUESTER_PAYS to the project that pays"),
+        (NOT_TAKEN, f"the store does not take this address ({words})", "correct it"),
+    ]
 
 
 def _names(error: BaseException | None) -> Iterator[str]:
     """Yield error codes and names of classes of an error, and of the one that it was raised from."""
     while error is not None:
         yield from (kind.__name__ for kind in type(error).__mro__)
+        yield from _in_words(error)
         response = getattr(error, "response", None)
         if isinstance(response, dict):
             yield str(response.get("Error", {}).get("Code", ""))
         yield str(getattr(response, "status_code", getattr(error, "status", getattr(error, "code", ""))))
         error = error.__cause__
+
+
+def _in_words(error: BaseException) -> Iterator[str]:
+    """Yield codes for what gcsfs says in words alone."""
+    words = str(error)
+    if ANONYMOUS in words:
+        yield "Anonymous"
+    if type(error) is OSError and words.startswith(FORBIDDEN):
+        yield "403"
+    if type(error) is ValueError and not words.startswith(BAD_PATTERN):
+        yield "RequesterPays" if REQUESTER_PAYS in words else "BadRequest"
+    if type(error).__name__ == "HttpError" and getattr(error, "code", None) == 400:
+        yield "BadRequest"
 
 
 def _may_pass(error: Exception) -> bool:
@@ -149,7 +165,8 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    words = getattr(error, "server_message", None) or str(error)  # the hub's own words, without what its library adds
+    return " ".join(words.split()) or type(error).__name__
 
 
 def _wait(url: str, attempt: int, error: Exception) -> None:

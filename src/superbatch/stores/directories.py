@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from superbatch.artifacts.atomic import atomic_directory
 from superbatch.artifacts.stamps import STAMP
 from superbatch.errors import UserError
+from superbatch.stores.address import Address
 from superbatch.stores.asking import ask
+from superbatch.stores.kinds import bring, info_of
+from superbatch.stores.objects import content_of
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -61,7 +65,7 @@ def bring_directory(url: str, directory: Path) -> None:
 
 
 def _read(url: str) -> bytes:
-    return ask(url, lambda files, path: bytes(files.cat_file(path)))
+    return content_of(Address(url))
 
 
 def _files(stamp: bytes) -> dict[str, int]:
@@ -72,7 +76,7 @@ def _files(stamp: bytes) -> dict[str, int]:
 
 def _is_there(files: AbstractFileSystem, path: str) -> bool:
     try:
-        files.info(path)
+        info_of(files, path)
     except FileNotFoundError:
         return False
     return True
@@ -87,7 +91,7 @@ def _send(file: Path, url: str) -> None:
 
 
 def _bring(url: str, file: Path, size: int) -> None:
-    ask(url, lambda files, path: files.get_file(path, str(file)))
+    ask(url, partial(bring, file=file))
     if file.stat().st_size != size:
         what = f"has {file.stat().st_size:,} bytes, its stamp says {size:,}"
         raise UserError(url, what, "copy the directory there again")

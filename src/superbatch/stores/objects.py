@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 from superbatch.errors import UserError
 from superbatch.stores.address import Address, Known
 from superbatch.stores.asking import ask
+from superbatch.stores.kinds import AT_ONCE, forget_listings, info_of, ranges_of
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+# Digests of the content come first: an etag of Google's changes with an object's metadata too.
 MARKS = (
-    "ETag",
-    "etag",
     "sha256",
+    "xet_hash",
     "md5Hash",
     "crc32c",
+    "ETag",
+    "etag",
     "blob_id",
     "oid",
     "LastModified",
@@ -32,7 +35,6 @@ MARKS = (
     "mtime",
     "created",
 )
-AT_ONCE = 16  # questions about objects at a time
 LISTED = 8  # so many objects of one folder are looked up by listing it
 CHUNK = 8 << 20  # bytes of a read of a whole object
 Infos = dict[str, dict[str, Any]]
@@ -44,7 +46,7 @@ def look_at(address: Address) -> Known:
     Raises:
         UserError: as `ask`.
     """
-    return _known(address, ask(address.url, _info))
+    return known_of(address, ask(address.url, info_of))
 
 
 def look_at_all(addresses: Iterable[Address], setting: str = "") -> list[Known]:
@@ -64,6 +66,20 @@ def look_at_all(addresses: Iterable[Address], setting: str = "") -> list[Known]:
     listed = {folder: _listing(folder) for folder, held in folders.items() if len(held) >= LISTED}
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return list(threads.map(lambda one: _looked_up(one, listed, setting), wanted))
+
+
+def infos_in(folder: str) -> Infos:
+    """List what lies in a folder, as its store describes it, by name.
+
+    Raises:
+        UserError: as `ask`.
+    """
+
+    def question(files: AbstractFileSystem, path: str) -> Infos:
+        forget_listings(files)
+        return {PurePosixPath(info["name"]).name: info for info in files.ls(path, detail=True)}
+
+    return ask(folder, question)
 
 
 def require_as_known(known: Known, remedy: str = "run the ingest stage again") -> None:
@@ -96,8 +112,7 @@ def read_parts(parts: list[tuple[Address, int, int]]) -> list[bytes]:
     def question(files: AbstractFileSystem, _: str) -> list[bytes]:
         paths = [str(files._strip_protocol(address.url)) for address, _, _ in parts]
         starts, ends = [start for _, start, _ in parts], [start + length for _, start, length in parts]
-        found: list[bytes] = files.cat_ranges(paths, starts, ends, on_error="raise")
-        return found
+        return ranges_of(files, paths, starts, ends)
 
     found = ask(parts[0][0].url, question)
     for (address, start, length), data in zip(parts, found, strict=True):
@@ -105,6 +120,15 @@ def read_parts(parts: list[tuple[Address, int, int]]) -> list[bytes]:
             what = f"gave {len(data):,} of {length:,} bytes from byte {start:,} on"
             raise UserError(address.url, what, "put the object back, or run the ingest stage again")
     return found
+
+
+def content_of(address: Address) -> bytes:
+    """Return a whole object, a small one.
+
+    Raises:
+        UserError: as `ask`.
+    """
+    return ask(address.url, lambda files, path: bytes(files.cat_file(path)))
 
 
 class ObjectStream(io.RawIOBase):
@@ -145,32 +169,25 @@ class ObjectStream(io.RawIOBase):
         return length
 
 
-def _info(files: AbstractFileSystem, path: str) -> dict[str, Any]:
-    return dict(files.info(path))
-
-
 def _listing(folder: str) -> Infos:
     """List a folder's objects by name; empty if listing is not allowed, in which case the objects may still exist."""
-
-    def question(files: AbstractFileSystem, path: str) -> Infos:
-        return {PurePosixPath(info["name"]).name: info for info in files.ls(path, detail=True)}
-
     try:
-        return ask(folder, question)
+        return infos_in(folder)
     except UserError:
         return {}
 
 
 def _looked_up(address: Address, listed: dict[str, Infos], setting: str) -> Known:
     folder, _, name = address.url.rpartition("/")
-    info = listed.get(folder, {}).get(name) or ask(address.url, _info, setting)
+    info = listed.get(folder, {}).get(name) or ask(address.url, info_of, setting)
     if info.get("type") == "directory":
         where = f"{setting}: {address}" if setting else address.url
         raise UserError(where, "is a folder", f"name the shards in it: {address}/*.tar")
-    return _known(address, info)
+    return known_of(address, info)
 
 
-def _known(address: Address, info: dict[str, Any]) -> Known:
+def known_of(address: Address, info: dict[str, Any]) -> Known:
+    """Return size and mark of an object, out of what its store says of it."""
     known = info | (info.get("lfs") or {} if isinstance(info.get("lfs"), dict) else {})
     mark = next((known[name] for name in MARKS if known.get(name)), "")
     if isinstance(mark, datetime):  # a listing may give seconds where a single lookup gives a date

@@ -156,13 +156,12 @@ def _reading(ingest: IngestSettings) -> list[int]:
     return [] if ingest.max_pixels == default else [ingest.max_pixels]
 
 
-def _evaluation_files(sets: dict[str, tuple[str, dict[str, str]]]) -> list[Path]:
-    """List the shards of all splits, and the text and JSON files beside them: class names and templates decide a result too."""
+def _evaluation_files(sets: dict[str, tuple[str, dict[str, str]]]) -> list[Place]:
+    """List the shards of all splits, and the texts beside them."""
     from superbatch.evaluation.sets import split_shards
+    from superbatch.evaluation.store import texts_beside
 
     files = [
         file for root, splits in sets.values() for folder in splits.values() for file in split_shards(root, folder)
     ]
-    return files + [
-        file for root, _ in sets.values() for kind in ("txt", "json") for file in sorted(Path(root).glob(f"*.{kind}"))
-    ]
+    return files + [file for root, _ in sets.values() for file in texts_beside(root)]
