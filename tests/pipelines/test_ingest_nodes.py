@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from superbatch.artifacts.stamps import Staged
@@ -200,3 +201,24 @@ def test_curated_and_evaluation_sets_the_same_way(place: Path, caplog: pytest.Lo
     index = (place / "docs/evaluation/index.html").read_text()
     assert "ingest.evaluation.birds.validation" in index and "ingest.evaluation.birds.test" in index
     assert Storage().data_docs == "data/08_reporting/data_docs"
+
+
+def test_evaluation_sets_of_a_store_are_made_anew_when_something_there_changes(place: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    for split in ("one", "two"):
+        memory.pipe(f"/sets/birds/{split}/0.tar", tar_bytes(pairs(4)))
+    memory.pipe("/sets/birds/dataset_type.txt", b"retrieval")
+    birds = {"root": "memory://sets/birds", "splits": {"validation": "one", "test": "two"}}
+    settings = {
+        "pool": {"shards": "a.tar"},
+        "curated": {"shards": "a.tar"},
+        "evaluation": {"birds": birds},
+        "jobs": 1,
+    }
+    first = ingest_evaluation(settings, {"stages": "stages"})
+    assert ingest_evaluation(settings, {"stages": "stages"}) == first
+    assert list(read_manifest(first.path / "birds" / "test").objects) == ["memory://sets/birds/two/0.tar"]
+    assert (first.path / "birds" / "dataset_type.txt").read_text() == "retrieval"
+    memory.pipe("/sets/birds/dataset_type.txt", b"retrieval\n")
+    assert ingest_evaluation(settings, {"stages": "stages"}).fingerprint != first.fingerprint

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import open_clip
 import pyarrow.parquet as pq
@@ -25,7 +26,7 @@ from superbatch.data.manifest import read_manifest
 from superbatch.data.reader import ImageReader
 from superbatch.data.writing import Sample, write_shard
 from superbatch.errors import UserError
-from superbatch.models import build_model, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models import build_model, checkpoint_directory, load_checkpoint, read_metadata, save_checkpoint
 from superbatch.models.flexible import LowView
 from superbatch.models.towers import Towers
 from superbatch.options import (
@@ -185,6 +186,26 @@ def write_word_tokenizer(folder: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
+
+
+def test_an_import_by_address_is_that_of_the_folder(
+    tmp_path: Path, pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts which weights they are, not where they lie; a process keeps to the copy that it has."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    theirs, memory = write_theirs(tmp_path / "theirs"), fsspec.filesystem("memory")
+    memory.put(str(theirs), "/references/theirs", recursive=True)
+    settings = [
+        ReferenceSettings(import_from=name, training=TrainingSettings(loss="softmax", device="cpu"))
+        for name in (str(theirs), "memory://references/theirs")
+    ]
+    made = [
+        import_reference(one, SetFiles(pool), tmp_path / "stages", lambda clip: {"set/top1": 0.5})[0]
+        for one in settings
+    ]
+    assert made[0] == made[1]
+    memory.rm("/references", recursive=True)
+    assert checkpoint_directory("memory://references/theirs").is_dir()
 
 
 def test_a_hugging_face_tokenizer_travels_with_the_reference(tmp_path: Path, pool: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 
 from superbatch.bounds import Because, Settings, require
+from superbatch.stores.address import is_address
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,11 @@ class LabelSettings(Settings, section="labels"):
     smoothing: Annotated[float, Interval(ge=0, lt=1), Because("{value} leaves no weight on the label")] = 0.1
 
     def check(self) -> None:
-        """Refuse labels without a list of classes."""
+        """Refuse labels without a list of classes on this machine."""
         remedy = "name the file, such as the classnames.txt of an evaluation set"
         require(bool(self.classnames), "labels.classnames", "names no file, so the classes are unknown", remedy)
+        what = f"{self.classnames}: is an address, and class names are read from this machine"
+        require(not is_address(self.classnames), "labels.classnames", what, "copy the file, and name the copy")
 
     def same_classes(self, other: LabelSettings) -> bool:
         """Whether a label means the same here and there."""
