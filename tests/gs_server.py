@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from tests.object_server import Answer, ObjectServer, part_of, told
 
@@ -38,8 +38,8 @@ class GoogleStorage(ObjectServer):
         if found := DOWNLOAD.fullmatch(path):
             name = f"{found[1]}/{unquote(found[2])}"
             return part_of(self.objects[name], headers) if name in self.objects else refused(404, "No such object")
-        if (found := UPLOAD.fullmatch(path)) and query.get("uploadType") == "multipart":
-            return self._put(found[1], body)
+        if found := UPLOAD.fullmatch(path):
+            return self._upload(found[1], query, body)
         found = OBJECT.fullmatch(path)
         bucket, name = (found[1], unquote(found[2] or "")) if found else ("", "")
         if bucket not in self.buckets | {name.split("/")[0] for name in self.objects}:
@@ -77,11 +77,17 @@ class GoogleStorage(ObjectServer):
                 items.append(self._about(full))
         return told({"kind": "storage#objects", "items": items, "prefixes": sorted(folders)})
 
-    def _put(self, bucket: str, body: bytes) -> Answer:
-        _, metadata, content, _ = body.split(b"--==0==")
-        name = f"{bucket}/" + json.loads(metadata.split(b"\n\n", 1)[1])["name"]
-        self.objects[name] = content.split(b"\n\n", 1)[1][:-1]
-        return told(self._about(name))
+    def _upload(self, bucket: str, query: dict[str, str], body: bytes) -> Answer:
+        """Take an object, with its name in one request or at an address that a first one gives."""
+        if query["uploadType"] == "resumable":
+            place = f"{self.url}/upload/storage/v1/b/{bucket}/o?uploadType=rest&name={quote(query['name'], safe='')}"
+            return Answer(200, b"", {"Location": place})
+        name = query.get("name", "")
+        if query["uploadType"] == "multipart":
+            _, metadata, content, _ = body.split(b"--==0==")
+            name, body = json.loads(metadata.split(b"\n\n", 1)[1])["name"], content.split(b"\n\n", 1)[1][:-1]
+        self.objects[f"{bucket}/{name}"] = body
+        return told(self._about(f"{bucket}/{name}"))
 
 
 def refused(status: int, message: str) -> Answer:

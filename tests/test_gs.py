@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from superbatch.artifacts.stamps import build_once
+from superbatch.datasets.aside import TextDataset
 from superbatch.errors import UserError
 from superbatch.files import expand_shards
-from superbatch.stores import asking
+from superbatch.stores import asking, kinds
 from superbatch.stores.address import Address
 from superbatch.stores.cache import ShardCache
 from superbatch.stores.directories import bring_directory, has_directory, send_directory
@@ -122,6 +123,24 @@ def test_what_is_not_there(gs: GoogleStorage) -> None:
         expand_shards("gs://mine/none/*.tar")
     with pytest.raises(UserError, match=r"^gs://mine/pool/0\.tar: is shorter than it was; put the object back"):
         read_parts([(FIRST, 10**7, 9)])
+
+
+def test_gcsfs_asks_for_no_layout_unless_it_is_told_to(gs: GoogleStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes a minute for each request where nobody answers, also when gcsfs was imported before us."""
+    from fsspec import register_implementation
+    from gcsfs.core import GCSFileSystem
+    from gcsfs.extended_gcsfs import ExtendedGcsFileSystem
+
+    for wanted, kind in (("true", ExtendedGcsFileSystem), ("false", GCSFileSystem)):
+        monkeypatch.setenv(kinds.ASKS_LAYOUT, wanted)
+        register_implementation("gs", ExtendedGcsFileSystem, clobber=True)
+        assert type(asking.filesystem(FIRST.url)[0]) is kind
+
+
+def test_pages_of_the_report_go_there(gs: GoogleStorage) -> None:
+    page = TextDataset(filepath="gs://mine/report/report.html")
+    page.save("<!doctype html>")
+    assert gs.objects["mine/report/report.html"] == b"<!doctype html>" and page.load() == "<!doctype html>"
 
 
 def test_a_directory_goes_there_and_comes_back(gs: GoogleStorage, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import fsspec
@@ -13,9 +14,9 @@ from fsspec import AbstractFileSystem
 
 from superbatch.errors import UserError
 from superbatch.stores import asking
-from superbatch.stores.address import Address
+from superbatch.stores.address import Address, Known
 from superbatch.stores.asking import ATTEMPTS, ask
-from superbatch.stores.objects import CHUNK, ObjectStream, look_at, look_at_all, read_parts
+from superbatch.stores.objects import CHUNK, ObjectStream, known_of, look_at, look_at_all, read_parts
 
 URL = "memory://asking/a.tar"
 
@@ -84,6 +85,8 @@ def test_there_is_a_limit(waits: list[float]) -> None:
         (from_store(PermissionError, "AccessDenied", "No."), r"access is refused \(No\.\); ask its owner for the right"),
         (from_store(FileNotFoundError, "NoSuchBucket", "No bucket."), r"there is no such bucket \(No bucket\.\); correct"),
         (FileNotFoundError("a.tar"), "no such object; correct the address, or put the object back"),
+        (OSError("Forbidden: b/mine/o\nno right"), r"access is refused \(Forbidden: b/mine/o no right\); ask its owner"),
+        (ValueError("Bad Request: b/mine\nan invalid name"), r"the store does not take this address \(Bad Request: b/mine"),
     ],
 )  # fmt: skip
 def test_what_does_not_pass_is_told_at_once(waits: list[float], error: Exception, line: str) -> None:
@@ -103,15 +106,20 @@ def test_mistakes_of_ours_are_not_hidden(waits: list[float]) -> None:
     assert waits == []
 
 
-def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "package", "extra"), [("s3", "s3fs", "s3"), ("gs", "gcsfs", "gs"), ("gcs", "gcsfs", "gs")]
+)
+def test_a_protocol_without_its_package(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, package: str, extra: str
+) -> None:
     def missing(*_: Any, **__: Any) -> None:
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", missing)
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    line = "needs the package s3fs, which is not installed; run `pip install 'superbatch[s3]'`"
-    with pytest.raises(UserError, match=f"^{re.escape(f's3://b/x: {line}')}$"):
-        ask("s3://b/x", failing())
+    monkeypatch.setitem(sys.modules, package, None)
+    line = f"needs the package {package}, which is not installed; run `pip install 'superbatch[{extra}]'`"
+    with pytest.raises(UserError, match=f"^{re.escape(f'{protocol}://b/x: {line}')}$"):
+        ask(f"{protocol}://b/x", failing())
     with pytest.raises(UserError, match=r"^sftp://b/x: sftp:// needs a package .* \(Install s3fs .*\); install it$"):
         ask("sftp://b/x", failing())
 
@@ -121,6 +129,22 @@ def test_an_object_is_size_and_mark() -> None:
     fsspec.filesystem("memory").pipe("/asking/a.tar", bytes(200))
     after = look_at(Address(URL))
     assert before.size == after.size == 200 and before.mark != after.mark
+
+
+@pytest.mark.parametrize(
+    ("info", "mark"),
+    [
+        ({"ETag": '"s3"', "LastModified": "now"}, "s3"),
+        ({"etag": "with metadata", "md5Hash": "md5", "crc32c": "crc", "mtime": "now"}, "md5"),
+        ({"etag": "with metadata", "crc32c": "crc", "mtime": "now"}, "crc"),
+        ({"blob_id": "of the pointer", "lfs": {"sha256": "sha", "size": 3}, "xet_hash": "xet"}, "sha"),
+        ({"blob_id": "git's", "lfs": None}, "git's"),
+        ({"created": datetime(2026, 1, 2, tzinfo=UTC)}, "1767312000.0"),
+        ({}, ""),
+    ],
+)
+def test_a_mark_is_a_digest_of_the_content_where_there_is_one(info: dict[str, Any], mark: str) -> None:
+    assert known_of(Address(URL), info | {"size": 3}) == Known(Address(URL), 3, mark)
 
 
 def test_many_are_looked_up_by_listing_their_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,5 +248,9 @@ def test_the_jobs_of_pairs_take_no_labels(sets, settings, tmp_path):
 def test_labels_without_classes_are_refused():
     with refused("labels.classnames: names no file"):
         LabelSettings()
+    with refused(
+        "labels.classnames: s3://b/names.txt: is an address, and class names are read from this machine; copy"
+    ):
+        LabelSettings("s3://b/names.txt")
     with refused("import_from: is a checkpoint of pairs, and labels are set"):
         ReferenceSettings(import_from="a", training=TrainingSettings(loss="softmax"), labels=LabelSettings("a"))

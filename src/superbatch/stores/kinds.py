@@ -29,6 +29,7 @@ SIGN_IN = {
 }
 HUB = "hf"
 ASKS_LAYOUT = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
+os.environ.setdefault(ASKS_LAYOUT, "false")  # gcsfs reads it when it is imported, by us or by Kedro's data sets
 AT_ONCE = 16  # questions about objects at a time
 
 
@@ -48,7 +49,7 @@ def prepare(kind: str) -> None:
     if kind != "gs":
         return
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
-    if os.environ.setdefault(ASKS_LAYOUT, "false").lower() in ("true", "1"):
+    if os.environ.get(ASKS_LAYOUT, "false").lower() in ("true", "1"):
         return
     with suppress(ImportError):  # whoever asks for a file system next says what is missing
         from fsspec import register_implementation
