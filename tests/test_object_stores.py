@@ -167,20 +167,29 @@ GIVEN = [
     "learner.training.shuffle_window=120",
     "embed.pack_limit_mb=0",  # so that training reads images from the shards
 ]
-MADE = ("02_intermediate/pool", "04_feature", "06_models/jest", "06_models/.state", "07_model_output/jest", ".stages")
+MADE = (
+    "02_intermediate/pool",
+    "02_intermediate/evaluation",
+    "04_feature",
+    "06_models/jest",
+    "06_models/.state",
+    "07_model_output/jest",
+    ".stages",
+)
 
 
-def run(project: Path, s3: S3, params: str = "") -> dict[str, Any]:
-    """Train jest in a process of its own, and return the digests of its picks and weights."""
+def run(project: Path, s3: S3, params: str = "") -> tuple[dict[str, Any], dict[str, float]]:
+    """Train jest in a process of its own, and return the digests of its picks and weights, and what was measured at its end."""
     given = ",".join([*GIVEN, params] if params else GIVEN)
     chain = ["kedro", "run", "--pipeline=jest", "--env=quick", "--tags=data,features,training"]
     command(project, *chain, f"--params={given}", **environment(s3))
-    digests: dict[str, Any] = training_record(project / "data" / "quick", "jest")["digests"]
-    return digests
+    record = training_record(project / "data" / "quick", "jest")
+    return record["digests"], record["final"]
 
 
 def test_a_run_on_an_object_store_is_the_run_on_files(s3: S3, tmp_path: Path) -> None:
-    """Ingestion, embedding and a learner give the same picks and weights; the checkpoint goes to an address, by the catalog."""
+    """Ingestion, embedding and a learner give the same picks and weights, and it is measured on the same images; the checkpoint goes to an address,
+    by the catalog."""
     import fsspec
 
     ready_project(tmp_path)
@@ -191,17 +200,25 @@ def test_a_run_on_an_object_store_is_the_run_on_files(s3: S3, tmp_path: Path) ->
     room = 5 * shards[0].stat().st_size  # of eight: the first, of whole ones, is among the largest
     for shard in shards:
         files.put_file(str(shard), f"mine/simweb/{shard.name}")
+    files.put(
+        str(data / "01_raw" / "simweb" / "evaluation" / "classification"), "mine/sets/classification", recursive=True
+    )
     for folder in MADE:
         shutil.rmtree(data / folder)
     (project / "conf" / "quick" / "catalog.yml").write_text(yaml.safe_dump(ADDRESSES))
     s3.delay, s3.answers = 0.002, [BUSY] * 3
     cache = f"storage.cache.gigabytes={room / 1e9:.9f},storage.cache.folder=data/quick/shards"
-    after = run(project, s3, params=f"ingest.pool.shards=s3://mine/simweb/*.tar,{cache}")
-    assert before == after
+    given = (
+        "ingest.pool.shards=s3://mine/simweb/*.tar,ingest.evaluation.classification.root=s3://mine/sets/classification"
+    )
+    after = run(project, s3, params=f"{given},{cache}")
+    assert before == after and before[1], "picks, weights, and what was measured"
     assert list(read_manifest(data / "02_intermediate" / "pool").objects) == [
         f"s3://mine/simweb/{shard.name}" for shard in shards
     ]
     assert 0 < sum(file.stat().st_size for file in (data / "shards").glob("*.whole")) <= room
+    sets = data / "02_intermediate" / "evaluation" / "classification"
+    assert list(read_manifest(sets / "test").objects) and (sets / "classnames.txt").is_file()
     local, far = data / "06_models" / "jest" / WEIGHTS, files.cat(f"mine/models/jest/{WEIGHTS}")
     assert local.read_bytes() == far
 
