@@ -229,6 +229,16 @@ def test_a_run_with_a_record_alone_degrades_to_sentences(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_bands_are_mentioned_where_there_are_several_seeds(tmp_path: Path, seeds: int) -> None:
+    for method, seed in itertools.product(("jest", "uniform"), range(seeds)):
+        synthetic.write_run(tmp_path, method, 20, seed, name=f"{method}-s{seed}")
+    page = render(Report(Sources(find_runs(tmp_path))))
+    assert "On the validation split, while training" in page
+    assert ("bands are the range over seeds" in page) == (seeds > 1)
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_unknown_truth_and_missing_images_degrade(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path, "jest", 20)
     shutil.copytree(path, tmp_path / "other")
