@@ -37,7 +37,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Figure(figsize=(1, 1)).savefig(folder / f"{name}.png")
     (folder / "table.csv").write_text("method,value\njest,0.5\n")
     (folder / "metrics.json").write_text('{"final": 0.5}')
-    command(project, "kedro", "viz", "build", "--include-previews")
+    done = command(project, "kedro", "viz", "build", "--include-previews")
+    assert "Cannot find parameter" not in done.stdout + done.stderr  # `params:command` exists only while a command runs
     return project / "build" / "api"
 
 
