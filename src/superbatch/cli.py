@@ -23,6 +23,8 @@ from superbatch.extras import missing_package, of_extra
 from superbatch.given import split_params
 from superbatch.mistakes import told
 
+# torch's own store writes a page of stack for each machine that it has lost, before our one line. Ranks inherit this.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 RESUME_HINT = (
     "stopped; finished stages are kept and a training continues from its last checkpoint: give the same command again"
 )

@@ -221,3 +221,15 @@ def test_a_cluster_without_workers_is_not_waited_for(monkeypatch: pytest.MonkeyP
         ),
     ):
         dict(run_units(abs, [1, 2], JobsSettings("dask", address=empty.scheduler_address), Told("count", "number")))
+
+
+def test_a_cluster_that_asks_for_a_token_is_told() -> None:
+    from ray.exceptions import AuthenticationError
+
+    refused = ConnectionError("Failed to connect")
+    refused.__cause__ = AuthenticationError("InvalidAuthToken")
+    with (
+        pytest.raises(UserError, match=r"Failed to connect.*RAY_AUTH_MODE=token"),
+        backends._reached(JobsSettings("ray")),
+    ):
+        raise refused

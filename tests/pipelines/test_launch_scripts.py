@@ -54,7 +54,7 @@ def test_slurm(project: Path) -> None:
     path = f"{project / 'slurm'}{os.pathsep}{ENVIRONMENT['PATH']}"
     more = f"learner.training.steps={STEPS},learner.training.seed=3"
     script = str(PROJECT / "scripts/slurm.sbatch")
-    command(project, script, "jest", "--env=quick", RANKS="1", PARAMS=more, PATH=path, **job)
+    command(project, script, "jest", "--env=quick", f"--params={more}", RANKS="1", PATH=path, **job)
     assert summary(project)["plan"]["ranks"] == 2 and summary(project)["seed"] == 3
     assert (project / "data/quick/07_model_output/jest/evaluation").is_dir()
 

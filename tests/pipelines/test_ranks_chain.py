@@ -166,3 +166,29 @@ def test_two_machines_on_a_network_of_their_own_make_the_run_of_one(project: Pat
     assert sum("starts from scratch" in text for text in said) == 1, "it was trained again, by rank 0"
     assert summary(project)["run_hash"] == expected["run_hash"] and summary(project)["plan"]["ranks"] == 2
     assert summary(project)["digests"] == expected["digests"]
+
+
+def test_two_machines_whose_cable_is_cut_say_so_in_one_line_each(project: Path) -> None:
+    """The machine without the meeting place too: by itself torch's store would let it wait for a quarter of an hour."""
+    states = project / "data/quick/06_models/.state"
+    with two_machines() as both:
+        meeting = f"learner.training.rendezvous={both[0].address}:29400"
+        more = ("learner.training.seed=11", "learner.training.steps=3000", "learner.training.timeout=10")
+        before, until, started = set(states.glob("*/step-*")), time.monotonic() + 300, []
+        for machine in both:
+            asked = learner(1, *more, "learner.training.machines=2", meeting)
+            asked[-1] += f",learner.training.interface={machine.interface}"
+            to_file = project / f"{machine.interface}.log"
+            with open(to_file, "w") as said:
+                arguments = [*machine.prefix, *asked]
+                started.append(subprocess.Popen(arguments, cwd=project, env=ENVIRONMENT, stdout=said, stderr=said))
+        while not set(states.glob("*/step-*")) - before:
+            assert time.monotonic() < until and all(machine.poll() is None for machine in started)
+            time.sleep(0.1)
+        cut = ("ip", "netns", "exec", both[0].prefix[-1], "ip", "link", "set", both[0].interface, "down")
+        subprocess.run(cut, check=True)
+        assert [machine.wait(timeout=300) for machine in started] == [1, 1]
+    for machine in both:
+        said = (project / f"{machine.interface}.log").read_text()
+        lines = [line for line in said.splitlines() if line.startswith(("Error", "Traceback", "Exception", "frame"))]
+        assert len(lines) == 1 and lines[0].startswith("Error: a rank of another machine: "), said

@@ -13,7 +13,7 @@ from training_helpers import outcome
 
 from superbatch.cli import one_line_errors
 from superbatch.errors import Interrupted
-from superbatch.training import loop, train
+from superbatch.training import loop, signals, train
 from superbatch.training.signals import noting_signals
 from superbatch.training.state import last_step
 
@@ -122,3 +122,20 @@ def test_a_signal_while_a_state_is_saved_is_obeyed_behind_a_saved_step(make_job,
     saved = last_step(job.state_dir)
     assert saved == min(done + 1, 12) and f"the state of step {saved} is kept" in str(stopped.value)
     assert outcome(train(make_job())) == expected
+
+
+def test_a_rank_takes_what_slurm_and_the_launch_send_for_one_signal():
+    with noting_signals(of_rank=True) as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)  # each is noted by itself
+        assert stop.signum == signal.SIGTERM
+
+
+def test_a_later_signal_stops_a_rank_at_once(monkeypatch, interruptible):
+    monkeypatch.setattr(signals, "ECHO", 0.0)
+    with noting_signals(of_rank=True), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Back ends, made ready: joblib's own and Ray's through it, and Dask's client; connected to their cluster, and told what a worker needs."""
+"""Back ends, made ready: joblib's own, Ray's actors and Dask's client; connected to their cluster, and told what a worker needs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 
 from superbatch.errors import UserError
 from superbatch.extras import require_packages
+from superbatch.jobs.on_ray import Crew, UnitLost
 from superbatch.options.jobs import JobsSettings
 
 log = logging.getLogger(__name__)
 PACKAGES = {"ray": ("ray",), "dask": ("distributed", "dask")}  # of a back end, which is its extra's name too
 LOCAL = "local"  # as an address: a cluster on this machine, only for this work
 RETRIES = 2  # how often Ray gives a unit to another worker before it says that one died
-RAY = "superbatch-ray"  # its back end as it is registered here
+TOKEN = "it asks for Ray's token: set RAY_AUTH_MODE=token, with the same ~/.ray/auth_token on every machine"
 SEPARATOR = "-unit-"  # in the keys of Dask's tasks
 POLL, NO_WORKER = (
     0.1,
@@ -87,33 +88,21 @@ def _one_machine(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
 def _ray(jobs: JobsSettings, needs: Needs) -> Iterator[Backend]:
     require_backend(jobs)
     import ray
-    from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
     ours = not ray.is_initialized()
     if ours:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         with _reached(jobs):
             ray.init(address=jobs.address, log_to_driver=False, logging_level=logging.ERROR)
-    died = (RayActorError, ActorUnavailableError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
     try:
-        _register_ray()
         workers, resources = _room([node["Resources"] for node in ray.nodes() if node["Alive"]], needs)
-        asked = {"max_restarts": -1, "max_task_retries": RETRIES, **resources}
-        yield Backend(RAY, min(workers, jobs.workers or workers), died, {"ray_remote_args": asked})
+        crew = Crew(min(workers, jobs.workers or workers), resources, RETRIES)
+        yield Backend(
+            "ray", crew.workers, (UnitLost,), stream=crew.stream, killer=lambda error: getattr(error, "number", None)
+        )
     finally:
         if ours:
             ray.shutdown()
-
-
-def _register_ray() -> None:
-    """Register Ray's back end for joblib, as `ray.util.joblib.register_ray` does, but one that hands results on as they come."""
-    from joblib import register_parallel_backend
-    from ray.util.joblib.ray_backend import RayBackend
-
-    class Backend(RayBackend):  # type: ignore[misc]
-        supports_return_generator = True  # the base class refuses it to protect forked processes; these are not forked
-
-    register_parallel_backend(RAY, Backend)
 
 
 def _room(nodes: list[dict[str, float]], needs: Needs) -> tuple[int, dict[str, int]]:
@@ -194,4 +183,14 @@ def _reached(jobs: JobsSettings) -> Iterator[None]:
         yield
     except (OSError, ConnectionError, ValueError, RuntimeError) as error:
         what = f"no cluster of {jobs.backend} can be reached ({error})"
-        raise UserError("jobs.address", what, "start it, or correct the address") from None
+        remedy = TOKEN if _wants_token(error) else "start it, or correct the address"
+        raise UserError("jobs.address", what, remedy) from None
+
+
+def _wants_token(error: BaseException | None) -> bool:
+    """Whether Ray's cluster asked for a token that was not given, which its own error does not say."""
+    while error is not None:
+        if type(error).__name__ == "AuthenticationError":
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -154,6 +154,12 @@ def waited_too_long(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and re.search("timed? ?out", str(error), re.IGNORECASE) is not None
 
 
+def lost_another(error: Exception) -> bool:
+    """Tell whether an error is torch's, of another rank whose connection ended; it has no class of its own either."""
+    words = r"connection (was )?(reset|closed|aborted)|broken pipe|socket closed"
+    return isinstance(error, RuntimeError) and re.search(words, str(error), re.IGNORECASE) is not None
+
+
 @contextmanager
 def joined(device: str, timeout: int = TIMEOUT, interface: str | None = None) -> Iterator[Ranks]:
     """Join the process group that the environment names, and leave it at the end; alone, do nothing.

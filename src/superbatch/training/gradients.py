@@ -8,6 +8,7 @@ accumulation would not do.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ class BatchGradients:
         whole = _Whole(task, name)
         # Layers with batch statistics are refused, so buffers are constants and equal on all ranks: none is sent.
         alike = ranks.world > 1 and shards is None
-        self.module = DistributedDataParallel(whole, broadcast_buffers=False) if alike else whole
+        self.module = _summing(whole) if alike else whole
 
     def backward(self, share: Batch, total: int) -> Tensor:
         """Add the whole batch's gradients to the parameters; collective.
@@ -140,6 +141,13 @@ def _of_piece(gradients: Outputs, start: int, stop: int, last: bool) -> dict[str
     """The gradients that one micro-batch sends back; those of the model's own scalars go with the last."""
     once = 1.0 if last else 0.0
     return {name: tensor[start:stop] if tensor.ndim else tensor * once for name, tensor in gradients.items()}
+
+
+def _summing(module: nn.Module) -> DistributedDataParallel:
+    """Wrap a model so that DDP sums its gradients. torch 2.15 warns of the setting's name; its new one does more, and older ones lack it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+        return DistributedDataParallel(module, broadcast_buffers=False)
 
 
 def _refuse_statistics(module: nn.Module, ranks: Ranks, accumulate: int) -> None:

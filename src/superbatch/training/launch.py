@@ -30,8 +30,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from tqdm import tqdm
 
 from superbatch.errors import TRACEBACK, Interrupted, UserError, wants_traceback
-from superbatch.training.distributed import TIMEOUT, ranks_here, waited_too_long
-from superbatch.training.network import address_of, is_here
+from superbatch.training.distributed import TIMEOUT, lost_another, ranks_here, waited_too_long
+from superbatch.training.meeting import BACKEND, not_met, register
+from superbatch.training.network import address_of
 
 LINGER = 3.0  # seconds that a rank with an error of torch's stays, most likely because another died: so that the other is seen first
 MEETING = 600  # seconds that the launches of several machines wait for each other
@@ -66,20 +67,17 @@ class Processes:
         Raises:
             UserError: no such interface.
         """
-        endpoint, address = self.rendezvous or "localhost:0", None
-        meeting: dict[str, Any] = {"read_timeout": MEETING, "join_timeout": MEETING}
-        if self.interface is not None:
-            # torch knows a machine by the address of its host name alone, which may be on another network.
-            address, meeting["is_host"] = address_of(self.interface), is_here(endpoint.rsplit(":", 1)[0])
+        register()
         return LaunchConfig(
             min_nodes=self.machines,
             max_nodes=self.machines,
             nproc_per_node=self.processes,
             run_id=self.name,
-            rdzv_backend="c10d",
-            rdzv_endpoint=endpoint,
-            rdzv_configs=meeting,
-            local_addr=address,
+            rdzv_backend=BACKEND if self.rendezvous else "c10d",
+            rdzv_endpoint=self.rendezvous or "localhost:0",
+            rdzv_configs={"join_timeout": MEETING, "silence": self.timeout},
+            # Without an interface torch takes the address of the host name.
+            local_addr=None if self.interface is None else address_of(self.interface),
             max_restarts=0,
             start_method="spawn",
             logs_specs=DefaultLogsSpecs(log_dir=str(logs)),
@@ -106,10 +104,12 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
             return 0 in elastic_launch(where.config(Path(folder) / "logs"), _rank)(work, Path(folder))
         except ChildFailedError as error:
             raise _told(error.failures, Path(folder), where.timeout) from None
-        except SignalException:
-            raise _told({}, Path(folder), where.timeout) from None
+        except SignalException as asked:
+            raise _told({}, Path(folder), where.timeout, asked.sigval) from None
         except RendezvousError as error:
-            raise _not_met(where, error) from None
+            if any(Path(folder).glob("*.rank")):  # they had met
+                raise _told({}, Path(folder), where.timeout, cut_off=True) from None
+            raise not_met(where.machines, where.rendezvous, _why(error)) from None
 
 
 def _rank(work: Callable[[], None], folder: Path) -> None:
@@ -126,7 +126,7 @@ def _rank(work: Callable[[], None], folder: Path) -> None:
     except Interrupted as asked:
         _note(folder, "asked", str(asked), asked.signum)
     except Exception as error:
-        kind = "waited" if waited_too_long(error) else "bug"
+        kind = "waited" if waited_too_long(error) else "lost" if lost_another(error) else "bug"
         _note(folder, kind, f"{type(error).__name__}: {' '.join(str(error).split())}")
         if wants_traceback():
             traceback.print_exc()
@@ -149,8 +149,20 @@ def _note(folder: Path, kind: str, *what: str | int) -> None:
     (folder / f"{rank}.json").write_text(json.dumps(note))
 
 
-def _told(failures: dict[int, ProcessFailure], folder: Path, timeout: int) -> UserError | Interrupted:
-    """Say what the first rank to fail noted; before that, which rank was killed or silent: the others then only note that they lost it."""
+def _told(
+    failures: dict[int, ProcessFailure],
+    folder: Path,
+    timeout: int,
+    asked: int = signal.SIGINT,
+    *,
+    cut_off: bool = False,
+) -> UserError | Interrupted:
+    """Say what the first rank to fail noted; before that, which rank was killed or silent: the others then only note that they lost it.
+
+    Args:
+        failures: of ranks here. folder: of the notes. timeout: of the training.
+        asked: the signal that stopped the launch. cut_off: the store of all machines was lost, and the ranks here were stopped for it.
+    """
     notes = sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda note: note["when"])
     first: dict[str, Any] = {}
     for note in notes:
@@ -166,12 +178,15 @@ def _told(failures: dict[int, ProcessFailure], folder: Path, timeout: int) -> Us
         return _rank_failed(rank, f"ended with exit code {failure.exitcode} and no message", REMEDY)
     if "waited" in first:
         return _silent(folder, noted, timeout)
-    if "asked" in first:
+    if "asked" in first and not cut_off:
         return Interrupted(*first["asked"]["what"])
     if "bug" in first:
         remedy = f"{REMEDY}; {TRACEBACK}=1 in the environment shows where"
         return _rank_failed(first["bug"]["rank"], f"failed ({first['bug']['what'][0]})", remedy)
-    return Interrupted("stopped before a step was finished; to continue, give the same command again")
+    if "lost" in first or cut_off:
+        how = "ended or was cut off, and the ranks of this machine were stopped"
+        return UserError("a rank of another machine", how, f"that machine may say why; {REMEDY}")
+    return Interrupted("stopped before a step was finished; to continue, give the same command again", asked)
 
 
 def _silent(folder: Path, noted: set[int], timeout: int) -> UserError:
@@ -184,10 +199,9 @@ def _silent(folder: Path, noted: set[int], timeout: int) -> UserError:
     return UserError(who, how, f"{REMEDY}; where it was only slow, set training.timeout higher")
 
 
-def _not_met(where: Processes, error: RendezvousError) -> UserError:
-    what = f"{where.machines} machines did not meet at {where.rendezvous} ({' '.join(str(error).split())})"
-    remedy = "give all of them the same command at about the same time; on machines with several networks set training.interface"
-    return UserError("training.rendezvous", what, remedy)
+def _why(error: RendezvousError) -> str:
+    """Say in one line why machines did not meet; torch's own class for those that came too late has no words."""
+    return " ".join(str(error.__cause__ or error).split("\n")[0].split()) or f"not all came within {MEETING:,} seconds"
 
 
 def _rank_failed(rank: int, how: str, remedy: str) -> UserError:

@@ -58,7 +58,7 @@ def _train(job: Job, ranks: Ranks, device: torch.device) -> TrainResult:
     log.info("%s: to follow it: tail -F %s", job.name, run.records.tail)
     if first == 0:
         _evaluate(run, 0)
-    with noting_signals(say=ranks.world == 1) as stop:  # ranks are stopped by their launch, also when one has died
+    with noting_signals(of_rank=ranks.world > 1) as stop:  # ranks are stopped by their launch, also when one has died
         try:
             _take_steps(run, first, stop, plan)
         except Exception as error:

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ECHO = 2.0  # seconds after a signal in which a rank takes another for the same: Slurm signals every process, and the launch passes it on
 NOTED = b"\nstopping when this step is done and saved; the same signal again stops at once\n"
 
 
@@ -20,14 +22,18 @@ class Stop:
 
     Attributes:
         signum: the signal that asked; None while nobody did.
+        when: it came, by the monotonic clock.
     """
 
     signum: int | None = None
+    when: float = 0.0
 
 
 @contextmanager
-def noting_signals(*, say: bool = True) -> Iterator[Stop]:
+def noting_signals(*, of_rank: bool = False) -> Iterator[Stop]:
     """Note the first SIGTERM or SIGINT instead of dying of it, and say so; a second one does what it did before.
+
+    A rank says nothing, since its launch speaks, and takes what comes within `ECHO` seconds for the same signal.
 
     Handlers are installed in the main thread only (Python allows no other), and put back at the end. Processes forked in
     between inherit them: Ctrl-C, which reaches the whole group, leaves them alive for the last step.
@@ -40,11 +46,16 @@ def noting_signals(*, say: bool = True) -> Iterator[Stop]:
     process = os.getpid()
 
     def note(signum: int, frame: FrameType | None) -> None:
-        stop.signum = signum
-        if os.getpid() == process:
+        if stop.signum is not None and os.getpid() == process:
+            if time.monotonic() - stop.when > ECHO:
+                _restore(before)
+                os.kill(process, signum)
+            return
+        stop.signum, stop.when = signum, time.monotonic()
+        if os.getpid() == process and not of_rank:
             _restore(before)
-            if say:  # not through Python's stream: a log line may be half-written
-                os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTED)
+            # Not through Python's stream: a log line may be half-written.
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTED)
 
     for signum in SIGNALS:
         signal.signal(signum, note)

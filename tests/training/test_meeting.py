@@ -1,0 +1,70 @@
+"""Machines that look for each other: who cannot be found is told in one line, without torch's pages of stack."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from superbatch.errors import UserError
+from superbatch.training import meeting
+from superbatch.training.launch import Processes, launch
+from superbatch.training.meeting import give_up_after, wait_for
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_a_name_that_nobody_has_is_told_at_once(capfd):
+    with pytest.raises(UserError, match=r"training\.rendezvous: this machine knows no host 'no\.such\.host\.invalid'"):
+        launch(lambda: None, Processes(1, 2, "no.such.host.invalid:29400"))
+    assert "frame #" not in capfd.readouterr().err
+
+
+def test_a_port_at_which_nobody_listens_is_told(monkeypatch, capfd):
+    monkeypatch.setattr(meeting, "is_here", lambda _: False)  # the other machine, which is down
+    monkeypatch.setattr("superbatch.training.launch.MEETING", 2)
+    port = free_port()
+    line = (
+        rf"2 machines did not meet at 127\.0\.0\.1:{port} \(nobody answered there for 2 seconds: Connection refused\)"
+    )
+    with pytest.raises(UserError, match=line):
+        launch(lambda: None, Processes(1, 2, f"127.0.0.1:{port}"))
+    assert "frame #" not in capfd.readouterr().err
+
+
+def test_who_waits_alone_is_told_how_long(monkeypatch):
+    monkeypatch.setattr("superbatch.training.launch.MEETING", 2)
+    line = r"2 machines did not meet at 127\.0\.0\.1:\d+ \(not all came within 2 seconds\)"
+    with pytest.raises(UserError, match=line):
+        launch(lambda: None, Processes(1, 2, f"127.0.0.1:{free_port()}"))
+
+
+def test_a_host_that_comes_later_is_waited_for():
+    port, server = free_port(), socket.socket()
+
+    def listen() -> None:
+        server.bind(("127.0.0.1", port))
+        server.listen()
+
+    with server:
+        later = threading.Timer(1, listen)
+        later.start()
+        wait_for("127.0.0.1", port, 2, 60)
+        later.join()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="connections are found on Linux only")
+def test_connections_to_a_port_have_a_limit_and_others_keep_theirs():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as another:
+        pair = [socket.create_connection(one.getsockname()) for one in (server, another)]
+        give_up_after(7, server.getsockname()[1])
+        limits = [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) for one in pair]
+        for one in pair:
+            one.close()
+    assert limits == [7000, 0]
