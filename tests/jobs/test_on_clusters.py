@@ -160,6 +160,27 @@ def test_rows_are_embedded_and_looked_at_though_workers_are_killed(
     assert looked.exists() and all(np.array_equal(there[name], here[name]) for name in here)
 
 
+def test_what_a_function_has_open_is_opened_in_the_projects_folder(
+    cluster: JobsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers begin elsewhere, and packed pixels, tokens and manifests are opened where they are unpickled."""
+    monkeypatch.chdir(tmp_path)
+    Path("number.txt").write_text("7")
+
+    class Opened:
+        def __init__(self, place: Path) -> None:
+            self.place, self.number = place, int(place.read_text())
+
+        def __reduce__(self) -> tuple[type, tuple[Path]]:
+            return Opened, (self.place,)
+
+        def __call__(self, more: int) -> int:
+            return self.number + more
+
+    found = dict(run_units(Opened(Path("number.txt")), [1, 2], cluster, Told("count", "number")))
+    assert found == {0: 8, 1: 9}
+
+
 def test_a_unit_that_kills_its_workers_is_named(cluster: JobsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "TRIES", 1)
     monkeypatch.setattr(backends, "RETRIES", 0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,8 @@ HERE = {
     "PYTHONPATH": f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
 }
 Both = tuple[Machine, Machine]
-FILES = ("manifest.parquet", "rejects.parquet", "summary.json")
+MADE = ("02_intermediate", "03_primary", "04_feature")  # by the stages ingest, embed and curate
+TIMED = ("stage.stamp", "expectations.json", "features.json")  # what says when it was made, or how long that took
 
 
 def processes_of(machine: Machine) -> list[int]:
@@ -122,23 +124,36 @@ def test_a_host_that_is_lost_costs_its_units_alone(engine: str, tmp_path: Path) 
     assert len(list(tmp_path.glob("*-first"))) == UNITS, "those of the second host too"
 
 
-def test_shards_are_ingested_on_two_hosts_byte_for_byte(tmp_path: Path) -> None:
-    project = copy_project(tmp_path)
-    command(project, "kedro", "run", "--pipelines=simweb", "--env=quick", "--params=simweb.shard_size=100")
-    command(project, "kedro", "run", "--pipelines=ingest", "--env=quick")
-    pool = project / "data/quick/02_intermediate/pool"
-    alone = {name: (pool / name).read_bytes() for name in FILES}
-    command(project, "rm", "-r", "data/quick/02_intermediate", "data/quick/.stages")
-    with cluster("ray") as (address, both):
-        asked = f"--params=jobs.backend=ray,jobs.address={address}"
-        command(
-            project,
-            *both[0].prefix,
-            "kedro",
-            "run",
-            "--pipelines=ingest",
-            "--env=quick",
-            asked,
-            RAY_AUTH_MODE="disabled",
-        )
-    assert {name: (pool / name).read_bytes() for name in FILES} == alone
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The miniature chain up to curation, made by one machine."""
+    folder = copy_project(tmp_path_factory.mktemp("hosts"))
+    kedro(folder, "simweb", "simweb.shard_size=100")
+    for stage in ("ingest", "reference", "check", "embed", "curate"):
+        kedro(folder, stage)
+    return folder
+
+
+def kedro(folder: Path, stage: str, params: str = "", prefix: Sequence[str] = ()) -> None:
+    asked = [f"--params={params}"] if params else []
+    run = [*prefix, "kedro", "run", f"--pipelines={stage}", "--env=quick", *asked]
+    command(folder, *run, RAY_AUTH_MODE="disabled")
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    """Read what the stages of many machines leave."""
+    data = folder / "data/quick"
+    files = [file for place in MADE for file in sorted((data / place).rglob("*")) if file.is_file()]
+    return {str(file.relative_to(data)): file.read_bytes() for file in files if file.name not in TIMED}
+
+
+@pytest.mark.parametrize("engine", ["ray", "dask"])
+def test_two_hosts_ingest_embed_and_curate_byte_for_byte(engine: str, project: Path, tmp_path: Path) -> None:
+    alone, data = made(project), project / "data/quick"
+    assert {Path(name).parts[0] for name in alone} == set(MADE)
+    for place in (*MADE, ".stages"):
+        shutil.rmtree(data / place)
+    with cluster(engine) as (address, both):
+        for stage in ("ingest", "embed", "curate"):
+            kedro(project, stage, f"jobs.backend={engine},jobs.address={address}", both[0].prefix)
+    assert made(project) == alone

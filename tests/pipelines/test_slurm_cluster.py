@@ -65,9 +65,7 @@ def test_a_job_stopped_by_slurm_and_submitted_again_makes_the_run_of_one_machine
     step = f"{job}.4"  # behind ingest, reference, check, embed
 
     def learning() -> bool:
-        return cluster.facts(job)["JobState"] != "FAILED" and any(
-            "jest: 60 steps" in log_of(project, job) for _ in (1,)
-        )
+        return cluster.facts(job)["JobState"] != "FAILED" and "jest: 60 steps" in log_of(project, job)
 
     wait_until(lambda: (project / f"superbatch-{job}.log").exists() and learning(), lambda: log_of(project, job))
     wait_until(lambda: any(states.glob("*/step-*")), lambda: log_of(project, job))

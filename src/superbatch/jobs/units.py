@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -114,8 +116,8 @@ class _Turn(Generic[Unit, Result]):
 
     def _stream(self, backend: Backend) -> Iterator[tuple[int, Result]]:
         assert backend.stream is not None
-        self.sent, folder = set(self.numbers), Path.cwd()
-        given = {number: (self.call, number, self.units[number], folder) for number in self.numbers}
+        self.sent, folder, call = set(self.numbers), Path.cwd(), Sealed.of(self.call)
+        given = {number: (call, number, self.units[number], folder) for number in self.numbers}
         yield from backend.stream(_numbered, given)
 
     def _parallel(self, backend: Backend) -> Iterator[tuple[int, Result]]:
@@ -139,6 +141,33 @@ class _Turn(Generic[Unit, Result]):
         for number in self.numbers:
             self.sent.add(number)
             yield delayed(_numbered)(self.call, number, self.units[number], folder)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A function on its way to another machine, as bytes: what it has open there may be named relative to the project's folder.
+
+    So it must not be unpickled before a worker stands in that folder.
+    """
+
+    content: bytes
+
+    @classmethod
+    def of(cls, call: Callable[[Any], Any]) -> Sealed:
+        """Pickle a function; one within another goes whole."""
+        import cloudpickle
+
+        return cls(cloudpickle.dumps(call))
+
+    def __call__(self, unit: Any) -> Any:
+        """Call the function."""
+        return _unsealed(self.content)(unit)
+
+
+@lru_cache(maxsize=1)  # a worker does many units with one function
+def _unsealed(content: bytes) -> Callable[[Any], Any]:
+    found: Callable[[Any], Any] = pickle.loads(content)
+    return found
 
 
 def _numbered(call: Callable[[Unit], Result], number: int, unit: Unit, folder: Path) -> tuple[int, Result]:
