@@ -106,6 +106,8 @@ def cells(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
     frame = finals(rows).assign(run=[row["run"] for row in rows])
     ending = f"-T{STEPS}-s"
     own = frame[frame["run"].str.contains(ending, regex=False)]
+    if own.empty:
+        return {}
     return dict(iter(own.groupby(own["run"].str.partition(ending)[0])))
 
 
