@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.data.ingest import ingest
+from superbatch.files import expand_shards
 from superbatch.options import (
     EmbedSettings,
     LearnerSettings,
@@ -21,9 +22,11 @@ from superbatch.stores.cache import ShardCache, use_cache
 from superbatch.tasks import SetFiles, embed, learner_job, reference_job
 from superbatch.training import train
 from tests.data.shard_helpers import pairs, tar_bytes
+from tests.object_server import Answer, ObjectServer
 from tests.tiny_model import tiny_model_cfg
 
 PAIRS, SHARDS = 40, 2
+DELAY = 0.002  # seconds before each answer of a store
 
 
 def shards() -> list[bytes]:
@@ -57,3 +60,23 @@ def digests_of(pool: Sequence[Place], work: Path, cache: ShardCache | None = Non
     result = train(learner_job("jest", jest, files, work / "state", reference_dir=reference.model_dir))
     found: dict[str, Any] = result.summary["digests"]
     return found
+
+
+def assert_same_run(server: ObjectServer, pool: str, busy: Answer, content: str, work: Path) -> None:
+    """See that a run is the same on files, through the cache, and by ranges.
+
+    Args:
+        server: has `shards` in the folder `pool`, an address.
+        busy: its first answer. content: how paths of content begin.
+        work: an empty folder.
+    """
+    right = digests_of(local_pool(work / "shards"), work / "local")
+    server.delay, server.answers = DELAY, [busy]
+    far = expand_shards(f"{pool}/*.tar")
+    assert [str(shard) for shard in far] == [f"{pool}/{number}.tar" for number in range(SHARDS)]
+    cache = ShardCache(work / "cache", 10**9)
+    assert digests_of(far, work / "cached", cache) == right
+    assert len(list(cache.folder.glob("*.whole"))) == SHARDS
+    server.requests.clear()
+    assert digests_of(far, work / "ranges") == right
+    assert all(asked for _, path, asked in server.requests if path.startswith(content)), "no shard is read whole"

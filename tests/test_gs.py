@@ -14,10 +14,9 @@ from superbatch.errors import UserError
 from superbatch.files import expand_shards
 from superbatch.stores import asking, kinds
 from superbatch.stores.address import Address
-from superbatch.stores.cache import ShardCache
 from superbatch.stores.directories import bring_directory, has_directory, send_directory
 from superbatch.stores.objects import look_at, look_at_all, read_parts
-from tests.far_runs import SHARDS, digests_of, local_pool, shards
+from tests.far_runs import assert_same_run, shards
 from tests.gs_server import GoogleStorage, environment, refused, serving
 from tests.object_server import Answer
 
@@ -51,16 +50,7 @@ def gs(server: GoogleStorage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Googl
 
 
 def test_a_run_is_the_same_through_the_cache_by_ranges_and_on_files(gs: GoogleStorage, tmp_path: Path) -> None:
-    right = digests_of(local_pool(tmp_path / "shards"), tmp_path / "local")
-    gs.delay, gs.answers = 0.002, [BUSY]
-    far = expand_shards("gs://mine/pool/*.tar")
-    assert [str(shard) for shard in far] == [f"gs://mine/pool/{number}.tar" for number in range(SHARDS)]
-    cache = ShardCache(tmp_path / "cache", 10**9)
-    assert digests_of(far, tmp_path / "cached", cache) == right
-    assert len(list(cache.folder.glob("*.whole"))) == SHARDS
-    gs.requests.clear()
-    assert digests_of(far, tmp_path / "ranges") == right
-    assert all(asked for method, path, asked in gs.requests if path.startswith("/download")), "no shard is read whole"
+    assert_same_run(gs, "gs://mine/pool", BUSY, "/download", tmp_path)
 
 
 def test_a_look_finds_what_changed_and_not_what_was_only_touched(gs: GoogleStorage) -> None:

@@ -13,11 +13,10 @@ from superbatch.evaluation import ingest_evaluation_sets, load_evaluation_sets
 from superbatch.files import expand_shards
 from superbatch.stores import asking
 from superbatch.stores.address import Address
-from superbatch.stores.cache import ShardCache
 from superbatch.stores.copies import local_copy
 from superbatch.stores.objects import look_at, look_at_all, read_parts
 from tests.evaluation.handmade import classification_samples, write_classification_root, write_split
-from tests.far_runs import SHARDS, digests_of, local_pool, shards
+from tests.far_runs import assert_same_run, shards
 from tests.hf_server import Hub, environment, refused, serving
 from tests.object_server import Answer
 
@@ -53,16 +52,7 @@ def hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.mark.slow
 def test_a_run_is_the_same_through_the_cache_by_ranges_and_on_files(hub: Hub, tmp_path: Path) -> None:
-    right = digests_of(local_pool(tmp_path / "shards"), tmp_path / "local")
-    hub.delay, hub.answers = 0.002, [BUSY]
-    far = expand_shards(f"{POOL}/*.tar")
-    assert [str(shard) for shard in far] == [f"{POOL}/{number}.tar" for number in range(SHARDS)]
-    cache = ShardCache(tmp_path / "cache", 10**9)
-    assert digests_of(far, tmp_path / "cached", cache) == right
-    assert len(list(cache.folder.glob("*.whole"))) == SHARDS
-    hub.requests.clear()
-    assert digests_of(far, tmp_path / "ranges") == right
-    assert all(asked for method, path, asked in hub.requests if path.startswith("/content")), "no shard is read whole"
+    assert_same_run(hub, POOL, BUSY, "/content", tmp_path)
 
 
 def test_a_look_finds_what_changed_since_the_last(hub: Hub) -> None:

@@ -24,15 +24,12 @@ from typing import Any
 from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.errors import UserError
-from superbatch.models.layout import CONFIG_FILE, LOCAL, METADATA_FILE, TOKENIZER_FILES, is_tokenizer_file
+from superbatch.models.layout import CONFIG_FILE, LOCAL, METADATA_FILE, TOKENIZER_FILES, WEIGHTS_FILE, is_tokenizer_file
 from superbatch.options import ModelSettings
 from superbatch.stores.address import is_address
 
 HUB = "hf-hub:"  # open_clip's prefix of a repository of the Hugging Face hub
-SAFE, WEIGHTS = (
-    "open_clip_model.safetensors",
-    (".safetensors", ".bin", ".pth"),
-)  # weight files of a checkpoint directory
+WEIGHTS = (".safetensors", ".bin", ".pth")  # endings of weight files
 PATIENCE = 5.0  # seconds that a server may take to answer; huggingface_hub would try six times, for half a minute
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")  # of open_clip's tags
 DIRECTORY = "download it where there is a network, and name its folder (local-dir:<folder>) or copy the cache"
@@ -91,7 +88,7 @@ def _copied(address: str) -> Path:
 def _parts_of_checkpoint(names: list[str]) -> list[str]:
     """Choose what a checkpoint directory is read from: a repository may hold the same weights in four formats."""
     small = [name for name in names if name in (CONFIG_FILE, METADATA_FILE) or is_tokenizer_file(name)]
-    return small + ([SAFE] if SAFE in names else [name for name in names if name.endswith(WEIGHTS)])
+    return small + ([WEIGHTS_FILE] if WEIGHTS_FILE in names else [name for name in names if name.endswith(WEIGHTS)])
 
 
 def _cache() -> Path:
@@ -160,7 +157,7 @@ def _laid_out(name: str, config: dict[str, Any], weights: Path, words: Path | No
     if not made.is_dir():
         with atomic_directory(made) as folder:
             safe = weights.suffix == ".safetensors"
-            link = SAFE if safe else "open_clip_pytorch_model.bin"
+            link = WEIGHTS_FILE if safe else "open_clip_pytorch_model.bin"
             (folder / link).symlink_to(weights.absolute())
             write_json(folder / CONFIG_FILE, config)
             for file in [] if words is None else filter(lambda file: is_tokenizer_file(file.name), words.iterdir()):

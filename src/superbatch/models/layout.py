@@ -2,6 +2,7 @@
 
 CONFIG_FILE = "open_clip_config.json"
 METADATA_FILE = "superbatch.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"  # as we write it; other checkpoints may have PyTorch's format
 LOCAL = "local-dir:"  # open_clip's prefix of a checkpoint directory
 TOKENIZER_FILES = {
     "added_tokens.json",

@@ -36,7 +36,7 @@ def send_directory(directory: Path, url: str) -> bool:
     Raises:
         UserError: a store that can't be read or written.
     """
-    stamp, before = directory / STAMP, _read(f"{url}/{STAMP}") if has_directory(url) else None
+    stamp, before = directory / STAMP, content_of(Address(f"{url}/{STAMP}")) if has_directory(url) else None
     if before == stamp.read_bytes():
         return False
     if before is not None:
@@ -56,16 +56,12 @@ def bring_directory(url: str, directory: Path) -> None:
     Raises:
         UserError: none is there, or a file of it is missing or cut; a store that can't be read; a full disk.
     """
-    stamp = _read(f"{url}/{STAMP}")
+    stamp = content_of(Address(f"{url}/{STAMP}"))
     with atomic_directory(directory) as place:
         for name, size in _files(stamp).items():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             _bring(f"{url}/{name}", place / name, size)
         (place / STAMP).write_bytes(stamp)
-
-
-def _read(url: str) -> bytes:
-    return content_of(Address(url))
 
 
 def _files(stamp: bytes) -> dict[str, int]:
