@@ -1,36 +1,83 @@
-"""Runs a function in several gloo ranks and returns what each of them returned."""
+"""Runs a function in several gloo ranks and returns what each of them returned.
+
+Ranks are forked from a server that has imported torch and done nothing else. Forked from the process of the tests, with the threads of all
+that ran in it before, one in some thousands died of a segmentation fault.
+"""
 
 from __future__ import annotations
 
+import faulthandler
+import multiprocessing
 import os
 import socket
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.multiprocessing import ProcessExitedException
+
+IMPORTED = [
+    "pytest",
+    "hypothesis",
+    "pandas",
+    "pyarrow.dataset",
+    "scipy.special",
+    "open_clip",
+    "superbatch.training",
+    "superbatch.tasks.learner",
+]
 
 
 def in_ranks(world: int, work: Any, folder: Path, *arguments: Any) -> list[Any]:
     """What `work(*arguments)` returns on each of `world` ranks, joined as torchrun would join them."""
-    folder.mkdir(parents=True, exist_ok=True)
+    joined = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return in_processes(world, lambda rank: _joined(rank, joined, work, arguments), folder)
+
+
+def _joined(rank: int, joined: dict[str, str], work: Any, arguments: tuple[Any, ...]) -> Any:
+    os.environ |= joined | {"RANK": str(rank)}
+    return work(*arguments)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.start_processes(_rank, (world, port, work, folder, arguments), nprocs=world, start_method="fork")
+        return int(free.getsockname()[1])
+
+
+def in_processes(world: int, work: Callable[[int], Any], folder: Path) -> list[Any]:
+    """What `work(rank)` returns in each of `world` processes, closures and fixtures included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    multiprocessing.set_forkserver_preload(IMPORTED)
+    state = dict(os.environ), os.getcwd()
+    try:
+        mp.start_processes(_process, (cloudpickle.dumps(work), folder, *state), nprocs=world, start_method="forkserver")
+    except ProcessExitedException as died:
+        died.add_note("\n".join(log.read_text() for log in sorted(folder.glob("*.fault"))))
+        raise
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 
 
-def _rank(rank: int, world: int, port: int, work: Any, folder: Path, arguments: tuple[Any, ...]) -> None:
+def _process(rank: int, work: bytes, folder: Path, environment: dict[str, str], where: str) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    try:
-        result = work(*arguments)
-    except Exception:
-        traceback.print_exc()
-        raise
-    torch.save(result, folder / f"{rank}.pt")
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    multiprocessing.set_start_method("fork", force=True)  # the tests' own, for processes that this one starts
+    os.environ.clear()
+    os.environ |= environment
+    os.chdir(where)
+    with (folder / f"{rank}.fault").open("w") as stacks:
+        faulthandler.enable(stacks)
+        try:
+            result = cloudpickle.loads(work)(rank)
+        except Exception:
+            traceback.print_exc()
+            raise
+        torch.save(result, folder / f"{rank}.pt")
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        faulthandler.disable()

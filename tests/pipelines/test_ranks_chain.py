@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.in_ranks import free_port
 from tests.namespaces import two_machines
 from tests.project import ENVIRONMENT, command, copy_project
 
@@ -132,9 +132,7 @@ def test_torchrun(project: Path) -> None:
 
 
 def test_two_launches_meet_as_two_machines_would(project: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = f"learner.training.rendezvous=localhost:{free.getsockname()[1]}"
+    meeting = f"learner.training.rendezvous=localhost:{free_port()}"
     arguments = learner(1, "learner.training.seed=6", "learner.training.machines=2", meeting)
     machines = [
         subprocess.Popen(arguments, cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
-import traceback
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from superbatch.errors import UserError
 from superbatch.selection import JointSelector, PairEmbeddings, Selection, select_jointly, select_jointly_sharded
 from superbatch.selection.sharded import _edges, _voice
+from tests.in_ranks import free_port, in_processes
 from tests.selection import oracle
 
 COUNT = 203
@@ -90,26 +88,18 @@ def slice_of(rank: int, world: int) -> slice:
 
 def in_ranks(world: int, work: Any, folder: Path, backend: str | None = "gloo") -> list[Any]:
     """What `work(rank, world)` returns on each of `world` ranks."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.start_processes(_rank, (world, port, work, folder, backend), nprocs=world, start_method="fork")
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
+    port = free_port()
+    return in_processes(world, lambda rank: _said(rank, world, port, work, backend), folder)
 
 
-def _rank(rank: int, world: int, port: int, work: Any, folder: Path, backend: str | None) -> None:
-    torch.set_num_threads(1)
+def _said(rank: int, world: int, port: int, work: Any, backend: str | None) -> Any:
+    """What a rank returns, or the message of its user's mistake."""
     limit = datetime.timedelta(seconds=60)
     dist.init_process_group(backend, f"tcp://127.0.0.1:{port}", limit, world_size=world, rank=rank)
     try:
-        result = work(rank, world)
+        return work(rank, world)
     except UserError as error:
-        result = str(error)
-    except Exception:
-        traceback.print_exc()
-        raise
-    torch.save(result, folder / f"{rank}.pt")
-    dist.destroy_process_group()
+        return str(error)
 
 
 def every_case(rank: int, world: int) -> dict[str, Selection]:

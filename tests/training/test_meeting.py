@@ -12,12 +12,7 @@ from superbatch.errors import UserError
 from superbatch.training import meeting
 from superbatch.training.launch import Processes, launch
 from superbatch.training.meeting import give_up_after, wait_for
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+from tests.in_ranks import free_port
 
 
 def test_a_name_that_nobody_has_is_told_at_once(capfd):
