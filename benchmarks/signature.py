@@ -3,7 +3,7 @@
     python benchmarks/signature.py [--pool simweb]              from benchmarks/results/compare_<pool>.json and compare_<pool>_signature.json
     python benchmarks/signature.py --runs data/07_model_output  spikes of the loss too, from the runs' ledgers
 
-All runs have the same number of steps and samples; differences are of top-1 on the test split, paired by seed. A sign holds where its 95 % interval
+All runs of a pool have the same number of steps; differences are of top-1 on the test split, paired by seed. A sign holds where its 95 % interval
 lies on the expected side of 0, fails where it lies on the other, and is open in between, as it is with one seed. Sections of the paper: JEST
 (2406.17711), figures 3, 4, 6 and 7.
 """
@@ -23,7 +23,7 @@ from results import POOLS, finals, recorded
 from superbatch.files import read_json
 from superbatch.reporting.intervals import Difference, difference, over_seeds
 
-STEPS = 1_230
+STEPS = {"simweb": 1_230, "icons": 2_000}
 SPIKE, WINDOW = 1.5, 50  # a loss above so many times the median of so many steps before it
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     for pool in options.pool:
         rows = rows_of(pool)
         seeds |= {row["seed"] for row in rows}
-        by_cell = cells(rows)
+        by_cell = cells(rows, STEPS[pool])
         signs = [(sign, of_sign(sign, by_cell)) for sign in SIGNS]
         shown = [[sign.says, wanted(sign), one.text(), verdict(sign, one)] for sign, one in signs if one is not None]
         print(common.table([pool, "paper", "here, points", "sign"], shown), end="\n\n")
@@ -101,10 +101,10 @@ def rows_of(pool: str) -> list[dict[str, Any]]:
     return [row for file in files if file.exists() for row in read_json(file)]
 
 
-def cells(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+def cells(rows: list[dict[str, Any]], steps: int) -> dict[str, pd.DataFrame]:
     """Return the outcomes of the runs of so many steps, by cell."""
     frame = finals(rows).assign(run=[row["run"] for row in rows])
-    ending = f"-T{STEPS}-s"
+    ending = f"-T{steps}-s"
     own = frame[frame["run"].str.contains(ending, regex=False)]
     if own.empty:
         return {}
@@ -148,10 +148,10 @@ def as_json(sign: Sign, one: Difference) -> dict[str, Any]:
 
 
 def spikes(runs: Path) -> dict[str, list[int]]:
-    """Count the steps whose loss stands out from those before it, a number a run."""
+    """Count the steps whose loss stands out from those before it, a number a run, of any number of steps."""
     found: dict[str, list[int]] = {}
     for name in SPIKING:
-        for path in sorted(runs.glob(f"{name}-T{STEPS}-s*/training/ledger.parquet")):
+        for path in sorted(runs.glob(f"{name}-T*-s*/training/ledger.parquet")):
             loss = pd.read_parquet(path, columns=["loss"])["loss"]
             before = loss.rolling(WINDOW).median().shift(1)
             found.setdefault(name, []).append(int((loss > SPIKE * before).sum()))

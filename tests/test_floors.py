@@ -38,6 +38,8 @@ FLOORS = [
     {
         "hooks",
         "beforehand",
+        "checks",
+        "tracked",
         "damaged",
         "settings",
         "pipeline_registry",
@@ -56,6 +58,8 @@ SHARED = {("selection", "losses"), ("dnc", "tasks")}  # pair losses; DnC trains 
 KEDRO_FILES = {
     "hooks.py",
     "beforehand.py",
+    "checks.py",
+    "tracked.py",
     "settings.py",
     "pipeline_registry.py",
     "cli.py",

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from superbatch.checks import check_all
 from superbatch.config import further_references, reference_settings
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError
-from superbatch.hooks import check_all
 from superbatch.models import read_config
 from tests.forked_kedro import Done, quick_run, ready_project, training_record
 from tests.parameters import quick_parameters, refusal

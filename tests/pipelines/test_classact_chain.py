@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from superbatch.checks import check_all, check_learners
 from superbatch.config import learner_settings, reference_settings
 from superbatch.errors import UserError
-from superbatch.hooks import check_all, check_learners
 from superbatch.models.classifier import is_classifier
 from superbatch.pipeline_registry import chain
 from tests.forked_kedro import Done, quick_run, ready_project, training_record

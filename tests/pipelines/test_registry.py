@@ -8,8 +8,9 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, MemoryDataset
 
 from superbatch import pipeline_registry
+from superbatch.checks import check_grid, check_ranks
 from superbatch.errors import UserError
-from superbatch.hooks import check_grid, check_ranks, stand_in_for_checks
+from superbatch.hooks import stand_in_for_checks
 from superbatch.pipelines.compare.grid import expand, override_of
 from superbatch.pipelines.naming import is_check
 

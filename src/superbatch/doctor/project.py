@@ -33,7 +33,7 @@ def read_conf(project: Path, env: str | None) -> tuple[dict[str, Any] | None, st
     """Read and check all parameters; returns them, the data folder, and what was found. No parameters: they can't be used."""
     from kedro.config import OmegaConfigLoader
 
-    from superbatch.hooks import check_all
+    from superbatch.checks import check_all
     from superbatch.mistakes import told
     from superbatch.settings import CONFIG_LOADER_ARGS
 
