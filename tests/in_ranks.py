@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -62,6 +63,12 @@ def in_processes(world: int, work: Callable[[int], Any], folder: Path) -> list[A
         died.add_note("\n".join(log.read_text() for log in sorted(folder.glob("*.fault"))))
         raise
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
+
+
+def assert_killed(work: Callable[[], Any], folder: Path) -> None:
+    """Call `work()` in a process of its own, and make sure that it ends by SIGKILL."""
+    with pytest.raises(ProcessExitedException, match="signal SIGKILL"):
+        in_processes(1, lambda _: work(), folder)
 
 
 def _process(rank: int, work: bytes, folder: Path, environment: dict[str, str], where: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -28,7 +27,7 @@ from superbatch.pipelines.audit.inputs import open_draw
 from superbatch.reporting import Run
 from superbatch.reporting.audit import audit_rows
 from superbatch.training import loop, train
-from tests.in_ranks import in_ranks
+from tests.in_ranks import assert_killed, in_ranks
 from tests.training.caption_labels import caption_labels_job
 
 ROWS, WORDS = 60, ("fox", "sea", "house")
@@ -128,16 +127,11 @@ def killed_at(job, step: int) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_killed_by_sigkill_and_resumed_is_bit_identical(job, accumulate):
+def test_killed_by_sigkill_and_resumed_is_bit_identical(job, tmp_path, accumulate):
     """With dropout, so that what is drawn counts."""
     expected = outcome(train(job("never", accumulate=accumulate)))
     for step in (4, 8):
-        process = multiprocessing.get_context("fork").Process(
-            target=killed_at, args=(partial(job, accumulate=accumulate), step)
-        )
-        process.start()
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL
+        assert_killed(partial(killed_at, partial(job, accumulate=accumulate), step), tmp_path / f"{step}")
     assert outcome(train(job(accumulate=accumulate))) == expected
 
 

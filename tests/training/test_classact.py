@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +25,7 @@ from superbatch.tasks.classact import LABEL, REFERENCE_LOSS, ClassAct
 from superbatch.tasks.contrastive import IMAGE
 from superbatch.training import Job, train
 from superbatch.training.choosing import score
-from tests.in_ranks import in_ranks
+from tests.in_ranks import assert_killed, in_ranks
 from tests.training.conftest import ROWS, in_memory
 from tests.training.test_caption_labels import killed_at
 from tests.training.test_ranks import assert_close, picks_of
@@ -173,13 +171,10 @@ def test_killed_and_resumed_is_bit_identical(make_job, monkeypatch, how):
     assert outcome(train(make_job(**how))) == expected
 
 
-def test_killed_by_sigkill_twice_and_resumed_is_bit_identical(make_job):
+def test_killed_by_sigkill_twice_and_resumed_is_bit_identical(make_job, tmp_path):
     expected = outcome(train(make_job(state="never")))
     for step in (4, 8):
-        process = multiprocessing.get_context("fork").Process(target=killed_at, args=(make_job, step))
-        process.start()
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL
+        assert_killed(partial(killed_at, make_job, step), tmp_path / f"{step}")
     assert outcome(train(make_job())) == expected
 
 
