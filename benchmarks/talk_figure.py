@@ -56,12 +56,12 @@ LINES = {
 }
 
 
-# Those that differ by what a step costs; on simweb `jest_pp` is in a record of its own.
+# Those that differ by what a step costs; `jest_pp` is in a record of its own.
 BY_OPERATIONS = LINES | {
     "flexi_jest": Line("Flexi-JEST", LIGHT.selecting[2]),
     "jest_pp": Line("JEST++", LIGHT.selecting[3]),
 }
-FURTHER = {"simweb": ("simweb_pp",)}  # more records of a pool
+FURTHER = {"simweb": ("simweb_pp",), "icons": ("icons_pp",)}  # more records of a pool
 
 
 class Against(NamedTuple):

@@ -11,7 +11,7 @@ from superbatch.reporting.advice.budget import EASY, NEAR, UNIFORM, affordable, 
 from superbatch.reporting.advice.choice import Advice, Choice, Confidence, Doubt
 from superbatch.reporting.advice.doubts import doubts_about
 from superbatch.reporting.advice.measured import NOTHING, Measured, Probe
-from superbatch.reporting.advice.recorded import LONGEST, SHORTEST, rows
+from superbatch.reporting.advice.recorded import SHORTEST, TIGHT, rows
 from superbatch.reporting.numbers import percent
 
 SAFE = "safe"
@@ -172,7 +172,7 @@ def _noisy(measured: Measured) -> Choice | None:
         ("simweb", "adaptive_self_paced", 1_230), ("simweb", "uniform", 16_000),
     )  # fmt: skip
     longer = "a longer probe (advise.probe) in which that share grows above a half: then safe"
-    scarce = measured.tflop is not None and measured.pool.passes(affordable(measured, SELF_PACED)) <= LONGEST
+    scarce = measured.tflop is not None and measured.pool.passes(affordable(measured, SELF_PACED)) <= TIGHT
     if not scarce:
         return Choice("noisy", (SELF_PACED, FLEXI, "self_paced"), share, evidence, (longer,))
     steps = "a budget in steps instead of operations: then adaptive_self_paced"
