@@ -60,6 +60,12 @@ NOISY = Measured(
     [
         ({}, "noisy", "adaptive_self_paced", "flexi_self_paced"),
         ({"probes": probes(shares=RIGHT)}, "mostly_right", "safe", "adaptive_self_paced"),
+        (
+            {"probes": probes(shares=RIGHT), "pool": PoolFacts(316_000, 64, 0.56, 59.0, 64)},
+            "short",
+            "easy_reference",
+            "adaptive_self_paced",
+        ),
         ({"probes": probes(shares=GROWING)}, "not_known", "adaptive_self_paced", "safe"),
         ({"probes": probes(shares=FLAT[:4])}, "not_known", "adaptive_self_paced", "safe"),
         ({"probes": probes(shares=())}, "not_known", "adaptive_self_paced", "safe"),
@@ -124,7 +130,7 @@ def test_a_preset_that_is_not_there_is_never_advised() -> None:
         ({"probes": probes(shares=(0.6,) * 12)}, "medium", "right pairs is 60.0 %, unlike on any recorded pool"),
         ({"probes": probes(shares=(0.2,) * 12)}, "medium", "right pairs is 20.0 %"),
         ({"probes": probes(shares=(0.95,) * 12)}, "high", ""),
-        ({"probes": probes(shares=RIGHT), "pool": PoolFacts(200_000, 64)}, "medium", "less than 0.8 passes"),
+        ({"probes": probes(shares=RIGHT), "pool": PoolFacts(200_000, 64)}, "medium", "safe has one seed on record"),
         (
             {"steps": 600, "reference": replace(HELPS, validation=0.46)},
             "medium",
