@@ -1,7 +1,7 @@
 """Runs a function in several gloo ranks and returns what each of them returned.
 
-Ranks are forked from a server that has imported torch and done nothing else. Forked from the process of the tests, with the threads of all
-that ran in it before, one in some thousands died of a segmentation fault.
+Ranks are forked from a server that has imported torch and done nothing else. They were forked from the process of the tests, with the threads
+of all that ran in it before, until one died of a segmentation fault there that nobody could repeat.
 """
 
 from __future__ import annotations
