@@ -12,6 +12,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,28 @@ def free_port() -> int:
 
 def in_processes(world: int, work: Callable[[int], Any], folder: Path) -> list[Any]:
     """What `work(rank)` returns in each of `world` processes, closures and fixtures included."""
-    folder.mkdir(parents=True, exist_ok=True)
-    multiprocessing.set_forkserver_preload(IMPORTED)
-    state = dict(os.environ), os.getcwd()
     try:
-        mp.start_processes(_process, (cloudpickle.dumps(work), folder, *state), nprocs=world, start_method="forkserver")
+        mp.start_processes(_process, _handed(work, folder), nprocs=world, start_method="forkserver")
     except ProcessExitedException as died:
         died.add_note("\n".join(log.read_text() for log in sorted(folder.glob("*.fault"))))
         raise
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
+
+
+def beside(work: Callable[[], Any], folder: Path) -> BaseProcess:
+    """Begin `work()` in a process of its own, and return that."""
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_process, args=(0, *_handed(lambda _: work(), folder))
+    )
+    process.start()
+    return process
+
+
+def _handed(work: Callable[[int], Any], folder: Path) -> tuple[bytes, Path, dict[str, str], str]:
+    """What a process is given, besides its rank."""
+    folder.mkdir(parents=True, exist_ok=True)
+    multiprocessing.set_forkserver_preload(IMPORTED)
+    return cloudpickle.dumps(work), folder, dict(os.environ), os.getcwd()
 
 
 def assert_killed(work: Callable[[], Any], folder: Path) -> None:

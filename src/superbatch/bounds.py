@@ -36,6 +36,9 @@ Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(gt=0, lt=1)]
+LATER = {
+    "later": True
+}  # metadata of a setting that came later: at its default it is no part of fingerprints, so that older ones stay
 
 
 class Settings:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from superbatch.errors import UserError
 from superbatch.training import once
 from superbatch.training.alone import alone_in
 from superbatch.training.once import train_once
+from tests.in_ranks import beside
 
 
 def hold(folder: Path, seconds: float) -> None:
@@ -21,23 +23,24 @@ def hold(folder: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
-@pytest.fixture
-def holder(tmp_path: Path) -> multiprocessing.Process:
-    """A process that holds the state for long, unless it is killed."""
-    process = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path / "state", 60))
-    process.start()
-    until = time.monotonic() + 30
-    while not (tmp_path / "state" / "held").exists():
-        assert time.monotonic() < until
+def wait_for(file: Path) -> None:
+    until = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < until, file
         time.sleep(0.01)
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[BaseProcess]:
+    """A process that holds the state for long, unless it is killed."""
+    process = beside(lambda: hold(tmp_path / "state", 60), tmp_path / "holder")
+    wait_for(tmp_path / "state" / "held")
     yield process
     process.kill()
     process.join()
 
 
-def test_the_second_is_refused_and_one_that_was_killed_holds_nothing(
-    tmp_path: Path, holder: multiprocessing.Process
-) -> None:
+def test_the_second_is_refused_and_one_that_was_killed_holds_nothing(tmp_path: Path, holder: BaseProcess) -> None:
     refused = pytest.raises(
         UserError, match=r"state: another command is training this run now; wait for it, or stop it"
     )
@@ -61,13 +64,6 @@ def test_one_process_may_train_a_run_again(tmp_path: Path) -> None:
             pass
 
 
-def wait_for(file: Path) -> None:
-    until = time.monotonic() + 60
-    while not file.exists():
-        assert time.monotonic() < until, file
-        time.sleep(0.01)
-
-
 def test_whoever_waited_for_another_command_finds_the_run_finished(make_job, tmp_path: Path, monkeypatch) -> None:
     """The first trains once the second is about to wait; the second trains nothing."""
     stages, train, hold_state = tmp_path / "stages", once.train, alone_in
@@ -81,8 +77,7 @@ def test_whoever_waited_for_another_command_finds_the_run_finished(make_job, tmp
         monkeypatch.setattr(once, "train", train_late)
         train_once(make_job(), stages)
 
-    process = multiprocessing.get_context("fork").Process(target=first)
-    process.start()
+    process = beside(first, tmp_path / "first")
     wait_for(tmp_path / "trains")
 
     def wait_in(folder: Path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import random
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.in_ranks import beside
 from tests.project import PROJECT
 
 
@@ -54,10 +55,7 @@ def test_killed_inside_a_file_of_a_state(kills, tmp_path):
     training = kills.Training(tmp_path / "killed", "joint", steps=12)
     said = tmp_path / "killed.log"
     for name, states in (("model.safetensors", 1), ("optimizer.safetensors", 2), ("model.safetensors", 2)):
-        process = multiprocessing.get_context("fork").Process(
-            target=half_written, args=(kills, training, said, name, states)
-        )
-        process.start()
+        process = beside(partial(half_written, kills, training, said, name, states), tmp_path / "beside")
         process.join(60)
         assert process.exitcode == -9, said.read_text()
         assert list((tmp_path / "killed" / "state").glob("*/.step-*.tmp")), "it died inside a state"

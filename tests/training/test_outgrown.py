@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.fields import Source
 from superbatch.data.order import Order
 from superbatch.data.windows import outgrown, stretches_of, windows_of
@@ -178,13 +179,54 @@ def test_models_that_know_the_same_have_no_lead_and_a_better_one_has():
     assert lead(torch.rand(2, 600), torch.rand(2, 600)) < 0
 
 
+def outgrows(adapt: AdaptSettings = ADAPT, **then: float) -> SelectionSettings:
+    return SelectionSettings("joint", 0.95, "easy_reference", adapt=adapt, then=ThenSettings(None, **then))
+
+
 def test_a_reference_is_outgrown_once_the_learner_is_ahead_and_comes_on_no_longer():
-    ahead, level = [0.1] * 8, [0.3] * 8
-    assert outgrown(level, ahead) == 4, "before it cannot be seen how it comes on"
-    assert outgrown(level, [-0.1] * 6 + [0.1] * 2) == 6
-    assert outgrown([0.1 * n for n in range(8)], ahead) is None, "it comes on by the reference's choice"
-    assert outgrown([0.1 * n for n in range(8)] + [0.7] * 12, [0.1] * 20) == 15, "shares are smoothed"
-    assert outgrown([0.3] * 3, [0.1] * 3) is None and outgrown([0.3] * 8, []) is None
+    ahead, level, when = [0.1] * 8, [0.3] * 8, partial(outgrown, outgrows())
+    assert when(level, ahead) == 4, "before it cannot be seen how it comes on"
+    assert when(level, [-0.1] * 6 + [0.1] * 2) == 6
+    assert when([0.1 * n for n in range(8)], ahead) is None, "it comes on by the reference's choice"
+    assert when([0.1 * n for n in range(8)] + [0.7] * 12, [0.1] * 20) == 15, "shares are smoothed"
+    assert when([0.3] * 3, [0.1] * 3) is None and when([0.3] * 8, []) is None
+
+
+def test_where_most_pairs_look_right_the_reference_goes_on():
+    """With power 2 f is 1 - g^2: 0.36 at g = 0.8, 0.28 at 0.85."""
+    squared, ahead = AdaptSettings(power=2.0), [0.1] * 30
+    assert outgrown(outgrows(squared, min_filter_ratio=0.35), [0.8] * 30, ahead) == 4
+    assert outgrown(outgrows(squared, min_filter_ratio=0.35), [0.85] * 30, ahead) is None
+    assert outgrown(outgrows(squared), [0.85] * 30, ahead) == 4, "by default the learner takes over anywhere"
+    later = outgrown(outgrows(squared, min_filter_ratio=0.35), [0.85] * 10 + [0.75] * 20, ahead)
+    assert later == 11, "from 0.85 the smoothed share falls to 0.82, which is too much, and 0.799"
+    assert outgrown(outgrows(squared, filter_ratio=0.3, min_filter_ratio=0.3), [0.1] * 30, ahead) == 4, (
+        "f is at most 0.3"
+    )
+
+
+def test_a_run_of_mostly_right_pairs_is_that_of_its_reference(make_job, monkeypatch):
+    monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.7)  # f = 0.3
+    monkeypatch.setattr(adapt, "lead", lambda p, other: 1.0)
+    how = {"criterion": "easy_reference", "adapt": ADAPT}
+    kept = train(
+        make_job(**how, then=ThenSettings(None, "easy_learner", 0.5, min_filter_ratio=0.4), steps=14, state="kept")
+    )
+    plain = train(make_job(**how, steps=14, state="plain"))
+    assert picks_of(kept) == picks_of(plain)
+    assert Run(kept.training_dir.parent).new_kind is None
+    assert set(ledger_of(kept)["samples_scored"]) == {0}
+
+
+def test_a_least_f_of_nothing_leaves_hashes_as_they_were():
+    assert "min_filter_ratio" not in canonical(ThenSettings(None))
+    assert canonical(ThenSettings(None, min_filter_ratio=0.35))["min_filter_ratio"] == 0.35
+    assert canonical(outgrows())["then"] == {
+        "after": None,
+        "criterion": "easy_learner",
+        "filter_ratio": 0.8,
+        "final_filter_ratio": None,
+    }
 
 
 def test_what_was_measured_becomes_stretches_and_sizes():
@@ -208,6 +250,8 @@ def test_what_was_measured_becomes_stretches_and_sizes():
         (lambda: SelectionSettings("joint", then=ThenSettings(None, "learnability"), adapt=ADAPT), "selection.then.criterion: learnability asks the reference"),
         (lambda: SelectionSettings("joint", then=ThenSettings(None, final_filter_ratio=0.0), adapt=ADAPT), "selection.then.final_filter_ratio: sets how f changes"),
         (lambda: ThenSettings(1.5), "then.after: 1.5 is too large"),
+        (lambda: SelectionSettings("joint", then=ThenSettings(0.5, min_filter_ratio=0.3)), "selection.then.min_filter_ratio: 0.3 is asked of what the learner leaves out"),
+        (lambda: outgrows(filter_ratio=0.2, min_filter_ratio=0.3), "selection.then.min_filter_ratio: 0.3 is more than then.filter_ratio, 0.2"),
         (lambda: Task.reference_sides(None, None), "selection.then.after: is decided by a reference's embeddings, and this task has none"),
     ],
 )  # fmt: skip

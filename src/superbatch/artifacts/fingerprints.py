@@ -8,11 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from superbatch.bounds import LATER
+
 
 def canonical(obj: Any) -> Any:
     """Reduce dataclasses, paths and tuples to what JSON knows, so that equal content gives equal text."""
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
-        return {f.name: canonical(getattr(obj, f.name)) for f in dataclasses.fields(obj)}
+        kept = (f for f in dataclasses.fields(obj) if not (f.metadata == LATER and getattr(obj, f.name) == f.default))
+        return {f.name: canonical(getattr(obj, f.name)) for f in kept}
     if isinstance(obj, dict):
         return {str(k): canonical(v) for k, v in obj.items()}
     if isinstance(obj, (list, tuple)):

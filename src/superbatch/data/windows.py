@@ -29,17 +29,30 @@ def smoothed(shares: Iterable[float]) -> list[float]:
     return list(accumulate(shares, lambda before, share: KEPT * before + (1 - KEPT) * share))
 
 
-def outgrown(shares: Sequence[float], leads: Sequence[float]) -> int | None:
-    """Return the first window by whose start the learner was ahead of the reference, and no longer came on much by its choice; None for none.
+def outgrown(selection: SelectionSettings, shares: Sequence[float], leads: Sequence[float]) -> int | None:
+    """Return the window from which on the learner chooses for itself; None for none so far.
+
+    It is the first by whose start the learner was ahead of the reference, no longer came on much by its choice, and would leave out enough itself
+    (`selection.then.min_filter_ratio`).
 
     Args:
-        shares, leads: as measured before each window; leads are empty where they were not.
+        selection: the run's. shares, leads: as measured before each window; leads are empty where they were not.
     """
     known = smoothed(shares)
     for number in range(LOOK_BACK, len(leads)):
-        if leads[number] > 0 and known[number] - known[number - LOOK_BACK] < GROWING:
+        if (
+            leads[number] > 0
+            and known[number] - known[number - LOOK_BACK] < GROWING
+            and _enough(selection, known[number])
+        ):
             return number
     return None
+
+
+def _enough(selection: SelectionSettings, share: float) -> bool:
+    adapt, then = selection.adapt, selection.then
+    assert adapt is not None and then is not None, "leads are measured where both are set"
+    return adapt.left_out(share, then.filter_ratio) >= then.min_filter_ratio
 
 
 def stretches_of(
@@ -53,7 +66,7 @@ def stretches_of(
     if not selection.outgrows:
         return selection.stretches(steps)
     assert selection.adapt is not None, "refused without"
-    number = outgrown(shares, leads)
+    number = outgrown(selection, shares, leads)
     return selection.stretches(steps, steps if number is None else min(steps, number * selection.adapt.every))
 
 
@@ -65,7 +78,7 @@ def windows_of(
     Args:
         selection: with `adapt`. b: the batch size. shares, leads: as for `outgrown`.
     """
-    adapt, first = selection.adapt, outgrown(shares, leads)
+    adapt, first = selection.adapt, outgrown(selection, shares, leads)
     assert adapt is not None, "f is as set"
     own, last = selection.rules[0], selection.rules[-1]
     most = {rule: max(rule.sizes(b)) for rule in (own, last)}

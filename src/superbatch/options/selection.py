@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import Ge, Interval
 
-from superbatch.bounds import Because, Count, Positive, Settings, Share, require
+from superbatch.bounds import LATER, Because, Count, Positive, Settings, Share, require
 from superbatch.options.training import ModelSettings
 
 Method = Literal["uniform", "independent", "joint"]
@@ -66,6 +66,10 @@ class ThenSettings(Settings, section="then"):
     criterion: Criterion = "easy_learner"
     filter_ratio: Share = 0.8  # with `selection.adapt` the largest
     final_filter_ratio: FinalRatio = None
+    # with `after: null`, the least f at which it takes over: where less would be left out, the reference goes on
+    min_filter_ratio: Annotated[float, Interval(ge=0, lt=1), Because("f = {value} leaves nothing to train on")] = field(
+        default=0.0, metadata=LATER
+    )
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,10 @@ class AdaptSettings(Settings, section="adapt"):
         """Return how many samples a batch of b is chosen from where so large a share of pairs looks right: b to `largest`."""
         share_to = share**self.power
         return largest if share_to * largest <= b else round(b / share_to)
+
+    def left_out(self, share: float, most: float) -> float:
+        """Return f where so large a share of pairs looks right: 0 to `most`."""
+        return min(most, 1 - share**self.power)
 
 
 @dataclass(frozen=True)
@@ -208,6 +216,7 @@ class SelectionSettings(Settings, section="selection"):
         )
         self._check_adapt()
         self._check_outgrown()
+        self._check_least()
         self._check_online_reference()
 
     def _check_adapt(self) -> None:
@@ -253,6 +262,24 @@ class SelectionSettings(Settings, section="selection"):
         ):  # fmt: skip
             value = {"then.after": "null", "criterion": own.criterion, "then.criterion": then.criterion}[where]
             require(fits, f"selection.{where}", f"{value} {what}", remedy)
+
+    def _check_least(self) -> None:
+        """Refuse a least f for `then` where the step at which it takes over is set, or where f is never as large."""
+        then = self.then
+        if then is None or not then.min_filter_ratio:
+            return
+        require(
+            self.outgrows,
+            "selection.then.min_filter_ratio",
+            f"{then.min_filter_ratio:g} is asked of what the learner leaves out once it has outgrown the reference, and then.after sets when it takes over",
+            "leave it out, or set then.after to null",
+        )
+        require(
+            then.min_filter_ratio <= then.filter_ratio,
+            "selection.then.min_filter_ratio",
+            f"{then.min_filter_ratio:g} is more than then.filter_ratio, {then.filter_ratio:g}, so the learner would never take over",
+            "set it to less, such as 0.35",
+        )
 
     def _check_online_reference(self) -> None:
         """Refuse a reference that is trained along, if super-batches are not scored against it at every step."""

@@ -46,7 +46,7 @@ def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
         number = first // adapt.every
         if number == len(run.shares):
             _measure(run, first)
-            if number == outgrown(run.shares, run.leads):
+            if number == outgrown(run.job.selection, run.shares, run.leads):
                 return
         end = min((number + 1) * adapt.every, steps.stop)
         yield Stretch(range(first, end), rule)
@@ -129,7 +129,7 @@ def _say(run: LiveRun, step: int) -> None:
     """Say what was measured at the start, at the first measurement after each evaluation, and where the learner begins to choose for itself."""
     adapt, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
     assert adapt is not None, "else nothing is measured"
-    if step // adapt.every == outgrown(run.shares, run.leads):
+    if step // adapt.every == outgrown(run.job.selection, run.shares, run.leads):
         log.info(
             "%s: the learner has outgrown the reference, and chooses for itself from step %s on",
             run.job.name,
