@@ -246,7 +246,7 @@ def test_the_rows_of_weak_references_are_those_on_record() -> None:
 
 def test_costs_are_by_the_record() -> None:
     assert plain_steps("simweb", "adaptive_self_paced") == pytest.approx(2.12, abs=0.01)
-    assert plain_steps("icons", "adaptive_self_paced") == pytest.approx(1.11, abs=0.01)
+    assert plain_steps("icons", "adaptive_self_paced") == pytest.approx(1.10, abs=0.01)
     assert plain_steps("simweb", "flexi_self_paced") == pytest.approx(1.26, abs=0.01)
     assert plain_steps("simweb", "easy_reference") == pytest.approx(1.0, abs=0.01) == plain_steps("simweb", "no run")
 
