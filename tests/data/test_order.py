@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superbatch.data.order import Candidates, Order, candidates_of, permute, round_keys
+from superbatch.data.order import Candidates, Growth, Order, candidates_of, growth_of, permute, round_keys
 from superbatch.errors import UserError
 from superbatch.options import SelectionSettings, ThenSettings
 
@@ -176,3 +176,46 @@ def test_f_falls_over_a_share_of_the_steps_and_stays() -> None:
 def test_sizes_that_do_not_change_need_no_candidates() -> None:
     rule = SelectionSettings("joint", 0.75, then=ThenSettings(filter_ratio=0.75))
     assert candidates_of(rule, 4, 10) == () == candidates_of(SelectionSettings(), 4, 10)
+
+
+@given(rows=st.integers(8, 300), batch=sizes, first=st.floats(0.01, 0.9), steps=st.integers(1, 30), seed=seeds)
+@settings(deadline=None, max_examples=80)
+def test_rows_join_until_all_are_in(rows: int, batch: int, first: float, steps: int, seed: int) -> None:
+    """A step draws from the first of one order that stays, from ever more of them; then come whole epochs."""
+    batch = min(batch, rows)
+    growth = Growth(first, steps)
+    order = Order(seed, rows, batch, growth=growth)
+    counts = [growth.rows_in(step, rows, batch) for step in range(steps)]
+    assert counts == sorted(counts) and batch <= counts[0] and counts[-1] <= rows
+    assert counts[0] == max(batch, round(first * rows))
+    joined = [set(order._joined(np.arange(n), step, batch).tolist()) for step, n in enumerate(counts)]
+    assert all(few <= more for few, more in zip(joined, joined[1:], strict=False))
+    for step in range(steps):
+        drawn = order.rows(step)
+        assert len(np.unique(drawn)) == batch and set(drawn.tolist()) <= joined[step]
+    epoch = np.concatenate([order.rows(steps + step) for step in range(order.steps_per_epoch)])
+    assert len(np.unique(epoch)) == len(epoch) == rows - order.dropped_per_epoch
+
+
+def test_after_the_last_rows_have_joined_steps_are_those_of_a_run_that_began_with_all() -> None:
+    plain = Order(3, 500, 16)
+    growing = replace(plain, growth=growth_of(0.1, 0.25, 40))
+    assert growing.growth == Growth(0.1, 10)
+    assert [growing.rows(step).tolist() for step in range(10, 40)] == [plain.rows(step).tolist() for step in range(30)]
+    assert growth_of(1.0, 0.3, 40) is None
+
+
+def test_few_rows_are_drawn_evenly() -> None:
+    """50 rows over 400 steps of 10: each comes 80 times, give or take what chance does (4.5 standard deviations)."""
+    order = Order(0, 1_000, 10, growth=Growth(0.05, 10**9))
+    drawn = np.concatenate([order.rows(step) for step in range(400)])
+    rows, counts = np.unique(drawn, return_counts=True)
+    assert len(rows) == 50 and np.abs(counts - 80).max() < 4.5 * (400 * 0.2 * 0.8) ** 0.5
+
+
+@given(rows=st.integers(8, 300), shares=st.integers(1, 6), step=st.integers(0, 9))
+@settings(deadline=None, max_examples=40)
+def test_shares_of_a_step_with_few_rows_joined_are_the_whole(rows: int, shares: int, step: int) -> None:
+    order = Order(5, rows, max(shares, rows // 4), growth=Growth(0.3, 10))
+    parts = [order.rows(step, share, shares) for share in range(shares)]
+    assert np.concatenate(parts).tolist() == order.rows(step).tolist()

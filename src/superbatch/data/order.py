@@ -18,6 +18,7 @@ from superbatch.errors import UserError
 from superbatch.options import Rule, SelectionSettings
 
 ROUNDS = 8
+JOINED = 4  # one of the keys of rows that join; windows have 1 to 3
 _MASK = (1 << 64) - 1
 
 
@@ -111,6 +112,31 @@ def _candidates(rule: Rule, batch_size: int, steps: int) -> Candidates:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """How a run comes to draw from all rows: at first from a few, chosen at random once, and from more by one factor a step.
+
+    Attributes:
+        first: the share of the rows at the first step. steps: the first step that draws from all.
+    """
+
+    first: float
+    steps: int
+
+    def rows_in(self, step: int, num_rows: int, least: int) -> int:
+        """Return from how many rows a step before `steps` draws; `least` at least."""
+        return max(least, round(num_rows * self.first ** (1 - step / self.steps)))
+
+
+def growth_of(first_share: float, grows_over: float, steps: int) -> Growth | None:
+    """Return how the rows of a run grow by its settings; None where all are there from the start.
+
+    Args:
+        first_share, grows_over: as `TrainingSettings` has them. steps: of the whole run.
+    """
+    return None if first_share == 1 else Growth(first_share, max(1, round(grows_over * steps)))
+
+
+@dataclass(frozen=True)
 class Order:
     """The super-batches of a run, by step.
 
@@ -127,6 +153,7 @@ class Order:
             W much larger than B.
         candidates: where not all of a super-batch is looked at: how many of its first rows are, one stretch of steps after the
             other.
+        growth: where rows join during the run. Until all are in, each step draws anew from those that are; epochs begin then.
 
     Raises:
         UserError: B larger than the number of rows, or a size that makes no sense.
@@ -137,6 +164,7 @@ class Order:
     batch_size: int
     shuffle_window: int = 0
     candidates: tuple[Candidates, ...] = ()
+    growth: Growth | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -192,15 +220,27 @@ class Order:
         """
         size = self.size(step)
         assert step >= 0 and 0 <= share < shares <= size, "steps and shares count from 0"
-        epoch, begin = self._place(step, size)
+        growing = self.growth is not None and step < self.growth.steps
+        epoch, begin = (0, 0) if growing else self._place(step, size)
         first, last = (begin + size * i // shares for i in (share, share + 1))
         positions = np.arange(first, last, dtype=np.int64)
+        if growing:
+            return self._joined(positions, step, size)
         if 0 < self.shuffle_window < self.num_rows:
             return self._windowed(positions, epoch)
         return permute(positions, self.num_rows, round_keys(self.seed, epoch))
 
+    def _joined(self, positions: np.ndarray, step: int, size: int) -> np.ndarray:
+        """Draw a step's rows from those that have joined: the first ones of an order that stays."""
+        assert self.growth is not None, "asked while rows join"
+        joined = self.growth.rows_in(step, self.num_rows, size)
+        drawn = permute(positions, joined, round_keys(self.seed, step, JOINED))
+        return permute(drawn, self.num_rows, round_keys(self.seed, JOINED))
+
     def _place(self, step: int, size: int) -> tuple[int, int]:
         """Return the epoch in which a step's rows lie, and the position of the first of them."""
+        if self.growth is not None:
+            step -= self.growth.steps
         settled = self._settled(step)
         if settled is None:
             epoch, within = divmod(step, self.steps_per_epoch)

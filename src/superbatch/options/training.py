@@ -75,6 +75,10 @@ class TrainingSettings(Settings, section="training"):
     # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
     max_scale: Annotated[float, Ge(1), Because("{value} is below the smallest scale, 1")] | None = None
     shuffle_window: Natural = 0
+    # the share of the rows that a run begins with, drawn at random once; rows join until all are in. 1: all from the start
+    first_share: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the rows")] = 1.0
+    # the share of the steps by whose end all rows are in; without first_share it decides nothing
+    grows_over: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the steps")] = 0.3
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 2
     keep_best: str | None = None  # a validation metric, `<set>/<metric>`: its best checkpoint is kept too
@@ -98,6 +102,12 @@ class TrainingSettings(Settings, section="training"):
             not (self.shard and self.compile),
             "training.shard",
             "cannot be combined with training.compile",
+            "leave one of the two out",
+        )
+        require(
+            self.first_share == 1 or self.shuffle_window == 0,
+            "training.first_share",
+            "draws rows from all over the set, and training.shuffle_window reads neighbours",
             "leave one of the two out",
         )
         cuts = self.processes * self.machines * self.accumulate

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from superbatch.options import TrainingSettings
 from superbatch.reporting.runs import Run
 
 _OPTIMIZER = {"lr": "learning_rate", "decay": "weight_decay", "beta2": "beta2", "warm-up": "warmup"}
@@ -43,9 +44,12 @@ def tuned_words(run: Run) -> list[str]:
 
 def _schedule_words(run: Run) -> list[str]:
     """How f and the criterion go along the run: `f to 0 over 30 %`, `power 2`, `then f 0.8 from 50 %`; nothing where both stay."""
+    few = run.setting("training", "first_share", 1.0)
+    joined = run.setting("training", "grows_over", TrainingSettings.grows_over)
+    rows = [] if few == 1 else [f"{100 * few:.3g} % of the rows first, all after {100 * joined:.3g} %"]
     final, over = run.setting("selection", "final_filter_ratio"), run.setting("selection", "falls_over", 1.0)
     adapt, then = (run.setting("selection", name, {}) for name in ("adapt", "then"))
-    words = [] if final is None else [f"f to {final:g}" + (f" over {100 * over:.3g} %" if over < 1 else "")]
+    words = rows if final is None else [*rows, f"f to {final:g}" + (f" over {100 * over:.3g} %" if over < 1 else "")]
     words += [f"power {adapt['power']:g}"] if adapt else []
     if then:
         since = "once outgrown" if then.get("after") is None else f"from {100 * then['after']:.3g} %"

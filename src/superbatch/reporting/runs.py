@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from superbatch.data.order import Order, candidates_of
+from superbatch.data.order import Order, candidates_of, growth_of
 from superbatch.data.windows import LEAD, MEASURED, stretches_of, windows_of
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
-from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, is_reference
+from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
 from superbatch.reporting.accounts import one_off_flops, totals
 from superbatch.reporting.configuration import configuration, family
 from superbatch.reporting.measured import Measured, measured, test_intervals
@@ -172,7 +172,11 @@ class Run:
         b = self.batch_size
         follows = windows_of(self.selection, b, self.shares, self.leads) if self.shares else ()
         candidates = follows or candidates_of(self.selection, b, self.steps)
-        return Order(self.seed, rows, self.super_batch_size, window, candidates)
+        first, over = (
+            self.setting("training", "first_share", 1.0),
+            self.setting("training", "grows_over", TrainingSettings.grows_over),
+        )
+        return Order(self.seed, rows, self.super_batch_size, window, candidates, growth_of(first, over, self.steps))
 
     @cached_property
     def shares(self) -> list[float]:
@@ -237,6 +241,7 @@ class Run:
             self.setting("pool", "keep_share", 1.0) < 1
             or self.setting("pool", "curated_by") is not None
             or self.setting("pool", "add_curated", False)
+            or self.setting("training", "first_share", 1.0) < 1
             or self.settings.get("warm_start", False)
             or self.settings.get("flexi") is not None
             or self.settings.get("distill") is not None

@@ -12,7 +12,7 @@ import numpy as np
 
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.fields import Source
-from superbatch.data.order import Order, candidates_of
+from superbatch.data.order import Order, candidates_of, growth_of
 from superbatch.models import pick_device
 from superbatch.options import SelectionSettings, Stretch, TrainingSettings
 from superbatch.training.flops import Account, Spent
@@ -49,6 +49,8 @@ LATER = {
     "stale_steps",
     "final_filter_ratio",
     "falls_over",
+    "first_share",
+    "grows_over",
     "adapt",
     "then",
     "score",
@@ -155,7 +157,8 @@ def order_of(training: TrainingSettings, selection: SelectionSettings, rows: int
         UserError: B over the rows.
     """
     candidates = candidates_of(selection, training.batch_size, training.steps)
-    return Order(training.seed, rows, super_batch_size, training.shuffle_window, candidates)
+    growth = growth_of(training.first_share, training.grows_over, training.steps)
+    return Order(training.seed, rows, super_batch_size, training.shuffle_window, candidates, growth)
 
 
 def deciding(settings: Any, usual: Any) -> dict[str, Any]:
