@@ -36,9 +36,8 @@ Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(gt=0, lt=1)]
-LATER = {
-    "later": True
-}  # metadata of a setting that came later: at its default it is no part of fingerprints, so that older ones stay
+# Metadata of a setting that came later: at its default it is no part of fingerprints, so that older ones stay.
+LATER = {"later": True}
 
 
 class Settings:

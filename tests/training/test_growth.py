@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from superbatch.data.order import Growth
 from superbatch.errors import UserError
 from superbatch.options import LearnerSettings, SelectionSettings, TrainingSettings
+from superbatch.reporting.families import tuned_words
 from superbatch.reporting.runs import Run
 from superbatch.training import train
 from tests.in_ranks import in_ranks
@@ -18,7 +20,8 @@ from tests.training.training_helpers import Killed, kill_after, outcome
 HOW = {"method": "uniform", "steps": 12, "first_share": 0.3, "grows_over": 0.5}
 
 
-def test_it_trains_on_the_rows_that_have_joined(make_job, monkeypatch):
+def test_it_trains_on_the_rows_that_have_joined(make_job, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     job = make_job(**HOW)
     seen, real = [], type(job.task).loss
 
@@ -32,7 +35,8 @@ def test_it_trains_on_the_rows_that_have_joined(make_job, monkeypatch):
     assert seen == [sorted(job.order.rows(step).tolist()) for step in range(12)]
     run = Run(result.training_dir.parent)
     assert run.order(job.source.num_rows) == job.order, "and a report knows them again"
-    assert run.role == "simple"
+    assert run.role == "simple" and "30 % of the rows first, all after 50 %" in tuned_words(run)
+    assert "no selection, from 18 rows at first and from all of them from step 6 on; " in caplog.text
 
 
 def test_killed_while_rows_join_and_later_is_never_killed(make_job, monkeypatch):

@@ -39,17 +39,21 @@ def tuned_words(run: Run) -> list[str]:
     ]
     gain = run.setting("selection", "gain")
     gains = [f"gain {gain:.3g}"] if run.role == "selecting" and gain is not None else []
-    return words + gains + _schedule_words(run)
+    return words + gains + _row_words(run) + _schedule_words(run)
+
+
+def _row_words(run: Run) -> list[str]:
+    """With how many of its rows it begins: `5 % of the rows first, all after 30 %`; nothing where all are there from the start."""
+    few = run.setting("training", "first_share", 1.0)
+    over = run.setting("training", "grows_over", TrainingSettings.grows_over)
+    return [] if few == 1 else [f"{100 * few:.3g} % of the rows first, all after {100 * over:.3g} %"]
 
 
 def _schedule_words(run: Run) -> list[str]:
     """How f and the criterion go along the run: `f to 0 over 30 %`, `power 2`, `then f 0.8 from 50 %`; nothing where both stay."""
-    few = run.setting("training", "first_share", 1.0)
-    joined = run.setting("training", "grows_over", TrainingSettings.grows_over)
-    rows = [] if few == 1 else [f"{100 * few:.3g} % of the rows first, all after {100 * joined:.3g} %"]
     final, over = run.setting("selection", "final_filter_ratio"), run.setting("selection", "falls_over", 1.0)
     adapt, then = (run.setting("selection", name, {}) for name in ("adapt", "then"))
-    words = rows if final is None else [*rows, f"f to {final:g}" + (f" over {100 * over:.3g} %" if over < 1 else "")]
+    words = [] if final is None else [f"f to {final:g}" + (f" over {100 * over:.3g} %" if over < 1 else "")]
     words += [f"power {adapt['power']:g}"] if adapt else []
     if then:
         since = "once outgrown" if then.get("after") is None else f"from {100 * then['after']:.3g} %"

@@ -172,10 +172,8 @@ class Run:
         b = self.batch_size
         follows = windows_of(self.selection, b, self.shares, self.leads) if self.shares else ()
         candidates = follows or candidates_of(self.selection, b, self.steps)
-        first, over = (
-            self.setting("training", "first_share", 1.0),
-            self.setting("training", "grows_over", TrainingSettings.grows_over),
-        )
+        first = self.setting("training", "first_share", 1.0)
+        over = self.setting("training", "grows_over", TrainingSettings.grows_over)
         return Order(self.seed, rows, self.super_batch_size, window, candidates, growth_of(first, over, self.steps))
 
     @cached_property

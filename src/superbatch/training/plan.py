@@ -17,6 +17,7 @@ from superbatch.options import Stretch
 from superbatch.training.adapt import samples_measured
 from superbatch.training.choosing import score_slice
 from superbatch.training.flops import Samples
+from superbatch.training.job import Job
 from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
 from superbatch.training.picks import reading_phases
@@ -147,7 +148,7 @@ def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], pa
 def sentence(run: LiveRun, plan: Plan) -> str:
     """Say the plan in one line."""
     job, most = run.job, ""
-    how = "no selection"
+    how = f"no selection{_rows_first(job)}"
     if job.selection.method != "uniform":
         parts = [_chosen_from(run, part) for part in job.stretches]
         how = f"picks b = {plan['batch_size']} {'; '.join(parts)}{_who_scores(run, plan)}"
@@ -162,6 +163,14 @@ def sentence(run: LiveRun, plan: Plan) -> str:
         f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({most}{plan['epochs']} epochs), {how}; "
         f"{work} on this {machine()}, {room}"
     )
+
+
+def _rows_first(job: Job) -> str:
+    growth = job.order.growth
+    if growth is None:
+        return ""
+    few = growth.rows_in(0, job.order.num_rows, job.training.batch_size)
+    return f", from {few:,} rows at first and from all of them from step {growth.steps:,} on"
 
 
 def _chosen_from(run: LiveRun, part: Stretch) -> str:
