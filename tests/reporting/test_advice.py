@@ -235,11 +235,11 @@ def test_the_rows_are_those_on_record(world: str) -> None:
 
 def test_the_rows_of_weak_references_are_those_on_record() -> None:
     lines = [json.loads(text) for text in (RESULTS / "reference_map.jsonl").open()]
-    found = {(one["method"], one["label"]): one for one in lines if one["kind"] == "learner"}
+    found = {(one["world"], one["method"], one["label"]): one for one in lines if one["kind"] == "learner"}
     weak = [row for row in ROWS if row.reference]
     assert weak
     for row in weak:
-        recorded = found[row.run, None if row.run == "uniform" else row.reference]
+        recorded = found[row.pool, row.run, None if row.run == "uniform" else row.reference]
         assert recorded["steps"] == row.steps
         assert np.abs(np.array(_numbers(recorded["test"])) - [row.top1, row.r1]).max() <= 0.051, row
 

@@ -59,6 +59,8 @@ ROWS = (
     Row("simweb", "self_paced", 1_230, 1, 35.3, 1.7, reference="100 pairs, 200 steps"),
     Row("simweb", "adaptive_self_paced", 1_230, 1, 45.4, 2.3, reference="100 pairs, 200 steps"),
     Row("simweb", "adaptive_self_paced", 1_230, 1, 46.1, 2.1, reference="100 pairs, 800 steps"),
+    Row("icons", "uniform", 8_000, 1, 15.3, 7.0, reference="100 pairs, 375 steps"),
+    Row("icons", "adaptive_self_paced", 8_000, 1, 28.6, 12.5, reference="100 pairs, 375 steps"),
 )
 # Passes over the pool, steps x b / rows, of the longest selecting run on record (simweb, adaptive_self_paced, 3,000 steps of 64 over 39,600 rows).
 LONGEST = 4.8

@@ -133,9 +133,9 @@ def _weak_reference(measured: Measured) -> Choice | None:
     evidence = rows(
         ("simweb", "uniform", 1_230), ("simweb", "easy_reference", 1_230), ("simweb", "self_paced", 1_230),
         ("simweb", "adaptive_self_paced", 1_230), reference="100 pairs, 200 steps",
-    )  # fmt: skip
+    ) + rows(("icons", "uniform", 8_000), ("icons", "adaptive_self_paced", 8_000), reference="100 pairs, 375 steps")  # fmt: skip
     change = ("a better reference: more curated pairs, or reference.import_from",)
-    doubts = (Doubt("weak references were tried on simweb only, with one seed each"),)
+    doubts = (Doubt("weak references were tried on simweb and icons, with one seed each"),)
     return Choice("weak_reference", (SELF_PACED, "self_paced", SAFE), why, evidence, change, doubts)
 
 
