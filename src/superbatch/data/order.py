@@ -189,7 +189,7 @@ class Order:
         return self.num_rows % self.batch_size
 
     def epoch(self, step: int) -> int:
-        """Return the epoch, from 0, that a step belongs to."""
+        """Return the epoch, from 0, that a step belongs to; where rows join, both count from the first step that draws from all."""
         return step // self.steps_per_epoch
 
     def size(self, step: int) -> int:
