@@ -101,3 +101,10 @@ def test_a_schedule_of_selection_in_words(tmp_path: Path, selection: dict[str, A
     own = {"method": "joint", "filter_ratio": 0.95, "num_chunks": 16, "gain": 10.0, "criterion": "easy_reference"}
     write(tmp_path, "one-f0.95-T20-s0", "jest", 0.2, 0.2, selection=own | selection)
     assert tuned_words(find_runs(tmp_path)[0])[1:] == ["decay 0.0001", "gain 10", *words]
+
+
+def test_a_run_from_given_weights_is_no_candidate_of_one_from_random_ones(runs: Path) -> None:
+    """Whose cost it does not know: pooled with the others, the tuned model would be uniform's best, for 20 steps."""
+    write(runs, "uniform_on-T20-s0", "uniform", 0.9, 0.9, model={"pretrained": "a" * 64})
+    names = method_names(find_runs(runs))
+    assert names["uniform_on-T20-s0"] == "uniform_on" and names["uniform-T20-s0"] == "uniform"

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-from superbatch.reporting import Report
-from superbatch.reporting.summary import console_text, metrics
+from pathlib import Path
+
+from synthetic import write_reference, write_run
+
+from superbatch.reporting import Report, find_runs, runs_frame
+from superbatch.reporting.summary import console_text, grid_text, metrics
 
 
 def test_metrics_are_finite_numbers_under_known_names(report: Report) -> None:
@@ -14,3 +18,22 @@ def test_console_text(report: Report) -> None:
     text = console_text(report)
     assert text.startswith("method") and "points [" in text and "ends below uniform" in text
     assert max(map(len, text.splitlines()[:5])) <= 130
+
+
+def test_a_grid_of_two_kinds_of_starts_has_two_tables(tmp_path: Path) -> None:
+    write_reference(tmp_path)
+    for method in ("uniform", "jest"):
+        write_run(tmp_path, method)
+    assert "weights" not in grid_text(_rows(tmp_path), "headline")
+    write_run(tmp_path, "uniform", name="uniform_on-T200-s0", model={"pretrained": "a" * 64})
+    random, given = grid_text(_rows(tmp_path), "headline").split("\n\nFrom given weights (`model.pretrained`):\n")
+    assert random.startswith("From random weights:\n") and "jest" in random and "uniform" in random
+    assert "uniform" in given and "jest" not in given and "reference" in given
+
+
+def _rows(root: Path) -> list[dict[str, object]]:
+    """The outcomes of a grid, each run under its method's own name."""
+    frame = runs_frame(find_runs(root))
+    return [
+        {"outcome": row | {"method": row["run"].split("-")[0].removesuffix("_on")}} for row in frame.to_dict("records")
+    ]

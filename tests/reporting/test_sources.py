@@ -9,6 +9,7 @@ from synthetic import write_run
 from superbatch.errors import UserError
 from superbatch.reporting import Report, Sources, find_runs
 from superbatch.reporting.findings import at_equal_steps
+from superbatch.reporting.trust import checks
 
 
 def test_the_report_finds_its_main_run(report: Report) -> None:
@@ -80,3 +81,26 @@ def test_runs_on_images_alone_are_shown_by_what_labelled_images_teach(
     assert by("jest", "classification/knn") == {"uniform", "jest", "moclr"}
     assert by("jest", "classification/top1") == {"uniform", "jest"}
     assert by("classify", "classification/linear_probe") == {"classify", "moclr"}
+
+
+def test_runs_from_given_weights_are_not_held_against_those_from_random_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    given = {"model": {"pretrained": "a" * 64}}
+    for method in ("uniform", "jest"):
+        write_run(tmp_path, method)
+    write_run(tmp_path, "jest", name="jest_on-f0.8-T200-s0", **given)
+    runs = find_runs(tmp_path)
+    assert [run.name for run in Report(Sources(runs)).sources.runs] == ["jest-f0.8-T200-s0", "uniform-f0-T200-s0"]
+    assert caplog.messages[-1] == (
+        "report: shows runs that start from random weights; leaves out 1 that start from given ones (`model.pretrained`)"
+    )
+    tuned = Report(Sources(runs, main="jest_on-f0.8-T200-s0"))
+    assert [run.name for run in tuned.sources.runs] == ["jest_on-f0.8-T200-s0"]
+    missing = next(check for check in checks(tuned) if check.question == "Was uniform run from the same weights?")
+    assert "set: {model.pretrained: <the same weights>}" in missing.runs[0]
+    write_run(tmp_path, "uniform", name="uniform_on-T200-s0", **given)
+    both = Report(Sources(find_runs(tmp_path), main="jest_on-f0.8-T200-s0"))
+    assert {run.name for run in both.sources.runs} == {"jest_on-f0.8-T200-s0", "uniform_on-T200-s0"}
+    assert at_equal_steps(both, "uniform") is not None

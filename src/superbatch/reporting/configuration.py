@@ -65,7 +65,7 @@ def family(settings: dict[str, Any]) -> str:
     """Fingerprint of a run's settings without those that are tuned: equal for candidates of one method.
 
     Whether the pool is filtered at all, and whether by clusters, belongs to the method; the share that is kept, how many clusters and
-    their balance are tuned. Uniform has no selection.
+    their balance are tuned. Uniform has no selection. Starting from given weights is a method of its own.
     """
     kept = {
         name: _without(identity(section), TUNED.get(name, set()) | _APART.get(name, set()))
@@ -76,7 +76,8 @@ def family(settings: dict[str, Any]) -> str:
         kept["selection"] = {"method": "uniform"}
     pool = settings.get("pool") or {}
     filtered, by_clusters = (pool.get("keep_share") or 1.0) < 1, bool(pool.get("clusters"))
-    return fingerprint([kept, filtered, by_clusters])
+    given = ["given start"] if (settings.get("model") or {}).get("pretrained") is not None else []
+    return fingerprint([kept, filtered, by_clusters, *given])
 
 
 def _without(section: Any, keys: set[str]) -> Any:

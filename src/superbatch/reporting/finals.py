@@ -58,6 +58,7 @@ _EMPTY_COLUMNS = (
     "configuration",
     "variant",
     "complete",
+    "given_start",
     "split",
     "value",
     "validation",
@@ -82,6 +83,7 @@ def _row(run: Run, metric: str) -> dict[str, Any]:
         "variant": ", ".join(word for word in tuned_words(run) if word.startswith(("best ", "lr "))),
         "tuning": ", ".join(tuned_words(run)),
         "complete": run.complete,
+        "given_start": run.given_start,
     }
     values = {
         "split": "test" if tested else "validation",

@@ -260,6 +260,11 @@ class Run:
         return "classes" if self.by_labels else "pairs"
 
     @property
+    def given_start(self) -> bool:
+        """Whether it started from weights that it was given (`model.pretrained`), whose cost it does not know, rather than from random ones."""
+        return self.setting("model", "pretrained") is not None
+
+    @property
     def complete(self) -> bool:
         """Whether the run went through its whole schedule and that schedule ends (a constant rate does not)."""
         if self.setting("training", "optimizer", {}).get("schedule", "cosine") != "cosine":

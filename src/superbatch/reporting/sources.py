@@ -94,21 +94,35 @@ def main_run(runs: list[Run], name: str | None = None) -> Run:
 
 
 def of_one_kind(runs: list[Run], name: str | None = None, metric: str = HEADLINE) -> list[Run]:
-    """Return the runs that can be compared with the main one: those that train on classes as it does, or as it does on image-text pairs.
+    """Return the runs that can be compared with the main one: those that train on classes as it does, or as it does on image-text pairs, and that
+    start from given weights (`model.pretrained`) or from random ones as it does.
 
     Runs on images alone have no zero-shot metrics. By a metric of frozen features (linear probe, k-NN, few-shot) they stand beside runs on pairs,
-    or on classes. A line says which are left out; references stay.
+    or on classes, whatever they start from. A line says which are left out; references stay.
 
     Args:
         name: of the main run, as of `main_run`. metric: that is shown.
     """
-    kind = main_run(runs, name).kind
+    main = main_run(runs, name)
+    kind = main.kind
     fits = {kind} | ({"images", "pairs" if kind == "images" else kind} if is_taught(metric) else set())
     others = [run for run in runs if run.kind not in fits and run.role != "reference"]
     if others:
         theirs = " and ".join(sorted({KINDS[run.kind] for run in others}))
         log.info(
             "report: shows runs that train on %s; leaves out %d that train on %s", KINDS[kind], len(others), theirs
+        )
+    kept = [run for run in runs if run not in others]
+    return kept if is_taught(metric) else _of_one_start(kept, main)
+
+
+def _of_one_start(runs: list[Run], main: Run) -> list[Run]:
+    """Leave out runs that start from given weights where the main one starts from random ones, and the other way round; a line says so."""
+    others = [run for run in runs if run.given_start != main.given_start and run.role != "reference"]
+    if others:
+        log.info(
+            "report: shows runs that start from %s weights; leaves out %d that start from %s ones (`model.pretrained`)",
+            *(("given", len(others), "random") if main.given_start else ("random", len(others), "given")),
         )
     return [run for run in runs if run not in others]
 

@@ -40,6 +40,17 @@ def grid_text(rows: list[dict[str, Any]], metric: str) -> str:
         rows: those of `compare.json`, each with an `outcome`. metric: what they are of.
     """
     frame = pd.DataFrame([row["outcome"] for row in rows])
+    starts = frame["given_start"].astype(bool)
+    reference = frame["role"] == "reference"
+    told = {"From random weights:": ~starts, "From given weights (`model.pretrained`):": starts}
+    parts = {title: frame[own | reference] for title, own in told.items() if (own & ~reference).any()}
+    if len(parts) < 2:
+        return _of_one_start(frame, metric)
+    return "\n\n".join(f"{title}\n{_of_one_start(part, metric)}" for title, part in parts.items())
+
+
+def _of_one_start(frame: pd.DataFrame, metric: str) -> str:
+    """The same of runs that can be compared."""
     compared = Comparison() if near_chance(frame[frame["role"] != "reference"]) else compare(frame)
     table = _table(readable(final_table(frame, compared), metric_title(metric)))
     return "\n".join(filter(None, [table, choices(tuned(frame))]))

@@ -153,6 +153,16 @@ def _baseline(report: Report, remark: Remark) -> Check:
         return Check(question, "yes", remark.text)
     if remark.about == "splits":
         return Check(question, "no", remark.text, command=_command(report, "--pipelines=evaluate,report"))
+    if remark.check is None and report.main.given_start:
+        rival = f"{{method: uniform, label: uniform_on, steps: {report.main.steps}, seeds: [{report.main.seed}], set: {{model.pretrained: <the same weights>}}}}"
+        words = "No uniform run starts from given weights, so there is no target to reach."
+        return Check(
+            "Was uniform run from the same weights?",
+            "no",
+            words,
+            (rival,),
+            _command(report, "--pipelines=compare,report"),
+        )
     if remark.check is None:
         beside = _chain(report, "uniform", f"learner.training.steps={report.main.steps}")
         return Check("Was uniform run too?", "no", remark.text, command=beside)
