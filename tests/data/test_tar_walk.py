@@ -14,6 +14,17 @@ LONG = "a/" * 60 + "x" * 120 + ".png"
 MEMBERS = [("a.png", b"1" * 700), (LONG, b"2" * 512), ("ünï.txt", b""), ("b.txt", b"3")]
 
 
+class Counting(io.BytesIO):
+    """A file that counts the bytes that are read of it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
 def walk_bytes(data: bytes) -> list[Member]:
     return list(walk(io.BytesIO(data), len(data)))
 
@@ -85,6 +96,15 @@ def test_a_zeroed_header_is_no_end() -> None:
     bad = walk_bytes(bytes(data))[3]
     data[bad.offset : bad.offset + 512] = bytes(512)
     assert [m.kind for m in walk_bytes(bytes(data))] == ["file"] * 3 + ["header_corrupt"] + ["file"] * 2
+
+
+def test_a_hole_in_an_extended_header_is_read_once() -> None:
+    """A piece of a download that never came: a hole of gigabytes may not take a pass for each of its blocks."""
+    whole, hole = tar_bytes([(LONG, b"1")], tarfile.PAX_FORMAT), 4 << 20
+    data = whole[:512] + bytes(hole) + tar_bytes(MEMBERS[:1])
+    stream = Counting(data)
+    assert [(m.kind, m.name) for m in walk(stream, len(data))] == [("header_corrupt", ""), ("file", "a.png")]
+    assert stream.count < 3 * len(data)
 
 
 def test_joined_archives_and_trailing_data() -> None:

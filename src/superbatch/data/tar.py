@@ -288,15 +288,22 @@ def _after_zeros(stream: BinaryIO, start: int, after: int, length: int) -> tuple
 
 def _resync(stream: BinaryIO, start: int, length: int) -> int:
     """Return the position of the next good header at or after `start`, or of the end marker; else `length`."""
-    stream.seek(start)
-    for position in range(start, length, BLOCK):
+    position = start
+    stream.seek(position)
+    while position < length:
         block = stream.read(BLOCK)
         if block[257:262] == b"ustar" and _is_header(block):
             return position
-        if block == ZERO_BLOCK and _skip_zeros(stream, position, length) >= length:
+        if block != ZERO_BLOCK:
+            position += BLOCK
+            continue
+        after = _skip_zeros(stream, position, length)
+        if after >= length:
             return position
-        if block == ZERO_BLOCK:
-            stream.seek(position + BLOCK)
+        position = (
+            after  # past the whole hole: looked through from each of its blocks, it would take time by its square
+        )
+        stream.seek(position)
     return length
 
 
