@@ -24,6 +24,7 @@ from superbatch.curation.statistics import (
     summary_statistics,
     with_defaults,
 )
+from superbatch.data import manifest as manifest_module
 from superbatch.data.ingest import ingest
 from superbatch.data.reasons import REASONS
 from superbatch.errors import UserError
@@ -257,12 +258,15 @@ def test_a_set_without_captions_passes(tmp_path: Path) -> None:
     assert validate_set(tmp_path, with_defaults({"script_share.latin": {"min": 0.9}}))["success"]
 
 
-def test_the_first_caption_is_measured(tmp_path: Path) -> None:
+def test_the_first_caption_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.tar").write_bytes(tar_bytes(together(sample(0, "a\nlonger"), sample(1, "longer\nb"))))
     ingest([tmp_path / "x.tar"], tmp_path, captions_per_line=True)
     table = entry_table(tmp_path, ["caption_characters", "aspect_ratio", "notes", "rejected"])
     assert table["caption_characters"].to_pylist() == [1, 6] and table["aspect_ratio"].to_pylist() == [1.0, 1.0]
     assert table["notes"].to_pylist() == ["", ""] and table["rejected"].to_pylist() == ["no", "no"]
+    monkeypatch.setattr(manifest_module, "MOST_TEXT", 1)  # more text than 32 bits count is measured like any other
+    more = entry_table(tmp_path, ["caption_characters", "same_image_as"])
+    assert more["caption_characters"].to_pylist() == [1, 6] and more["same_image_as"].to_pylist() == ["", ""]
 
 
 def test_a_set_of_which_nothing_can_be_used_has_a_table_too(tmp_path: Path) -> None:

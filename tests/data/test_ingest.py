@@ -9,12 +9,15 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from shard_helpers import encode, noise, pairs
 
-from superbatch.data.ingest import ingest
-from superbatch.data.manifest import MANIFEST_FILE, read_manifest, read_rejects
+from superbatch.data import manifest as manifest_module
+from superbatch.data.ingest import _merge, ingest
+from superbatch.data.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, REJECTS_SCHEMA, read_manifest, read_rejects
+from superbatch.data.shards import ShardScan
 from superbatch.errors import UserError
 
 Write = Callable[..., Path]
@@ -63,6 +66,36 @@ def test_a_key_of_an_earlier_shard_is_rejected(write_tar: Write, tmp_path: Path)
         and reject["shard"] == str(shards[1])
         and str(shards[0]) in reject["detail"]
     )
+
+
+def test_a_repeated_key_among_more_text_than_32_bits_count() -> None:
+    """All 130 tables share two texts of 8 MiB; only those of the first are copied."""
+    row = {"shard": "", "length": 1, "format": "png", "width": 1, "height": 1, "captions": [], "sha256": bytes(32)}
+    row |= {"source": "x" * (8 << 20), "notes": []}
+    rows = [row | {"key": "a", "offset": 0, "members": 2}, row | {"key": "b", "offset": 512, "members": 3}]
+    table, none = pa.Table.from_pylist(rows, MANIFEST_SCHEMA), REJECTS_SCHEMA.empty_table()
+    column = MANIFEST_SCHEMA.get_field_index("shard"), MANIFEST_SCHEMA.field("shard")
+    names = [f"{number}.tar" for number in range(130)]
+    scans = [ShardScan(name, 1, table.set_column(*column, pa.array([name] * 2)), none) for name in names]
+    found, rejects = _merge(scans)
+    assert found["shard"].to_pylist() == ["0.tar"] * 2 and found["key"].to_pylist() == ["a", "b"]
+    assert rejects["key"].to_pylist() == ["a", "b"] * 129 and rejects["members"].to_pylist() == [2, 3] * 129
+    assert rejects["shard"].to_pylist()[::2] == names[1:] and set(rejects["detail"].to_pylist()) == {
+        "0.tar has the key"
+    }
+
+
+def test_a_summary_of_more_text_than_32_bits_count_is_the_same(
+    write_tar: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = [
+        write_tar(pairs(3) + BAD, "a.tar"),
+        write_tar([("9.png", encode(noise())), ("9.txt", "ä\nб".encode())], "b.tar"),
+    ]
+    summary = ingest(shards, tmp_path / "small", captions_per_line=True)
+    assert {"latin", "cyrillic"} == set(summary["scripts"])
+    monkeypatch.setattr(manifest_module, "MOST_TEXT", 1)
+    assert ingest(shards, tmp_path / "large", captions_per_line=True) == summary
 
 
 def test_fingerprint_follows_content_not_place(write_tar: Write, tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from shard_helpers import encode, noise, tar_bytes
 
+from superbatch.data import manifest as module
 from superbatch.data.ingest import ingest
 from superbatch.data.manifest import (
     MANIFEST_SCHEMA,
     Manifest,
     content_fingerprint,
+    one_array,
     read_batches,
     read_manifest,
     write_manifest,
@@ -93,6 +95,33 @@ def test_many_rows_read_in_pieces(tmp_path: Path) -> None:
     assert [batch.to_pydict() for batch in manifest.batches(["key"], 4)][0]["key"][0] == "k0"
     assert sum(len(batch) for batch in manifest.batches(["key"], 4)) == 5
     assert manifest.shard_path("s.tar") == Path("/data/s.tar")
+
+
+def test_more_text_than_32_bits_count_reads_the_same(uneven: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit, 2 GiB, is lowered to a byte."""
+    rows, names = np.array([3, 0, 3, 1]), ["captions", "key", "length"]
+
+    def read() -> list[object]:
+        manifest = Manifest(uneven.path)
+        values, offsets = manifest.flat_captions()
+        lists = [manifest.captions(), manifest.first_captions(), manifest.keys, values.to_pylist(), offsets.tolist()]
+        return [*lists, manifest.labels.tolist(), manifest.take(names, rows).to_pydict()]
+
+    small = read()
+    monkeypatch.setattr(module, "MOST_TEXT", 1)
+    assert read() == small and Manifest(uneven.path).flat_captions()[0].type == pa.large_string()
+
+
+@pytest.mark.parametrize("limit", [1, 1 << 20])
+def test_chunks_are_joined_in_order(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TEXT", limit)
+    texts = [["a", "b"], [], ["c"]]
+    lists = pa.array(texts, pa.list_(pa.string()))
+    found = one_array(pa.chunked_array([lists.slice(1), [], lists, [[]]], lists.type))
+    assert found.to_pylist() == texts[1:] + texts + [[]] and found.flatten().to_pylist() == list("cabc")
+    assert one_array(pa.chunked_array([["a"], [], [None, "b"]])).to_pylist() == ["a", None, "b"]
+    assert one_array(pa.chunked_array([[1], [], [2]])).to_pylist() == [1, 2]
+    assert one_array(pa.chunked_array([], pa.string())).to_pylist() == []
 
 
 def test_batches_that_were_read_are_let_go(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from superbatch.data.ingest import unread_shards
-from superbatch.data.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, Manifest, read_rejects
+from superbatch.data.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, Manifest, one_array, read_rejects
 
 FINE, READ = "no", "read"  # what stands in `rejected` and `unread` where nothing is wrong
+_TEXT = (pa.string(), pa.large_string())
 REJECTED, SAME_IMAGE, NOTES, UNREAD = "rejected", "same_image_as", "notes", "unread"
 
 
@@ -37,7 +37,7 @@ def entry_table(folder: Path, names: Iterable[str]) -> pa.Table:
         else:
             values = _COLUMNS[name](folder)
             column = pa.chunked_array([values, pa.nulls(len(rejects), values.type)])
-        columns[name] = pc.dictionary_encode(column.combine_chunks()) if column.type == pa.string() else column
+        columns[name] = pc.dictionary_encode(one_array(column)) if column.type in _TEXT else column
     return pa.table(columns)
 
 
@@ -55,11 +55,11 @@ def shard_table(folder: Path) -> pa.Table:
 def _read(folder: Path, names: list[str]) -> pa.Table:
     path = Path(folder) / MANIFEST_FILE
     schema = pa.schema([MANIFEST_SCHEMA.field(name) for name in names])
-    return pq.read_table(path, columns=names) if path.is_file() else schema.empty_table()
+    return Manifest(path).table(names) if path.is_file() else schema.empty_table()
 
 
 def _caption_characters(folder: Path) -> pa.Array:
-    captions = _read(folder, ["captions"])["captions"].combine_chunks()
+    captions = one_array(_read(folder, ["captions"])["captions"])
     lengths = pc.list_value_length(captions).to_numpy(zero_copy_only=False)
     starts = np.cumsum(lengths, dtype=np.int64) - lengths
     first = captions.flatten().take(pa.array(starts, mask=lengths == 0))
@@ -84,7 +84,7 @@ def _aspect_ratio(folder: Path) -> pa.Array:
 def _same_image_as(folder: Path) -> pa.Array:
     table = _read(folder, ["key", "sha256"])
     keys, images_N = (
-        table["key"].combine_chunks(),
+        one_array(table["key"]),
         pc.dictionary_encode(table["sha256"].combine_chunks()).indices.to_numpy(),
     )
     _, first = np.unique(images_N, return_index=True)

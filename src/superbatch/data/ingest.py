@@ -19,6 +19,7 @@ from superbatch.data.manifest import (
     REJECTS_FILE,
     REJECTS_SCHEMA,
     SUMMARY_FILE,
+    one_array,
     write_manifest,
 )
 from superbatch.data.reasons import REMEDIES
@@ -101,15 +102,20 @@ def _merge(scans: list[ShardScan]) -> tuple[pa.Table, pa.Table]:
     if not duplicates:
         return manifest, rejects
     positions, firsts = (np.array(column) for column in zip(*duplicates, strict=True))
-    rows = manifest.take(pa.array(positions))
-    earlier = manifest["shard"].take(pa.array(firsts)).to_pylist()
-    moved = [
-        _duplicate(row, shard)
-        for row, shard in zip(rows.select(["key", "shard", "offset", "members"]).to_pylist(), earlier, strict=True)
-    ]
-    keep = np.ones(manifest.num_rows, bool)
-    keep[positions] = False
-    return manifest.filter(pa.array(keep)), pa.concat_tables([rejects, pa.Table.from_pylist(moved, REJECTS_SCHEMA)])
+    # A filter goes chunk by chunk; `take` would join the chunks, and text of more than 2 GiB can't be joined.
+    is_moved = _mask(manifest.num_rows, positions)
+    rows = manifest.select(["key", "shard", "offset", "members"]).filter(pa.array(is_moved)).to_pylist()
+    distinct, places = np.unique(firsts, return_inverse=True)
+    earlier = manifest["shard"].filter(pa.array(_mask(manifest.num_rows, distinct))).to_pylist()
+    moved = [_duplicate(row, earlier[place]) for row, place in zip(rows, places.tolist(), strict=True)]
+    table = pa.Table.from_pylist(moved, REJECTS_SCHEMA)
+    return manifest.filter(pa.array(~is_moved)), pa.concat_tables([rejects, table])
+
+
+def _mask(count: int, rows: np.ndarray) -> np.ndarray:
+    mask = np.zeros(count, bool)
+    mask[rows] = True
+    return mask
 
 
 def _duplicate(row: dict[str, Any], earlier: str) -> dict[str, Any]:
@@ -158,7 +164,7 @@ def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> 
     script over all letters of the captions. Quantiles are at 0, 5, 50, 95 and 100 %.
     """
     rows, entries = manifest.num_rows, rejects.num_rows
-    captions = manifest["captions"].combine_chunks().flatten()
+    captions = one_array(manifest["captions"]).flatten()
     reasons = dict(Counter(rejects["code"].to_pylist()).most_common())
     lengths = pc.utf8_length(captions).to_numpy(zero_copy_only=False)
     shorter = np.minimum(*(manifest[side].to_numpy() for side in ("width", "height")))
@@ -180,7 +186,7 @@ def summarise(manifest: pa.Table, rejects: pa.Table, shards: int, size: int) -> 
         "scripts": script_shares(captions),
         "labels": pc.count_distinct(manifest["label"], mode="only_valid").as_py(),
         "formats": dict(Counter(manifest["format"].to_pylist()).most_common()),
-        "notes": dict(Counter(manifest["notes"].combine_chunks().flatten().to_pylist()).most_common()),
+        "notes": dict(Counter(one_array(manifest["notes"]).flatten().to_pylist()).most_common()),
     }
 
 

@@ -30,6 +30,7 @@ from superbatch.stores.address import Address, Known, Place, is_address
 MANIFEST_FILE, REJECTS_FILE, SUMMARY_FILE = "manifest.parquet", "rejects.parquet", "summary.json"
 FORMAT_VERSION = 1
 BATCH = 65_536  # rows that are read at a time
+MOST_TEXT = (1 << 31) - 1  # bytes of one array of strings: its offsets have 32 bits
 DIGEST = np.dtype("V8")  # the first bytes of a SHA-256
 PLACE = np.dtype([("offset", "<i8"), ("length", "<u4"), ("shard", "<i4")])  # 16 bytes a row; `shard` counts shard_sizes
 
@@ -99,7 +100,7 @@ class Manifest:
         self.shard_marks: dict[str, str] = json.loads(metadata.get("superbatch.marks", "{}"))  # of those in a store
         self._places_file: str | None = metadata.get("superbatch.places")
         self._digests_file: str | None = metadata.get("superbatch.digests")
-        self._columns: dict[str, pa.ChunkedArray] = {}
+        self._columns: dict[str, pa.Array] = {}
 
     def __reduce__(self) -> tuple[type[Manifest], tuple[Path, Path | None]]:
         return Manifest, (self.path, self.root)
@@ -112,10 +113,10 @@ class Manifest:
     def __len__(self) -> int:
         return self.num_rows
 
-    def column(self, name: str) -> pa.ChunkedArray:
-        """Return one column; `shard` comes dictionary-encoded."""
+    def column(self, name: str) -> pa.Array:
+        """Return one column as one array (see `one_array`); `shard` comes dictionary-encoded."""
         if name not in self._columns:
-            column = pq.read_table(self.path, columns=[name])[name].combine_chunks()
+            column = one_array(self.table([name])[name])
             self._columns[name] = pc.dictionary_encode(column) if name == "shard" else column
         return self._columns[name]
 
@@ -126,17 +127,26 @@ class Manifest:
 
     def take(self, names: list[str], rows: np.ndarray) -> pa.Table:
         """Read some columns of some rows, in the order that they are given in; only the pieces of the file that hold them are read."""
+        order_n = np.argsort(rows, kind="stable")
+        parts = [MANIFEST_SCHEMA.empty_table().select(names), *self._parts(names, np.asarray(rows)[order_n])]
+        found = pa.concat_tables([part.replace_schema_metadata() for part in parts])
+        place_n = np.empty(len(order_n), np.int64)
+        place_n[order_n] = np.arange(len(order_n))
+        return pa.table({name: one_array(found[name]).take(pa.array(place_n)) for name in names})
+
+    def _parts(self, names: list[str], rows: np.ndarray) -> Iterator[pa.Table]:
+        """Read some columns of rows that ascend, a piece of the file at a time."""
         with pq.ParquetFile(self.path) as file:
             sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-            ends = np.cumsum([0, *sizes])
-            group_n = np.searchsorted(ends, rows, side="right") - 1
-            parts = [MANIFEST_SCHEMA.empty_table().select(names)]
-            for number in np.unique(group_n):
-                own = pa.array(np.asarray(rows)[group_n == number] - ends[number])
-                parts.append(file.read_row_group(int(number), columns=names).select(names).take(own))
-        place_n = np.empty(len(rows), np.int64)
-        place_n[np.argsort(group_n, kind="stable")] = np.arange(len(rows))
-        return pa.concat_tables([part.replace_schema_metadata() for part in parts]).take(pa.array(place_n))
+            for number, start in enumerate(np.cumsum([0, *sizes[:-1]])):
+                groups = [number] if len(_among(rows, start, sizes[number])) else []
+                for batch in read_batches(file, names, groups=groups):
+                    yield pa.Table.from_batches([batch]).take(pa.array(_among(rows, start, len(batch))))
+                    start += len(batch)
+
+    def table(self, names: list[str]) -> pa.Table:
+        """Read some columns whole; pyarrow itself reads no row group with more than 2 GiB of text in lists at once."""
+        return pa.Table.from_batches(self.batches(names), pa.schema([self._schema.field(name) for name in names]))
 
     @cached_property
     def objects(self) -> dict[str, Known]:
@@ -162,7 +172,7 @@ class Manifest:
 
     def frame(self, columns: list[str] | None = None) -> Any:
         """Return a pandas frame of some columns, all by default."""
-        return pq.read_table(self.path, columns=columns).to_pandas()
+        return self.table(columns or self._schema.names).to_pandas()
 
     @cached_property
     def keys(self) -> list[str]:
@@ -189,7 +199,8 @@ class Manifest:
     def flat_captions(self) -> tuple[pa.Array, np.ndarray]:
         """Return all captions one after the other, and where each row's begin.
 
-        The offsets are int64 (rows + 1,): row r has the captions from offsets[r] to offsets[r + 1].
+        The captions are strings, or large strings (see `one_array`). The offsets are int64 (rows + 1,): row r has the captions
+        from offsets[r] to offsets[r + 1].
         """
         column = self.column("captions")
         lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
@@ -202,13 +213,37 @@ class Manifest:
         return Path(name) if self.root is None else Path(self.root) / name
 
 
-def read_batches(file: pq.ParquetFile, names: Sequence[str], rows: int = BATCH) -> Iterator[pa.RecordBatch]:
+def _among(rows: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Return which of the `count` rows from `start` on are among some that ascend, counted from `start`."""
+    first, last = np.searchsorted(rows, [start, start + count])
+    return rows[first:last] - start
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """Join the chunks of a column.
+
+    Where its text exceeds what 32-bit offsets tell apart (2 GiB), strings become large strings, those in lists too; nothing else differs.
+    """
+    if column.nbytes > MOST_TEXT:
+        column = column.cast(_large(column.type))
+    return column.combine_chunks()
+
+
+def _large(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(kind):
+        return pa.list_(_large(kind.value_type))
+    return pa.large_string() if pa.types.is_string(kind) else kind
+
+
+def read_batches(
+    file: pq.ParquetFile, names: Sequence[str], rows: int = BATCH, groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Read some columns of a Parquet file in order of rows, so many rows at a time at most.
 
-    A row group at a time: pyarrow keeps what it has read of a file until an iteration over it ends.
+    A row group at a time, all by default: pyarrow keeps what it has read of a file until an iteration over it ends.
     """
     own = list(names)
-    for number in range(file.num_row_groups):
+    for number in range(file.num_row_groups) if groups is None else groups:
         yield from (batch.select(own) for batch in file.iter_batches(rows, row_groups=[number], columns=own))
 
 

@@ -64,6 +64,6 @@ def script_shares(captions: pa.Array) -> dict[str, float]:
 
 def _ascii_letters(captions: pa.Array) -> int:
     """Count the letters of ASCII strings byte by byte: a caption of a web pool is most often one, and Python is slow."""
-    text = np.frombuffer(b"".join(pc.cast(captions, pa.binary()).to_pylist()), np.uint8)
+    text = np.frombuffer(b"".join(pc.cast(captions, pa.large_binary()).to_pylist()), np.uint8)
     counts = np.bincount(text, minlength=128)
     return int(counts[ord("A") : ord("Z") + 1].sum() + counts[ord("a") : ord("z") + 1].sum())
