@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from superbatch.artifacts import scratch as module
-from superbatch.artifacts.scratch import pieces, scratch, scratch_folder
+from superbatch.artifacts.scratch import new_npy, pieces, scratch, scratch_folder
 from superbatch.errors import DiskFull
 
 
@@ -53,3 +53,21 @@ def test_no_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(module.os, "posix_fallocate", full)
     with pytest.raises(DiskFull, match=r"has no room for 4\.0 GB of numbers a row; make room, or set TMPDIR"):
         scratch(500_000_000, np.int64)
+
+
+def test_a_file_has_its_space_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written to through its map, a sparse file on a full disk would kill the process."""
+    found = new_npy(tmp_path / "a.npy", np.int32, (300, 100))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= found.nbytes
+    found[7] = 5
+    found.flush()
+    assert np.array_equal(np.load(tmp_path / "a.npy"), found) and found.sum() == 500
+
+    def full(*_: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(module.os, "posix_fallocate", full)
+    with pytest.raises(
+        DiskFull, match=r"a\.npy: the disk has no room for its 0\.1 MB; make room and give the same command again"
+    ):
+        new_npy(tmp_path / "a.npy", np.int32, (300, 100))

@@ -7,12 +7,16 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from shard_helpers import pairs, tar_bytes
 
 from superbatch.artifacts.atomic import atomic_directory, atomic_path, write_json
 from superbatch.artifacts.stamps import build_once, publish
 from superbatch.data.ingest import ingest
+from superbatch.data.manifest import read_manifest
+from superbatch.data.reader import ImageReader, pack_pixels
+from superbatch.data.tokens import tokenize_captions
 from superbatch.errors import DiskFull, UserError
 
 PAGE = 4_096
@@ -137,3 +141,16 @@ def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path) -> None:
         with pytest.raises(PermissionError), use(tmp_path / "x"):
             raise PermissionError(13, "no")
     assert issubclass(DiskFull, UserError) and not list(tmp_path.iterdir())
+
+
+def test_what_is_written_through_a_map_does_not_kill_the_process(
+    disk: Path, leave: Callable[[int], None], shards: list[Path], tmp_path: Path
+) -> None:
+    ingest(shards, tmp_path / "set")
+    manifest = read_manifest(tmp_path / "set")
+    leave(4)
+    with pytest.raises(DiskFull, match=r"tokens\.npy: the disk has no room for its 0\.0 MB; make room"):
+        tokenize_captions(manifest, lambda texts: np.ones((len(texts), 999), np.int32), 999, disk / "tokens")
+    with pytest.raises(DiskFull, match=r"pixels\.npy: the disk has no room for its 0\.1 MB; make room"):
+        pack_pixels(ImageReader(manifest, 64), disk / "pixels", kept=tmp_path / "kept")
+    assert [path.name for path in disk.iterdir()] == ["ballast"]

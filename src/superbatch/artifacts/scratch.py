@@ -1,4 +1,4 @@
-"""Arrays with a value a row that need not fit into memory: small ones are plain, large ones lie in a file without a name.
+"""Arrays in mapped files that have their space from the start. Those with a value a row need not fit into memory: small ones are plain, large ones lie in a file without a name.
 
 The file is mapped. Its pages are the system's, which writes them out and takes them back when memory is short, and it is gone with the
 array, however the process ends.
@@ -50,15 +50,35 @@ def scratch_folder() -> str:
     return str(LASTING)
 
 
+def new_npy(file: Path, kind: np.dtype | type, shape: tuple[int, ...]) -> np.memmap:
+    """Make a .npy file of zeros that has all its space already, and return it mapped for writing.
+
+    Raises:
+        DiskFull: no room for it there.
+    """
+    found: np.memmap = np.lib.format.open_memmap(file, "w+", kind, shape)
+    with open(file, "r+b") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if not _reserved(stream.fileno(), size):
+            raise DiskFull(str(file), f"the disk has no room for its {size / 1e6:,.1f} MB")
+    return found
+
+
 def _mapped(rows: int, kind: np.dtype) -> np.ndarray:
-    folder = scratch_folder()
+    folder, size = scratch_folder(), rows * kind.itemsize
     with tempfile.TemporaryFile(dir=folder) as file:
-        _reserve(file.fileno(), rows * kind.itemsize, folder)
+        if not _reserved(file.fileno(), size):
+            what = f"has no room for {size / 1e9:,.1f} GB of numbers a row"
+            raise DiskFull(folder, what, "make room, or set TMPDIR to a folder that has it")
         return np.asarray(np.memmap(file, kind, "r+", shape=(rows,)))
 
 
-def _reserve(descriptor: int, size: int, folder: str) -> None:
-    """Reserve the space now: if it ran out later, writing to the mapped file would kill the process without a message."""
+def _reserved(descriptor: int, size: int) -> bool:
+    """Reserve a file's space now: if it ran out later, writing to the mapped file would kill the process without a message.
+
+    Returns:
+        False if the disk is full.
+    """
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)
@@ -66,6 +86,6 @@ def _reserve(descriptor: int, size: int, folder: str) -> None:
             os.ftruncate(descriptor, size)
     except OSError as error:
         if error.errno in FULL:
-            what = f"has no room for {size / 1e9:,.1f} GB of numbers a row"
-            raise DiskFull(folder, what, "make room, or set TMPDIR to a folder that has it") from None
+            return False
         raise
+    return True

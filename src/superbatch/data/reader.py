@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from superbatch.artifacts.atomic import atomic_directory, write_json
+from superbatch.artifacts.scratch import new_npy
 from superbatch.data.decode import DecodeError, decode
 from superbatch.data.manifest import DIGEST, Manifest
 from superbatch.data.objects import ObjectShards, Part
@@ -230,13 +231,16 @@ def pack_pixels(
 
     Returns:
         What `pixels.json` holds.
+
+    Raises:
+        DiskFull: no room for the array there.
     """
     rows, size, jobs = len(reader), reader.image_size, JobsSettings.of(jobs)
     facts = {"manifest": reader.manifest.fingerprint, "image_size": size, "rows": rows}
     with atomic_directory(Path(out)) as folder, folder_of_blocks(kept, folder) as files:
         what, make = f"pixels-{size}", _Decode(reader)
         blocks = make_blocks(make, rows, ROWS_PER_TASK, files, jobs, what=what, description="pack pixels")
-        pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (rows, 3, size, size))
+        pixels = new_npy(folder / "pixels.npy", np.uint8, (rows, 3, size, size))
         for block in blocks:
             (pixels[block.start : block.end],) = block.read()
         pixels.flush()

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from superbatch.artifacts.atomic import atomic_directory, write_json
+from superbatch.artifacts.scratch import new_npy
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.files import read_json
@@ -38,7 +39,7 @@ def tokenize_captions(
         What `tokens.json` holds: counts, context length, the manifest's fingerprint.
 
     Raises:
-        UserError: the tokenizer gives another length than `context_length`.
+        UserError: the tokenizer gives another length than `context_length`; a full disk.
     """
     captions, offsets = manifest.flat_captions()
     encoded = pc.dictionary_encode(captions)
@@ -58,11 +59,7 @@ def tokenize_captions(
         "captioned_rows": int(captioned.sum()),
     }
     with atomic_directory(Path(out)) as folder:
-        ids_CL = (
-            np.lib.format.open_memmap(folder / "tokens.npy", "w+", np.int32, (len(captions), context_length))
-            if len(captions)
-            else None
-        )
+        ids_CL = new_npy(folder / "tokens.npy", np.int32, (len(captions), context_length)) if len(captions) else None
         if ids_CL is None:
             np.save(folder / "tokens.npy", ids_DL)
         else:

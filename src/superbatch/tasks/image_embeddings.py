@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from superbatch.artifacts.scratch import new_npy
 from superbatch.data.reader import Pixels
 from superbatch.models import ClipModel, pick_device
 from superbatch.models.towers import Towers
@@ -27,11 +28,14 @@ def write_image_embeddings(
         what: is embedded, for the progress bar.
         batch: images a forward pass.
         device: where the model runs; auto takes the GPU if there is one.
+
+    Raises:
+        DiskFull: no room for the file.
     """
     place = pick_device(device)
     clip.model.to(place).eval()
     towers, width = Towers.of(clip, place, "auto"), int(clip.config["model_cfg"]["embed_dim"])
-    images_ND = np.lib.format.open_memmap(file, "w+", np.float16, (count, width))
+    images_ND = new_npy(file, np.float16, (count, width))
     for start in progress(range(0, count, batch), description=what, unit="batch"):
         numbers = np.arange(start, min(start + batch, count))
         embedded = towers.images(torch.from_numpy(pixels.read(numbers)).to(place))
