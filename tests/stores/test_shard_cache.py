@@ -83,6 +83,19 @@ def test_half_of_an_object_that_a_dead_process_left_makes_room(tmp_path: Path) -
     assert cache.fetch(a) and content(cache, a) == read_parts([(a.address, 0, SIZE)])[0]
 
 
+def test_nobody_waits_for_half_of_an_object_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit was lowered after the process that fetched it had died."""
+    cache, known, wait = ShardCache(tmp_path, SIZE - 1), put("a"), ShardCache._wait_for
+
+    def waited(*given: ShardCache | Known) -> bool:
+        assert not wait(*given), "it would wait again and again"
+        return False
+
+    monkeypatch.setattr(ShardCache, "_wait_for", waited)
+    cache._file(known, ".part").write_bytes(bytes(SIZE))
+    assert not cache.fetch(known) and used(cache) == 0
+
+
 def test_many_who_ask_at_once_fetch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, known, asked = ShardCache(tmp_path, SIZE), put("a"), []
 

@@ -108,7 +108,10 @@ class ShardCache:
         """
         with told_if_full(self.folder), self._alone():
             path = self._file(known, PART)
-            if self.has(known) or _locked(path) or not self._make_room(known.size):
+            if self.has(known) or _locked(path):
+                return None
+            path.unlink(missing_ok=True)  # left by a process that died: where there is no room, nobody may wait for it
+            if not self._make_room(known.size):
                 return None
             part = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
             fcntl.flock(part, fcntl.LOCK_EX)
