@@ -6,6 +6,7 @@ import json
 import logging
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -285,18 +286,42 @@ def test_the_best_checkpoint_stands_beside_the_last(make_job, monkeypatch, caplo
 
 
 def test_a_best_checkpoint_that_was_damaged_is_left_out(make_job, monkeypatch, caplog):
-    job = make_job(keep_best="set/top1")
+    job = valued(make_job, [0.5, 0.4])
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        kill_after(patch, 11)
+        kill_after(patch, 7)
         train(job)
     (job.state_dir / "best" / "open_clip_model.safetensors").write_bytes(b"")
-    record = job.state_dir / "best" / "best.json"
-    record.write_text(
-        json.dumps(json.loads(record.read_text()) | {"value": 1e9, "highest": 1e9})
-    )  # else the next best would replace it
     caplog.set_level(logging.WARNING)
-    assert not (train(make_job(keep_best="set/top1")).model_dir / "best").exists()
+    assert not (train(valued(make_job, [0.3, 0.2, 0.1])).model_dir / "best").exists()
     assert "damaged, so it is left out" in caplog.text
+
+
+def valued(make_job, values: list[float]) -> Job:
+    """A job whose evaluations, after 0, 5, 10 and 12 steps, have these values, in order of their making."""
+    job, left = make_job(keep_best="set/top1"), iter(values)
+    job.evaluate = lambda clip: {"set/top1": next(left)}
+    return job
+
+
+def killed_and_continued(make_job, monkeypatch, before: list[float], after: list[float]) -> Path:
+    """Evaluate at 0 and 5, kill, go back to step 4, and evaluate at 5, 10 and 12."""
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 7)
+        train(valued(make_job, before))
+    return train(valued(make_job, after)).model_dir / "best"
+
+
+def test_the_record_says_which_checkpoint_is_the_best_and_not_the_folder(make_job, monkeypatch):
+    """Other ranks, or another machine, may give a step another value than before the kill."""
+    best = killed_and_continued(make_job, monkeypatch, [0.1, 0.5001], [0.5, 0.3, 0.4])
+    found = json.loads((best / "superbatch.json").read_text())
+    assert (found["steps"], found["value"]) == (5, 0.5)
+
+
+def test_a_best_checkpoint_that_was_replaced_before_a_kill_is_told(make_job, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING)
+    assert not killed_and_continued(make_job, monkeypatch, [0.5, 0.9], [0.4, 0.3, 0.2]).exists()
+    assert "has set/top1 0.9, and the best on record is 0.5: after a kill the run met other values" in caplog.text
 
 
 def test_where_nothing_is_evaluated_there_is_no_best(make_job, caplog):

@@ -18,38 +18,39 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.models import read_metadata
 from superbatch.training.job import Job
+from superbatch.training.records import Records
 
 log = logging.getLogger(__name__)
 BEST = "best"  # in the run's state, and in the finished checkpoint
-RECORD = "best.json"  # in it: the value, and the SHA-256 of its files
+RECORD = "best.json"  # in it: its value, and the SHA-256 of its files
 
 
-def keep_best(job: Job, step: int, metrics: dict[str, float]) -> None:
+def keep_best(job: Job, step: int, metrics: dict[str, float], records: Records) -> None:
     """Save the model as the best so far, where `training.keep_best` names a metric and no earlier value was as high (`training.tolerance`).
 
-    A run that is killed and goes back to a checkpoint meets the same values again, so the folder may be ahead of it.
+    The record decides, not the folder: a run that was killed goes back to a checkpoint, so the folder may be ahead of it, and with other
+    ranks or on another machine the run meets other values than before.
+
+    Args:
+        job: the run's.
+        step: finished steps.
+        metrics: what was evaluated after them.
+        records: the run's; its evaluations have these already.
 
     Raises:
         UserError: a metric that is not among those evaluated.
     """
-    name, directory = job.training.keep_best, job.state_dir / BEST
+    name = job.training.keep_best
     if name is None:
         return
     if name not in metrics:
         raise UserError("training.keep_best", f"{name!r} is not evaluated", f"evaluated: {', '.join(sorted(metrics))}")
-    highest = _record(directory)["highest"]
-    if _is_better(metrics[name], highest, job.training.tolerance):
+    values = _of_metric(job, records.so_far("evaluations"))["value"].to_numpy()
+    if _best(values, job.training.tolerance) == len(values) - 1:
         found = {"run": job.name, "run_hash": job.run_hash, "steps": step, "metric": name, "value": metrics[name]}
-        record = {"value": metrics[name], "highest": max(highest, metrics[name])}
-        with atomic_directory(directory) as temporary:
+        with atomic_directory(job.state_dir / BEST) as temporary:
             job.task.save(temporary, found)
-            write_json(temporary / RECORD, record | {"files": file_digests(temporary)})
-
-
-def _record(directory: Path) -> dict[str, Any]:
-    file = directory / RECORD
-    found = read_json(file) if file.is_file() else {"value": -math.inf, "files": {}}
-    return {"highest": found["value"]} | found
+            write_json(temporary / RECORD, {"value": metrics[name], "files": file_digests(temporary)})
 
 
 def _is_better(value: float, highest: float, tolerance: float) -> bool:
@@ -91,13 +92,14 @@ def _best_row(job: Job, evaluations: pa.Table) -> dict[str, Any]:
 
 
 def publish_best(job: Job, evaluations: pa.Table, model_dir: Path) -> None:
-    """Copy the best checkpoint into the finished one, `best/`; one that was damaged meanwhile is left out, saying so."""
+    """Copy the best checkpoint into the finished one, `best/`; one that was damaged meanwhile, or is not the best, is left out, saying so."""
     source, target = job.state_dir / BEST, model_dir / BEST
     shutil.rmtree(target, ignore_errors=True)
     if job.training.keep_best is None:
         return
-    if not _is_whole(source, _best_row(job, evaluations)["value"]):
-        log.warning("%s: the checkpoint of the best %s is damaged, so it is left out", job.name, job.training.keep_best)
+    fault = _fault(job, source, _best_row(job, evaluations)["value"])
+    if fault is not None:
+        log.warning("%s: %s, so it is left out", job.name, fault)
         return
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(RECORD))
 
@@ -106,20 +108,31 @@ def publish_best_as_result(job: Job, evaluations: pa.Table, model_dir: Path) -> 
     """Make the best checkpoint the finished one; returns the SHA-256 of its weights.
 
     Raises:
-        UserError: it was damaged meanwhile.
+        UserError: it was damaged meanwhile, or is not the best of the record.
     """
     source = job.state_dir / BEST
-    if not _is_whole(source, _best_row(job, evaluations)["value"]):
-        what = f"the checkpoint of the best {job.training.keep_best} is damaged"
-        raise UserError(str(source), what, "train it again with training.fresh")
+    fault = _fault(job, source, _best_row(job, evaluations)["value"])
+    if fault is not None:
+        raise UserError(str(source), fault, "train it again with training.fresh")
     with atomic_directory(model_dir) as temporary:
         shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(RECORD), dirs_exist_ok=True)
     return str(read_metadata(model_dir)["weights_sha256"])
 
 
-def _is_whole(source: Path, value: float | None) -> bool:
-    """Whether the best checkpoint's files are as they were written, and it is the best that the record knows of."""
-    record = _record(source)
-    files = record["files"].items()
-    same = all((source / name).is_file() and file_sha256(source / name) == sha for name, sha in files)
-    return same and record["value"] == value
+def _fault(job: Job, source: Path, value: float | None) -> str | None:
+    """Say what is wrong with the best checkpoint; None if its files are as they were written, and its value is the record's best."""
+    name = job.training.keep_best
+    record = read_json(source / RECORD) if (source / RECORD).is_file() else None
+    if record is None or not all(_is_as_written(source / file, sha) for file, sha in record["files"].items()):
+        return f"the checkpoint of the best {name} is damaged"
+    if record["value"] == value:
+        return None
+    # It stems from steps that were taken again after a kill, and it had replaced the one that is the best now.
+    return (
+        f"the checkpoint that was kept has {name} {record['value']}, and the best on record is {value}: after a kill the run "
+        "met other values, as with another number of processes or on another machine"
+    )
+
+
+def _is_as_written(file: Path, sha256: str) -> bool:
+    return file.is_file() and file_sha256(file) == sha256

@@ -175,4 +175,4 @@ def _evaluate(run: LiveRun, step: int) -> None:
 def _note(run: LiveRun, step: int, metrics: dict[str, float]) -> None:
     for name, value in metrics.items():
         run.records.add("evaluations", {"step": step, "name": name, "value": float(value), "split": "validation"})
-    keep_best(run.job, step, metrics)
+    keep_best(run.job, step, metrics, run.records)
