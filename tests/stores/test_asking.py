@@ -85,6 +85,7 @@ def test_there_is_a_limit(waits: list[float]) -> None:
         (from_store(PermissionError, "AccessDenied", "No."), r"access is refused \(No\.\); ask its owner for the right"),
         (from_store(FileNotFoundError, "NoSuchBucket", "No bucket."), r"there is no such bucket \(No bucket\.\); correct"),
         (FileNotFoundError("a.tar"), "no such object; correct the address, or put the object back"),
+        (OSError(28, "No space left on device"), r"there is no room left \(.*No space left on device\); make room there"),
         (OSError("Forbidden: b/mine/o\nno right"), r"access is refused \(Forbidden: b/mine/o no right\); ask its owner"),
         (ValueError("Bad Request: b/mine\nan invalid name"), r"the store does not take this address \(Bad Request: b/mine"),
     ],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from superbatch.errors import UserError
-from superbatch.stores import copies
+from superbatch.errors import DiskFull, UserError
+from superbatch.stores import asking, copies
 from superbatch.stores.copies import local_copy, objects_in
+from superbatch.stores.directories import bring_directory
 
 URL = "memory://copies/model"
 MEMORY = fsspec.filesystem("memory")
@@ -70,3 +72,20 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^memory://copies/none: no such object; correct the address"):
         local_copy("memory://copies/none", tmp_path, all_of)
     assert [known.address.name for known in objects_in(URL)] == ["a.json", "b.txt"]
+
+
+def test_a_full_disk_is_told_at_once_and_is_no_fault_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: fsspec.AbstractFileSystem, path: str, file: str) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(MEMORY), "get_file", full)
+    monkeypatch.setattr(asking, "_wait", lambda *_: pytest.fail("asking again does not help"))
+    with pytest.raises(DiskFull, match=r"a\.json: the disk is full; make room and give the same command again"):
+        local_copy(URL, tmp_path, all_of)
+    MEMORY.pipe("/copies/made/stage.stamp", b'{"files": {"w.bin": 3}}')
+    with pytest.raises(DiskFull, match=r"w\.bin: the disk is full"):
+        bring_directory("memory://copies/made", tmp_path / "made")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]

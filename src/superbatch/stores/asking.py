@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 6
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds: twice as long each time
 AGAIN = "give the same command again"
-# Error codes of S3 and its like, names of exceptions of the stores' libraries, and what `_in_words` finds.
+# Error codes of S3 and its like, names of exceptions of the stores' libraries, of the system's errors, and what `_in_words` finds.
 EXPIRED = {
     "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "InvalidToken",
     "UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError", "RefreshError", "401",
@@ -44,6 +44,7 @@ NOT_THERE = {"NoSuchKey", "FileNotFoundError", "IsADirectoryError", "EntryNotFou
 ENDS_BEFORE = {"InvalidRange", "416"}
 OFFLINE = {"OfflineModeIsEnabled"}
 PAYS = {"RequesterPays"}
+NO_ROOM = {"ENOSPC", "EDQUOT"}
 NOT_TAKEN = {"HfUriError", "HFValidationError", "BadRequest", "NotImplementedError"}
 ANONYMOUS, FORBIDDEN, REQUESTER_PAYS, BAD_PATTERN = "Anonymous caller", "Forbidden", "requester pays", "Invalid pattern"
 LIBRARIES = {
@@ -130,6 +131,7 @@ def _sayings(kind: str, words: str) -> list[tuple[set[str], str, str]]:
         (ENDS_BEFORE, "is shorter than it was", "put the object back, or run the ingest stage again"),
         (NOT_THERE, "no such object", "correct the address, or put the object back"),
         (PAYS, "who reads this bucket pays for it", "set FSSPEC_GS_REQUESTER_PAYS to the project that pays"),
+        (NO_ROOM, f"there is no room left ({words})", f"make room there, and {AGAIN}"),
         (NOT_TAKEN, f"the store does not take this address ({words})", "correct it"),
     ]
 
@@ -139,6 +141,7 @@ def _names(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         yield from (kind.__name__ for kind in type(error).__mro__)
         yield from _in_words(error)
+        yield errno.errorcode.get(getattr(error, "errno", None) or 0, "")
         response = getattr(error, "response", None)
         if isinstance(response, dict):
             yield str(response.get("Error", {}).get("Code", ""))

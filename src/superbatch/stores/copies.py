@@ -63,8 +63,7 @@ def bring_files(objects: Iterable[Known], folder: Path) -> None:
     """
     for known in objects:
         file = folder / known.address.name
-        with told_if_full(file):
-            ask(known.address.url, partial(bring, file=file))
+        ask(known.address.url, partial(bring, file=file))
         if look_at(known.address) != known or file.stat().st_size != known.size:
             raise UserError(known.address.url, "was changed while it was copied", AGAIN)
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superbatch.artifacts.atomic import told_if_full
+
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
@@ -72,10 +74,15 @@ def forget_listings(files: AbstractFileSystem) -> None:
 
 
 def bring(files: AbstractFileSystem, path: str, file: Path) -> None:
-    """Copy an object to a file of this machine. The hub's file system compares its size with that of its last listing."""
+    """Copy an object to a file of this machine. The hub's file system compares its size with that of its last listing.
+
+    Raises:
+        UserError: a full disk, or no right to write there: said here, since to `ask` any OSError is the store's, and may pass.
+    """
     if files.protocol == HUB:
         forget_listings(files)
-    files.get_file(path, str(file))
+    with told_if_full(file):
+        files.get_file(path, str(file))
 
 
 def ranges_of(files: AbstractFileSystem, paths: list[str], starts: list[int], ends: list[int]) -> list[bytes]:
