@@ -192,6 +192,13 @@ def test_every_setting_that_is_refused_has_a_remedy(block: Any, name: str) -> No
             lambda: options.TrainingSettings(steps=True),
             "training.steps: True is not a whole number; use 1 or more",
         ),
+        *(
+            (
+                lambda seed=seed: options.TrainingSettings(seed=seed),
+                f"training.seed: {seed} is no seed; use 0 to 2**63 - 1",
+            )
+            for seed in (-1, 1 << 63)
+        ),
         (
             lambda: options.TrainingSettings(optimizer={"beta1": 0.5}),  # type: ignore[arg-type]
             "training.optimizer: is a dictionary; make it OptimizerSettings(...)",

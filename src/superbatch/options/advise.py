@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import MinLen
 
-from superbatch.bounds import Count, Natural, Positive, Settings, require
+from superbatch.bounds import Count, Positive, Seed, Settings, require
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class AdviseSettings(Settings, section="advise"):
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     candidates: Annotated[tuple[str, ...], MinLen(1)] = ("uniform", "easy_reference", "adaptive_self_paced")
     probe: Count = 600  # steps of each candidate's probe, a complete schedule; no more than the budget has
-    seed: Natural = 0
+    seed: Seed = 0
 
     def check(self) -> None:
         """Refuse a candidate that is named twice."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from superbatch.bounds import Because, Count, Natural, Settings, require
+from superbatch.bounds import Because, Count, Natural, Seed, Settings, require
 
 NOT_OF_THE_SECOND = ("import_from", "held_out")  # of `reference`: what a second reference may not change
 
@@ -30,7 +30,7 @@ class BootstrapSettings(Settings, section="bootstrap"):
     captioner: str | None = None  # `package.module:function`: gives pairs that are not aligned another caption
     captioner_options: dict[str, Any] = field(default_factory=dict)  # its keyword arguments
     recaption_share: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the pool")] = 0.05
-    seed: int = 0  # of the sample that gets other captions
+    seed: Seed = 0  # of the sample that gets other captions
 
     def check(self) -> None:
         """Refuse a balance without clusters, a captioner where no pair fails, and what the second reference takes from the first."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Interval, MinLen
 
-from superbatch.bounds import Because, Count, Positive, Settings, require
+from superbatch.bounds import Because, Count, Positive, Seed, Settings, require
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class FineTuneSettings(Settings, section="fine_tune"):
     warmup: Annotated[float, Interval(ge=0, lt=1), Because("{value} is not a share of the steps")] = 0.1
     # share of each class used to choose the learning rate, if there is no split for it
     held_out: Annotated[float, Interval(gt=0, lt=1), Because("{value} is not a share of the images")] = 0.2
-    seed: int = 0  # of the batches, and of what the tower draws (dropout)
+    seed: Seed = 0  # of the batches, and of what the tower draws (dropout)
 
     def check(self) -> None:
         """Refuse learning rates that stand there twice."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval, Predicate
 
-from superbatch.bounds import Because, Count, Natural, Positive, Settings, require
+from superbatch.bounds import Because, Count, Natural, Positive, Seed, Settings, require
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TrainingSettings(Settings, section="training"):
     batch_size: Annotated[int, Ge(2), Because("{value} pairs have no negatives")] = 128
     steps: Annotated[int, Ge(1), Because("{value} steps are too few")] = 1_000
     loss: Literal["sigmoid", "softmax"] = "sigmoid"
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: Natural = 0  # 0: what torch chooses
