@@ -186,6 +186,18 @@ def test_what_another_command_has_published_meanwhile_stays(tmp_path: Path) -> N
         publish(Staged(staged.path, "other", staged.root), tmp_path / "pool")
 
 
+@pytest.mark.parametrize("form", [".{0.name}.{1}.old", ".{0.name}.{2}.{1}.old"])
+def test_what_a_killed_process_of_the_same_number_moved_aside_is_in_nobodys_way(tmp_path: Path, form: str) -> None:
+    """In a container every command is process 1. The first form is that of earlier versions."""
+    new, target = tmp_path / "new", tmp_path / "pool"
+    aside = target.with_name(form.format(target, os.getpid(), os.uname().nodename))
+    for folder in (new, target, aside):
+        folder.mkdir()
+        (folder / "content").write_text(folder.name)
+    replace_directory(new, target)
+    assert (target / "content").read_text() == "new"
+
+
 def test_two_commands_that_move_to_one_place_leave_one_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

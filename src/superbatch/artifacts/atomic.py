@@ -66,7 +66,9 @@ def _move_directory(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.stat().st_dev != target.parent.stat().st_dev:
         return _copy_directory(source, target)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    aside = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}.old")
+    # One of this name was left by a process that was killed; in a container all have the same number.
+    shutil.rmtree(aside, ignore_errors=True)
     while True:
         with suppress(FileNotFoundError):  # there was none, or another command has just moved it
             os.rename(target, aside)
