@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from training_helpers import Killed, kill_after, outcome
 
+from superbatch.artifacts.atomic import write_json
 from superbatch.errors import UserError
 from superbatch.tasks import Contrastive
-from superbatch.training import distributed, state, train
+from superbatch.training import distributed, resume_from, state, train
 from superbatch.training import job as job_module
 from superbatch.training.random_state import seed_step
+from superbatch.training.resume_from import take_state_from
 from superbatch.training.state import list_states
 from tests.in_ranks import in_ranks
 
@@ -104,6 +108,50 @@ def test_resume_from_continues_a_state_that_lies_elsewhere(make_job, monkeypatch
     caplog.set_level("INFO")
     assert outcome(train(make_job(resume_from=str(make_job(state="elsewhere").state_dir)))) == expected
     assert "continues at step 8" in caplog.text
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A state folder with two checkpoints and records, and a leftover."""
+    folder = tmp_path / "elsewhere"
+    for name in ("records", "step-000000004", "step-000000008", ".step-000000012.x.tmp"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "content").write_text(name)
+    write_json(folder / "identity.json", {"seed": 1})
+    return folder
+
+
+def test_resume_from_a_folder_without_checkpoints_is_refused(elsewhere, tmp_path):
+    """The run would start from scratch in silence."""
+    for kept in list_states(elsewhere):
+        shutil.rmtree(kept)
+    with pytest.raises(UserError, match=r"elsewhere: has no checkpoint: .*; name another folder, or leave it out"):
+        take_state_from(elsewhere, tmp_path / "own", {"seed": 1})
+    (tmp_path / "own" / "step-000000004").mkdir(parents=True)
+    take_state_from(elsewhere, tmp_path / "own", {"seed": 1})  # its own is taken
+
+
+@pytest.mark.parametrize("copies", range(4))
+def test_a_copy_that_is_killed_is_made_again_or_has_the_newest_state(elsewhere, tmp_path, monkeypatch, copies):
+    own, left, whole = tmp_path / "own", [copies], shutil.copytree
+
+    def dying(source: Path, target: Path, **how: bool) -> None:
+        if not left[0]:
+            (target / "content").write_text("half")
+            raise Killed
+        left[0] -= 1
+        whole(source, target, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume_from.shutil, "copytree", dying)
+        with pytest.raises(Killed) if copies < 3 else nullcontext():
+            take_state_from(elsewhere, own, {"seed": 1})
+    states = [path.name for path in list_states(own)]
+    assert states == [[], [], ["step-000000008"], ["step-000000004", "step-000000008"]][copies]
+    take_state_from(elsewhere, own, {"seed": 1})
+    assert list_states(own)[-1].name == "step-000000008" and not list(own.glob(".*"))
+    for found in [own / "records", *list_states(own)]:
+        assert (found / "content").read_text() == found.name
 
 
 def test_the_summary_tells_the_run(make_job):

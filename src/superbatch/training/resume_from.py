@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from superbatch.artifacts.atomic import atomic_directory, atomic_path
 from superbatch.artifacts.fingerprints import canonical
 from superbatch.errors import UserError
 from superbatch.files import read_json
@@ -18,7 +19,7 @@ def take_state_from(path: Path, state_dir: Path, identity: dict[str, Any]) -> No
     Another run's state is refused, naming what differs.
 
     Raises:
-        UserError: no state there, or one of another configuration.
+        UserError: no state there, or one of another configuration; a full disk.
     """
     file = path / "identity.json"
     if not file.is_file():
@@ -32,8 +33,31 @@ def take_state_from(path: Path, state_dir: Path, identity: dict[str, Any]) -> No
             f"is another run's state: {'; '.join(differences[:3])}",
             "match the settings, or start from scratch",
         )
-    if not list_states(state_dir) and path.resolve() != state_dir.resolve():
-        shutil.copytree(path, state_dir, dirs_exist_ok=True)
+    if list_states(state_dir):
+        return
+    if not list_states(path):
+        what = "has no checkpoint: the run there was not trained long enough, or it has finished"
+        raise UserError(
+            f"training.resume_from: {path}", what, "name another folder, or leave it out to start from scratch"
+        )
+    _copy(path, state_dir)
+
+
+def _copy(path: Path, state_dir: Path) -> None:
+    """Copy a state folder. Its checkpoints come last, the newest of them first, each whole or not at all.
+
+    So a copy that is killed is made again, or has the newest checkpoint and all that belongs to it.
+    """
+    states = list_states(path)
+    others = sorted(found for found in path.iterdir() if found not in states and not found.name.startswith("."))
+    for source in (*others, *reversed(states)):
+        target = state_dir / source.name
+        if source.is_dir():
+            with atomic_directory(target) as directory:
+                shutil.copytree(source, directory, dirs_exist_ok=True)
+        else:
+            with atomic_path(target) as file:
+                shutil.copyfile(source, file)
 
 
 def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
