@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -161,6 +162,36 @@ def test_once_the_size_has_settled_whole_epochs_are_read(rows: int, last: int, o
         read = [np.concatenate([order.rows(step, share, shares) for share in range(shares)]) for step in steps]
         assert {len(batch) for batch in read} == {last}
         assert len(set(np.concatenate(read).tolist())) == last * per_epoch > rows - last
+
+
+@st.composite
+def stretches(draw: st.DrawFn) -> Candidates:
+    size, steps = st.integers(2, 12), draw(st.integers(1, 30))
+    over = draw(st.none() | st.integers(1, steps - 1)) if steps > 1 else None
+    return Candidates(draw(size), draw(size), steps, over)
+
+
+@given(rows=st.integers(12, 90), parts=st.lists(stretches(), min_size=1, max_size=3), joining=st.integers(0, 20))
+@settings(deadline=None, max_examples=60)
+def test_no_epoch_visits_a_row_twice_whatever_follows_a_size_that_has_settled(
+    rows: int, parts: list[Candidates], joining: int
+) -> None:
+    order = Order(7, rows, 12, 0, tuple(parts), Growth(0.5, joining) if joining else None)
+    seen: dict[int, list[int]] = defaultdict(list)
+    for step in range(joining, sum(part.steps for part in parts)):
+        epoch, _ = order._place(step, order.size(step))
+        assert epoch >= max(seen, default=0)
+        seen[epoch] += order.rows(step).tolist()
+    assert all(len(set(rows_of)) == len(rows_of) for rows_of in seen.values())
+
+
+def test_a_criterion_that_takes_over_after_f_has_settled_begins_an_epoch() -> None:
+    rule = SelectionSettings("joint", 0.8, final_filter_ratio=0.0, falls_over=0.25, then=ThenSettings(0.2))
+    order = Order(0, 1000, rule.largest(10), candidates=candidates_of(rule, 10, 100))
+    assert [order._place(step, order.size(step)) for step in (4, 5, 19, 20, 39, 40)] == [
+        *((0, 200), (1, 0), (1, 140)),  # falls to b, and stays
+        *((2, 0), (2, 950), (3, 0)),  # the learner chooses
+    ]
 
 
 def test_f_falls_over_a_share_of_the_steps_and_stays() -> None:

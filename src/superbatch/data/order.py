@@ -143,6 +143,7 @@ class Order:
     An epoch visits every row at most once and no super-batch straddles two epochs: the tail, `dropped_per_epoch` rows,
     other ones in each epoch, is left out. A step looks at the first rows of its super-batch; once the number of these no longer changes
     (`Candidates.settles`), super-batches are of that size and follow one another through whole epochs, so none of the pool is left aside.
+    Where another stretch of steps comes after that, a new epoch begins.
 
     Args:
         seed: any integer.
@@ -238,24 +239,28 @@ class Order:
         return permute(drawn, self.num_rows, round_keys(self.seed, JOINED))
 
     def _place(self, step: int, size: int) -> tuple[int, int]:
-        """Return the epoch in which a step's rows lie, and the position of the first of them."""
-        if self.growth is not None:
-            step -= self.growth.steps
-        settled = self._settled(step)
-        if settled is None:
-            epoch, within = divmod(step, self.steps_per_epoch)
-            return epoch, within * self.batch_size
-        epoch, within = divmod(step - settled, self.num_rows // size)
-        return self.epoch(settled - 1) + 1 + epoch, within * size
+        """Return the epoch in which a step's rows lie, and the position of the first of them.
 
-    def _settled(self, step: int) -> int | None:
-        """Return the step from which on super-batches are of one size that is not B, if a step is one of these."""
-        begin = 0
+        An epoch ends, whatever is left of it, where super-batches settle at a size and where such a stretch ends.
+        """
+        joining = 0 if self.growth is None else self.growth.steps
+        step -= joining
+        epoch = start = end = 0  # the first epoch, and its first step, since super-batches were last of this size
         for part in self.candidates:
-            settles, begin = begin + part.settles, begin + part.steps
-            if settles <= step < begin:
-                return settles
-        return None
+            settles, end = end + part.settles, end + part.steps
+            last = end - joining
+            if settles >= last:
+                continue
+            if step < settles:
+                break
+            epoch, start = epoch + -(-(settles - start) // self.steps_per_epoch), settles
+            per_epoch = self.num_rows // part.last
+            if step < last:
+                more, within = divmod(step - start, per_epoch)
+                return epoch + more, within * size
+            epoch, start = epoch + -(-(last - start) // per_epoch), last
+        more, within = divmod(step - start, self.steps_per_epoch)
+        return epoch + more, within * self.batch_size
 
     def _windowed(self, positions: np.ndarray, epoch: int) -> np.ndarray:
         """Permute windows, then rows inside each; the one short window comes last.
