@@ -86,3 +86,7 @@ def test_files_that_are_gone_are_forgotten(tmp_path: Path, files: list[Path]) ->
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be read"):
         content_digests([tmp_path], tmp_path / "cache.json")
+    with pytest.raises(
+        UserError, match=r"gone\.tar: can't be read \(No such file or directory\); check the file and the"
+    ):
+        content_digests([tmp_path / "gone.tar"], tmp_path / "cache.json")

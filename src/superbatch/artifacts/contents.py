@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,22 @@ def _hash_all(names: list[str], jobs: JobsSettings) -> list[str]:
 
 
 def _hash(name: str) -> str:
-    try:
+    with _told(name):
         return file_sha256(Path(name))
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         what = f"can't be read ({error.strerror or error})"
         raise UserError(name, what, "check the file and the shards setting") from None
 
 
 def _state(file: Path) -> list[int]:
-    stat = os.stat(file)
+    with _told(str(file)):
+        stat = os.stat(file)
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
