@@ -46,6 +46,16 @@ def _joined(rank: int, joined: dict[str, str], work: Any, arguments: tuple[Any, 
     return work(*arguments)
 
 
+def has_ipv6() -> bool:
+    """Tell whether a socket can be bound to ::1 here."""
+    try:
+        with socket.socket(socket.AF_INET6) as bound:
+            bound.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens on."""
     with socket.socket() as free:

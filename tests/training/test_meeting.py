@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from torch.distributed.elastic.rendezvous import RendezvousParameters
 
 from superbatch.errors import UserError
 from superbatch.training import meeting
 from superbatch.training.launch import Processes, launch
 from superbatch.training.meeting import give_up_after, wait_for
-from tests.in_ranks import free_port
+from tests.in_ranks import free_port, has_ipv6
+
+WITH_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 def test_a_name_that_nobody_has_is_told_at_once(capfd):
@@ -33,11 +38,27 @@ def test_a_port_at_which_nobody_listens_is_told(monkeypatch, capfd):
     assert "frame #" not in capfd.readouterr().err
 
 
-def test_who_waits_alone_is_told_how_long(monkeypatch):
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=WITH_IPV6)])
+def test_who_waits_alone_is_told_how_long(monkeypatch, host):
     monkeypatch.setattr("superbatch.training.launch.MEETING", 2)
-    line = r"2 machines did not meet at 127\.0\.0\.1:\d+ \(not all came within 2 seconds\)"
+    line = rf"2 machines did not meet at {re.escape(host)}:\d+ \(not all came within 2 seconds\)"
     with pytest.raises(UserError, match=line):
-        launch(lambda: None, Processes(1, 2, f"127.0.0.1:{free_port()}"))
+        launch(lambda: None, Processes(1, 2, f"{host}:{free_port()}"))
+
+
+@WITH_IPV6
+def test_machines_meet_at_an_ipv6_address():
+    """Both are this one: the first holds the store, the second comes to it."""
+    asked = RendezvousParameters(meeting.BACKEND, f"[::1]:{free_port()}", "run", 2, 2, join_timeout=30)
+    with ThreadPoolExecutor() as threads:
+        found = list(threads.map(lambda handler: handler.next_rendezvous(), [meeting._meet(asked) for _ in range(2)]))
+    assert sorted((one.rank, one.world_size) for one in found) == [(0, 2), (1, 2)]
+
+
+@WITH_IPV6
+def test_an_ipv6_address_is_told_in_brackets():
+    with pytest.raises(UserError, match=r"did not meet at \[::1\]:\d+ \(nobody answered there for 0 seconds: "):
+        wait_for("::1", free_port(), 2, 0.1)
 
 
 def test_a_host_that_comes_later_is_waited_for():

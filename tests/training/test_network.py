@@ -10,6 +10,7 @@ from superbatch.errors import UserError
 from superbatch.training import network
 from superbatch.training.launch import Processes
 from superbatch.training.network import address_of, is_here, talk_by
+from tests.in_ranks import has_ipv6
 
 
 def test_an_interface_has_its_address():
@@ -38,6 +39,12 @@ def test_gloo_and_nccl_hear_of_it(monkeypatch):
 def test_whose_address_it_is(host, ours):
     """192.0.2.1 is kept for documentation: nobody has it."""
     assert is_here(host) == ours
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_whose_ipv6_address_it_is():
+    """2001:db8:: is kept for documentation."""
+    assert is_here("::1") and not is_here("2001:db8::1")
 
 
 def test_a_machine_is_known_by_its_address_on_the_interface(tmp_path):

@@ -48,7 +48,7 @@ class Processes:
     Attributes:
         processes: on each machine.
         machines: how many.
-        rendezvous: `host:port` of one of them, reachable from all; None on a single machine.
+        rendezvous: `host:port` of one of them (the host may be an IPv6 address, in brackets or not), reachable from all; None on a single machine.
         name: the training's, the same on all machines: launches of one name find each other.
         interface: of the network by which the machines talk; None: that of the host's name.
         timeout: seconds that ranks wait for one that is silent.

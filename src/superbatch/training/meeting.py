@@ -44,8 +44,8 @@ def _meet(asked: RendezvousParameters) -> RendezvousHandler:
         UserError: as `wait_for`.
     """
     host, _, port = asked.endpoint.rpartition(":")
-    where = (host.strip("[]"), int(port))
-    store = _held(*where) if is_here(host) else None
+    where = (host.strip("[]"), int(port))  # brackets stand around an IPv6 address
+    store = _held(*where) if is_here(where[0]) else None
     if store is None:
         wait_for(*where, asked.min_nodes, asked.get_as_int("join_timeout") or 0)
         store = TCPStore(*where, is_master=False, multi_tenant=True, timeout=timedelta(seconds=STORE))
@@ -80,7 +80,8 @@ def wait_for(host: str, port: int, machines: int, seconds: float) -> None:
             found = error.strerror or str(error)
         time.sleep(PAUSE)
     else:
-        raise not_met(machines, f"{host}:{port}", f"nobody answered there for {seconds:,.0f} seconds: {found}")
+        shown = f"[{host}]" if ":" in host else host
+        raise not_met(machines, f"{shown}:{port}", f"nobody answered there for {seconds:,.0f} seconds: {found}")
     remedy = "give a name or an address of one of the machines that all of them know"
     raise UserError("training.rendezvous", f"this machine knows no host {host!r} ({found})", remedy)
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import struct
+from typing import Any
 
 from superbatch.errors import UserError
 
@@ -43,9 +44,16 @@ def address_of(interface: str) -> str:
 def is_here(host: str) -> bool:
     """Tell whether a host name or address is one of this machine's, by any of its networks: only then can a socket be bound to it."""
     try:
-        address = socket.gethostbyname(host)
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
-            bound.bind((address, 0))
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(_can_bind(family, address) for family, *_, address in found)
+
+
+def _can_bind(family: int, address: tuple[Any, ...]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as bound:
+            bound.bind(address)
     except OSError:
         return False
     return True
