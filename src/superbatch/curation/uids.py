@@ -7,6 +7,7 @@ image's SHA-256 here: as good a name, but one that the resharder does not find i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -56,6 +57,15 @@ def listed(manifest: Manifest, uids: np.ndarray) -> Iterator[np.ndarray]:
     for batch in manifest.batches(["source", "sha256"], ROWS_AT_ONCE):
         found = pc.is_in(_as_bytes(_uids(*batch.columns)[0]), value_set=wanted)
         yield found.to_numpy(zero_copy_only=False)
+
+
+def sources_digest(manifest: Manifest) -> str:
+    """Name the JSON of a set's samples by 16 hexadecimal digits: uids come from it, and a manifest's fingerprint leaves it out."""
+    digest = hashlib.sha256()
+    for batch in manifest.batches(["source"], ROWS_AT_ONCE):
+        for source in batch.column("source").to_pylist():
+            digest.update(repr(source).encode())
+    return digest.hexdigest()[:16]
 
 
 def read_uids(path: Path) -> np.ndarray:

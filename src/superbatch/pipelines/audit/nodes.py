@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superbatch.artifacts.fingerprints import fingerprint
-from superbatch.artifacts.stamps import Staged, build_once
+from superbatch.artifacts.stamps import Staged, build_once, read_stamp
 from superbatch.config import Storage, read
 from superbatch.files import read_json
 from superbatch.options import AuditSettings
@@ -82,6 +82,9 @@ def export_subset(pool: Path, rows: pd.DataFrame, settings: dict[str, Any], stor
         write_subset(manifest, chosen, out, export.shard_size, about)
 
     decides = ["audit subset", FORMAT, manifest.fingerprint, chosen.tolist(), about, export.shard_size]
+    decides.append(
+        read_stamp(pool)
+    )  # of all bytes of the shards: the manifest's fingerprint leaves out the JSON, which is copied too
     return build_once("audit subset", fingerprint(decides), Path(places.stages), write)
 
 

@@ -65,6 +65,7 @@ def decide_rows(pool: Path, scores: Path, settings: dict[str, Any], storage: dic
     from superbatch.artifacts.atomic import write_json
     from superbatch.curation.decide import SUMMARY, write_decisions
     from superbatch.curation.scores import SCORES
+    from superbatch.curation.uids import sources_digest
     from superbatch.data.manifest import read_manifest
 
     manifest = read_manifest(pool)
@@ -73,6 +74,7 @@ def decide_rows(pool: Path, scores: Path, settings: dict[str, Any], storage: dic
         write_json(out / SUMMARY, write_decisions(pq.ParquetFile(scores / SCORES), wanted.decide, manifest, out))
 
     decides = ["decisions", FORMAT, manifest.fingerprint, file_sha256(scores / SCORES), wanted.decide, lists]
+    decides += [sources_digest(manifest)] if lists else []
     made = build_once("pool decisions", fingerprint(decides), Path(places.stages), write)
     for name, found in read_json(made.path / SUMMARY).items():
         left_out = ", ".join(f"{rule} {count:,}" for rule, count in found["left_out"].items())
