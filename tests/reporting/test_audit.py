@@ -20,6 +20,7 @@ from superbatch.options import AuditSettings
 from superbatch.reporting.audit import Draw, audit_rows, chance_at_most, low_reference
 from superbatch.reporting.audit_page import Audit, definitions, render, shelves
 from superbatch.reporting.audit_truth import badness, by_kind, truth_metrics
+from superbatch.reporting.figures.audit import audit_figure
 
 # Ten rows, B = 5, b = 1, 20 steps: ten epochs, so that every row is seen ten times, five of them late.
 DRAW = Draw(Order(3, 10, 5), steps=20, batch_size=1, num_rows=10)
@@ -139,11 +140,19 @@ def test_seen_counts_add_up(data: st.DataObject) -> None:
     assert (counted == seen).all()
 
 
-@pytest.mark.parametrize("rate", [0.2, 0.5, 0.01])
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.01, 0, 1])
 def test_chances_are_the_binomials(rate: float) -> None:
     trials = np.array([0, 1, 5, 10, 10, 300])
     count = np.array([0, 0, 5, 0, 3, 60])
     assert np.allclose(chance_at_most(count, trials, rate), binom.cdf(count, trials, rate), atol=1e-12)
+
+
+def test_a_run_that_chose_all_it_was_shown_says_nothing_of_a_row() -> None:
+    draw = replace(DRAW, batch_size=5)
+    chosen = [(step, row, 1.0, True) for step in range(draw.steps) for row in draw.super_batch(step).tolist()]
+    found = audit_rows(pd.DataFrame(chosen, columns=["step", "row", "score", "chosen"]), draw, REFERENCE, THRESHOLDS)
+    assert draw.base_rate == 1 and set(found["verdict"]) == {"undecided"}
+    assert audit_figure(found, draw.base_rate).axes
 
 
 def test_rows_without_a_reference_score_are_not_low() -> None:

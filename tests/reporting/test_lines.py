@@ -60,3 +60,10 @@ def test_names_never_touch_nor_leave_the_figure(theme: Theme) -> None:
         assert all(box.y0 >= 0 and box.y1 <= figure.bbox.y1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes)
 
     check()
+
+
+def test_a_line_without_an_end_has_no_name() -> None:
+    _, (ax,) = new_figure(PAGE, height=4)
+    end_labels(ax, [], PAGE, 230)
+    end_labels(ax, [End("none", 0.5, float("nan"), PAGE.text), End("one", 0.5, 0.5, PAGE.text)], PAGE, 230)
+    assert [text.get_text() for text in ax.texts] == ["one"]

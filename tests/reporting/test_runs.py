@@ -150,3 +150,15 @@ def test_a_run_that_changed_its_rule_says_both(tmp_path: Path) -> None:
     assert meaning_of_scores(Run(synthetic.write_run(tmp_path, "jest", 10))).startswith("learnability: ")
     figure = scores_figure(run, pd.DataFrame({"step": [0, 19], "again": [0.0, 0.1]}))
     assert "another criterion from step 10" in figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize("first", [0, 540])
+def test_a_run_whose_last_steps_have_no_scores_is_drawn(tmp_path: Path, first: int) -> None:
+    """As of one that takes all it looks at, from some step on or from the start."""
+    path = synthetic.write_run(tmp_path, "jest", 600, rows=400, b=4)
+    ledger = pd.read_parquet(path / "training" / "ledger.parquet")
+    ledger.loc[first:, ["score_pick", "score_super_batch"]] = np.nan
+    ledger.to_parquet(path / "training" / "ledger.parquet")
+    ax = scores_figure(Run(path), pd.DataFrame({"step": [0, 599], "again": [0.0, 0.1]})).axes[0]
+    assert [text.get_text() for text in ax.texts] == (["picked", "super-batch"] if first else [])
+    assert all(530 < text.xy[0] < 540 for text in ax.texts), "a name stands where its line ends"  # type: ignore[attr-defined]

@@ -173,7 +173,7 @@ def chance_at_most(count: np.ndarray, trials: np.ndarray, rate: float) -> np.nda
     """Return the chance of at most `count` successes in `trials` draws, each of probability `rate`.
 
     Args:
-        count, trials: int64 of one shape, 0 <= count <= trials. rate: in (0, 1).
+        count, trials: int64 of one shape, 0 <= count <= trials. rate: in [0, 1].
 
     Returns:
         float64 of that shape; 1 where count equals trials.
@@ -187,6 +187,8 @@ def chance_at_most(count: np.ndarray, trials: np.ndarray, rate: float) -> np.nda
 
 def _binomial_cumulative(n: int, rate: float) -> np.ndarray:
     k = np.arange(n + 1)
+    if rate in (0, 1):  # no chance, and no logarithm
+        return np.where(k >= n * rate, 1.0, 0.0)
     factorial = np.array([math.lgamma(i + 1) for i in range(n + 1)])
     logs = factorial[n] - factorial - factorial[::-1] + k * math.log(rate) + (n - k) * math.log1p(-rate)
     return np.minimum(np.cumsum(np.exp(logs)), 1.0)

@@ -29,11 +29,14 @@ class End(NamedTuple):
 def end_labels(ax: Axes, ends: Sequence[End], theme: Theme, room: float) -> None:
     """Write each line's name to the right of the axes, at its end's height or as near as there is room, with a hair from the end.
 
-    The axes' limits must be set; the upper one rises where the names need it.
+    The axes' limits must be set; the upper one rises where the names need it. A line that has no end, whose height is NaN, has no name.
 
     Args:
         room: the axes' height, about, in points.
     """
+    ends = [end for end in ends if np.isfinite(end.y)]
+    if not ends:
+        return
     labels = [end.label for end in ends]
     short = [_broken(name) if theme.narrow and len(name) > LONG else name for name in shown_names(labels)]
     names = dict(zip(labels, short, strict=True))

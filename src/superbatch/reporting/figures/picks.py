@@ -93,9 +93,10 @@ def scores_figure(run: Run, again: pd.DataFrame, theme: Theme = LIGHT) -> Figure
     if (new := run.new_kind) is not None:
         axes[0].axvline(new, color=theme.text, lw=1, ls=":")
     heading(axes[0], "mean score" if new is None else f"mean score (another criterion from step {new:,})", theme)
-    last = ledger.iloc[-1]
+    scored = ledger[ledger["score_pick"].notna()]  # a run that takes all it looks at has no scores any more
+    last = (scored if len(scored) else ledger).iloc[-1]
     ends = [End(name, float(last["step"]), float(last[column]), color) for name, (column, color, _) in lines.items()]
-    end_labels(axes[0], [end for end in ends if np.isfinite(end.y)], theme, room)
+    end_labels(axes[0], ends, theme, room)
     axes[1].plot(again["step"], 100 * again["again"], color=theme.selecting[1], lw=2)
     axes[1].set_ylim(0, 100)
     heading(axes[1], "picks that had been picked before, %", theme)
