@@ -191,6 +191,16 @@ def test_shards_of_ones_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert birds.found == "ingest.evaluation.birds.root: birds: no such folder"
 
 
+def test_shards_of_ones_own_beside_rendered_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    sets = "{classification: null, birds: {root: birds}}"
+    own = f"{{pool: {{shards: nowhere/*.tar}}, evaluation: {sets}}}"
+    rendered, pool, birds = of("shards", local(folder, f"ingest: {own}\nreport: {{metric: headline}}"))
+    assert rendered.found == "simweb, rendered where it is not there yet"
+    assert pool.status == "missing" and pool.found.startswith("ingest.pool.shards: nowhere/*.tar: no such shard")
+    assert birds.found == "ingest.evaluation.birds.root: birds: no such folder"
+
+
 def test_shards_in_a_store_are_not_asked_for(folder: Path) -> None:
     sets = "{classification: null, retrieval: null, birds: {root: s3://mine/birds}}"
     text = f"ingest: {{pool: {{shards: s3://mine/*.tar}}, curated: {{shards: conf}}, evaluation: {sets}}}\nreport: {{metric: headline}}"

@@ -68,17 +68,21 @@ def check_folder(folder: Path) -> Finding:
 def check_shards(project: Path, parameters: dict[str, Any]) -> Iterator[Finding]:
     """Look for the shards and evaluation sets of one's own; what the embedded default renders need not be there yet."""
     from superbatch.config import IngestSettings, read
-    from superbatch.pipelines.sources import used_sources
+    from superbatch.pipelines.sources import is_rendered, used_sources
 
     ingest = read(IngestSettings, parameters.get("ingest"), "ingest")
     made = used_sources(ingest)
     if made:
         yield Finding("shards", "ok", f"{' and '.join(made)}, rendered where it is not there yet")
-        return
     for name, one in (("pool", ingest.pool), ("curated", ingest.curated)):
-        yield _look_for(name, [one.shards] if isinstance(one.shards, str) else list(one.shards))
+        patterns = [one.shards] if isinstance(one.shards, str) else one.shards
+        own = [pattern for pattern in patterns if not is_rendered(pattern)]
+        if own:
+            yield _look_for(name, own)
     for name, sets in ingest.evaluation.items():
-        if not _in_store(sets.root) and not Path(project, sets.root).expanduser().is_dir():
+        if is_rendered(sets.root) or _in_store(sets.root):
+            continue
+        if not Path(project, sets.root).expanduser().is_dir():
             what = f"ingest.evaluation.{name}.root: {sets.root}: no such folder"
             yield Finding("shards", "missing", what, "correct the path")
 
