@@ -209,11 +209,12 @@ def test_losses_of_another_reference_set_or_classes_are_refused(sets, settings, 
     other = replace(settings, labels=replace(settings.labels, by="captions"))
     with refused("losses of another reference, set or classes"):
         label_job("a", other, SetFiles(sets[0], features), state, reference_dir=made.model_dir)
-    with refused("pool.add_curated: cannot be combined with selection"):
-        both = replace(settings, pool=PoolSettings(add_curated=True))
-        label_job(
-            "a", both, SetFiles(sets[0], features), state, reference_dir=made.model_dir, curated=SetFiles(sets[1])
-        )
+    for selection in (settings.selection, SelectionSettings("independent", 0.5, "hard_learner")):
+        with refused("pool.add_curated: cannot be combined with selection"):
+            both = replace(settings, selection=selection, pool=PoolSettings(add_curated=True))
+            label_job(
+                "a", both, SetFiles(sets[0], features), state, reference_dir=made.model_dir, curated=SetFiles(sets[1])
+            )
     pairs = replace(settings, labels=None)
     with refused("learner.reference: was trained on labels, which say nothing about pairs"):
         learner_job("a", pairs, SetFiles(sets[0], features), state, reference_dir=made.model_dir)

@@ -25,8 +25,11 @@ from superbatch.options import (
     OnlineReferenceSettings,
     PoolSettings,
     SelectionSettings,
+    check_added,
 )
+from superbatch.tasks import SetFiles, learner_job
 from superbatch.tasks.contrastive import ALONG, IMAGE, TOKENS
+from superbatch.tasks.learner import check_sizes
 from superbatch.training import loop, train
 from superbatch.training.choosing import score
 from tests.in_ranks import in_ranks
@@ -208,3 +211,21 @@ def test_what_does_not_fit_is_one_line(make, line):
     with pytest.raises(UserError) as refused:
         make()
     assert str(refused.value).startswith(line)
+
+
+def test_the_curated_set_is_not_added_to_a_pool_that_is_scored(tmp_path):
+    """Nothing of it is read: the settings alone say it."""
+    added, nowhere = PoolSettings(add_curated=True), SetFiles(tmp_path / "nowhere")
+    chosen = LearnerSettings(selection=online(), pool=added)
+    for refuses in (
+        lambda: check_sizes(chosen, nowhere, nowhere),
+        lambda: learner_job("mine", chosen, nowhere, tmp_path, curated=nowhere),
+        lambda: check_added(LearnerSettings(pool=replace(added, keep_share=0.5))),
+        lambda: check_added(LearnerSettings(pool=added, distill=DistillSettings())),
+    ):
+        with pytest.raises(
+            UserError, match=r"^pool\.add_curated: cannot be combined with selection, a filter or distill;"
+        ):
+            refuses()
+    check_added(LearnerSettings(pool=added))
+    check_added(LearnerSettings(selection=online()))

@@ -31,6 +31,7 @@ from superbatch.options.runs import (
     LearnerSettings,
     PoolSettings,
     ReferenceSettings,
+    check_added,
     check_shard,
     is_reference,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "OptimizerSettings",
     "PoolSettings",
     "ReferenceSettings",
+    "check_added",
     "check_shard",
     "Rule",
     "RuleSettings",

@@ -316,6 +316,21 @@ class ReferenceSettings(Settings, section="reference"):
             require(getattr(self.flexi, name) == usual, f"reference.flexi.{name}", what, "set it in learner.flexi")
 
 
+def check_added(settings: LearnerSettings) -> None:
+    """Refuse the curated set beside the pool where something goes by scores, which only the pool's rows have: of a run that is asked for, as `check_shard`.
+
+    Raises:
+        UserError: just that.
+    """
+    scored = settings.selection.method != "uniform" or settings.pool.filters or settings.distill is not None
+    require(
+        not (settings.pool.add_curated and scored),
+        "pool.add_curated",
+        "cannot be combined with selection, a filter or distill",
+        "add the curated shards to the pool's list instead",
+    )
+
+
 def check_shard(settings: LearnerSettings | ReferenceSettings) -> None:
     """Refuse models that are cut over ranks beside what takes them apart in other ways: of a run that is asked for, since methods share their settings.
 

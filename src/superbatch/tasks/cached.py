@@ -32,7 +32,6 @@ def reference_cache(
     """
     if not settings.uses_embeddings:
         return None
-    require_one_set(files)
     if files[0].features is None:
         raise UserError("embed", "the pool has no embeddings", "run `kedro run --pipelines embed` first")
     reference_dir = given(reference_dir, "reference_dir", "selection")
@@ -40,20 +39,6 @@ def reference_cache(
     cache = open_cache(files[0].features, reference_dir, manifests[0], settings.reference_view)
     check_loss(cache, settings)
     return cache
-
-
-def require_one_set(files: Sequence[SetFiles]) -> None:
-    """Refuse a second set where the reference's features are read, which are the pool's.
-
-    Raises:
-        UserError: just that.
-    """
-    if len(files) > 1:
-        raise UserError(
-            "pool.add_curated",
-            "cannot be combined with selection, a filter or distill",
-            "add the curated shards to the pool's list instead",
-        )
 
 
 def require_pairs(reference_dir: Path, key: str = "learner.reference") -> None:

@@ -21,8 +21,9 @@ from superbatch.options import (
     ReferenceSettings,
     SelectionSettings,
     TrainingSettings,
+    check_added,
 )
-from superbatch.tasks.cached import given, reference_identity, require_one_set
+from superbatch.tasks.cached import given, reference_identity
 from superbatch.tasks.charges import charged
 from superbatch.tasks.classact import LABEL, REFERENCE_LOSS, ClassAct
 from superbatch.tasks.contrastive import IMAGE
@@ -106,6 +107,7 @@ def label_job(
     Raises:
         UserError: what does not fit: sets, labels, reference, proxy.
     """
+    check_added(settings)
     labels = given(settings.labels, "settings.labels", "learner.labels")
     training, selection = settings.training, settings.selection
     files = [pool, given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
@@ -113,7 +115,6 @@ def label_job(
     identity, fields = built.identity, built.fields
     identity |= {"pool": deciding(settings.pool, PoolSettings()), "warm_start": settings.warm_start}
     if selection.uses_reference:
-        require_one_set(files)
         directory = given(reference_dir, "reference_dir", "selection")
         losses = open_losses(pool.features, directory, built.sets.manifests[0], built.labels)
         fields |= {REFERENCE_LOSS: Stored(losses.of_rows, len(losses))}

@@ -30,6 +30,7 @@ from superbatch.options import (
     PoolSettings,
     SelectionSettings,
     TrainingSettings,
+    check_added,
     check_shard,
 )
 from superbatch.tasks.cached import given, reference_cache, reference_identity
@@ -162,6 +163,7 @@ def learner_job(
     """
     what = "are set, and this job is of image-text pairs"
     require(settings.labels is None, "learner.labels", what, "make it with label_job")
+    check_added(settings)
     training, selection = settings.training, settings.selection
     files = [pool, given(curated, "curated", "pool.add_curated")] if settings.pool.add_curated else [pool]
     built = build(_start(settings, reference_dir), training, selection, files, state_root)
@@ -173,7 +175,7 @@ def learner_job(
         reference = Reference(cache.scale, cache.bias)
         identity |= reference_identity(given(reference_dir, "reference_dir", "selection"))
         fields |= cached_fields(cache)
-    taught = open_teacher(settings, built.sets.manifests, files, teacher)
+    taught = open_teacher(settings, built.sets.manifests, teacher)
     identity |= taught.identity
     fields |= taught.fields
     task = contrastive_task(built, training, selection, settings.flexi, reference, settings.distill, taught.temperature)
@@ -272,12 +274,13 @@ def _kept(name: str, cache: EmbeddingCache | None, pool: PoolSettings, sets: Ope
 
 
 def check_sizes(settings: LearnerSettings, pool: SetFiles, curated: SetFiles) -> None:
-    """Refuse a super-batch or clusters that are more than the rows, labels that no row has, a low view that is none, models that can't be cut, and missing files.
+    """Refuse a super-batch or clusters that are more than the rows, a curated set that is added to a pool that is scored, labels that no row has, a low view that is none, models that can't be cut, and missing files.
 
     Raises:
         UserError: as `learner_job` and `train` would say it, without features and without a reference.
     """
     check_shard(settings)
+    check_added(settings)
     learner = shell_of(settings.model)
     for where, along in settings.selection.along.items():
         check_view(shell_of(along), along.config, learner, settings.model.config, where)

@@ -10,10 +10,9 @@ from typing import Any
 from superbatch.data.fields import Field
 from superbatch.data.manifest import Manifest
 from superbatch.options import LearnerSettings
-from superbatch.tasks.cached import given, open_cache, reference_identity, require_one_set, require_pairs
+from superbatch.tasks.cached import given, open_cache, reference_identity, require_pairs
 from superbatch.tasks.contrastive import Reference, cached_fields
 from superbatch.tasks.distilled import TAUGHT
-from superbatch.tasks.sets import SetFiles
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,7 @@ class Taught:
     remarks: dict[str, Any] = field(default_factory=dict)
 
 
-def open_teacher(
-    settings: LearnerSettings, manifests: Sequence[Manifest], files: Sequence[SetFiles], teacher: Teacher | None
-) -> Taught:
+def open_teacher(settings: LearnerSettings, manifests: Sequence[Manifest], teacher: Teacher | None) -> Taught:
     """Open the cached embeddings of a teacher of its own.
 
     Raises:
@@ -58,7 +55,6 @@ def open_teacher(
     """
     if settings.teacher is None:
         return Taught()
-    require_one_set(files)
     named = given(teacher, "teacher", "distill.teacher")
     require_pairs(named.model, "distill.teacher")
     cache = open_cache(named.features, named.model, manifests[0])
