@@ -17,8 +17,9 @@ from kedro.io import DatasetError
 from superbatch.cli import one_line_errors, viz_is_missing
 from superbatch.commands import run_command
 from superbatch.errors import UserError
-from superbatch.given import entries_of, split_params
+from superbatch.given import split_params
 from superbatch.mistakes import told
+from superbatch.nested import entries_of
 from tests.forked_kedro import forked_kedro
 from tests.project import command, copy_project
 
@@ -65,6 +66,11 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Comp
             "search.tpo: unknown parameter; did you mean top?",
         ),
         (["--params=search.top"], "--params: 'search.top' is no key=value; write key=value, with commas between, "),
+        (["--params=search.query=?"], "--params: Incompatible key type 'NoneType' full_key: search.query"),
+        (
+            ["--params=search.runs=[jest,uniform],search.runs.x=1"],
+            "--params: invalid literal for int() with base 10: 'x'; ",
+        ),
         (["--params=search.runs=[jest"], "--params: ] is missing in 'search.runs=[jest'; write key=value, "),
     ],
 )
@@ -178,6 +184,7 @@ def test_waiting_threads_sleep_unless_the_environment_says_otherwise(given, foun
         ("a=[x,y],b={c: 1, d: [2,3]}", ["a=[x,y]", "b={c: 1, d: [2,3]}"]),
         ("a='x, [y',b=\"z]\"", ["a='x, [y'", 'b="z]"']),
         ("a=the cat's,b=it", ["a=the cat's", "b=it"]),
+        ('a="x \\"y, z\\", \\\\",b=1', ['a="x \\"y, z\\", \\\\"', "b=1"]),
         ("a=p/{0..3}.tar,b=q/0[01].tar", ["a=p/{0..3}.tar", "b=q/0[01].tar"]),
         ("", []),
     ],

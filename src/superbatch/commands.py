@@ -120,6 +120,18 @@ def _commands(run: RunParams, stages: Mapping[str, Pipeline]) -> Iterator[str]:
 
 
 def _as_given(value: Any) -> str:
-    """Write a value as --params takes it."""
-    plain = isinstance(value, str) and not set(value) & set(",[]{}'\"")
+    """Write a value as --params takes it: text as it is where it is read as that again, else in JSON, which YAML reads too."""
+    plain = isinstance(value, str) and _is_read_as_it_is(value)
     return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+def _is_read_as_it_is(text: str) -> bool:
+    """Whether --params takes a text without quotes for this text: not for two entries, a number, a mapping or a comment."""
+    from click import ClickException
+
+    from superbatch.given import read_params
+
+    try:
+        return read_params(f"key={text}") == {"key": text}
+    except ClickException:
+        return False

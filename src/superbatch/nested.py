@@ -1,4 +1,4 @@
-"""Nested settings: merge them, and use dotted names. OmegaConf does the work, as in Kedro and DVC."""
+"""Nested settings: merge them, use dotted names, and split what `--params` is given. OmegaConf does the work, as in Kedro and DVC."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from superbatch.errors import UserError
 
 Nested = dict[str, Any]
+PAIRS = {"[": "]", "{": "}"}
 CLASH = "a list and a block of keys cannot be merged"
 
 
@@ -59,6 +60,32 @@ def dotted(values: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[t
             yield from dotted(value, name)
         else:
             yield ".".join(name), value
+
+
+def entries_of(text: str) -> list[str]:
+    """Split what `--params` is given at commas, but not at those inside brackets, braces or quotes.
+
+    Raises:
+        UserError: one of these is never closed.
+    """
+    entries, start, closing, escaped = [], 0, "", False  # closing: the signs that are awaited, the next last
+    for place, sign in enumerate(text):
+        if escaped or (sign == "\\" and closing[-1:] == '"'):
+            escaped = not escaped  # YAML's: the next sign is one of the text
+        elif closing and sign == closing[-1]:
+            closing = closing[:-1]
+        elif closing[-1:] in ("'", '"') or (sign in "'\"" and text[place - 1 : place].isalnum()):
+            continue  # inside quotes, or an apostrophe
+        elif sign in "'\"":
+            closing += sign
+        elif sign in PAIRS:
+            closing += PAIRS[sign]
+        elif sign == "," and not closing:
+            entries.append(text[start:place])
+            start = place + 1
+    if closing:
+        raise UserError("--params", f"{closing[-1]} is missing in {text[start:].strip()!r}")
+    return [entry.strip() for entry in (*entries, text[start:]) if entry.strip()]
 
 
 def _plain(settings: Any) -> Nested:

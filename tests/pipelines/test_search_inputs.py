@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from superbatch.commands import run_command
 from superbatch.config import read
 from superbatch.errors import UserError
 from superbatch.options import SearchSettings
@@ -65,3 +66,9 @@ def test_mistakes_in_the_settings_are_one_line(given: dict[str, Any], line: str)
 )
 def test_the_page_says_the_command_that_asks_for_other_words(command: str, asks: str) -> None:
     assert asking(command) == asks
+
+
+@pytest.mark.parametrize("query", [["rocket", "cat"], "a dog, a cat", 'say "a, b": c'])
+def test_the_command_leaves_out_the_whole_query(query: Any) -> None:
+    command = run_command({"pipeline_names": ["search"], "runtime_params": {"search": {"query": query, "top": 3}}})
+    assert asking(command) == "kedro run --pipelines=search '--params=search.top=3,search.query=other words'"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from superbatch.artifacts.stamps import STAMP
 from superbatch.datasets.reading import listed
 from superbatch.errors import UserError
+from superbatch.nested import entries_of
 from superbatch.options import SearchSettings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ POOL, CURATED = "pool", "curated"
 SPLIT = "test"  # of evaluation sets
 ASKED = 4  # classes that are asked for where no query is given
 EXAMPLE = "other words"
+PARAMS = "--params="
 
 
 def check_runs(wanted: Iterable[str], known: Iterable[str], checkpoints: Path, where: str = "search.runs") -> None:
@@ -104,9 +106,8 @@ def pixels_for(clip: ClipModel, pictures: Pictures, sets: Sequence[SearchedSet])
 
 def asking(command: str) -> str:
     """Return the command that asks for other words, everything else as in this run's own."""
-    words = [word for word in shlex.split(command) if not word.startswith("--params=")]
-    given = next((word for word in shlex.split(command) if word.startswith("--params=")), "--params=")
-    kept = [
-        pair for pair in given.removeprefix("--params=").split(",") if pair and not pair.startswith("search.query=")
-    ]
-    return shlex.join([*words, f"--params={','.join([*kept, f'search.query={EXAMPLE}'])}"])
+    words = shlex.split(command)
+    given = next((word for word in words if word.startswith(PARAMS)), PARAMS)
+    kept = [entry for entry in entries_of(given.removeprefix(PARAMS)) if not entry.startswith("search.query=")]
+    rest = [word for word in words if not word.startswith(PARAMS)]
+    return shlex.join([*rest, f"{PARAMS}{','.join([*kept, f'search.query={EXAMPLE}'])}"])
