@@ -20,6 +20,7 @@ import pytest
 from superbatch.artifacts.stamps import read_stamp, write_stamp
 from superbatch.data.reasons import REMEDIES
 from superbatch.errors import UserError
+from superbatch.hooks import warn_of_simwebs_grid
 from superbatch.models.device import pick_device
 from superbatch.pipelines.ingest.checks import check_sources
 from tests.forked_kedro import SMALL, forked_kedro, ready_project
@@ -455,6 +456,11 @@ def test_simwebs_grid_on_ones_own_shards(tmp_path: Path) -> None:
         done = forked_kedro(fresh, "run", "--pipelines=compare", *arguments)
         assert done.returncode == 1 and "not there yet" in done.stderr
         assert (warning in done.stdout + done.stderr) is warned
+
+
+def test_a_project_without_simwebs_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    warn_of_simwebs_grid({"runs": []})
 
 
 def test_a_reference_batch_larger_than_the_curated_set(project: Path, tmp_path: Path) -> None:

@@ -157,8 +157,11 @@ def warn_of_simwebs_grid(compare: dict[str, Any]) -> None:
 
     from superbatch.pipeline_registry import sources
 
-    base = yaml.safe_load(Path("conf/base/parameters_compare.yml").read_text())["compare"]
-    if "simweb" not in sources() and compare["runs"] == base["runs"]:
+    base = Path("conf/base/parameters_compare.yml")
+    if not base.is_file():  # whoever removed it has a grid of their own
+        return
+    runs = yaml.safe_load(base.read_text())["compare"]["runs"]
+    if "simweb" not in sources() and compare["runs"] == runs:
         log.warning(
             "compare: the schedules and learning rates of this grid were tuned on simweb; "
             "docs/own_data.md has a grid to start from for your own shards"

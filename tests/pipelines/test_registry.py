@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kedro.config import OmegaConfigLoader
@@ -285,6 +286,27 @@ def test_settings_of_the_whole_grid_lie_below_an_entry_s_own() -> None:
     assert override_of(spec, None) == {
         "training": {"threads": 1, "steps": 4, "seed": 0, "optimizer": {"learning_rate": 0.1}}
     }
+
+
+@pytest.mark.parametrize(
+    ("runs", "line"),
+    [
+        ({"method": "mine", "steps": 4}, "compare.runs: {'method': 'mine', 'steps': 4} is not a list"),
+        ([None], "compare.runs: None is not a block of keys and values"),
+        ([{"method": "mine"}], "compare.runs[0]: needs `method` and `steps`; keys: "),
+        ([{"method": "mine", "steps": []}], "compare.runs[0].steps: is an empty list, so this entry has no run; give at "),
+        ([{"method": "mine", "steps": 4, "filter_ratio": ["0,8"]}], "compare.runs[0].filter_ratio: '0,8' is not a number"),
+        ([{"method": "mine", "steps": 4, "set": [1]}], "compare.runs[0].set: [1] is not a block of settings"),
+    ],
+)  # fmt: skip
+def test_a_grid_s_entry_that_is_none_is_one_line(runs: Any, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        expand({"runs": runs})
+    assert str(caught.value).startswith(line)
+
+
+def test_a_label_may_be_a_number() -> None:
+    assert [spec.name for spec in expand({"runs": [{"method": "mine", "label": 2, "steps": 4}]})] == ["2-T4-s0"]
 
 
 def test_a_mistake_in_the_grid_is_told_before_a_run_is_trained() -> None:

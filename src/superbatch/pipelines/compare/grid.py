@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from superbatch.config import learner_settings, require_reference
+from superbatch.config import CompareSettings, learner_settings, read, require_reference
 from superbatch.errors import UserError
 from superbatch.nested import dotted, from_dotted, merge
 from superbatch.options import LearnerSettings
@@ -30,6 +30,7 @@ class RunSpec:
 
 
 ENTRY_KEYS = {"method", "label", "steps", "filter_ratio", "seeds", "set"}
+LISTS = ("filter_ratio", "steps", "seeds")  # the keys whose values may be lists: a run for each
 
 
 def expand(compare: dict[str, Any] | None) -> list[RunSpec]:
@@ -39,27 +40,38 @@ def expand(compare: dict[str, Any] | None) -> list[RunSpec]:
         compare: `runs`, a list of entries, and optionally `set`, settings of all of them; an entry's own `set` wins.
 
     Raises:
-        UserError: an unknown key, a missing one, or two runs of one name.
+        UserError: entries that are no list of blocks, an unknown key, a missing one, a value that is none, or two runs of one name.
     """
     specs: dict[str, RunSpec] = {}
-    block = compare or {}
-    for number, entry in enumerate(block.get("runs") or []):
+    block = read(CompareSettings, compare, "compare")
+    for number, entry in enumerate(block.runs):
         where = f"compare.runs[{number}]"
-        unknown = set(entry) - ENTRY_KEYS
-        if unknown or "method" not in entry or "steps" not in entry:
-            what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "needs `method` and `steps`"
-            raise UserError(where, what, f"keys: {', '.join(sorted(ENTRY_KEYS))}")
-        if not isinstance(entry.get("set") or {}, Mapping):
-            raise UserError(f"{where}.set", f"{entry['set']!r} is not a block of settings", "give names and values")
-        for spec in _entry(entry, block.get("set") or {}):
+        _check_entry(entry, where)
+        for spec in _entry(entry, block.set):
             if spec.name in specs:
                 raise UserError(where, f"names {spec.name} a second time", "give one of the entries a `label`")
             specs[spec.name] = spec
     return list(specs.values())
 
 
+def _check_entry(entry: dict[str, Any], where: str) -> None:
+    """Refuse an entry that no run can be made of; the settings that it leads to are checked later."""
+    unknown = set(entry) - ENTRY_KEYS
+    if unknown or "method" not in entry or "steps" not in entry:
+        what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "needs `method` and `steps`"
+        raise UserError(where, what, f"keys: {', '.join(sorted(ENTRY_KEYS))}")
+    if not isinstance(entry.get("set") or {}, Mapping):
+        raise UserError(f"{where}.set", f"{entry['set']!r} is not a block of settings", "give names and values")
+    for key in LISTS:
+        if key in entry and not _list(entry[key]):
+            raise UserError(f"{where}.{key}", "is an empty list, so this entry has no run", "give at least one value")
+    for ratio in _list(entry.get("filter_ratio")):
+        if ratio is not None and not isinstance(ratio, (int, float)):
+            raise UserError(f"{where}.filter_ratio", f"{ratio!r} is not a number", "write it as in 0.8, without quotes")
+
+
 def _entry(entry: dict[str, Any], common: dict[str, Any]) -> list[RunSpec]:
-    label = entry.get("label", entry["method"])
+    label = str(entry.get("label") or entry["method"])
     grid = product(_list(entry.get("filter_ratio", [None])), _list(entry["steps"]), _list(entry.get("seeds", [0])))
     shared = dict(dotted(common)) | dict(dotted(entry.get("set") or {}))
     runs = []
