@@ -16,6 +16,7 @@ import pytest
 from superbatch.errors import UserError
 from superbatch.jobs import units as units_module
 from superbatch.jobs.backends import Backend, Needs, opened
+from superbatch.jobs.backends import _room as room
 from superbatch.jobs.units import TRIES, Told, run_units
 from superbatch.options import JobsSettings
 
@@ -164,3 +165,11 @@ def test_workers() -> None:
     assert JobsSettings(workers=4).here().backend == "sequential" and JobsSettings("dask").here().backend == "dask"
     with opened(JobsSettings("sequential", workers=4), Needs()) as backend:
         assert backend.workers == 1
+
+
+@pytest.mark.parametrize("nodes", [[], [{"memory": 1.0}], [{"CPU": 0.0, "GPU": 1.0}]])
+def test_a_cluster_of_ray_without_cpus_is_one_line(nodes: list[dict[str, float]]) -> None:
+    """As where only its head is there yet."""
+    with pytest.raises(UserError, match=r"^jobs\.address: the cluster of ray has no CPUs yet; start workers, and give"):
+        room(nodes, Needs(gpu=True))
+    assert room([*nodes, {"CPU": 3.0}], Needs(cores=2)) == (1, {"num_cpus": 2})

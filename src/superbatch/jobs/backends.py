@@ -111,8 +111,14 @@ def _room(nodes: list[dict[str, float]], needs: Needs) -> tuple[int, dict[str, i
     Args:
         nodes: the resources of each machine.
         needs: of a worker.
+
+    Raises:
+        UserError: no machine of it has a core, as where only its head is there yet.
     """
-    total, largest = (int(of(node.get("CPU", 0) for node in nodes)) for of in (sum, max))
+    total, largest = (int(of([node.get("CPU", 0) for node in nodes] or [0])) for of in (sum, max))
+    if not largest:
+        remedy = "start workers, and give the same command again"
+        raise UserError("jobs.address", "the cluster of ray has no CPUs yet", remedy)
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     if needs.gpu and gpus:
         return min(gpus, total), {"num_gpus": 1, "num_cpus": 1}
