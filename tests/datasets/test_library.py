@@ -125,6 +125,8 @@ def test_nothing_is_ever_written(folder: Path) -> None:
     [
         ("jest", "jest"),
         ("reference", "reference"),
+        ("reference_pp", "bootstrap"),
+        ("reference_large", "references"),
         ("jest-f0.8-T20-s0", "compare --namespaces=jest-f0.8-T20-s0"),
         ("my-label-T20-s1", "compare --namespaces=my-label-T20-s1"),
     ],

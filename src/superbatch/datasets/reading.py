@@ -11,6 +11,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from superbatch.errors import UserError
 from superbatch.files import shown
+from superbatch.options import FURTHER, SECOND
 
 Content = TypeVar("Content")
 GRID = re.compile(r".+-T\d+-s\d+")  # what `compare` calls its runs
@@ -79,8 +80,12 @@ class ReadOnlyDataset(AbstractDataset[None, Content], Generic[Content]):
 
 
 def maker(run: str) -> str:
-    """Return the pipeline that makes a run: its method's chain, a stage, or `compare` for one of the grid's."""
-    return f"compare --namespaces={run}" if GRID.fullmatch(run) else run
+    """Return the pipeline that makes a run: its method's chain, the stage of a reference, or `compare` for one of the grid's."""
+    if GRID.fullmatch(run):
+        return f"compare --namespaces={run}"
+    if run == SECOND:
+        return "bootstrap"
+    return "references" if run.startswith(FURTHER) else run
 
 
 def siblings(path: Path, name: str) -> list[str]:
