@@ -89,6 +89,25 @@ def test_a_method_is_the_template_with_its_own_on_top() -> None:
             {"training": {"learning_rate": 3}},
             "jest.learner.training.learning_rate: unknown parameter; did you mean jest.learner.training.optimizer.learning_rate?",
         ),
+        # YAML's `on`, `no` and `off`: pydantic would make 1 and 0 of them
+        (
+            LearnerSettings,
+            "learner",
+            {"training": {"steps": True}},
+            "learner.training.steps: True is not a whole number; use 1 or more",
+        ),
+        (
+            LearnerSettings,
+            "x",
+            {"training": {"optimizer": {"warmup": False}}},
+            "x.training.optimizer.warmup: False is not a number",
+        ),
+        (
+            LearnerSettings,
+            "x",
+            {"selection": {"proxy": {"config": "a", "pretrained": False}}},
+            "x.selection.proxy.pretrained: False is not text",
+        ),
         (
             LearnerSettings,
             "jest.learner",

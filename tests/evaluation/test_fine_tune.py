@@ -220,3 +220,9 @@ def test_without_it_results_are_what_they_were() -> None:
 def test_settings_that_make_no_sense_are_one_line(make, line: str) -> None:
     with pytest.raises(UserError, match=line):
         make()
+
+
+def test_operations_are_of_the_images_that_there_are() -> None:
+    few = tuner(QUICK).measured(pictures(0, 2), pictures(3, 1), pictures(5, 1))
+    many = tuner(QUICK).measured(pictures(0, 20), pictures(3, 4), pictures(5, 1))
+    assert few.flops == pytest.approx(many.flops * 15 / 20), "a batch of 20 out of 15 images has 15"

@@ -148,3 +148,10 @@ def test_a_set_with_prompts_of_its_own(classification: Callable[..., tuple[Path,
     found = load_evaluation_set(directory, root)
     assert found.prompts == [["only red", "and more"], ["only green"], ["only blue"], ["only grey"]]
     assert found.templates == () and found.fingerprint != before.fingerprint
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(root: Path) -> None:
+    (root / "classnames.txt").write_bytes("\ufeffapple\nbird\n".encode())
+    assert read_classnames(root, root) == ("apple", "bird")
+    (root / "classnames.txt").write_bytes("\ufeff['apple', 'bird']".encode())
+    assert read_classnames(root, root) == ("apple", "bird")

@@ -196,3 +196,14 @@ def test_a_model_by_address_is_that_of_the_folder(
     assert same_weights(build_model(alone, loss="softmax", batch_size=8, seed=0).model, weights)
     with pytest.raises(UserError, match=r"^memory://hub/none: no such object; correct the address"):
         located(ModelSettings(NAME, "memory://hub/none"))
+
+
+def test_the_class_weights_of_a_checkpoint_are_copied_too() -> None:
+    names = [
+        "open_clip_config.json",
+        "superbatch.json",
+        "open_clip_model.safetensors",
+        "classifier.safetensors",
+        "notes.md",
+    ]
+    assert set(hub._parts_of_checkpoint(names)) == set(names) - {"notes.md"}

@@ -162,6 +162,8 @@ def test_the_share_that_scores_like_known_pairs(cache: EmbeddingCache) -> None:
     assert with_share(PoolSettings(like_curated=0.5, clusters=2), cache, known).clusters == 2
     assert with_share(PoolSettings(like_curated=0.5), cache, np.array([1.5])).keep_share == 1e-4, "never nothing"
     assert with_share(PoolSettings(like_curated=0.95), cache, np.array([-1.0])).keep_share == 1
+    levelled = PoolSettings(like_curated=0.95, clusters=8, balance=0.5)
+    assert with_share(levelled, cache, np.array([-1.0])) == PoolSettings(), "nothing is left for clusters to share"
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60), st.floats(0.01, 0.99))

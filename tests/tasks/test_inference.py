@@ -64,3 +64,10 @@ def test_files_that_are_no_image_are_named(clip: ClipModel, tmp_path: Path) -> N
         embed_images(clip, [tmp_path / "a.gif"])
     with pytest.raises(UserError, match=r"^nowhere\.png: can't be opened \(No such file or directory\)"):
         embed_images(clip, ["nowhere.png"])
+
+
+def test_one_text_is_no_list_of_letters(clip: ClipModel) -> None:
+    with pytest.raises(UserError, match=r"^texts: 'a cat' is no list; write \['a cat'\]"):
+        embed_texts(clip, "a cat")
+    with pytest.raises(UserError, match=r"^images: 'a.png' is no list"):
+        embed_images(clip, "a.png")

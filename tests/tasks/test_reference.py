@@ -42,6 +42,7 @@ from superbatch.options import (
 )
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
 from superbatch.tasks.charges import charged, charges
+from superbatch.tasks.contrastive import CACHED
 from superbatch.tasks.learner import check_sizes
 from superbatch.tasks.reference import check_reference, split_rows
 from superbatch.tasks.trusted import held_out_scores
@@ -455,3 +456,32 @@ def test_a_learner_over_rows_that_score_like_held_out_pairs(
         UserError, match=r"^embed: the curated set has no embeddings; run `kedro run --pipelines embed` first"
     ):
         held_out_scores(SetFiles(pool), reference, tmp_path)
+
+
+def test_whoever_asks_no_reference_needs_none_and_pays_for_none(tmp_path: Path, pool: Path) -> None:
+    settings = learner_settings(tmp_path, "sigmoid")
+    alone = replace(settings, selection=replace(settings.selection, criterion="hard_learner"))
+    spent = {name: Spent(1.0, 1.0) for name in ("reference_training", "embedding", "decoding")}
+    job = learner_job("hard", alone, SetFiles(pool), tmp_path / "state", charges=spent)
+    assert set(job.charges) == {"decoding"} and "reference" not in job.identity
+    assert not set(CACHED) & set(job.task.reads.scoring)
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_more_token_ids_than_the_model_knows(tmp_path: Path, pool: Path, compact: bool) -> None:
+    """CLIP's tokenizer beside a model that was made for another one: an IndexError at the first step."""
+    settings = learner_settings(tmp_path, "sigmoid")
+    file = Path(settings.model.config)
+    config = json.loads(file.read_text())
+    config["model_cfg"]["text_cfg"]["vocab_size"] = 32_000
+    file.write_text(json.dumps(config))
+    with pytest.raises(
+        UserError,
+        match=r"learner.json: text_cfg.vocab_size: is 32,000, and the tokenizer gives id 49,407; name the tokenizer that",
+    ):
+        learner_job(
+            "uniform",
+            replace(settings, model=replace(settings.model, compact_vocabulary=compact), selection=SelectionSettings()),
+            SetFiles(pool),
+            tmp_path / "state",
+        )

@@ -189,3 +189,13 @@ def test_the_papers_formula(make_flexi):
     expected = steps * b * full * (3 * (0.5 + 0.5 * a) + a * big_b / b)
     assert summary["flops"]["paper_total"] == pytest.approx(expected) == summary["flops"]["as_executed_total"]
     assert summary["flops"]["forward_image_low"] < summary["flops"]["forward_image"]
+
+
+def test_rows_that_none_trains_on_are_read_whole(make_flexi):
+    """`selection.adapt` measures by them at full view; half of them were black to it, and looked wrong."""
+    job = make_flexi("image")
+    aside = np.arange(5, 25)
+    left_out = replace(job.source, aside=aside).left_out
+    found = left_out.read(job.task.reads.training, np.arange(len(aside)), 0)
+    assert found[LOW].any() and found[IMAGE].any((1, 2, 3)).all()
+    assert np.array_equal(found.rows, aside)

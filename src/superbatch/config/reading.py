@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,11 +31,30 @@ def read(kind: type[T], values: Mapping[str, Any] | None, section: str) -> T:
     if not isinstance(values, Mapping | None):
         raise UserError(section, f"{values!r} is not a block of settings", f"its keys: {', '.join(kinds(kind))}")
     block: Any = kind
+    _refuse_flags(block, values or {}, section)
     try:
         settings: T = _reader(block).validate_python(dict(values or {}))
     except ValidationError as error:
         raise _told(kind, error, section) from None
     return settings
+
+
+def _refuse_flags(kind: Any, values: Mapping[str, Any], section: str) -> None:
+    """Refuse true and false where a number is declared: YAML makes them of `on` and `no`, and pydantic would make 1 and 0 of them."""
+    for location, value in _flags(values):
+        found = problem(kind_at(kind, location), value)
+        if found is not None:
+            keys = [part for part in location if isinstance(part, str)]
+            raise UserError(".".join([section, *keys]), found.what, found.remedy)
+
+
+def _flags(value: Any, location: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], bool]]:
+    """Find the booleans in a block of values, each with its place."""
+    if isinstance(value, bool):
+        yield location, value
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, inner in items:
+        yield from _flags(inner, (*location, key))
 
 
 @functools.cache  # cached by type: building it takes longer than reading

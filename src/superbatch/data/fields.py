@@ -171,6 +171,11 @@ class Where:
         return objects_of(self.field, rows)
 
 
+def of_all(field: Field) -> Field:
+    """Return a field that reads every row, in the place of one that is read of some rows alone."""
+    return field.field if isinstance(field, Where) else field
+
+
 def objects_of(field: Field, rows: np.ndarray | None) -> list[Known]:
     """Return the shards in an object store that a field reads some rows from, of all rows for None; empty where it reads none."""
     objects = getattr(field, "objects", None)
@@ -291,9 +296,10 @@ class Source:
 
     @property
     def left_out(self) -> Source:
-        """The rows that the order leaves out, as a source of their own."""
+        """The rows that the order leaves out, as a source of their own: no step trains on them, so every field reads all of them."""
         assert self.aside is not None, "nothing is left out"
-        return Source(self.fields, self.aside if self.rows is None else self.rows[self.aside])
+        fields = {name: of_all(field) for name, field in self.fields.items()}
+        return Source(fields, self.aside if self.rows is None else self.rows[self.aside])
 
     def objects(self, positions: np.ndarray | None = None) -> list[Known]:
         """Return the shards in an object store that n positions of the order are read from, each once; of all rows by default."""

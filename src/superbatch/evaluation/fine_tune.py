@@ -127,9 +127,10 @@ class Tuner:
         if len(rates) > 1:
             found = {rate: float(self.hits(self.trained(fit, rate), choose).mean()) for rate in rates}
         best = max(rates, key=lambda rate: (found.get(rate, 0.0), -rate))  # of equally good rates the lowest
-        model = self.trained(fit.beside(choose), best)
-        trainings = len(found) + 1
-        flops = 3.0 * self._forward(test) * self.settings.batch_size * self.settings.steps * trainings
+        both = fit.beside(choose)
+        model = self.trained(both, best)
+        images_a_step = [min(self.settings.batch_size, len(pictures)) for pictures in (*[fit] * len(found), both)]
+        flops = 3.0 * self._forward(test) * self.settings.steps * sum(images_a_step)
         return Tuned(self.hits(model, test), best, {f"{rate:g}": value for rate, value in found.items()}, flops)
 
     def trained(self, pictures: Pictures, learning_rate: float) -> Tower:

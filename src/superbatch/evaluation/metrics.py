@@ -31,7 +31,7 @@ def metrics_of(roots: Mapping[str, Path], learned: Sequence[str] = ()) -> list[s
 def _kind(root: Path) -> list[str]:
     """The kinds that a set may be of, by the files beside its splits."""
     written = root / TYPE_FILE
-    kind = written.read_text(encoding="utf-8").strip().lower() if written.is_file() else ""
+    kind = written.read_text(encoding="utf-8-sig").strip().lower() if written.is_file() else ""
     if kind in METRICS:
         return [kind]
     return [CLASSIFICATION] if classnames_file(root) else list(METRICS)

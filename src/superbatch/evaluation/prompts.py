@@ -149,9 +149,9 @@ def _of_set(path: Path, root: Path, name: str, last: str = "") -> Any:
 
 
 def _listed(path: Path) -> list[str]:
-    """Read a text file: a pasted Python list, the name of a list of open_clip's, or one entry a line."""
+    """Read a text file, with a byte order mark or without: a pasted Python list, the name of a list of open_clip's, or one entry a line."""
     try:
-        text = path.read_text(encoding="utf-8").rstrip()
+        text = path.read_text(encoding="utf-8-sig").rstrip()
     except UnicodeDecodeError as error:
         raise UserError(str(path), f"is not UTF-8 text ({error.reason})", "save it as UTF-8") from None
     pasted = _pasted(text)

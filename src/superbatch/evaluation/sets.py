@@ -196,7 +196,7 @@ def _kind(kind: str, root: Path | None, manifest: Manifest) -> str:
     """Decide what the set measures: classification or retrieval."""
     where, path = "kind", (root or Path()) / TYPE_FILE
     if kind == "auto" and root is not None and path.is_file():
-        where, kind = str(path), path.read_text(encoding="utf-8").strip().lower()
+        where, kind = str(path), path.read_text(encoding="utf-8-sig").strip().lower()
     if kind == "auto":
         return CLASSIFICATION if bool((manifest.labels >= 0).any()) else RETRIEVAL
     if kind not in (CLASSIFICATION, RETRIEVAL):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from superbatch.artifacts.atomic import write_json
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.ingest import ingest
 from superbatch.errors import UserError
 from superbatch.evaluation.prompts import classnames_file
@@ -138,9 +139,18 @@ def load_evaluation_sets(folder: str | Path, split: str | None = None) -> list[E
     return found
 
 
+def fingerprint_of_sets(folder: str | Path, split: str) -> str:
+    """Return what names the content of all evaluation sets with a split, and their texts.
+
+    Raises:
+        UserError: what `load_evaluation_sets` refuses.
+    """
+    return fingerprint([[one.name, one.fingerprint] for one in load_evaluation_sets(folder, split)])
+
+
 def _is_classification(root: Path) -> bool:
     """Decide by the files beside the splits; the samples have not been read yet."""
     path = root / TYPE_FILE
     if path.is_file():
-        return path.read_text(encoding="utf-8").strip().lower() == CLASSIFICATION
+        return path.read_text(encoding="utf-8-sig").strip().lower() == CLASSIFICATION
     return classnames_file(root) is not None

@@ -25,10 +25,8 @@ from superbatch.models.build import (
     tokenizer_files,
     tokenizer_name,
 )
-from superbatch.models.layout import CONFIG_FILE, LOCAL, METADATA_FILE, WEIGHTS_FILE
+from superbatch.models.layout import CLASSIFIER_FILE, CONFIG_FILE, LOCAL, METADATA_FILE, WEIGHTS_FILE
 from superbatch.models.vocabulary import Vocabulary, full_vocabulary
-
-CLASSIFIER_FILE = "classifier.safetensors"  # the class weights of a model that was trained on labels, beside it
 
 
 def save_checkpoint(

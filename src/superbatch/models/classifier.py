@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from superbatch.models.build import ClipModel
-from superbatch.models.checkpoint import CLASSIFIER_FILE, load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from superbatch.models.layout import CLASSIFIER_FILE
 
 CLASSNAMES = "classnames"  # in a checkpoint's metadata: its classes, class 0 first
 

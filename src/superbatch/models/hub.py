@@ -24,11 +24,20 @@ from typing import Any
 from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.errors import UserError
-from superbatch.models.layout import CONFIG_FILE, LOCAL, METADATA_FILE, TOKENIZER_FILES, WEIGHTS_FILE, is_tokenizer_file
+from superbatch.models.layout import (
+    CLASSIFIER_FILE,
+    CONFIG_FILE,
+    LOCAL,
+    METADATA_FILE,
+    TOKENIZER_FILES,
+    WEIGHTS_FILE,
+    is_tokenizer_file,
+)
 from superbatch.options import ModelSettings
 from superbatch.stores.address import is_address
 
 HUB = "hf-hub:"  # open_clip's prefix of a repository of the Hugging Face hub
+SMALL_FILES = (CONFIG_FILE, METADATA_FILE, CLASSIFIER_FILE)  # beside the weights and the tokenizer
 WEIGHTS = (".safetensors", ".bin", ".pth")  # endings of weight files
 PATIENCE = 5.0  # seconds that a server may take to answer; huggingface_hub would try six times, for half a minute
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")  # of open_clip's tags
@@ -87,7 +96,7 @@ def _copied(address: str) -> Path:
 
 def _parts_of_checkpoint(names: list[str]) -> list[str]:
     """Choose what a checkpoint directory is read from: a repository may hold the same weights in four formats."""
-    small = [name for name in names if name in (CONFIG_FILE, METADATA_FILE) or is_tokenizer_file(name)]
+    small = [name for name in names if name in SMALL_FILES or is_tokenizer_file(name)]
     return small + ([WEIGHTS_FILE] if WEIGHTS_FILE in names else [name for name in names if name.endswith(WEIGHTS)])
 
 
@@ -118,7 +127,7 @@ def _of_hub(name: str) -> Path:
 
     repository = name.removeprefix(HUB)
     with fetching(name, _hub_address()):
-        folder = _small_files(repository, CONFIG_FILE, METADATA_FILE, *TOKENIZER_FILES, "*.model")
+        folder = _small_files(repository, *SMALL_FILES, *TOKENIZER_FILES, "*.model")
         if not (folder / CONFIG_FILE).is_file():
             raise UserError(name, f"has no {CONFIG_FILE}, so it is not an open_clip model", "name another repository")
         return Path(download_pretrained_from_hf(repository)).parent

@@ -3,6 +3,7 @@
 CONFIG_FILE = "open_clip_config.json"
 METADATA_FILE = "superbatch.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"  # as we write it; other checkpoints may have PyTorch's format
+CLASSIFIER_FILE = "classifier.safetensors"  # the class weights of a model that was trained on labels, beside it
 LOCAL = "local-dir:"  # open_clip's prefix of a checkpoint directory
 TOKENIZER_FILES = {
     "added_tokens.json",

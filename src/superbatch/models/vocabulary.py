@@ -2,12 +2,13 @@
 
 CLIP's tokenizer has 49,408 ids; a domain uses a few hundred or thousand. A tiny model spends most of its parameters, and of its optimiser
 step, on rows that never get a gradient. A `Vocabulary` maps the ids in use onto 0..n-1 in ascending order, so the end token, which CLIP
-finds by `argmax`, keeps the largest id.
+finds by `argmax`, keeps the largest id. A tower that finds it by its id (open_clip's `pool_type: eos`) is told the new one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Vocabulary:
     def of(cls, model: nn.Module, token_ids: np.ndarray) -> Vocabulary:
         """Collect the ids that occur in an array of token ids of any shape; padding, start and end are always in."""
         full = model.token_embedding.num_embeddings
-        used = np.union1d(np.unique(token_ids), [0, full - 2, full - 1])
+        used = np.union1d(np.unique(token_ids), [0, full - 2, full - 1, *_end_id(model)])
         return cls(torch.from_numpy(used.astype(np.int64)), model.token_embedding.weight.detach().clone())
 
     def to_compact(self, ids: Tensor) -> Tensor:
@@ -43,6 +44,8 @@ class Vocabulary:
         """Replace the model's token embedding by the rows in use."""
         rows_VW = model.token_embedding.weight.detach()[self.ids_V]
         model.token_embedding = _embedding(rows_VW)
+        for end in _end_id(model):
+            _set_end_id(model, int(self.to_compact(torch.tensor(end))))
 
     def grow(self, model: nn.Module) -> nn.Embedding:
         """Return the full embedding: trained rows scattered back over the untouched table."""
@@ -57,6 +60,15 @@ def _embedding(weight: Tensor) -> nn.Embedding:
     return nn.Embedding.from_pretrained(weight.clone(), freeze=False)
 
 
+def _end_id(model: Any) -> list[int]:
+    """The id by which a tower finds the end token; empty where it finds it by `argmax`, or pools elsewhere."""
+    return [model.text_eos_id] if getattr(model, "text_pool_type", None) == "eos" else []
+
+
+def _set_end_id(model: Any, end: int) -> None:
+    model.text_eos_id = end
+
+
 class full_vocabulary:
     """Context: the model takes original token ids (for evaluation and export), then compact ones again."""
 
@@ -67,8 +79,13 @@ class full_vocabulary:
         if self.vocabulary is not None:
             self.compact = self.model.token_embedding
             self.model.token_embedding = self.vocabulary.grow(self.model)
+            self.compact_end = _end_id(self.model)
+            for end in self.compact_end:
+                _set_end_id(self.model, int(self.vocabulary.ids_V[end]))
         return self.model
 
     def __exit__(self, *_: object) -> None:
         if self.vocabulary is not None:
             self.model.token_embedding = self.compact
+            for end in self.compact_end:
+                _set_end_id(self.model, end)

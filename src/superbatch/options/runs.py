@@ -245,7 +245,7 @@ class LearnerSettings(Settings, section="learner"):
             return False  # of a reference of labels there are losses in their place
         if self.selection.online_reference is not None:
             return self.pool.filters
-        return self.selection.method != "uniform" or self.pool.filters or self._taught_by_reference
+        return self.selection.uses_reference or self.pool.filters or self._taught_by_reference
 
     @property
     def teacher(self) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,8 +102,12 @@ def with_share(pool: PoolSettings, cache: EmbeddingCache, known_H: np.ndarray) -
             "pool.like_curated", what, "set reference.held_out, such as 0.1, or give pool.keep_share instead"
         )
     lowest = np.quantile(known_H, 1 - pool.like_curated, method="lower")
-    share = sum(int((scores_n >= lowest).sum()) for scores_n in cache.score_blocks()) / len(cache)
-    return replace(pool, keep_share=max(round(share, DIGITS), 10.0**-DIGITS), like_curated=0.0)
+    found = sum(int((scores_n >= lowest).sum()) for scores_n in cache.score_blocks()) / len(cache)
+    share = max(round(found, DIGITS), 10.0**-DIGITS)
+    whole: dict[str, Any] = (
+        {"clusters": 0, "balance": 0.0} if share == 1 else {}
+    )  # nothing is left for clusters to share
+    return replace(pool, keep_share=share, like_curated=0.0, **whole)
 
 
 def best_rows(scores_N: np.ndarray, keep: int) -> RowSet:

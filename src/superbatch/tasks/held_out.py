@@ -26,6 +26,7 @@ from superbatch.tasks.sample import Prepared
 from superbatch.training.distributed import ranks_met
 
 KEPT_BYTES = 320 << 20  # of decoded images: 2,000 pairs, the most that are held out, take 288 MiB at 224 pixels
+ON_HELD_OUT = "held_out/"  # the beginning of what is measured on held-out rows
 TOP1 = "held_out/top1"  # of a reference of labels: the share of the held-out rows whose class it finds
 METRIC = "held_out/r1"  # R@1 of an image's own caption among 64 held-out ones, or all of them where these are fewer
 

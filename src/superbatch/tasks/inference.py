@@ -35,8 +35,9 @@ def embed_images(clip: ClipModel, images: Sequence[str | Path | Image.Image], ba
         Embeddings of length 1, float32 (n, D), on the CPU.
 
     Raises:
-        UserError: a file that is not there, or is no image that we read.
+        UserError: a file that is not there, or is no image that we read; one name in the place of a list.
     """
+    _require_several(images, "images")
     device = _device(clip)
     towers = Towers.of(clip, device, "auto")
     found = [torch.empty(0, _width(clip))]
@@ -58,7 +59,11 @@ def embed_texts(clip: ClipModel, texts: Sequence[str], batch: int = BATCH) -> Te
 
     Returns:
         Embeddings of length 1, float32 (n, D), on the CPU.
+
+    Raises:
+        UserError: one text in the place of a list.
     """
+    _require_several(texts, "texts")
     device, tokenizer = _device(clip), clip.tokenizer()
     towers = Towers.of(clip, device, "auto")
     found = [torch.empty(0, _width(clip))]
@@ -66,6 +71,12 @@ def embed_texts(clip: ClipModel, texts: Sequence[str], batch: int = BATCH) -> Te
         ids = tokenizer(list(texts[start : start + batch])).to(device)
         found.append(towers.texts(ids).cpu())
     return torch.cat(found)
+
+
+def _require_several(given: object, name: str) -> None:
+    """Refuse one text where a list is needed: Python would take its letters."""
+    if isinstance(given, str | Path):
+        raise UserError(name, f"{str(given)!r} is no list", f"write [{str(given)!r}]")
 
 
 def _device(clip: ClipModel) -> torch.device:

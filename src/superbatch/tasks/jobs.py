@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from superbatch.evaluation.run import Evaluator
+from superbatch.evaluation.store import fingerprint_of_sets
 from superbatch.models import ClipModel
 from superbatch.options import FlexiSettings, LearnerSettings, ReferenceSettings
 from superbatch.tasks.charges import charges, teacher_charges
 from superbatch.tasks.check import said
 from superbatch.tasks.flexi import with_low
+from superbatch.tasks.held_out import ON_HELD_OUT
 from superbatch.tasks.image_jobs import moclr_job
 from superbatch.tasks.label_jobs import label_job, label_reference_job
 from superbatch.tasks.learner import Evaluate, learner_job
@@ -73,6 +75,10 @@ class Directories:
 
 def build_learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
     """Make the job of a learner run; its charges are those of the reference and of embedding the pool."""
+    return _judged(_learner(name, settings, given), given.evaluation_sets)
+
+
+def _learner(name: str, settings: LearnerSettings, given: Directories) -> Job:
     curated = given.curated_set
     evaluate = _evaluate(settings.flexi, given.evaluation_sets, settings.training.device)
     spent = charges(given.reference_training, given.pool_features, settings.reference_view)
@@ -132,17 +138,21 @@ def build_reference(
     """Make the job that trains a reference, by its name; a second one where `curated` is what became of the `first` curated set."""
     evaluate = _evaluate(settings.flexi, evaluation_sets, settings.training.device)
     recipe = partial(build_reference, settings, curated, evaluation_sets, state_root, first, name)
+    files = SetFiles(curated)
     if settings.labels is not None:
-        return label_reference_job(settings, SetFiles(curated), state_root, evaluate=evaluate, recipe=recipe, name=name)
-    return reference_job(
-        settings,
-        SetFiles(curated),
-        state_root,
-        evaluate=evaluate,
-        recipe=recipe,
-        first=None if first is None else SetFiles(first).manifest(),
-        name=name,
-    )
+        job = label_reference_job(settings, files, state_root, evaluate=evaluate, recipe=recipe, name=name)
+    else:
+        before = None if first is None else SetFiles(first).manifest()
+        job = reference_job(settings, files, state_root, evaluate=evaluate, recipe=recipe, first=before, name=name)
+    return _judged(job, evaluation_sets)
+
+
+def _judged(job: Job, evaluation_sets: Path) -> Job:
+    """Let the validation sets count in the run hash, where they decide which checkpoint is kept."""
+    kept = job.training.keep_best
+    if kept is None or kept.startswith(ON_HELD_OUT):
+        return job
+    return replace(job, identity=job.identity | {"validation": fingerprint_of_sets(evaluation_sets, "validation")})
 
 
 def _evaluate(flexi: FlexiSettings | None, evaluation_sets: Path, device: str) -> Evaluate:

@@ -91,6 +91,7 @@ def build(
     identity: dict[str, Any] = {"model": model_identity(model, clip)}
     sets = open_sets(clip, files, state_root / "tokens")
     identity["sets"] = sets.fingerprints
+    sets.check_ids(clip, model.config)
     vocabulary = sets.vocabulary(clip) if can_shrink(clip, model) else None
     if vocabulary is not None:
         vocabulary.shrink(clip.model)

@@ -119,12 +119,21 @@ def check_reference(settings: ReferenceSettings, rows: int, held_out: int = 0) -
 
 
 def import_reference(
-    settings: ReferenceSettings, curated: SetFiles, stages_root: Path, evaluate: Evaluate, called: str = "reference"
+    settings: ReferenceSettings,
+    curated: SetFiles,
+    stages_root: Path,
+    evaluate: Evaluate,
+    called: str = "reference",
+    judged_on: str = "",
 ) -> tuple[Staged, Staged]:
     """Make any open_clip checkpoint, or one of its names (`hub`), the reference: its weights, with a scale and bias that fit the loss.
 
     A checkpoint trained with the softmax loss has no bias, so the sigmoid loss of its pairs means nothing; scale and bias are then
     fitted to the curated set (see `calibrate`).
+
+    Args:
+        settings: with `import_from`. curated: ingested. stages_root: of stages' work. evaluate: the validation.
+        called: the reference's name. judged_on: what names the sets that `evaluate` looks at, whose metrics are in the record.
 
     Returns:
         The checkpoint and a record without steps, as `train` would leave them.
@@ -158,4 +167,5 @@ def import_reference(
         forwards = Forwards({"reference": cost.total}, views={"image": cost.image, "text": cost.text})
         write_json(out / "run.json", import_summary(forwards, name, weights, named, evaluate(clip)))
 
-    return model, build_once(f"{called} record", f"{name}-training", stages_root, write_record)
+    record = fingerprint([name, judged_on]) if judged_on else name
+    return model, build_once(f"{called} record", f"{record}-training", stages_root, write_record)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from superbatch.bounds import require
 from superbatch.data.fields import Field, Mapped, Stored, by_set, joined
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.data.reader import ImageReader
@@ -57,6 +58,26 @@ class OpenSets:
     def vocabulary(self, clip: ClipModel) -> Vocabulary:
         """Return the vocabulary in use."""
         return Vocabulary.of(clip.model, np.unique(np.concatenate([tokens.distinct() for tokens in self.tokens])))
+
+    def check_ids(self, clip: ClipModel, named: str) -> None:
+        """Refuse token ids that an open_clip text tower has no embedding for.
+
+        Args:
+            clip: with its whole vocabulary. named: its configuration, for the message.
+
+        Raises:
+            UserError: just that.
+        """
+        if hasattr(clip.model, "token_embedding"):
+            size = clip.model.token_embedding.num_embeddings
+            highest = max(int(tokens.distinct().max(initial=0)) for tokens in self.tokens)
+            remedy = "name the tokenizer that the model was made for as text_cfg.hf_tokenizer_name, or set vocab_size to the tokenizer's"
+            require(
+                bool(highest < size),
+                f"{named}: text_cfg.vocab_size",
+                f"is {size:,}, and the tokenizer gives id {highest:,}",
+                remedy,
+            )
 
     def names(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
         """Return shard and key of each row, as the manifests have them."""

@@ -74,6 +74,7 @@ def train_reference(
     Returns:
         The checkpoint and the records of its training (run.json; of an import: what was imported, no steps).
     """
+    from superbatch.evaluation.store import fingerprint_of_sets
     from superbatch.tasks import SetFiles, import_reference
     from superbatch.tasks.jobs import build_reference, make_evaluate
     from superbatch.training import train_once
@@ -81,6 +82,7 @@ def train_reference(
     reference, places = reference_settings(name, settings, override), read(Storage, storage, "storage")
     if reference.import_from:
         evaluate = make_evaluate(evaluation_sets, "validation", reference.training.device)
-        return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate, name)
+        judged_on = fingerprint_of_sets(evaluation_sets, "validation")
+        return import_reference(reference, SetFiles(curated), Path(places.stages), evaluate, name, judged_on)
     job = build_reference(reference, curated, evaluation_sets, Path(places.state), name=name)
     return train_once(job, Path(places.stages), prepare=use_project_logging)
