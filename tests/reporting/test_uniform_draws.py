@@ -47,3 +47,8 @@ def test_distinct_rows_are_those_of_the_order() -> None:
         counts = [len(np.unique(one[:steps])) for one in drawn]
         spread = np.std(counts) / np.sqrt(seeds)
         assert abs(np.mean(counts) - expected_distinct(rows, batch, steps)) <= 4 * spread + 1e-9
+
+
+def test_rows_that_fill_no_batch() -> None:
+    """A pool that is trained on with a curated set beside it may be that small; the report ended in a division by zero."""
+    assert np.isnan(expected_distinct(12, 16, 3))

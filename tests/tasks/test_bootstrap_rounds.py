@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from superbatch.artifacts.stamps import write_stamp
+from superbatch.options import BootstrapSettings, ReferenceSettings
+from superbatch.tasks.bootstrap import Bootstrapping
 from superbatch.tasks.charges import charges
+from superbatch.tasks.jobs import Directories
 from superbatch.tasks.rounds import Features, Round, write_records
 
 TRAINING, EMBEDDING = 100.0, 7.0  # operations of each; seconds are a tenth
@@ -44,3 +48,16 @@ def test_a_learner_by_the_second_reference_owes_every_embedding_once(tmp_path: P
     assert sum(spent.seconds or 0 for spent in owed.values()) == pytest.approx(
         (3 * TRAINING + embedded * EMBEDDING) / 10
     )
+
+
+def test_sets_that_were_packed_anew_are_enlarged_anew(tmp_path: Path) -> None:
+    """An enlarged set says where in their shards the samples lie; the sets' fingerprints are of images and captions alone."""
+    for name in ("pool", "curated"):
+        write_stamp(tmp_path / name, "0" * 16)
+    given = Directories(*(tmp_path / name for name in ("pool", "a", "curated", "b", "c", "d", "e", "f")))
+    made_from = Bootstrapping(
+        BootstrapSettings(), ReferenceSettings(), given, tmp_path, lambda *_: pytest.fail("embeds")
+    )
+    before = made_from.packed
+    write_stamp(tmp_path / "pool", "1" * 16)
+    assert before == ["0" * 16, "0" * 16] and made_from.packed == ["1" * 16, "0" * 16]

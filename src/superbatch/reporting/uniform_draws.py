@@ -15,11 +15,13 @@ WINDOW = 12  # standard deviations around the mean; the rest is negligible in fl
 
 
 def expected_distinct(rows: int, batch_size: int, steps: int) -> float:
-    """Return how many different rows the first `steps` batches of b hold on average.
+    """Return how many different rows the first `steps` batches of b hold on average; NaN where the rows fill no batch.
 
     As `data.order.Order` draws: an epoch visits no row twice, leaves out what fills no batch, and knows nothing of the one before.
     """
     epoch = rows // batch_size
+    if not epoch:
+        return float("nan")
     full, rest = divmod(steps, epoch)
     return rows * (1 - (1 - epoch * batch_size / rows) ** full * (1 - rest * batch_size / rows))
 

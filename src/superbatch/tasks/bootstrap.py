@@ -16,7 +16,7 @@ from typing import Any
 
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.shelf import link_into
-from superbatch.artifacts.stamps import Staged, build_once, find_stage
+from superbatch.artifacts.stamps import Staged, build_once, find_stage, read_stamp
 from superbatch.curation.held_out import held_out_count
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
@@ -66,6 +66,11 @@ class Bootstrapping:
         return [one.manifest for one in load_evaluation_sets(self.given.evaluation_sets)]
 
     @property
+    def packed(self) -> list[str | None]:
+        """Names the shards of pool and curated set: an enlarged set says where in them its samples lie, which their manifests' fingerprints leave out."""
+        return [read_stamp(self.given.pool), read_stamp(self.given.curated)]
+
+    @property
     def fingerprint(self) -> str:
         """Names all that decides the outcome."""
         first, second, given = self.given.reference_model, self.reference, self.given
@@ -75,6 +80,7 @@ class Bootstrapping:
                 ["bootstrap", FORMAT, vars(self.settings)],
                 [read_metadata(first)["weights_sha256"], preprocessing(shell(first))],
                 [manifest.fingerprint for manifest in sets],
+                self.packed,
                 [model_identity(second.model, shell_of(second.model)), second.held_out, second.flexi],
                 deciding(second.training, TrainingSettings()),
             ]
@@ -164,7 +170,7 @@ def _enlarged(made_from: Bootstrapping, last: Round) -> Staged:
     cache = open_cache(last.features.pool, last.model, pool)
     known = held_out_scores(given.curated_set, last.model, last.training)
     decides: list[Any] = ["enlarged", FORMAT, deciding_settings(made_from.settings), cache.fingerprint, known.tolist()]
-    mark = fingerprint([*decides, *(one.fingerprint for one in (curated, *kept_out))])
+    mark = fingerprint([*decides, *(one.fingerprint for one in (curated, *kept_out)), made_from.packed])
 
     def write(out: Path) -> None:
         enlarge(out, curated, Scored(pool, cache, known), made_from.settings, kept_out)
