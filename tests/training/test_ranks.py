@@ -163,6 +163,12 @@ def test_more_cuts_than_pairs_is_one_line(make_job, monkeypatch):
         make_job(processes=3, accumulate=2)
     with pytest.raises(UserError, match=r"training\.rendezvous: 2 machines do not know where to meet"):
         make_job(machines=2)
+    for where in ("node0", "node0:", ":29400", "node0:port"):
+        with pytest.raises(
+            UserError, match=rf"training\.rendezvous: '{where}' is not a host and a port; name a host and port of one"
+        ):
+            make_job(machines=2, rendezvous=where)
+    make_job(machines=2, rendezvous="fd00::1:29400")
 
 
 def test_how_many_ranks_is_not_what_a_run_is(make_job):

@@ -47,6 +47,8 @@ SpikeFactor = Annotated[
     Because("{value} would call ordinary losses spikes", "more than 1, or 0 for off"),
 ]
 
+WHERE = "name a host and port of one of them, such as node0:29400"  # where machines meet
+
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings, section="training"):
@@ -127,5 +129,12 @@ class TrainingSettings(Settings, section="training"):
             self.machines == 1 or self.rendezvous is not None,
             "training.rendezvous",
             f"{self.machines} machines do not know where to meet",
-            "name a host and port of one of them, such as node0:29400",
+            WHERE,
+        )
+        host, _, port = (self.rendezvous or "").rpartition(":")
+        require(
+            self.rendezvous is None or (bool(host) and port.isdecimal()),
+            "training.rendezvous",
+            f"{self.rendezvous!r} is not a host and a port",
+            WHERE,
         )
