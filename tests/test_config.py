@@ -346,6 +346,17 @@ def test_the_readmes_example_is_valid() -> None:
     assert used_sources(read(IngestSettings, given["ingest"], "ingest")) == ()
 
 
+def test_folders_of_ones_own_are_not_rendered_whatever_they_are_called() -> None:
+    """Shards in a folder called icons were taken for the real pool, which would have been fetched."""
+    given = change(parameters(), "ingest.pool.shards", "/mine/icons/{000..009}.tar")
+    given = change(given, "ingest.curated.shards", ["sets/simweb/*.tar"])
+    for name in ("classification", "retrieval"):
+        given = change(given, f"ingest.evaluation.{name}.root", f"simweb/{name}")
+    assert used_sources(read(IngestSettings, given["ingest"], "ingest")) == ()
+    given = change(given, "ingest.pool.shards", ["/mine/*.tar", "/project/data/01_raw/icons/pool/*.tar"])
+    assert used_sources(read(IngestSettings, given["ingest"], "ingest")) == ("icons",)
+
+
 @pytest.mark.parametrize("where", ["uniform.learner.pool.curated_by", "audit.decision"])
 def test_a_decision_that_nobody_makes_is_refused(where: str) -> None:
     given = change(parameters(), where, "claen")

@@ -159,7 +159,7 @@ def test_a_curated_set_out_of_the_pool_is_warned_of(
     monkeypatch.chdir(tmp_path)
     for name in ("0.tar", "1.tar"):
         (tmp_path / name).touch()
-    ingest = {"curated": {"shards": "1.tar"}, "evaluation": {"simweb": {"root": "simweb"}}}
+    ingest = {"curated": {"shards": "1.tar"}, "evaluation": {"simweb": {"root": "data/01_raw/simweb"}}}
     for shards, warned in (("*.tar", True), ("0.tar", False)):
         caplog.clear()
         check_sources(ingest | {"pool": {"shards": shards}}, {"pool.set", "curated.set"})

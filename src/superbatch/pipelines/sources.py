@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from superbatch.artifacts.fingerprints import fingerprint
@@ -11,11 +12,12 @@ from superbatch.config import IngestSettings
 from superbatch.stores.address import is_address
 
 SOURCES = ("simweb", "icons")
+RAW = "01_raw"  # the catalog's folder of what they make
 UNUSED = "The shards settings of `ingest` point elsewhere, so nothing was rendered here.\n"
 
 
 def used_sources(ingest: IngestSettings) -> tuple[str, ...]:
-    """List the sources that any set is read from: a folder of that name is on the way to it."""
+    """List the sources that any set is read from: `01_raw/<source>` is on the way to it, where the catalog has what they make."""
     specs = [
         shards
         for one in (ingest.pool, ingest.curated)
@@ -31,7 +33,7 @@ def is_rendered(spec: str) -> bool:
 
 
 def _reads(spec: str, source: str) -> bool:
-    return not is_address(spec) and source in Path(spec).parts
+    return not is_address(spec) and (RAW, source) in pairwise(Path(spec).parts)
 
 
 def render_if_used(
