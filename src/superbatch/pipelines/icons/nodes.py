@@ -20,7 +20,7 @@ def render_icons(settings: dict[str, Any], ingest: dict[str, Any], storage: dict
 
     Args:
         settings: `params:icons`.
-        ingest: `params:ingest`; tells whether any set lies in a folder called icons.
+        ingest: `params:ingest`; tells whether any set lies in `01_raw/icons`.
         storage: `params:storage`; a package that npm fetched stays in `stages`.
     """
     from superbatch.icons.package import fetch_package, package_digest, read_sets

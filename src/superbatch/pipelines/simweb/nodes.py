@@ -19,7 +19,7 @@ def render_simweb(settings: dict[str, Any], ingest: dict[str, Any], storage: dic
 
     Args:
         settings: `params:simweb`.
-        ingest: `params:ingest`; tells whether any set lies in a folder called simweb.
+        ingest: `params:ingest`; tells whether any set lies in `01_raw/simweb`.
         storage: `params:storage`.
     """
     simweb, stages = read(SimwebSettings, settings, "simweb"), Path(read(Storage, storage, "storage").stages)
