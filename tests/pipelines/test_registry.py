@@ -248,7 +248,12 @@ def test_a_session_brings_its_own_methods_and_runs() -> None:
 
 @pytest.mark.parametrize(
     ("shards", "source"),
-    [("data/01_raw/simweb/*.tar", {"simweb"}), ("x/icons/*.tar", {"icons"}), ("mine/*.tar", set())],
+    [
+        ("data/01_raw/simweb/*.tar", {"simweb"}),
+        ("x/01_raw/icons/*.tar", {"icons"}),
+        ("icons/*.tar", set()),
+        ("mine/*.tar", set()),
+    ],
 )
 def test_a_chain_makes_the_data_that_it_reads_and_no_other(shards: str, source: set[str]) -> None:
     one = {"shards": shards}
