@@ -21,7 +21,7 @@ for ((task = 1; task < count; task++)); do "$@" & done
 for task in $(jobs -p); do wait "$task" || exit 1; done
 """
 SCONTROL = """#!/usr/bin/env bash
-[[ $* == "show hostnames both" ]] && echo localhost && echo another
+[[ $* == "show hostnames both" ]] && echo localhost && sleep 0.2 && echo another
 """
 STEPS = 12
 
