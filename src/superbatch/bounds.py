@@ -36,9 +36,8 @@ Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(gt=0, lt=1)]
-Seed = Annotated[
-    int, Interval(ge=0, lt=1 << 63), Because("{value} is no seed", "0 to 2**63 - 1")
-]  # as numpy and torch both take
+# As numpy and torch both take.
+Seed = Annotated[int, Interval(ge=0, lt=1 << 63), Because("{value} is no seed", "0 to 2**63 - 1")]
 # Metadata of a setting that came later: at its default it is no part of fingerprints, so that older ones stay.
 LATER = {"later": True}
 

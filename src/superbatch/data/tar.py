@@ -300,9 +300,7 @@ def _resync(stream: BinaryIO, start: int, length: int) -> int:
         after = _skip_zeros(stream, position, length)
         if after >= length:
             return position
-        position = (
-            after  # past the whole hole: looked through from each of its blocks, it would take time by its square
-        )
+        position = after  # past the whole hole: from each of its blocks anew, it would take time by its square
         stream.seek(position)
     return length
 

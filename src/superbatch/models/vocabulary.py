@@ -31,7 +31,8 @@ class Vocabulary:
     def of(cls, model: nn.Module, token_ids: np.ndarray) -> Vocabulary:
         """Collect the ids that occur in an array of token ids of any shape; padding, start and end are always in."""
         full = model.token_embedding.num_embeddings
-        used = np.union1d(np.unique(token_ids), [0, full - 2, full - 1, *_end_id(model)])
+        end = _end_id(model)
+        used = np.union1d(np.unique(token_ids), [0, full - 2, full - 1, *([] if end is None else [end])])
         return cls(torch.from_numpy(used.astype(np.int64)), model.token_embedding.weight.detach().clone())
 
     def to_compact(self, ids: Tensor) -> Tensor:
@@ -40,12 +41,13 @@ class Vocabulary:
         assert torch.equal(self.ids_V[compact], ids), "a token id outside the vocabulary"
         return compact
 
-    def shrink(self, model: nn.Module) -> None:
+    def shrink(self, model: Any) -> None:
         """Replace the model's token embedding by the rows in use."""
         rows_VW = model.token_embedding.weight.detach()[self.ids_V]
         model.token_embedding = _embedding(rows_VW)
-        for end in _end_id(model):
-            _set_end_id(model, int(self.to_compact(torch.tensor(end))))
+        end = _end_id(model)
+        if end is not None:
+            model.text_eos_id = int(self.to_compact(torch.tensor(end)))
 
     def grow(self, model: nn.Module) -> nn.Embedding:
         """Return the full embedding: trained rows scattered back over the untouched table."""
@@ -60,32 +62,29 @@ def _embedding(weight: Tensor) -> nn.Embedding:
     return nn.Embedding.from_pretrained(weight.clone(), freeze=False)
 
 
-def _end_id(model: Any) -> list[int]:
-    """The id by which a tower finds the end token; empty where it finds it by `argmax`, or pools elsewhere."""
-    return [model.text_eos_id] if getattr(model, "text_pool_type", None) == "eos" else []
-
-
-def _set_end_id(model: Any, end: int) -> None:
-    model.text_eos_id = end
+def _end_id(model: Any) -> int | None:
+    """The id by which a tower finds the end token; None where it finds it by `argmax`, or pools elsewhere."""
+    return int(model.text_eos_id) if getattr(model, "text_pool_type", None) == "eos" else None
 
 
 class full_vocabulary:
     """Context: the model takes original token ids (for evaluation and export), then compact ones again."""
 
     def __init__(self, model: nn.Module, vocabulary: Vocabulary | None) -> None:
-        self.model, self.vocabulary = model, vocabulary
+        self.model: Any = model
+        self.vocabulary = vocabulary
 
     def __enter__(self) -> nn.Module:
         if self.vocabulary is not None:
             self.compact = self.model.token_embedding
             self.model.token_embedding = self.vocabulary.grow(self.model)
             self.compact_end = _end_id(self.model)
-            for end in self.compact_end:
-                _set_end_id(self.model, int(self.vocabulary.ids_V[end]))
+            if self.compact_end is not None:
+                self.model.text_eos_id = int(self.vocabulary.ids_V[self.compact_end])
         return self.model
 
     def __exit__(self, *_: object) -> None:
         if self.vocabulary is not None:
             self.model.token_embedding = self.compact
-            for end in self.compact_end:
-                _set_end_id(self.model, end)
+            if self.compact_end is not None:
+                self.model.text_eos_id = self.compact_end

@@ -76,8 +76,13 @@ def family(settings: dict[str, Any]) -> str:
         kept["selection"] = {"method": "uniform"}
     pool = settings.get("pool") or {}
     filtered, by_clusters = (pool.get("keep_share") or 1.0) < 1, bool(pool.get("clusters"))
-    given = ["given start"] if (settings.get("model") or {}).get("pretrained") is not None else []
+    given = ["given start"] if given_start(settings) else []
     return fingerprint([kept, filtered, by_clusters, *given])
+
+
+def given_start(settings: dict[str, Any]) -> bool:
+    """Whether a run started from weights that it was given (`model.pretrained`), whose cost it does not know, rather than from random ones."""
+    return (settings.get("model") or {}).get("pretrained") is not None
 
 
 def _without(section: Any, keys: set[str]) -> Any:

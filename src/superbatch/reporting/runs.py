@@ -16,7 +16,7 @@ from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
 from superbatch.reporting.accounts import one_off_flops, totals
-from superbatch.reporting.configuration import configuration, family
+from superbatch.reporting.configuration import configuration, family, given_start
 from superbatch.reporting.measured import Measured, measured, test_intervals
 from superbatch.reporting.metrics import MEAN, flat_metrics
 
@@ -261,8 +261,8 @@ class Run:
 
     @property
     def given_start(self) -> bool:
-        """Whether it started from weights that it was given (`model.pretrained`), whose cost it does not know, rather than from random ones."""
-        return self.setting("model", "pretrained") is not None
+        """Whether it started from weights that it was given (`configuration.given_start`)."""
+        return given_start(self.settings)
 
     @property
     def complete(self) -> bool:

@@ -81,10 +81,16 @@ def export_subset(pool: Path, rows: pd.DataFrame, settings: dict[str, Any], stor
     def write(out: Path) -> None:
         write_subset(manifest, chosen, out, export.shard_size, about)
 
-    decides = ["audit subset", FORMAT, manifest.fingerprint, chosen.tolist(), about, export.shard_size]
-    decides.append(
-        read_stamp(pool)
-    )  # of all bytes of the shards: the manifest's fingerprint leaves out the JSON, which is copied too
+    # The stamp is of all bytes of the shards: the manifest's fingerprint leaves out the JSON, which is copied too.
+    decides = [
+        "audit subset",
+        FORMAT,
+        manifest.fingerprint,
+        chosen.tolist(),
+        about,
+        export.shard_size,
+        read_stamp(pool),
+    ]
     return build_once("audit subset", fingerprint(decides), Path(places.stages), write)
 
 
