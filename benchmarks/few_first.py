@@ -8,6 +8,7 @@ An ORDER is how rows join:
     captions    at random, all rows of a caption together
     concepts    the same of what a caption says without the words of style at its end (`outline`, `bold`, ...: `icons.concepts`)
     words       the same of its first word
+    rarity      those first whose caption has few words and common ones: -sum log p(word) (Platanios et al. 2019, arXiv 1903.09848, section 2.2)
     FOLDER      those first that a reference finds easy: the folder with its embeddings of the pool (04_feature/pool)
 
 Without --probe a learner is trained by each order and measured on the test split. With it nothing is trained: of the rows that come first, and of as
@@ -19,7 +20,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +47,7 @@ from superbatch.training import train_once
 from superbatch.training.job import Job
 
 METHOD = "narrow_first"
-ORDERS = ("rows", "captions", "concepts", "words")
+ORDERS = ("rows", "captions", "concepts", "words", "rarity")
 STYLE = StyleWords(leading=frozenset(), trailing=ALWAYS_STYLE | SOMETIMES_STYLE)
 METRICS = {
     "top-1": ("classification/top1",),
@@ -107,10 +110,20 @@ def joining(order: str, pool: Manifest, seed: int) -> np.ndarray | None:
     }
     if order == "rows":
         return None
+    if order == "rarity":
+        return rarity(pool.first_captions())
     if order not in groups:
         return -EmbeddingCache(Path(order) / embeddings_file()).pair_scores()
     name = groups[order]
     return np.array([drawn(name(caption.lower()), seed) for caption in pool.first_captions()])
+
+
+def rarity(captions: list[str]) -> np.ndarray:
+    """-sum log p(word) of each caption, (N,): p is a word's share of all words of the pool."""
+    words = [caption.lower().split() for caption in captions]
+    counts = Counter(word for of in words for word in of)
+    total = counts.total()
+    return np.array([sum(math.log(total / counts[word]) for word in of) for of in words])
 
 
 def drawn(name: str, seed: int) -> int:
