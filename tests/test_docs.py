@@ -19,6 +19,7 @@ from superbatch.declared import kinds
 from superbatch.errors import UserError
 from superbatch.nested import from_dotted, merge
 from superbatch.pipeline_registry import ADVISE, DNC, STAGES
+from superbatch.pipelines.naming import BEFORE_LEARNER
 
 PROJECT = Path(__file__).parents[1]
 STARTER = PROJECT / "src" / "superbatch" / "starter" / "project"  # what `superbatch init` lays out
@@ -225,6 +226,7 @@ def check_kedro(words: list[str]) -> None:
             "--namespaces": check_namespaces,
             "--env": check_env,
             "--params": check_params,
+            "--tags": check_tags,
         }
         assert name in check and value, f"kedro run {option}"
         check[name](value)
@@ -250,6 +252,10 @@ def check_pipelines(value: str) -> None:
 def check_namespaces(value: str) -> None:
     for name in value.split(","):
         assert name in [*methods(), "reference"], f"--namespaces={name}"
+
+
+def check_tags(value: str) -> None:
+    assert value == BEFORE_LEARNER, f"--tags={value}"
 
 
 def check_env(value: str) -> None:

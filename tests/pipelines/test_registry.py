@@ -15,7 +15,7 @@ from superbatch.checks import check_grid, check_ranks
 from superbatch.errors import UserError
 from superbatch.hooks import stand_in_for_checks
 from superbatch.pipelines.compare.grid import expand, override_of
-from superbatch.pipelines.naming import is_check
+from superbatch.pipelines.naming import BEFORE_LEARNER, is_check
 
 PROJECT = Path(__file__).parents[2]
 
@@ -86,6 +86,16 @@ def test_a_reference_is_checked_before_anything_long_is_made_with_it(method: str
     assert order.index("check_reference") < min(
         order.index(later) for later in ("embed_pool", "embed_curated", f"{method}.train")
     )
+
+
+def test_the_scripts_for_several_ranks_make_all_that_a_learner_reads() -> None:
+    """scripts/*: the chain's nodes with one tag, then the learner by itself."""
+    pipelines = pipeline_registry.register_pipelines()
+    for method in pipeline_registry.method_names():
+        before = pipelines[method].only_nodes_with_tags(BEFORE_LEARNER)
+        learner = pipelines[method].only_nodes(f"{method}.check", f"{method}.train")
+        assert not data_inputs(before) and data_inputs(learner) <= before.all_outputs(), method
+        assert not [node.name for node in before.nodes if node.namespace == method]
 
 
 def test_a_grid_s_references_are_made_by_the_command_that_is_named_before_it() -> None:
