@@ -607,6 +607,26 @@ def test_a_record_is_made_in_pieces_and_has_only_what_its_list_has(monkeypatch: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("only", "what"),
+    [
+        (["reference"], "'reference' is no recorded run of the grid"),
+        (["gone-T1-s0"], "'gone-T1-s0' is no recorded run of the grid"),
+        ([], "names no run"),
+    ],
+)
+def test_only_a_run_that_compare_trains_can_be_made_again(
+    only: list[str], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    results = importlib.import_module("results")
+    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: pytest.fail("a run was started"))
+    rows = [{"run": name} for name in ("reference", "uniform-T8000-s0", "gone-T1-s0")]
+    with pytest.raises(UserError) as caught:
+        results.again("icons", rows, only)
+    assert str(caught.value) == f"--only: {what}; known: uniform-T8000-s0"
+
+
 @pytest.mark.parametrize("pool", ["simweb", "icons"])
 def test_the_figures_of_both_pools_are_derived_from_their_records(
     pool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
