@@ -122,14 +122,16 @@ class World:
         settings = merge(self.given["evaluate"], {"few_shot": None})
         evaluate = read(EvaluateSettings, settings, "evaluate")
         weights, clip = read_metadata(made.model)["weights_sha256"], load_measured(made.model)
+        sets = load_evaluation_sets(self.evaluation)
 
         def write(out: Path) -> None:
-            evaluator = Evaluator.for_model(load_evaluation_sets(self.evaluation), clip, evaluate.device)
+            evaluator = Evaluator.for_model(sets, clip, evaluate.device)
             clip.model.to(evaluator.device)
             about = {"checkpoint": weights, "model_name": "dnc", "settings": evaluate}
             evaluate_to_files(evaluator, clip.model, "test", out, **about)
 
-        found = once("evaluation", ["evaluation", weights, evaluate, str(self.evaluation)], self.stages, write)
+        decides = ["evaluation", weights, evaluate, [[one.name, one.fingerprint] for one in sets]]
+        found = once("evaluation", decides, self.stages, write)
         results = {file.stem: read_json(file)["metrics"] for file in sorted(found.glob("*.json"))}
         return {f"{name}/{metric}": own[metric] for name, own in results.items() for metric in METRICS if metric in own}
 

@@ -181,6 +181,7 @@ def about(
         "kind": "reference" if settings is None else "learner",
         "world": world.name,
         "pool": read_manifest(world.pool).fingerprint,
+        "evaluation": world.measured_on,
         "reference": reference and reference.run_hash,
         "label": strength and strength.label,
         "curated": world.curated.manifest.fingerprint,
@@ -224,6 +225,8 @@ def show(options: argparse.Namespace) -> None:
     print("Gains on test, in points: over uniform / over the filter that goes by the same reference.", end="\n\n")
     everything = [block for of_measure in found.values() for block in of_measure]
     print(*map(told, everything), sep="\n\n", end="\n\n")
+    if unnamed := sum("evaluation" not in row for row in rows):
+        print(f"{unnamed} rows do not name the evaluation sets they were measured on; they count for any.", end="\n\n")
     if options.figure and found[options.measure]:
         draw(found[options.measure], options.figure)
     by_world: dict[str, list[dict[str, Any]]] = {}

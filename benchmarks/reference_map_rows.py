@@ -19,7 +19,8 @@ from superbatch.evaluation.pairs.resampling import Estimate
 from superbatch.evaluation.pairs.verdict import THRESHOLDS, Evidence, judge
 
 Row = dict[str, Any]
-KEY = ("kind", "world", "pool", "reference", "method", "settings")  # rows that are equal in these are the same row
+# Rows that are equal in these are the same row.
+KEY = ("kind", "world", "pool", "reference", "method", "settings", "evaluation")
 MEASURES = {"headline": ("headline",), "top1": ("top1",), "r1": R1}  # means over a row's metrics of such endings
 NAMES = {"headline": "headline", "top1": "top-1", "r1": "mean R@1"}
 UNIFORM, FILTER = "uniform", "filtered"
@@ -44,8 +45,9 @@ class Rows:
         return list({key_of(row): row for row in filter(None, map(_parsed, lines))}.values())
 
     def has(self, row: Row) -> bool:
-        """Whether the row with these keys is there."""
-        return key_of(row) in map(key_of, self.read())
+        """Whether the row with these keys is there. One that names no evaluation sets is older than their name in rows, and counts for any."""
+        older = row | {"evaluation": None}
+        return not {key_of(row), key_of(older)}.isdisjoint(map(key_of, self.read()))
 
     def add(self, row: Row) -> None:
         """Add a row at the end."""
@@ -128,17 +130,33 @@ class Block:
 
 
 def blocks(rows: list[Row], measure: str) -> list[Block]:
-    """Put references and learners together, a block a pool and number of steps."""
-    learners, references = defaultdict(list), defaultdict(list)
+    """Put references and learners together, a block a pool, its evaluation sets and number of steps."""
+    return [block for key in _measured_on(rows) for block in _blocks(key, rows, measure)]
+
+
+Sets = tuple[str, str, str | None]  # a world, its pool, its evaluation sets
+
+
+def _measured_on(rows: list[Row]) -> list[Sets]:
+    """List the sets that rows name, and pools of which none names its evaluation sets."""
+    found = {(row["world"], row["pool"], row.get("evaluation")) for row in rows}
+    named = {key[:2] for key in found if key[2] is not None}
+    return sorted((key for key in found if key[2] is not None or key[:2] not in named), key=str)
+
+
+def _blocks(key: Sets, rows: list[Row], measure: str) -> Iterator[Block]:
+    """Yield the blocks of some sets. Rows that name no evaluation sets are in those of any."""
+    learners, references = defaultdict(list), list[Row]()
     for row in rows:
-        if row["kind"] == "learner":
-            learners[row["world"], row["pool"], row["steps"]].append(row)
-        else:
-            references[row["world"], row["pool"]].append(row)
-    return list(filter(None, (_block(key, own, references[key[:2]], measure) for key, own in sorted(learners.items()))))
+        if (row["world"], row["pool"]) == key[:2] and row.get("evaluation") in (key[2], None):
+            (learners[row["steps"]] if row["kind"] == "learner" else references).append(row)
+    for steps, own in sorted(learners.items()):
+        block = _block(key[0], steps, own, references, measure)
+        if block is not None:
+            yield block
 
 
-def _block(key: tuple[str, str, int], learners: list[Row], references: list[Row], measure: str) -> Block | None:
+def _block(world: str, steps: int, learners: list[Row], references: list[Row], measure: str) -> Block | None:
     by_seed = _tuned(learners, measure)
     if not by_seed:
         return None
@@ -146,7 +164,7 @@ def _block(key: tuple[str, str, int], learners: list[Row], references: list[Row]
     points = [Point(row, dict(_gains(by_seed, row["reference"], uniform))) for row in references]
     points = sorted(points, key=lambda point: (point.recall.value, point.row["label"]))
     base = 100 * fmean(uniform.values()) if uniform else math.nan
-    return Block(key[0], key[2], measure, base, [point for point in points if point.gains])
+    return Block(world, steps, measure, base, [point for point in points if point.gains])
 
 
 Values = dict[tuple[str | None, str], dict[int, float]]  # of a reference's hash and a method: the test measure by seed

@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from reference_map_sets import Curated, once
 
+from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.stamps import Staged
 from superbatch.config import learner_settings, read
 from superbatch.data.embeddings import cosines
 from superbatch.data.manifest import read_manifest
 from superbatch.errors import UserError, did_you_mean
+from superbatch.evaluation.store import fingerprint_of_sets
 from superbatch.files import read_json
 from superbatch.models import ClipModel, build_model, load_checkpoint, pick_device, read_metadata
 from superbatch.models.towers import Towers
@@ -197,6 +199,11 @@ class World:
         towers = Towers.of(clip, torch.device("cpu"), "auto")
         images, texts, _ = embed_rows(clip, towers, self.curated.manifest, reference.held)
         return cosines(images.numpy(), texts.numpy())
+
+    @cached_property
+    def measured_on(self) -> str:
+        """Names the content of the evaluation sets."""
+        return fingerprint([fingerprint_of_sets(self.evaluation, split) for split in SPLITS])
 
     def _measured(self, model: Path) -> dict[str, Any]:
         clip = load_checkpoint(model)

@@ -195,13 +195,16 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def again(pool: str, rows: list[dict[str, Any]], only: list[str]) -> dict[str, Any]:
-    """Make runs anew with `kedro run` and say whether picks and weights are the recorded ones, bit for bit."""
-    known = {row["run"]: row for row in rows}
+    """Make runs anew with `kedro run` and say whether picks and weights are the recorded ones, bit for bit.
+
+    Raises:
+        UserError: no name, or one that is no recorded run of the grid. `reference` is recorded too, but `compare` does not train it.
+    """
+    known = {row["run"]: row for row in merged(pool, rows, []) if row["run"] != "reference"}
     unknown = [name for name in only if name not in known]
     if unknown or not only:
-        raise UserError(
-            "--only", f"{unknown[0]!r} is not recorded" if unknown else "names no run", f"known: {', '.join(known)}"
-        )
+        what = f"{unknown[0]!r} is no recorded run of the grid" if unknown else "names no run"
+        raise UserError("--only", what, f"known: {', '.join(known)}")
     same, environment = {}, [] if pool == "simweb" else [f"--env={pool}"]
     for name in only:
         kedro = [

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A method's chain on this machine, with its learner under torchrun. Run it in the project's folder:
+# A method's chain on this machine, with its learner under torchrun and without a report. Run it in the project's folder:
 #   scripts/torchrun.sh jest                       a rank for each GPU
 #   RANKS=2 scripts/torchrun.sh jest --env=quick   two ranks; what follows the method goes to every `kedro run`
 # Stages that are done are not done again, and a training continues: after a failure give the same command again.
@@ -8,8 +8,7 @@ set -euo pipefail
 method=${1:?which method? For instance: scripts/torchrun.sh jest}
 shift
 
-for stage in ingest reference check embed; do
-  kedro run --pipelines="$stage" "$@"
-done
-torchrun --nproc-per-node="${RANKS:-gpu}" --no-python kedro run --pipelines=learner --namespaces="$method" "$@"
-kedro run --pipelines=evaluate --namespaces="$method" "$@"
+# `settings`: what the learner would refuse shows before a reference is trained for it.
+kedro run --pipelines="$method" --tags=before_learner,settings "$@"
+torchrun --nproc-per-node="${RANKS:-gpu}" --no-python kedro run --pipelines="$method" --nodes="$method.check,$method.train" "$@"
+kedro run --pipelines="$method" --nodes="$method.evaluate" "$@"

@@ -58,6 +58,15 @@ def test_a_real_size_in_miniature_differs_in_sizes_alone(env: str) -> None:
     assert read_config(learner.model.config)["model_cfg"]["vision_cfg"]["image_size"] == 224
 
 
+@pytest.mark.parametrize(("env", "passes"), [("vit_b32", 2), ("vit_b16", 3)])
+def test_a_real_size_s_reference_passes_its_curated_shards_as_often_as_its_comment_says(env: str, passes: int) -> None:
+    given = parameters(env)
+    first, last = map(int, re.findall(r"\d{5}", given["ingest"]["curated"]["shards"]))
+    training = given["reference"]["training"]
+    looked_at = training["steps"] * training["batch_size"]
+    assert looked_at / (10_000 * (last - first + 1)) == pytest.approx(passes, rel=0.1)
+
+
 def test_a_method_is_the_template_with_its_own_on_top() -> None:
     given = parameters()
     jest, uniform = (learner_settings(given["learner"], given[m]["learner"], m) for m in ("jest", "uniform"))

@@ -48,6 +48,28 @@ def test_cells_are_means_over_seeds(script) -> None:
     assert script.cells(rows[:1], "a", ["set/knn"])[-1] == "50.0"
 
 
+def test_a_model_is_measured_again_on_other_evaluation_sets_in_the_same_folder(
+    script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, value = Namespace(model=Namespace(to=lambda device: None)), 0.5
+
+    def write(evaluator, model, split: str, out: Path, **about) -> None:
+        (out / "a.json").write_text(json.dumps({"metrics": {"knn": value}}))
+
+    def measured(sets: str) -> dict[str, float]:
+        monkeypatch.setattr(script, "load_evaluation_sets", lambda folder: [Namespace(name="a", fingerprint=sets)])
+        return world.measured(script.Made(tmp_path, tmp_path, 1, 1.0, 1.0))
+
+    monkeypatch.setattr(script, "read_metadata", lambda model: {"weights_sha256": "w"})
+    monkeypatch.setattr(script, "load_measured", lambda model: clip)
+    monkeypatch.setattr(script, "evaluate_to_files", write)
+    monkeypatch.setattr(script.Evaluator, "for_model", lambda *_: Namespace(device="cpu"))
+    world = script.World({"evaluate": {}}, None, tmp_path / "evaluation", tmp_path)
+    assert measured("first") == {"a/knn": 0.5}
+    value = 0.75
+    assert measured("first") == {"a/knn": 0.5} and measured("second") == {"a/knn": 0.75}
+
+
 @pytest.mark.slow
 def test_the_quick_table(
     script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -19,6 +19,7 @@ from superbatch.declared import kinds
 from superbatch.errors import UserError
 from superbatch.nested import from_dotted, merge
 from superbatch.pipeline_registry import ADVISE, DNC, STAGES
+from superbatch.pipelines.naming import BEFORE_LEARNER
 
 PROJECT = Path(__file__).parents[1]
 STARTER = PROJECT / "src" / "superbatch" / "starter" / "project"  # what `superbatch init` lays out
@@ -225,6 +226,7 @@ def check_kedro(words: list[str]) -> None:
             "--namespaces": check_namespaces,
             "--env": check_env,
             "--params": check_params,
+            "--tags": check_tags,
         }
         assert name in check and value, f"kedro run {option}"
         check[name](value)
@@ -250,6 +252,10 @@ def check_pipelines(value: str) -> None:
 def check_namespaces(value: str) -> None:
     for name in value.split(","):
         assert name in [*methods(), "reference"], f"--namespaces={name}"
+
+
+def check_tags(value: str) -> None:
+    assert value == BEFORE_LEARNER, f"--tags={value}"
 
 
 def check_env(value: str) -> None:
@@ -599,6 +605,26 @@ def test_a_record_is_made_in_pieces_and_has_only_what_its_list_has(monkeypatch: 
         {"run": "uniform-T16000-s0", "value": 2},
         {"run": "uniform-T8000-s0", "value": 1},
     ]
+
+
+@pytest.mark.parametrize(
+    ("only", "what"),
+    [
+        (["reference"], "'reference' is no recorded run of the grid"),
+        (["gone-T1-s0"], "'gone-T1-s0' is no recorded run of the grid"),
+        ([], "names no run"),
+    ],
+)
+def test_only_a_run_that_compare_trains_can_be_made_again(
+    only: list[str], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    results = importlib.import_module("results")
+    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: pytest.fail("a run was started"))
+    rows = [{"run": name} for name in ("reference", "uniform-T8000-s0", "gone-T1-s0")]
+    with pytest.raises(UserError) as caught:
+        results.again("icons", rows, only)
+    assert str(caught.value) == f"--only: {what}; known: uniform-T8000-s0"
 
 
 @pytest.mark.parametrize("pool", ["simweb", "icons"])

@@ -55,6 +55,13 @@ def test_a_clone_that_pulls_has_nothing_to_do(project: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_report_alone_is_made_again_on_request(project: Path) -> None:
+    """It shows what is no dependency, such as an advice."""
+    assert ran(dvc(project, "repro", "--single-item", "--force", "report")) == ["report"]
+    as_committed(project)
+
+
+@pytest.mark.slow
 def test_an_experiment_runs_what_depends_on_its_parameter(project: Path) -> None:
     before = (project / METHODS).read_text()
     assert ran(dvc(project, "exp", "run", "--name=half", "-S", f"{KEEP_SHARE}=0.5")) == FILTERED

@@ -187,6 +187,35 @@ def test_a_row_that_is_there_is_not_made_again(scripts, tmp_path: Path, capsys: 
     assert capsys.readouterr().out.splitlines()[0] == "w, r, jest, seed 0: headline 25.0 %, 0 CPU s"
 
 
+def test_other_evaluation_sets_are_other_rows_and_a_row_that_names_none_counts_for_any(scripts, tmp_path: Path) -> None:
+    rows, one = scripts["rows"].Rows(tmp_path / "map.jsonl"), row("r", "jest", 0.3)
+    rows.add(one | {"evaluation": "first"})
+    assert rows.has(one | {"evaluation": "first"}) and not rows.has(one | {"evaluation": "second"})
+    rows.add(one)
+    assert rows.has(one | {"evaluation": "second"}) and len(rows.read()) == 2
+
+
+def test_a_row_names_the_evaluation_sets_by_their_content(world, scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(content: str) -> str:
+        monkeypatch.setattr(scripts["world"], "fingerprint_of_sets", lambda folder, split: f"{content} {split}")
+        return scripts[""].about(replace(world), None)["evaluation"]
+
+    assert name("old") == name("old") != name("new")
+
+
+def test_a_table_is_of_the_same_evaluation_sets(scripts, recorded) -> None:
+    """Recorded rows that name none are in every table of their pool."""
+    new = [row(None, "uniform", 0.10, 0), judged("strong", 0.40, 0.9), row("strong", "jest", 0.20, 0)]
+    new = [one | {"evaluation": "new"} for one in new]
+
+    def bases(*rows: dict[str, Any]) -> list[float]:
+        return [round(block.base, 1) for block in scripts["rows"].blocks(list(rows), "headline")]
+
+    assert bases(*recorded) == [51.3]
+    assert bases(*(one | {"evaluation": "old"} for one in recorded), *new) == [10.0, 51.3]
+    assert bases(*recorded, *new) == [44.7], "seed 0 anew, the others as recorded"
+
+
 def test_a_line_that_was_cut_short_is_made_anew_and_spoils_no_other(scripts, tmp_path: Path) -> None:
     rows = scripts["rows"].Rows(tmp_path / "map.jsonl")
     one, two = row("r", "jest", 0.3), row("r", "safe", 0.4)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.pipeline import Pipeline
 
 from superbatch.options import SECOND
+from superbatch.pipelines.naming import BEFORE_LEARNER
 
 if TYPE_CHECKING:
     from superbatch.options import LearnerSettings, ReferenceSettings
@@ -252,7 +253,7 @@ def chain(methods: tuple[str, ...]) -> Pipeline:
     reference += _create("curate") if curated else Pipeline([])
     runs = _create("learner", by, checked, of_labels, curated, teachers)
     runs += _create("evaluate", (*references, *methods))
-    return data + reference + runs + _create("report", methods, sources(), references)
+    return (data + reference).tag(BEFORE_LEARNER) + runs + _create("report", methods, sources(), references)
 
 
 def advise_chain() -> Pipeline:

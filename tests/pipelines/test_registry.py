@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
 
 from superbatch import pipeline_registry
 from superbatch.checks import check_grid, check_ranks
 from superbatch.errors import UserError
 from superbatch.hooks import stand_in_for_checks
 from superbatch.pipelines.compare.grid import expand, override_of
-from superbatch.pipelines.naming import is_check
+from superbatch.pipelines.naming import BEFORE_LEARNER, is_check
 
 PROJECT = Path(__file__).parents[2]
 
@@ -84,6 +86,35 @@ def test_a_reference_is_checked_before_anything_long_is_made_with_it(method: str
     assert order.index("check_reference") < min(
         order.index(later) for later in ("embed_pool", "embed_curated", f"{method}.train")
     )
+
+
+def test_the_scripts_for_several_ranks_make_all_that_a_learner_reads() -> None:
+    """scripts/*: the chain's nodes with one tag, then the learner by itself."""
+    pipelines = pipeline_registry.register_pipelines()
+    for method in pipeline_registry.method_names():
+        before = pipelines[method].only_nodes_with_tags(BEFORE_LEARNER)
+        learner = pipelines[method].only_nodes(f"{method}.check", f"{method}.train")
+        assert not data_inputs(before) and data_inputs(learner) <= before.all_outputs(), method
+        assert not [node.name for node in before.nodes if node.namespace == method]
+
+
+def test_a_grid_s_references_are_made_by_the_command_that_is_named_before_it() -> None:
+    files = [*PROJECT.glob("conf/*/parameters.yml"), PROJECT / "conf/README.md", *PROJECT.glob("docs/*.md")]
+    command = r"`kedro run --pipelines=references(?: --env=(\w+))?`,[^|]*?`kedro run --pipelines=compare --env=(\w+)`"
+    named = {match.groups(default="base") for file in files for match in re.finditer(command, file.read_text())}
+    assert {env for _, env in named} >= {"relatives", "tune", "icons"}
+    for first, then in named:
+        made = pipelines_of(first)["references"].all_outputs()
+        read = {name for name in pipelines_of(then)["compare"].inputs() if name.startswith("reference_")}
+        assert read and read <= made, f"references of {first}, then compare of {then}"
+
+
+def pipelines_of(env: str) -> Mapping[str, Pipeline]:
+    loader = OmegaConfigLoader(
+        str(PROJECT / "conf"), env=env, base_env="base", default_run_env="base", merge_strategy={"parameters": "soft"}
+    )
+    pipeline_registry.configure(loader["parameters"])
+    return pipeline_registry.register_pipelines()
 
 
 @pytest.mark.parametrize("method", ["uniform", "pool_and_curated", "hard_learner"])

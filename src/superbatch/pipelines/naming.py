@@ -9,6 +9,7 @@ from typing import Any
 # What a check of settings gives, `<run>.checked_settings`: a line in memory. Whoever takes it begins after the check.
 CHECKED = "checked_settings"
 ALONE = "alone"  # the tag of a training that is in one process with other work: not for `torchrun`
+BEFORE_LEARNER = "before_learner"  # the tag of all that a chain does before its learners; the scripts for several ranks run it by itself
 
 
 def named(function: Callable[..., Any], name: str | tuple[Any, ...] | None) -> Callable[..., Any]:
