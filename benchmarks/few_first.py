@@ -8,7 +8,7 @@ An ORDER is how rows join:
     captions    at random, all rows of a caption together
     concepts    the same of what a caption says without the words of style at its end (`outline`, `bold`, ...: `icons.concepts`)
     words       the same of its first word
-    rarity      those first whose caption has few words and common ones: -sum log p(word) (Platanios et al. 2019, arXiv 1903.09848, section 2.2)
+    rarity      those first whose captions have few words and common ones (`training.first_by: rarity`; equal ones in the pool's order)
     FOLDER      those first that a reference finds easy: the folder with its embeddings of the pool (04_feature/pool)
 
 Without --probe a learner is trained by each order and measured on the test split. With it nothing is trained: of the rows that come first, and of as
@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import math
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +34,9 @@ from reference_map_sets import quick_sets
 
 from superbatch.config import learner_settings
 from superbatch.data.embeddings import EmbeddingCache, embeddings_file
+from superbatch.data.joining import rarity
 from superbatch.data.manifest import Manifest, read_manifest
-from superbatch.data.order import JOINED, permute, round_keys
+from superbatch.data.order import places_of_joining
 from superbatch.data.reader import ImageReader, PackedPixels
 from superbatch.icons.concepts import ALWAYS_STYLE, SOMETIMES_STYLE, StyleWords, concept_of
 from superbatch.models import load_checkpoint
@@ -111,19 +110,11 @@ def joining(order: str, pool: Manifest, seed: int) -> np.ndarray | None:
     if order == "rows":
         return None
     if order == "rarity":
-        return rarity(pool.first_captions())
+        return rarity([pool])
     if order not in groups:
         return -EmbeddingCache(Path(order) / embeddings_file()).pair_scores()
     name = groups[order]
     return np.array([drawn(name(caption.lower()), seed) for caption in pool.first_captions()])
-
-
-def rarity(captions: list[str]) -> np.ndarray:
-    """-sum log p(word) of each caption, (N,): p is a word's share of all words of the pool."""
-    words = [caption.lower().split() for caption in captions]
-    counts = Counter(word for of in words for word in of)
-    total = counts.total()
-    return np.array([sum(math.log(total / counts[word]) for word in of) for of in words])
 
 
 def drawn(name: str, seed: int) -> int:
@@ -156,9 +147,8 @@ def trained(folder: Path, order: str, key_N: np.ndarray | None, options: argpars
 
 def joined(job: Job, order: str, key_N: np.ndarray) -> Job:
     """Let a job's rows join by their keys: its order draws places, and here is which row has which."""
-    places_N = permute(np.arange(len(key_N)), len(key_N), round_keys(job.training.seed, JOINED))
     rows_N = np.empty(len(key_N), np.int64)
-    rows_N[places_N] = np.argsort(key_N, kind="stable")
+    rows_N[places_of_joining(len(key_N), job.training.seed)] = np.argsort(key_N, kind="stable")
     marked = job.identity | {"joins": [order, hashlib.sha256(rows_N.tobytes()).hexdigest()]}
     return replace(job, source=replace(job.source, rows=rows_N), identity=marked)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +44,6 @@ def test_rows_of_the_lowest_keys_join_first(script) -> None:
     assert first.max() < 50 <= later.max(), "a twentieth at first, and more and more"
     assert len(np.unique(all_of_them)) == 10 and sorted(job.source.rows) == list(range(ROWS))
     assert job.identity["joins"][0] == "mine"
-
-
-def test_rarity_is_the_sum_of_minus_log_p_over_the_words(script) -> None:
-    found = script.rarity(["Red cat", "cat", "cat cat"])
-    assert found == pytest.approx([math.log(5) + math.log(5 / 4), math.log(5 / 4), 2 * math.log(5 / 4)])
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from superbatch.data.order import Growth
 from superbatch.errors import UserError
-from superbatch.options import LearnerSettings, SelectionSettings, TrainingSettings
+from superbatch.options import LearnerSettings, MoclrSettings, ReferenceSettings, SelectionSettings, TrainingSettings
 from superbatch.reporting.families import tuned_words
 from superbatch.reporting.runs import Run
 from superbatch.training import train
@@ -17,6 +17,7 @@ from tests.in_ranks import in_ranks
 from tests.training.test_ranks import assert_close, trained
 from tests.training.training_helpers import Killed, kill_after, outcome
 
+RARE = {"first_share": 0.1, "first_by": "rarity"}
 HOW = {"method": "uniform", "steps": 12, "first_share": 0.3, "grows_over": 0.5}
 
 
@@ -57,7 +58,7 @@ def test_one_and_two_ranks_make_the_same_run(make_job, tmp_path):
 
 def test_a_run_that_begins_with_all_has_the_hash_of_before(make_job):
     plain = make_job(method="uniform")
-    assert not {"first_share", "grows_over"} & plain.full_identity["training"].keys()
+    assert not {"first_share", "grows_over", "first_by"} & plain.full_identity["training"].keys()
     assert make_job(method="uniform", first_share=0.5).run_hash != plain.run_hash
 
 
@@ -67,6 +68,10 @@ def test_a_run_that_begins_with_all_has_the_hash_of_before(make_job):
         (lambda: TrainingSettings(first_share=0.0), "training.first_share: 0 is not a share of the rows"),
         (lambda: TrainingSettings(first_share=0.1, shuffle_window=100), "training.first_share: draws rows from all over the set"),
         (lambda: LearnerSettings(selection=SelectionSettings("joint"), training=TrainingSettings(first_share=0.1)), "training.first_share: begins with few rows, and so does a selection"),
+        (lambda: TrainingSettings(first_by="rarity"), "training.first_by: rarity says which rows come first, and all are there from the start"),
+        (lambda: TrainingSettings(first_share=0.1, first_by="length"), "training.first_by: "),
+        (lambda: LearnerSettings(moclr=MoclrSettings(), training=TrainingSettings(loss="softmax", **RARE)), "training.first_by: rarity goes by captions"),
+        (lambda: ReferenceSettings(training=TrainingSettings(**RARE)), "training.first_by: is for learners"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_one_line(make, line):

@@ -275,7 +275,7 @@ class Source:
 
     Attributes:
         fields: by name, all of one length.
-        rows: row numbers in use, ascending, int64, or as a set of bits; None for all.
+        rows: row numbers in use, int64, ascending (but where `joining` arranged them), or as a set of bits; None for all.
         aside: which of these the order leaves out, by place, ascending, int64; None for none of them.
     """
 

@@ -136,6 +136,11 @@ def growth_of(first_share: float, grows_over: float, steps: int) -> Growth | Non
     return None if first_share == 1 else Growth(first_share, max(1, round(grows_over * steps)))
 
 
+def places_of_joining(num_rows: int, seed: int) -> np.ndarray:
+    """Return the place that joins first, second and so on, where rows join: int64 (num_rows,), all of them."""
+    return permute(np.arange(num_rows), num_rows, round_keys(seed, JOINED))
+
+
 @dataclass(frozen=True)
 class Order:
     """The super-batches of a run, by step.

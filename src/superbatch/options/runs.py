@@ -117,6 +117,12 @@ class LearnerSettings(Settings, section="learner"):
             f"N = {n} chunks of a batch of b = {b} pairs",
             "use N <= b",
         )
+        require(
+            self.training.first_by == "chance" or (self.labels is None and self.moclr is None),
+            "training.first_by",
+            f"{self.training.first_by} goes by captions, which this run does not train on",
+            "leave it out, or set it to chance",
+        )
         k, steps = self.selection.stale_steps, self.training.steps
         require(
             k < steps,
@@ -294,6 +300,12 @@ class ReferenceSettings(Settings, section="reference"):
             "trained_on",
             "is the pool, and an imported reference is trained on nothing",
             "leave one of the two out",
+        )
+        require(
+            self.training.first_by == "chance",
+            "training.first_by",
+            "is for learners, which train on a pool",
+            "set it in the method's own block",
         )
         labels = self.labels
         for name, fits, what, remedy in (

@@ -77,10 +77,11 @@ class TrainingSettings(Settings, section="training"):
     # bound of the temperature as a factor; None: the loss's own, 100 for softmax, none for sigmoid
     max_scale: Annotated[float, Ge(1), Because("{value} is below the smallest scale, 1")] | None = None
     shuffle_window: Natural = 0
-    # the share of the rows that a run begins with, drawn at random once; rows join until all are in. 1: all from the start
+    # the share of the rows that a run begins with; rows join until all are in. 1: all from the start
     first_share: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the rows")] = 1.0
     # the share of the steps by whose end all rows are in; without first_share it decides nothing
     grows_over: Annotated[float, Interval(gt=0, le=1), Because("{value} is not a share of the steps")] = 0.3
+    first_by: Literal["chance", "rarity"] = "chance"  # which rows come first: any, or those of few and common words
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 2
     keep_best: str | None = None  # a validation metric, `<set>/<metric>`: its best checkpoint is kept too
@@ -111,6 +112,12 @@ class TrainingSettings(Settings, section="training"):
             "training.first_share",
             "draws rows from all over the set, and training.shuffle_window reads neighbours",
             "leave one of the two out",
+        )
+        require(
+            self.first_share < 1 or self.first_by == "chance",
+            "training.first_by",
+            f"{self.first_by} says which rows come first, and all are there from the start",
+            "set training.first_share too, such as 0.05",
         )
         cuts = self.processes * self.machines * self.accumulate
         require(

@@ -16,6 +16,7 @@ from superbatch.curation.clusters import check_clusters
 from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
+from superbatch.data.joining import joining, rarity
 from superbatch.data.row_set import RowSet
 from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, located, read_metadata
@@ -184,7 +185,7 @@ def learner_job(
     return Job(
         name,
         task,
-        _source(fields, filtered.rows, selection, training.seed),
+        _source(fields, filtered.rows, built.sets, settings),
         training,
         selection,
         settings.super_batch_size,
@@ -206,10 +207,13 @@ def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> di
     return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
-def _source(fields: dict[str, Field], rows: RowSet | None, selection: SelectionSettings, seed: int) -> Source:
-    """What a run draws from, less the rows that it measures by."""
-    source = Source(fields, rows)
-    return replace(source, aside=rows_aside(selection, source.num_rows, seed))
+def _source(fields: dict[str, Field], rows: RowSet | None, sets: OpenSets, settings: LearnerSettings) -> Source:
+    """What a run draws from, less the rows that it measures by; in the order in which they join, where captions decide it."""
+    source, seed = Source(fields, rows), settings.training.seed
+    if settings.training.first_by == "rarity":
+        in_use = source.manifest_rows(np.arange(source.num_rows))
+        return replace(source, rows=joining(in_use, rarity(sets.manifests)[in_use], seed))
+    return replace(source, aside=rows_aside(settings.selection, source.num_rows, seed))
 
 
 def _start(settings: LearnerSettings, reference_dir: Path | None) -> ModelSettings:

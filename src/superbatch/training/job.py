@@ -51,6 +51,7 @@ LATER = {
     "falls_over",
     "first_share",
     "grows_over",
+    "first_by",
     "adapt",
     "then",
     "score",

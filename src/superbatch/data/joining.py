@@ -1,0 +1,62 @@
+"""Which rows join first where a run begins with few (`training.first_share`): those whose captions have few words, and common ones.
+
+The rarity of a caption is -sum log p(word), p being a word's share of all words of the sets: the difficulty of a sentence in competence-based
+curriculum learning (Platanios et al. 2019, arXiv 1903.09848, section 2.2).
+
+Legend: N rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from superbatch.data.manifest import Manifest
+from superbatch.data.order import JOINED, permute, places_of_joining, round_keys
+
+
+def rarity(manifests: Sequence[Manifest]) -> np.ndarray:
+    """Return the rarity of each row's first caption, float64 (N,); rows of later sets follow those of the first.
+
+    Words are in lower case, between spaces. The sets are read a piece at a time; only the words in use are held.
+    """
+    counts = Counter[str]()
+    for words, _ in _pieces(manifests):
+        for word, count in zip(*(part.to_pylist() for part in pc.value_counts(words).flatten()), strict=True):
+            counts[word] += count
+    known, cost_V = pa.array(counts, pa.large_string()), -np.log(np.fromiter(counts.values(), np.float64))
+    cost_V += np.log(counts.total())
+    found = [
+        np.add.reduceat(cost_V[pc.index_in(words, known).to_numpy()], starts) for words, starts in _pieces(manifests)
+    ]
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def _pieces(manifests: Sequence[Manifest]) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Yield the words of some captions, one after the other, and where each caption's begin; a blank caption has one, the empty word."""
+    for manifest in manifests:
+        for batch in manifest.batches(["captions"]):
+            column = batch.column(0)
+            firsts = column.flatten().take(column.offsets[:-1]).cast(pa.large_string())
+            words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.utf8_lower(firsts)))
+            yield words.flatten(), words.offsets.to_numpy()[:-1]
+
+
+def joining(rows: np.ndarray, key: np.ndarray, seed: int) -> np.ndarray:
+    """Arrange rows such that an order that lets them join begins with those of the lowest keys; equal ones come by chance.
+
+    Args:
+        rows: in use, int64 (n,). key: of each, (n,). seed: of the order.
+
+    Returns:
+        `Source.rows`, int64 (n,): the order draws places, and here is which row has which.
+    """
+    count = len(rows)
+    chance = permute(np.arange(count), count, round_keys(seed, JOINED, 1))
+    arranged = np.empty_like(rows)
+    arranged[places_of_joining(count, seed)] = rows[np.lexsort((chance, key))]
+    return arranged
