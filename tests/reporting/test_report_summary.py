@@ -4,7 +4,7 @@ from pathlib import Path
 
 from synthetic import write_reference, write_run
 
-from superbatch.reporting import Report, find_runs, runs_frame
+from superbatch.reporting import Report, Sources, find_runs, runs_frame
 from superbatch.reporting.summary import console_text, grid_text, metrics
 
 
@@ -37,3 +37,16 @@ def _rows(root: Path) -> list[dict[str, object]]:
     return [
         {"outcome": row | {"method": row["run"].split("-")[0].removesuffix("_on")}} for row in frame.to_dict("records")
     ]
+
+
+def test_final_values_and_gains_are_of_one_split(tmp_path: Path) -> None:
+    """A run that was not tested has validation values, which stand under no name of a test value."""
+    write_run(tmp_path, "uniform")
+    write_run(tmp_path, "filtered", test=False)
+    write_run(tmp_path, "jest", name="tested")
+    write_run(tmp_path, "independent", name="untested", test=False)
+    tested, untested = (metrics(Report(Sources(find_runs(tmp_path), main=name))) for name in ("tested", "untested"))
+    assert {"final", "final_uniform", "gain_at_equal_steps"} <= set(tested)
+    assert "final_best_simple" not in tested and "gain_at_equal_steps_best_simple" not in tested
+    assert "final" not in untested and "final_uniform" in untested
+    assert "gain_at_equal_steps" not in untested and "gain_at_equal_steps_best_simple" in untested

@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EqualSteps:
-    """Two mean final values after as many steps, as shares in [0, 1]; `split` says of which split they are."""
+    """Two mean final values after as many steps, as shares in [0, 1].
+
+    Attributes:
+        split, rival_split: of which split they are: test, validation, or mixed.
+    """
 
     own: float
     other: float
     rival: str
     split: str
+    rival_split: str
     difference: Difference
 
     @property
@@ -51,7 +56,11 @@ def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
         return None
     own, other = cells
     values = float(own["value"].mean()), float(other["value"].mean())
-    return EqualSteps(*values, str(other["method"].iloc[0]), str(own["split"].iloc[0]), difference(own, other))
+    return EqualSteps(*values, str(other["method"].iloc[0]), _split(own), _split(other), difference(own, other))
+
+
+def _split(cell: pd.DataFrame) -> str:
+    return str(cell["split"].iloc[0]) if cell["split"].nunique() == 1 else "mixed"
 
 
 def cells_at_equal_steps(report: Report, role: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:

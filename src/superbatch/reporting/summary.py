@@ -61,14 +61,19 @@ def _table(cells: pd.DataFrame) -> str:
 
 
 def metrics(report: Report) -> dict[str, float]:
-    """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks."""
+    """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks.
+
+    Final values are of the test split, and gains of runs that were evaluated on one split.
+    """
     found = dict(report.comparison.numbers())
-    own = report.finals.loc[report.finals["run"] == report.main.name, "value"].iloc[0]
-    found["final"] = float(own)
+    own = report.finals[report.finals["run"] == report.main.name].iloc[0]
+    found |= {"final": float(own["value"])} if own["split"] == "test" else {}
     for role, (final, gain) in RIVALS.items():
         beside = at_equal_steps(report, role)
-        if beside is not None:
-            found |= {final: beside.other, gain: beside.gain}
+        if beside is not None and beside.rival_split == "test":
+            found[final] = beside.other
+        if beside is not None and beside.rival_split == beside.split != "mixed":
+            found[gain] = beside.gain
     if report.standing is not None:
         found["picks.favourites_share"] = report.standing.favourites
     if report.kind_totals is not None:
