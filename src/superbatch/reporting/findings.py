@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.best import best_of_all
 from superbatch.reporting.chance import chance_sentence
 from superbatch.reporting.curves import first_crossing
@@ -65,9 +66,12 @@ def _split(cell: pd.DataFrame) -> str:
 
 def cells_at_equal_steps(report: Report, role: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """The runs that `at_equal_steps` compares, the main method's and the rival's; rows of `Report.tuned`."""
-    frame = report.tuned[report.tuned["steps"] == report.main.steps]
-    own = frame[(frame["method"] == report.method) & (frame["f"] == report.main.filter_ratio)]
-    others = frame[(frame["role"] == role) & (frame["method"] != report.method)]
+    frame, steps = report.tuned, report.main.steps
+    own = frame[
+        (frame["method"] == report.method) & (frame["f"] == report.main.filter_ratio) & (frame["steps"] == steps)
+    ]
+    rivals = uniform_of(frame) if role == "uniform" else frame[frame["role"] == role]
+    others = rivals[(rivals["steps"] == steps) & (rivals["method"] != report.method)]
     if own.empty or others.empty or report.main.role == "uniform":
         return None
     judged = others.assign(judge=others["validation"].fillna(others["value"]))
@@ -140,7 +144,7 @@ def _along_the_run(report: Report) -> str:
     if beside is None or not beside.difference.above:
         return ""
     points = report.long_curves
-    uniform = points[(points["role"] == "uniform") & (points["steps"] == report.main.steps)]
+    uniform = points[(points["method"] == beside.rival) & (points["steps"] == report.main.steps)]
     own = points[(points["label"] == report.label) & (points["steps"] == report.main.steps)]
     if uniform.empty or own.empty:
         return ""
