@@ -18,6 +18,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,14 @@ import yaml
 from superbatch.artifacts.atomic import write_json
 from superbatch.errors import UserError
 from superbatch.files import read_json
-from superbatch.pipelines.compare.grid import expand
+from superbatch.nested import merge
+from superbatch.pipelines.compare.candidates import candidates
+from superbatch.pipelines.compare.grid import expand, methods_of
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.best import best_cell
 from superbatch.reporting.cells import readable, target_table, to_text
 from superbatch.reporting.comparison import Comparison, compare
+from superbatch.reporting.summary import grid_frame
 from superbatch.reporting.tables import final_table
 from superbatch.reporting.targets import ToTarget
 from superbatch.reporting.tuning import choices, tuned
@@ -128,11 +133,31 @@ def outcome(pool: str, rows: list[dict[str, Any]], only: list[str]) -> dict[str,
 
 
 def finals(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the outcomes under their methods' names, with both splits' mean R@1: labelled runs are candidates of their method."""
-    recalls = ({f"{split} r1": mean_of(row[split], R1) for split in ("validation", "test")} for row in rows)
-    return pd.DataFrame(
-        [row["outcome"] | {"method": row["method"]} | r1 for row, r1 in zip(rows, recalls, strict=True)]
-    )
+    """Return the outcomes with both splits' mean R@1, each under the name of the method that it is a candidate of.
+
+    A labelled run is one of its method only where tuned settings alone differ (`compare.candidates`), as the lists in conf say.
+    """
+    recalls = {f"{split} r1": [mean_of(row[split], R1) for row in rows] for split in ("validation", "test")}
+    own = candidates_in_conf() if any(row["label"] != row["method"] for row in rows) else {}
+    methods = [row["method"] if row["label"] == row["method"] else own.get(row["run"], row["method"]) for row in rows]
+    return grid_frame(rows).assign(method=methods, **recalls)
+
+
+@cache
+def candidates_in_conf() -> dict[str, str]:
+    """Return the method that each labelled run of the lists in conf is a candidate of, by the run's name."""
+    conf = common.ROOT / "conf"
+    base: dict[str, Any] = {}
+    for file in ("parameters.yml", "parameters_methods.yml", "parameters_compare.yml"):
+        base |= yaml.safe_load((conf / "base" / file).read_text())
+    found: dict[str, str] = {}
+    for own in ({}, *(yaml.safe_load(file.read_text()) for file in sorted(conf.glob("*/parameters.yml")))):
+        parameters = merge(base, own)
+        specs = [spec for spec in expand(parameters["compare"]) if spec.label != spec.method]
+        methods = {method: parameters[method]["learner"] for method in methods_of(specs)}
+        if "compare" in own or not own:
+            found |= candidates(parameters["compare"], parameters["learner"], methods)
+    return found
 
 
 def side_by_side(row: dict[str, Any]) -> list[str]:
@@ -174,7 +199,7 @@ def retrieval_to_uniform(frame: pd.DataFrame) -> dict[str, float]:
     uniform's best is its schedule with the best R@1 on validation, whichever that is.
     """
     frame = tuned(frame)
-    uniform = frame[frame["role"] == "uniform"]
+    uniform = uniform_of(frame)
     if uniform.empty or frame["test r1"].isna().all():
         return {}
     target = (

@@ -645,6 +645,24 @@ def test_the_figures_of_both_pools_are_derived_from_their_records(
     assert all(value <= max(by_run.values()) / best + 1e-9 for value in found["retrieval_to_uniform"].values())
 
 
+def test_recorded_runs_go_by_the_method_that_they_are_candidates_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another rate is tuning; another batch size, draw, criterion or reference makes another method. Versions recorded seeds differently."""
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    results = importlib.import_module("results")
+    rows = [
+        row
+        for pool in ("icons", "icons_signature", "simweb_relatives")
+        for row in results.read_json(results.recorded(pool))
+    ]
+    frame = results.finals(rows)
+    methods = dict(zip(frame["run"], frame["method"], strict=True))
+    assert methods["uniform_lr2m-T8000-s0"] == "uniform" and methods["softmax_kd_w4-T2000-s0"] == "softmax_kd"
+    own = ("uniform_b160", "jest_b32", "easy_independent", "aced_easy", "i_acid_small", "adaptive_p2")
+    assert {method for run, method in methods.items() if run.startswith(own)} >= set(own)
+    kept = results.tuned(frame)
+    assert sorted(kept.loc[(kept["method"] == "adaptive_p2") & (kept["steps"] == 8000), "seed"]) == [0, 1, 2]
+
+
 def messages() -> list[str]:
     """What docs/troubleshooting.md quotes as said, without the parts that differ."""
     page = (PROJECT / "docs" / "troubleshooting.md").read_text()

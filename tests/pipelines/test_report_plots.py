@@ -9,10 +9,11 @@ import pytest
 
 from superbatch.pipelines.report.plots import POINTS, final_values, loss_curve, plot_tables
 from superbatch.reporting import Report, Run, Sources
+from tests.reporting.synthetic import write_test
 
 
-def write_run(root: Path, name: str, steps: int) -> Run:
-    """A run directory with two evaluations and a loss that falls by one a step."""
+def write_run(root: Path, name: str, steps: int, tested: bool = True) -> Run:
+    """A run directory with two evaluations, a loss that falls by one a step and a test result."""
     training = root / name / "training"
     training.mkdir(parents=True)
     (training / "run.json").write_text(
@@ -28,6 +29,8 @@ def write_run(root: Path, name: str, steps: int) -> Run:
     pd.DataFrame(
         {"step": [0, steps], "name": "classification/top1", "value": [0.0, 0.25], "split": "validation"}
     ).to_parquet(training / "evaluations.parquet")
+    if tested:
+        write_test(root / name, 0.5)
     return Run(root / name)
 
 
@@ -48,7 +51,12 @@ def test_tables_have_the_chains_runs_and_no_seconds(made: Report) -> None:
 
 
 def test_metrics_say_where_each_method_ended(made: Report) -> None:
-    assert final_values(made) == {"final.jest": 0.25, "final.uniform": 0.25}
+    assert final_values(made) == {"final.jest": 0.5, "final.uniform": 0.5}
+
+
+def test_a_run_that_was_not_tested_has_no_final_value(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, "jest", 4, tested=False), write_run(tmp_path, "uniform", 4)]
+    assert final_values(Report(Sources(runs, main="jest"))) == {"final.uniform": 0.5}
 
 
 def test_a_long_loss_is_averaged_over_spans(tmp_path: Path) -> None:

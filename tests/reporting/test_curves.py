@@ -47,3 +47,12 @@ def test_first_crossing_by_hand() -> None:
     assert first_crossing(points, 0.2) == pytest.approx(10)
     assert first_crossing(points, 0.05) == 0
     assert first_crossing(points, 0.5) is None
+
+
+def test_a_mean_is_of_the_same_runs_all_along(tmp_path: Path) -> None:
+    """One seed was evaluated at twice as many steps; it ends above the others."""
+    frame = curves([Run(synthetic.write_run(tmp_path, "jest", 20, seed, noise=0.0)) for seed in range(3)])
+    apart = frame.assign(value=frame["value"] + 0.3 * (frame["seed"] == 0))
+    mean = mean_curves(apart[(apart["seed"] == 0) | (apart["step"] % 4 == 0)])
+    assert list(mean["step"]) == list(range(0, 21, 4)) and (mean["seeds"] == 3).all()
+    assert mean["value"].is_monotonic_increasing

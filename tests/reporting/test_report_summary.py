@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from synthetic import write_reference, write_run
 
-from superbatch.reporting import Report, find_runs, runs_frame
-from superbatch.reporting.summary import console_text, grid_text, metrics
+from superbatch.reporting import Report, Sources, find_runs, runs_frame
+from superbatch.reporting.summary import console_text, grid_frame, grid_text, metrics
 
 
 def test_metrics_are_finite_numbers_under_known_names(report: Report) -> None:
@@ -37,3 +38,41 @@ def _rows(root: Path) -> list[dict[str, object]]:
     return [
         {"outcome": row | {"method": row["run"].split("-")[0].removesuffix("_on")}} for row in frame.to_dict("records")
     ]
+
+
+def test_final_values_and_gains_are_of_one_split(tmp_path: Path) -> None:
+    """A run that was not tested has validation values, which stand under no name of a test value."""
+    write_run(tmp_path, "uniform")
+    write_run(tmp_path, "filtered", test=False)
+    write_run(tmp_path, "jest", name="tested")
+    write_run(tmp_path, "independent", name="untested", test=False)
+    tested, untested = (metrics(Report(Sources(find_runs(tmp_path), main=name))) for name in ("tested", "untested"))
+    assert {"final", "final_uniform", "gain_at_equal_steps"} <= set(tested)
+    assert "final_best_simple" not in tested and "gain_at_equal_steps_best_simple" not in tested
+    assert "final" not in untested and "final_uniform" in untested
+    assert "gain_at_equal_steps" not in untested and "gain_at_equal_steps_best_simple" in untested
+
+
+def test_seeds_of_a_cell_stay_together_whichever_version_recorded_them(tmp_path: Path) -> None:
+    """The configuration of the first seed has another fingerprint: an older version recorded fewer settings."""
+    rows = _grid(tmp_path, {"uniform": 16, "jest": 16})
+    rows[0]["outcome"]["configuration"] = "older"
+    frame = grid_frame(rows)
+    assert set(frame["configuration"]) == {"jest-f0.8-T200", "uniform-f0-T200"}
+    (jest,) = (line.split() for line in grid_text(rows, "headline").splitlines() if line.startswith("jest"))
+    assert jest[4:6] == ["200", "3"], "steps and seeds"
+
+
+def test_a_grid_is_measured_against_uniform_of_the_usual_batch_size(tmp_path: Path) -> None:
+    frame = grid_frame(_grid(tmp_path, {"uniform": 16, "jest": 16, "filtered": 64}))
+    assert dict(zip(frame["method"], frame["alike"], strict=True)) == {"uniform": True, "jest": True, "filtered": False}
+
+
+def _grid(root: Path, sizes: dict[str, int]) -> list[dict[str, Any]]:
+    """The rows of a grid of three seeds, by the methods' batch sizes."""
+    for method, b in sizes.items():
+        for seed in range(3):
+            write_run(root, method, seed=seed, b=b)
+    runs = find_runs(root)
+    outcomes = runs_frame(runs).to_dict("records")
+    return [{"plan": run.plan, "outcome": outcome} for run, outcome in zip(runs, outcomes, strict=True)]

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.best import best_cell
 from superbatch.reporting.chance import near_chance
 from superbatch.reporting.horizon import Horizon, horizon_of
@@ -66,10 +67,11 @@ def compare(finals: pd.DataFrame, *, steps: int | None = None) -> Comparison:
     """Compare all methods among the runs with uniform and with the best simple alternative.
 
     Args:
-        finals: `runs_frame`. steps: an imposed T for uniform; by default the shortest settled one.
+        finals: `runs_frame`; of several uniform methods one counts (`baseline.uniform_of`). steps: an imposed T for uniform; by default the
+            shortest settled one.
     """
     frame = tuned(finals)
-    uniform = frame[frame["role"] == "uniform"]
+    uniform = uniform_of(frame)
     if uniform.empty:
         return Comparison(
             remarks=[Remark("uniform", "No complete uniform run was found, so there is no target to reach.")]

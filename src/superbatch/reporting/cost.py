@@ -96,7 +96,7 @@ def sentence(report: Report) -> str:
 
 def uniform_beside(report: Report) -> Run | None:
     """Uniform's run of as many steps as the main one, the same seed before others; None where there is none."""
-    runs = [run for run in report.sources.runs if run.role == "uniform" and run.steps == report.main.steps]
+    runs = [run for run in report.uniform if run.steps == report.main.steps]
     rivals = [run for run in runs if run is not report.main and run.complete]
     return min(rivals, key=lambda run: (run.seed != report.main.seed, run.name), default=None)
 

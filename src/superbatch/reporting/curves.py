@@ -80,12 +80,17 @@ def costs(run: Run) -> pd.DataFrame:
 
 
 def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Average `curves` over seeds: one row a (label, schedule length, step) with mean, lowest and highest value."""
+    """Average `curves` over seeds: one row a (label, schedule length, step) with mean, lowest and highest value.
+
+    Only steps at which all runs of that label and length were evaluated are kept: a line through means of different seeds would jump.
+    """
     keys = ["label", "method", "role", "f", "steps", "step"]
     axes = [axis for axis in AXES if axis != "step"]
     if frame.empty:
         return pd.DataFrame(columns=[*keys, *axes, "low", "high", "seeds", "value"])
-    groups = frame.groupby(keys, as_index=False, dropna=False)
+    runs = frame.groupby(keys[:-1], dropna=False)["run"].transform("nunique")
+    there = frame.groupby(keys, dropna=False)["run"].transform("nunique")
+    groups = frame[there == runs].groupby(keys, as_index=False, dropna=False)
     named = {axis: (axis, "mean") for axis in axes}
     return groups.agg(
         **named, low=("value", "min"), high=("value", "max"), seeds=("seed", "nunique"), value=("value", "mean")

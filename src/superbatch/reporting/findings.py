@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.best import best_of_all
 from superbatch.reporting.chance import chance_sentence
 from superbatch.reporting.curves import first_crossing
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EqualSteps:
-    """Two mean final values after as many steps, as shares in [0, 1]; `split` says of which split they are."""
+    """Two mean final values after as many steps, as shares in [0, 1].
+
+    Attributes:
+        split, rival_split: of which split they are: test, validation, or mixed.
+    """
 
     own: float
     other: float
     rival: str
     split: str
+    rival_split: str
     difference: Difference
 
     @property
@@ -51,14 +57,21 @@ def at_equal_steps(report: Report, role: str) -> EqualSteps | None:
         return None
     own, other = cells
     values = float(own["value"].mean()), float(other["value"].mean())
-    return EqualSteps(*values, str(other["method"].iloc[0]), str(own["split"].iloc[0]), difference(own, other))
+    return EqualSteps(*values, str(other["method"].iloc[0]), _split(own), _split(other), difference(own, other))
+
+
+def _split(cell: pd.DataFrame) -> str:
+    return str(cell["split"].iloc[0]) if cell["split"].nunique() == 1 else "mixed"
 
 
 def cells_at_equal_steps(report: Report, role: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """The runs that `at_equal_steps` compares, the main method's and the rival's; rows of `Report.tuned`."""
-    frame = report.tuned[report.tuned["steps"] == report.main.steps]
-    own = frame[(frame["method"] == report.method) & (frame["f"] == report.main.filter_ratio)]
-    others = frame[(frame["role"] == role) & (frame["method"] != report.method)]
+    frame, steps = report.tuned, report.main.steps
+    own = frame[
+        (frame["method"] == report.method) & (frame["f"] == report.main.filter_ratio) & (frame["steps"] == steps)
+    ]
+    rivals = uniform_of(frame) if role == "uniform" else frame[frame["role"] == role]
+    others = rivals[(rivals["steps"] == steps) & (rivals["method"] != report.method)]
     if own.empty or others.empty or report.main.role == "uniform":
         return None
     judged = others.assign(judge=others["validation"].fillna(others["value"]))
@@ -131,7 +144,7 @@ def _along_the_run(report: Report) -> str:
     if beside is None or not beside.difference.above:
         return ""
     points = report.long_curves
-    uniform = points[(points["role"] == "uniform") & (points["steps"] == report.main.steps)]
+    uniform = points[(points["method"] == beside.rival) & (points["steps"] == report.main.steps)]
     own = points[(points["label"] == report.label) & (points["steps"] == report.main.steps)]
     if uniform.empty or own.empty:
         return ""

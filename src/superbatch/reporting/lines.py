@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.best import best_cell
 from superbatch.reporting.names import label_of
 
@@ -21,8 +22,7 @@ def lines_of(report: Report) -> list[str]:
     MOST at most, and the reference that the main run was trained with.
     """
     frame = report.tuned[report.tuned["role"] != "reference"]
-    uniform, simple = (frame[frame["role"] == role] for role in ("uniform", "simple"))
-    first = [best_cell(one) for one in (uniform, simple, frame)]
+    first = [best_cell(one) for one in (uniform_of(frame), frame[frame["role"] == "simple"], frame)]
     wanted = [report.label, *(_label(one) for one in first if one is not None), *_by_validation(frame)]
     own = [] if report.reference is None else [report.reference.method]
     return [*list(dict.fromkeys(wanted))[:MOST], *own]

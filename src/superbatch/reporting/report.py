@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.errors import UserError
+from superbatch.reporting.baseline import alike, uniform_of
 from superbatch.reporting.cells import readable
 from superbatch.reporting.chance import near_chance
 from superbatch.reporting.comparison import Comparison, compare
@@ -82,13 +83,21 @@ class Report:
 
     @cached_property
     def finals(self) -> pd.DataFrame:
-        """One row a run (`runs_frame`)."""
-        return runs_frame(self.sources.runs, self.metric)
+        """One row a run (`runs_frame`), `alike` where it is of the main run's batch size, model and loss."""
+        runs = self.sources.runs
+        return runs_frame(runs, self.metric).assign(alike=[alike(run, self.main) for run in runs])
 
     @cached_property
     def tuned(self) -> pd.DataFrame:
         """The runs of the configuration that validation prefers, for each method and length."""
         return tuned(self.finals)
+
+    @cached_property
+    def uniform(self) -> list[Run]:
+        """The runs of the uniform method that others are measured against, all of its candidates; any uniform ones where none was evaluated."""
+        known = set(uniform_of(self.tuned)["method"])
+        methods = dict(zip(self.finals["run"], self.finals["method"], strict=True))
+        return [run for run in self.sources.runs if run.role == "uniform" and (not known or methods[run.name] in known)]
 
     @cached_property
     def final(self) -> Final:

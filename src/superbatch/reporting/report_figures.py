@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.figures import (
     accuracy_figure,
     check_figure,
@@ -57,7 +58,8 @@ def _of_comparison(report: Report) -> dict[str, Draw]:
         for axis in COSTS:
             if points[axis].notna().any():
                 found[f"cost_{axis}"] = partial(_curves, points, axis, title)
-        found["head"] = lambda theme: accuracy_figure(points, "step", theme, title, report.label, HEIGHT)
+        uniform = str(next(iter(uniform_of(report.tuned)["method"]), ""))
+        found["head"] = lambda theme: accuracy_figure(points, "step", theme, title, report.label, HEIGHT, uniform)
     if has_schedules(report):
         frame, compared = _schedules_shown(report), report.comparison
         found["head"] = lambda theme: schedule_figure(frame, compared, theme, title, report.label, HEIGHT)

@@ -14,6 +14,7 @@ from superbatch.reporting.comparison import Comparison, compare
 from superbatch.reporting.cost import sentence as cost_sentence
 from superbatch.reporting.findings import at_equal_steps, gains
 from superbatch.reporting.metrics import metric_title
+from superbatch.reporting.names import cell_of
 from superbatch.reporting.tables import final_table
 from superbatch.reporting.trust import cautions
 from superbatch.reporting.tuning import choices, tuned
@@ -39,7 +40,7 @@ def grid_text(rows: list[dict[str, Any]], metric: str) -> str:
     Args:
         rows: those of `compare.json`, each with an `outcome`. metric: what they are of.
     """
-    frame = pd.DataFrame([row["outcome"] for row in rows])
+    frame = grid_frame(rows)
     starts = frame["given_start"].astype(bool)
     reference = frame["role"] == "reference"
     told = {"From random weights:": ~starts, "From given weights (`model.pretrained`):": starts}
@@ -47,6 +48,19 @@ def grid_text(rows: list[dict[str, Any]], metric: str) -> str:
     if len(parts) < 2:
         return _of_one_start(frame, metric)
     return "\n\n".join(f"{title}\n{_of_one_start(part, metric)}" for title, part in parts.items())
+
+
+def grid_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The outcomes of a grid's runs, as `runs_frame` has them.
+
+    The configuration is the run's name without its seed: the fingerprint of a run's record differs with the version that wrote it, and would
+    set seeds of one cell apart. `alike`: whether a run has the batch size of most runs that select, where that is known.
+    """
+    sizes = [(row.get("plan") or {}).get("batch_size") for row in rows]
+    frame = pd.DataFrame([row["outcome"] for row in rows]).assign(batch_size=sizes)
+    usual = frame.loc[frame["role"] == "selecting", "batch_size"].mode()
+    configurations = [cell_of(str(run)) for run in frame["run"]]
+    return frame.assign(configuration=configurations, alike=frame["batch_size"].isin(usual)).drop(columns="batch_size")
 
 
 def _of_one_start(frame: pd.DataFrame, metric: str) -> str:
@@ -61,14 +75,19 @@ def _table(cells: pd.DataFrame) -> str:
 
 
 def metrics(report: Report) -> dict[str, float]:
-    """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks."""
+    """Flat numbers for a metrics file: final value, gains, figures to target, shares of favourite and clean picks.
+
+    Final values are of the test split, and gains of runs that were evaluated on one split.
+    """
     found = dict(report.comparison.numbers())
-    own = report.finals.loc[report.finals["run"] == report.main.name, "value"].iloc[0]
-    found["final"] = float(own)
+    own = report.finals[report.finals["run"] == report.main.name].iloc[0]
+    found |= {"final": float(own["value"])} if own["split"] == "test" else {}
     for role, (final, gain) in RIVALS.items():
         beside = at_equal_steps(report, role)
-        if beside is not None:
-            found |= {final: beside.other, gain: beside.gain}
+        if beside is not None and beside.rival_split == "test":
+            found[final] = beside.other
+        if beside is not None and beside.rival_split == beside.split != "mixed":
+            found[gain] = beside.gain
     if report.standing is not None:
         found["picks.favourites_share"] = report.standing.favourites
     if report.kind_totals is not None:

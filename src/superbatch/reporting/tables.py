@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.comparison import Comparison
 from superbatch.reporting.intervals import difference, mean_interval
 from superbatch.reporting.targets import ToTarget
@@ -28,8 +29,9 @@ def final_table(finals: pd.DataFrame, comparison: Comparison | None = None) -> p
     """
     frame = tuned(finals)
     reached = {} if comparison is None else {(t.method, t.f): t for t in comparison.uniform}
+    uniform = uniform_of(frame)
     groups = [group for _, group in frame.groupby(["method", "f", "steps"])]
-    rows = [_row(group, frame, reached.get((group["method"].iloc[0], group["f"].iloc[0]))) for group in groups]
+    rows = [_row(group, uniform, reached.get((group["method"].iloc[0], group["f"].iloc[0]))) for group in groups]
     table = pd.DataFrame(rows)
     if table.empty:
         return table
@@ -42,10 +44,10 @@ def final_table(finals: pd.DataFrame, comparison: Comparison | None = None) -> p
     return table.dropna(axis=1, how="all")
 
 
-def _row(group: pd.DataFrame, frame: pd.DataFrame, outcome: ToTarget | None) -> dict[str, object]:
+def _row(group: pd.DataFrame, uniform: pd.DataFrame, outcome: ToTarget | None) -> dict[str, object]:
     first = group.iloc[0]
     mean, low, high = mean_interval(group.groupby("seed")["value"].mean())
-    peers = frame[(frame["role"] == "uniform") & (frame["steps"] == first["steps"])]
+    peers = uniform[uniform["steps"] == first["steps"]]
     row: dict[str, object] = {
         "method": first["method"],
         "setting": first["variant"],

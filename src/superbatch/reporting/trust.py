@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.reference_check import check_caution, weights_of
 from superbatch.reporting.weak_reference import reference_sentence, reference_standing
 
@@ -116,7 +117,7 @@ def _seeds(report: Report) -> list[Check]:
     """How many seeds the main method and uniform have, at the main run's length."""
     frame = report.tuned[report.tuned["steps"] == report.main.steps]
     own = (frame["method"] == report.method) & (frame["f"] == report.main.filter_ratio)
-    shown = frame[own | (frame["role"] == "uniform")]
+    shown = frame[own | frame["run"].isin(uniform_of(report.tuned)["run"])]
     seeds = {str(method): set(cell["seed"]) for method, cell in shown.groupby("method")}
     if not seeds:
         return []
@@ -130,7 +131,7 @@ def _seeds(report: Report) -> list[Check]:
 
 def _as_long(report: Report) -> list[Check]:
     """Whether uniform was run for as many steps; what was gained says the same on the console."""
-    uniform, steps = report.tuned[report.tuned["role"] == "uniform"], report.main.steps
+    uniform, steps = uniform_of(report.tuned), report.main.steps
     if report.main.role == "uniform" or uniform.empty or (uniform["steps"] == steps).any():
         return []
     words = f"Uniform was not run for {steps:,} steps, so there is no gain at equal steps."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from superbatch.reporting.baseline import uniform_of
 from superbatch.reporting.horizon import Horizon, horizon_of
 from superbatch.reporting.intervals import Difference, difference
 from superbatch.reporting.numbers import percent
@@ -38,7 +39,7 @@ def reference_standing(finals: pd.DataFrame) -> Standing | None:
     """Compare the reference alone with uniform; None where either is not known."""
     reference = finals[(finals["role"] == "reference") & finals["value"].notna()]
     frame = tuned(finals)
-    uniform = frame[frame["role"] == "uniform"]
+    uniform = uniform_of(frame)
     if reference.empty or uniform.empty:
         return None
     end = horizon_of(uniform, "uniform")

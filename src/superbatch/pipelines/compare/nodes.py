@@ -10,6 +10,7 @@ from superbatch.artifacts.stamps import Staged
 from superbatch.config import ReportSettings, read
 from superbatch.errors import UserError
 from superbatch.files import read_json
+from superbatch.pipelines.compare.candidates import candidates
 from superbatch.pipelines.compare.grid import expand, methods_of, override_of, settings_of
 from superbatch.pipelines.evaluate.nodes import evaluate_model
 from superbatch.pipelines.learner.nodes import train_learner
@@ -75,31 +76,38 @@ def run_compared(
 
 
 def collect_runs(
-    references: tuple[str, ...], compare: dict[str, Any], report: dict[str, Any], *directories: Path
+    references: tuple[str, ...], compare: dict[str, Any], report: dict[str, Any], template: dict[str, Any], *others: Any
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Put the outcomes of all runs of the grid into one list, a row a run.
 
     Args:
         references: names of those that a run goes by, bound by the pipeline.
-        compare: `params:compare`; report: `params:report`, whose metric counts.
-        directories: training and evaluation of each reference, then of each run, two and two, in the grid's order.
+        compare: `params:compare`; report: `params:report`, whose metric counts; template: `params:learner`.
+        others: `params:<method>.learner` of each method of the grid, in its order; then training and evaluation of each reference and of each
+            run, two and two, in the grid's order.
 
     Returns:
         Rows of run, label, method, settings, commit, run hash, digests of picks and weights, FLOPs, seconds, metrics; then nothing to add to the data set of all runs,
         which puts a report that is asked for in the same command behind this node.
     """
     specs = expand(compare)
+    methods = methods_of(specs)
+    overrides, directories = others[: len(methods)], others[len(methods) :]
+    candidate_of = candidates(compare, template, dict(zip(methods, overrides, strict=True)))
     names = [*((name,) * 3 for name in references), *((spec.name, spec.label, spec.method) for spec in specs)]
     places = zip(directories[::2], directories[1::2], strict=True)
     metric = read(ReportSettings, report, "report").metric
     rows = [row(*name, *place, metric) for name, place in zip(names, places, strict=True)]
+    for one in rows:
+        one["outcome"]["method"] = candidate_of.get(one["run"], one["method"])
     return rows, {}
 
 
 def row(name: str, label: str, method: str, training: Path, evaluation: Path, metric: str) -> dict[str, Any]:
     """Return the outcome of one run: where it comes from, what it cost, what it reached on validation and test.
 
-    `outcome` is the run's row of `reporting.runs_frame`: what tables and steps to target are computed from.
+    `outcome` is the run's row of `reporting.runs_frame`: what tables and steps to target are computed from. Its method is the one that the run is a
+    candidate of, which `collect_runs` knows.
     """
     from superbatch.reporting import Run, runs_frame
 
@@ -107,9 +115,7 @@ def row(name: str, label: str, method: str, training: Path, evaluation: Path, me
     summary = read_json(training / "run.json")
     kept = ("run_hash", "commit", "machine", "torch", "threads", "seed", "plan", "digests", "flops", "seconds")
     run = Run(training.parent, name)
-    outcome = runs_frame([run], metric).iloc[0].to_dict() | {
-        "method": method
-    }  # a labelled run is a candidate of its method
+    outcome = runs_frame([run], metric).iloc[0].to_dict()
     metrics = {"validation": run.validation, "test": run.test, **({"test_low": run.test_low} if run.test_low else {})}
     return {
         "run": name,

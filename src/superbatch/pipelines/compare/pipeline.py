@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -40,7 +40,7 @@ def create_pipeline(
     edges = [f"{run}.{part}" for run in names for part in ("training", "evaluation")]
     collect = node(
         named(collect_runs, tuple(references)),
-        inputs=["params:compare", "params:report", *edges],
+        inputs=["params:compare", "params:report", "params:learner", *_overrides(specs), *edges],
         outputs=["compare.results", "runs"],
         name="collect_runs",
         tags="reporting",
@@ -50,9 +50,13 @@ def create_pipeline(
 
 def _check(specs: list[RunSpec]) -> Pipeline:
     """Return the check of all runs' settings, which each of them waits for."""
-    overrides = [f"params:{method}.learner" for method in methods_of(specs)]
-    inputs = ["pool.set", "curated.set", "params:compare", "params:learner", *overrides]
+    inputs = ["pool.set", "curated.set", "params:compare", "params:learner", *_overrides(specs)]
     return pipeline([node(check_runs, inputs=inputs, outputs=SETTINGS, name="check_runs", tags="settings")])
+
+
+def _overrides(specs: Iterable[RunSpec]) -> list[str]:
+    """Name the settings of each method of the grid, in its order."""
+    return [f"params:{method}.learner" for method in methods_of(specs)]
 
 
 def compared(

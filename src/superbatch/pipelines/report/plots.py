@@ -25,9 +25,10 @@ def plot_tables(made: Report) -> dict[str, pd.DataFrame]:
 
 
 def final_values(made: Report) -> dict[str, float]:
-    """Return `final.<run>`, the report's metric on the test split at the end of each of the chains' runs, where it is known."""
+    """Return `final.<run>`, the report's metric on the test split at the end of each of the chains' runs that was tested."""
     names = [run.name for run in made.sources.runs if of_a_chain(run)]
-    finals = made.finals[made.finals["run"].isin(names)].dropna(subset="value")
+    tested = made.finals[made.finals["split"] == "test"]
+    finals = tested[tested["run"].isin(names)].dropna(subset="value")
     return {f"final.{run}": float(value) for run, value in zip(finals["run"], finals["value"], strict=True)}
 
 

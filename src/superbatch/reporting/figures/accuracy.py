@@ -35,12 +35,13 @@ def accuracy_figure(
     title: str = "top-1",
     main: str = "",
     height: float = 3.9,
+    uniform: str = "uniform",
 ) -> Figure:
     """Accuracy along runs against one cost; the range over seeds as a band.
 
     Args:
         points: `mean_curves`. axis: a key of `curves.AXES`. title: the metric's.
-        main: label of a method that is marked where it first reaches uniform's final value; none if empty.
+        main: label of a method that is marked where it first reaches uniform's final value; none if empty. uniform: the method whose value that is.
     """
     figure, axes = new_figure(theme, height=height)
     ax = axes[0]
@@ -50,7 +51,7 @@ def accuracy_figure(
     few_ticks(ax, theme)
     heading(ax, f"{title} %, validation", theme)
     if main:
-        _mark_crossing(ax, points, axis, main, theme)
+        _mark_crossing(ax, points[points["method"] == uniform], points[points["label"] == main], axis, theme)
     end_labels(ax, _ends(points, axis, drawn), theme, room_of(figure))
     return figure
 
@@ -85,13 +86,11 @@ def _ends(points: pd.DataFrame, axis: str, drawn: dict[str, Style]) -> list[End]
     ]
 
 
-def _mark_crossing(ax: Axes, points: pd.DataFrame, axis: str, main: str, theme: Theme) -> None:
+def _mark_crossing(ax: Axes, uniform: pd.DataFrame, own: pd.DataFrame, axis: str, theme: Theme) -> None:
     """Draw uniform's final value as the target, and an arrow to where the main method first stands there."""
-    uniform = points[points["role"] == "uniform"].sort_values(axis)
-    own = points[points["label"] == main]
     if uniform.empty or own.empty:
         return
-    target = float(uniform["value"].iloc[-1])
+    target = float(uniform.sort_values(axis)["value"].iloc[-1])
     ax.axhline(100 * target, color=theme.muted, lw=1, ls=(0, (1, 2)))
     where = first_crossing(own, target, axis)
     if where:

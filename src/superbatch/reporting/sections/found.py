@@ -64,11 +64,7 @@ def _beside(report: Report, name: str) -> list[Run]:
     """The main run and the uniform one to compare it with: of as many steps and the same seed, else the longest."""
     main = report.main
     own = main.tested[name]
-    others = [
-        run
-        for run in report.sources.runs
-        if run.role == "uniform" and run is not main and _comparable(run.tested.get(name), own)
-    ]
+    others = [run for run in report.uniform if run is not main and _comparable(run.tested.get(name), own)]
     if main.role in ("uniform", "reference") or not others:
         return []
     return [main, min(others, key=lambda run: (run.steps != main.steps, -run.steps, run.seed != main.seed, run.name))]
