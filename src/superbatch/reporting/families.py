@@ -43,10 +43,12 @@ def tuned_words(run: Run) -> list[str]:
 
 
 def _row_words(run: Run) -> list[str]:
-    """With how many of its rows it begins: `5 % of the rows first, all after 30 %`; nothing where all are there from the start."""
+    """With how many of its rows it begins: `5 % of the rows first by rarity, all after 30 %`; nothing where all are there from the start."""
     few = run.setting("training", "first_share", 1.0)
     over = run.setting("training", "grows_over", TrainingSettings.grows_over)
-    return [] if few == 1 else [f"{100 * few:.3g} % of the rows first, all after {100 * over:.3g} %"]
+    by = run.setting("training", "first_by", "chance")
+    how = "" if by == "chance" else f" by {by}"
+    return [] if few == 1 else [f"{100 * few:.3g} % of the rows first{how}, all after {100 * over:.3g} %"]
 
 
 def _schedule_words(run: Run) -> list[str]:
