@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from superbatch.pipelines.export.facts import _cost, _limits, _method, _report, _results, _results_notes
+import pytest
+
+from superbatch.pipelines.export.facts import _cost, _data, _limits, _method, _report, _results, _results_notes
 from superbatch.reporting.runs import Run
 from tests.manifests import write_made_up
-from tests.reporting.synthetic import write_reference, write_run
+from tests.reporting.synthetic import write_reference, write_run, write_test
 
+TOP1 = "classification/top1"
 TOWER = {"vision_cfg": {"image_size": 32}}
 
 
@@ -26,19 +30,54 @@ def test_results_have_their_intervals_and_what_was_gained(tmp_path: Path) -> Non
     rows = {row[0]: row for row in _results(run)}
     assert rows["classification/top1"][2].startswith("[") and rows["classification/top1"][3] == "500"
     assert "headline" not in rows, "a mean over sets is no measurement of its own"
-    assert _report(run) is None and len(_results_notes(run, None)) == 1, "nothing to hold it against"
+    assert _report(run, TOP1) is None and len(_results_notes(run, None)) == 1, "nothing to hold it against"
     write_run(tmp_path, "uniform")
     write_run(tmp_path, "uniform", steps=400)
     write_reference(tmp_path)
-    report = _report(run)
+    report = _report(run, TOP1)
     assert report is not None
     assert sorted(one.name for one in report.sources.runs) == ["jest-f0.8-T200-s0", "reference", "uniform-f0-T200-s0"]
     assert any("After 200 steps" in line and "uniform" in line for line in _results_notes(run, report))
 
 
+def test_the_card_compares_in_the_metric_of_the_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever has evaluation sets of their own has no classification/top1."""
+    caplog.set_level("INFO")
+    for method, right in (("jest", 0.9), ("uniform", 0.3)):
+        evaluation = write_run(tmp_path, method, name=method, test=False) / "evaluation"
+        evaluation.mkdir()
+        result = {"split": "test", "main": right, "num_images": 40, "num_classes": 4, "data": "mine"}
+        text = json.dumps({**result, "metrics": {"top1": right}, "confidence": {"top1": [right - 0.1, right + 0.1]}})
+        (evaluation / "mine.json").write_text(text)
+    run = Run(tmp_path / "jest", "jest")
+    for metric in ("headline", "mine/top1"):
+        report = _report(run, metric)
+        assert report is not None and "jest (f = 0.8) reaches 90.0 %" in " ".join(_results_notes(run, report))
+    assert not caplog.messages
+    assert _report(run, "other/top1") is None and "no evaluated set has 'other/top1'" in caplog.text
+
+
+def test_a_uniform_run_that_was_tested_on_other_data_is_left_out(tmp_path: Path) -> None:
+    run = Run(write_run(tmp_path, "jest"))
+    uniform = write_run(tmp_path, "uniform")
+    assert _report(run, TOP1) is not None
+    write_test(uniform, 0.3, data="another")
+    assert _report(run, TOP1) is None
+
+
+def test_a_test_set_is_as_large_as_it_was_when_it_was_measured(tmp_path: Path) -> None:
+    pool = write_made_up(tmp_path / "pool", [1, 2], "shards")
+    run = Run(write_run(tmp_path / "runs", "jest", sets=[pool.fingerprint]))
+    assert _data(run, {"pool": pool}) == [
+        ("pool", "2", "trained on"),
+        ("classification, test", "500", "measured on"),
+        ("retrieval, test", "", "measured on"),
+    ]
+
+
 def test_a_run_that_was_not_evaluated_says_so(tmp_path: Path) -> None:
     run = Run(write_run(tmp_path, "jest", test=False))
-    assert _results(run) == [] and _results_notes(run, _report(run)) == ["It was not evaluated on a test split."]
+    assert _results(run) == [] and _results_notes(run, _report(run, TOP1)) == ["It was not evaluated on a test split."]
 
 
 def test_limits_name_a_weak_reference_and_a_text_tower_that_is_none(tmp_path: Path) -> None:

@@ -86,3 +86,11 @@ def test_the_page_has_it_escaped_and_links_to_the_search(tmp_path: Path) -> None
     page = section(found(Report(replace(made.sources, search="search.html"))))
     assert "red &lt;square&gt;" in page and "<square>" not in page and 'href="search.html"' in page
     assert "2 of these 3 are of this class" in page
+
+
+def test_rows_of_a_set_that_was_replaced_are_not_looked_up(tmp_path: Path) -> None:
+    """It may have fewer images, and its rows are others."""
+    made = report(tmp_path, (100, 1))
+    for data, texts in (("same", ASKED), ("another", 0)):
+        images = {"classification": replace(IMAGES, data=data)}
+        assert len(found(Report(replace(made.sources, images=images))).texts) == texts

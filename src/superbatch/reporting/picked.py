@@ -42,8 +42,7 @@ def foreign(run: Run, pool: str | None, reference: str | None) -> str:
     Args:
         pool: fingerprint of its manifest. reference: SHA-256 of its weights. What is not recorded is taken to be the same.
     """
-    drew_from = next(iter(run.settings.get("sets") or [pool]))
-    if pool is not None and drew_from != pool:
+    if pool is not None and run.pool not in (None, pool):
         return "pool"
     return "" if run.settings.get("reference") in (None, reference) else "reference"
 

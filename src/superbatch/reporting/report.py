@@ -23,6 +23,7 @@ from superbatch.reporting.purity import UNKNOWN, kinds_of_rows, purity, totals
 from superbatch.reporting.reference_check import check_of, reference_of
 from superbatch.reporting.rounds import rounds_of
 from superbatch.reporting.runs import Run
+from superbatch.reporting.same_data import of_one_pool, of_one_test, on_another_pool, without_pool
 from superbatch.reporting.sources import Sources, main_run, metric_for, of_one_kind
 from superbatch.reporting.standing import Standing, cache_of, standing
 from superbatch.reporting.tables import RETRIEVAL, final_table
@@ -36,14 +37,23 @@ PICKS_A_SPAN = 400  # with fewer, the share of a rare kind is too noisy
 
 
 class Report:
-    """Everything a report shows, computed once and when asked for."""
+    """Everything a report shows, computed once and when asked for.
+
+    Attributes:
+        sources: with the runs that are compared. found: all runs.
+        on_another_pool: whether the main run drew from another pool than the ingested one: then nothing is shown by its rows.
+    """
 
     def __init__(self, sources: Sources) -> None:
         if not sources.runs:
             raise UserError("report", "no run was found", "train one first: kedro run --pipeline=jest")
         metric = metric_for(sources.runs, sources.main, sources.metric)
         check_metric(sources.runs, metric)
-        self.sources = replace(sources, metric=metric, runs=of_one_kind(sources.runs, sources.main, metric))
+        main, runs = main_run(sources.runs, sources.main), of_one_kind(sources.runs, sources.main, metric)
+        runs = of_one_test(of_one_pool(runs, main, sources), main, metric, sources.command)
+        self.found, self.on_another_pool = list(sources.runs), on_another_pool(main, sources)
+        known = without_pool(sources, main) if self.on_another_pool else sources
+        self.sources = replace(known, metric=metric, runs=runs)
 
     @cached_property
     def main(self) -> Run:
@@ -147,12 +157,12 @@ class Report:
     @cached_property
     def reference_check(self) -> dict[str, Any] | None:
         """What the check found of the main run's reference; None where that is not known."""
-        return check_of(self.sources.runs, self.main)
+        return check_of(self.found, self.main)
 
     @cached_property
     def reference(self) -> Run | None:
         """The reference that the main run was trained with, or else the first one there is."""
-        return reference_of(self.sources.runs, self.main)
+        return reference_of(self.found, self.main)
 
     @cached_property
     def rounds(self) -> dict[str, Any] | None:
@@ -212,8 +222,8 @@ class Report:
 
     @cached_property
     def shelves(self) -> list[Shelf]:
-        """The gallery of the main run; empty where nothing was selected."""
-        if self.main.picks is None or self.main.role != "selecting":
+        """The gallery of the main run; empty where nothing was selected, and where its pool is not there."""
+        if self.main.picks is None or self.main.role != "selecting" or self.on_another_pool:
             return []
         captions = self.sources.captions or (first_captions(self.sources.manifest) if self.sources.manifest else None)
         return gallery(self.main.picks, self.sources.pixels, captions, kinds=self.kinds, limit=self.sources.examples)

@@ -148,6 +148,7 @@ def _accuracy_by(name: str, report: Report, theme: Theme) -> Figure:
 
 def _purity_or_why_not(report: Report, theme: Theme) -> Figure:
     if report.purity is None:
-        why = "no picks" if report.main.picks is None else "no truth about the pool"
+        why = "no truth about the pool" if not report.on_another_pool else "trained on another pool"
+        why = "no picks" if report.main.picks is None else why
         return sentence_figure(f"{report.main.name}: {why}, so no purity of picks.", theme)
     return purity_figure(report.purity, theme)

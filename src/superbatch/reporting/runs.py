@@ -260,6 +260,11 @@ class Run:
         return "classes" if self.by_labels else "pairs"
 
     @property
+    def pool(self) -> str | None:
+        """Fingerprint of the pool that it drew from, the first of its sets; None where it was not recorded, and of a reference, which has its own set."""
+        return None if self.role == "reference" else next(iter(self.settings.get("sets") or []), None)
+
+    @property
     def given_start(self) -> bool:
         """Whether it started from weights that it was given (`configuration.given_start`)."""
         return given_start(self.settings)

@@ -28,11 +28,13 @@ class SetImages:
         pixels: rows -> uint8 [n, 3, S, S].
         captions: what stands below each: its class, or its first caption.
         classes: whether these are classes.
+        data: the set's fingerprint, as results have it; None if not known.
     """
 
     pixels: PixelReader
     captions: Sequence[str]
     classes: bool
+    data: str | None = None
 
 
 @dataclass(frozen=True)

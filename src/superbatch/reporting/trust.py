@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from superbatch.reporting.baseline import uniform_of
+from superbatch.reporting.commands import kedro_run
 from superbatch.reporting.reference_check import check_caution, weights_of
 from superbatch.reporting.weak_reference import reference_sentence, reference_standing
 
@@ -204,9 +204,7 @@ def _chain(report: Report, method: str, *params: str) -> str:
 
 
 def _command(report: Report, *options: str) -> str:
-    """A `kedro run` in the environment that the report was made in."""
-    environment = re.search(r"--env[= ]\S+", report.sources.command or "")
-    return " ".join(["kedro run", *([environment[0]] if environment else []), *options])
+    return kedro_run(report.sources.command, *options)
 
 
 def _sentence(words: str) -> str:

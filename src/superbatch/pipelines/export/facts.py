@@ -21,15 +21,21 @@ log = logging.getLogger(__name__)
 
 
 def gather(
-    name: str, training: Path, checkpoint: Path, pool: Path, curated: Path, evaluation_sets: Path, licence: str | None,
+    name: str,
+    training: Path,
+    checkpoint: Path,
+    pool: Path,
+    curated: Path,
+    licence: str | None,
+    metric: str,
     command: str,
-) -> Facts:  # fmt: skip
+) -> Facts:
     """Gather the facts of a run's card.
 
     Args:
         name: of the run. training: its records. checkpoint: its model.
-        pool, curated, evaluation_sets: the ingested sets.
-        licence: of the model (`export.licence`).
+        pool, curated: the ingested sets.
+        licence: of the model (`export.licence`). metric: that it is compared with others in (`report.metric`).
         command: what makes the export again.
     """
     from superbatch.data.manifest import read_manifest
@@ -41,12 +47,12 @@ def gather(
     manifests = {"pool": read_manifest(pool), "curated": read_manifest(curated)}
     cfg = read_config(checkpoint)["model_cfg"]
     has_text = not (is_classifier(checkpoint) or is_image_only(checkpoint))
-    report = _report(run)
+    report = _report(run, metric, command)
     return Facts(
         run=name,
         about=_about(run, cfg, has_text),
         has_text=has_text,
-        data=_data(run, manifests, evaluation_sets),
+        data=_data(run, manifests),
         data_notes=_data_notes(run, manifests["pool"]),
         method=_method(run),
         settings=sorted(_flat({key: value for key, value in run.settings.items() if key != "model"})),
@@ -70,10 +76,8 @@ def _about(run: Run, cfg: Mapping[str, Any], has_text: bool) -> str:
     )
 
 
-def _data(run: Run, manifests: Mapping[str, Manifest], evaluation_sets: Path) -> list[Row]:
-    """Return the sets by name: what was trained on, and what was tested on."""
-    from superbatch.evaluation import load_evaluation_sets
-
+def _data(run: Run, manifests: Mapping[str, Manifest]) -> list[Row]:
+    """Return the sets by name: what was trained on, and what was tested on, as large as it was then."""
     used = run.settings.get("sets") or []
     purpose = {
         name: "trained on" if manifest.fingerprint in used else "trained its reference"
@@ -81,10 +85,7 @@ def _data(run: Run, manifests: Mapping[str, Manifest], evaluation_sets: Path) ->
         if manifest.fingerprint in used or (name == "curated" and run.settings.get("reference"))
     }
     rows: list[Row] = [(name, f"{len(manifests[name]):,}", what) for name, what in purpose.items()]
-    tested = load_evaluation_sets(evaluation_sets, "test")
-    return rows + [
-        (f"{one.name}, test", f"{len(one.manifest):,}", "measured on") for one in tested if one.name in run.tested
-    ]
+    return rows + [(f"{name}, test", _images(result), "measured on") for name, result in run.tested.items()]
 
 
 def _data_notes(run: Run, pool: Manifest) -> list[str]:
@@ -151,10 +152,14 @@ def _results(run: Run) -> list[Row]:
     for metric, value in run.test.items():
         if metric == MEAN:
             continue
-        images = run.tested[metric.partition("/")[0]].get("num_images")
         low, high = run.intervals.get(metric, (float("nan"), float("nan")))
-        rows.append((metric, f"{percent(value)} %", bounds(low, high), f"{images:,}" if images else ""))
+        rows.append((metric, f"{percent(value)} %", bounds(low, high), _images(run.tested[metric.partition("/")[0]])))
     return rows
+
+
+def _images(result: Mapping[str, Any]) -> str:
+    """How many images a set had when it was tested on; empty where that was not recorded."""
+    return f"{result['num_images']:,}" if result.get("num_images") else ""
 
 
 def _results_notes(run: Run, report: Report | None) -> list[str]:
@@ -185,8 +190,12 @@ def _limits(run: Run, cfg: Mapping[str, Any], has_text: bool, pool: Manifest, re
     return [*lines, *(cautions(report) if report else []), NOT_MEASURED]
 
 
-def _report(run: Run) -> Report | None:
-    """Return a report on a run, beside its references and uniform runs of as many steps; None without any such run, or with nothing to report on."""
+def _report(run: Run, metric: str, command: str | None = None) -> Report | None:
+    """Return a report on a run, beside its references and uniform runs of as many steps; None without any such run, or with nothing to report on.
+
+    Args:
+        metric: that is compared. command: that is run, for the commands that lines suggest.
+    """
     from superbatch.errors import UserError
     from superbatch.reporting.report import Report
     from superbatch.reporting.runs import find_runs
@@ -199,10 +208,11 @@ def _report(run: Run) -> Report | None:
     if not any(one.role == "uniform" for one in beside):
         return None
     try:
-        return Report(Sources(runs=[run, *beside], main=run.name))
+        report = Report(Sources(runs=[run, *beside], main=run.name, metric=metric, command=command))
     except UserError as error:  # it has no metric that a report shows
         log.info("export: the card leaves out other runs (%s)", error)
         return None
+    return report if any(one.role == "uniform" for one in report.sources.runs) else None
 
 
 def _origin(run: Run, checkpoint: Path, command: str) -> list[Row]:

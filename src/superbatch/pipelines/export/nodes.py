@@ -9,7 +9,7 @@ from typing import Any
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.artifacts.places import places as places_of_outputs
 from superbatch.artifacts.stamps import Staged, build_once, read_stamp
-from superbatch.config import Storage, read
+from superbatch.config import ReportSettings, Storage, read
 from superbatch.options import TakeAwaySettings
 
 FORMAT = 1  # raised when the same model and records give other files
@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def export_model(
-    run: str, checkpoint: Path, training: Path, evaluation: Path, pool: Path, curated: Path, evaluation_sets: Path,
-    settings: dict[str, Any], command: str, storage: dict[str, Any],
+    run: str, checkpoint: Path, training: Path, evaluation: Path, pool: Path, curated: Path, settings: dict[str, Any],
+    report: dict[str, Any], command: str, storage: dict[str, Any],
 ) -> Staged:  # fmt: skip
     """Write a run's model in the formats asked for, each with a card.
 
     Args:
         run: its name, bound by the pipeline.
         checkpoint, training, evaluation: of the run.
-        pool, curated, evaluation_sets: the ingested sets, for what the card says of them.
-        settings: `params:export` -> `options.TakeAwaySettings`.
+        pool, curated: the ingested sets, for what the card says of them.
+        settings: `params:export` -> `options.TakeAwaySettings`. report: `params:report`, whose metric the card compares in.
         command: what makes the export again.
         storage: `params:storage`.
 
@@ -39,7 +39,8 @@ def export_model(
     from superbatch.models import read_metadata
     from superbatch.pipelines.export.facts import gather
 
-    facts = gather(run, training, checkpoint, pool, curated, evaluation_sets, wanted.licence, command)
+    metric = read(ReportSettings, report, "report").metric
+    facts = gather(run, training, checkpoint, pool, curated, wanted.licence, metric, command)
 
     def write(out: Path) -> None:
         write_formats(checkpoint, facts, wanted.formats, out)

@@ -146,7 +146,9 @@ def images_of_sets(evaluation_sets: Path) -> dict[str, SetImages]:
     from superbatch.reporting.sources import SetImages
 
     return {
-        one.name: SetImages(ImageReader(one.manifest, THUMBNAIL).read, one.image_captions, one.labels is not None)
+        one.name: SetImages(
+            ImageReader(one.manifest, THUMBNAIL).read, one.image_captions, one.labels is not None, one.fingerprint
+        )
         for one in load_evaluation_sets(evaluation_sets)
         if one.split == "test"
     }

@@ -11,16 +11,21 @@ from superbatch.reporting.runs import Run
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the section shows: the shelves (none where nothing was selected), what scores mean, whether kinds stand below."""
+    """What the section shows: the shelves (none where nothing was selected), what scores mean, whether kinds stand below.
+
+    Attributes:
+        elsewhere: whether the run drew from another pool than the ingested one, whose rows are not its own.
+    """
 
     shelves: list[Shelf]
     criterion: str
     kinds: bool
+    elsewhere: bool
 
 
 def chosen(report: Report) -> Chosen:
     """The shelves of the gallery."""
-    return Chosen(report.shelves, _criterion(report.main), report.kinds is not None)
+    return Chosen(report.shelves, _criterion(report.main), report.kinds is not None, report.on_another_pool)
 
 
 def _criterion(run: Run) -> str:

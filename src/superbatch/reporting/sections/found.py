@@ -44,13 +44,18 @@ def found(report: Report) -> Found:
     sources = report.sources
     name, runs = _set(report), []
     images = sources.images.get(name) if name else None
-    if name and images:
+    if name and images and _of_these(images, report.main.tested[name]):
         runs = _beside(report, name)
     if not runs or images is None:
         return Found([], False, False, sources.search)
     asked = _asked(sources.queries, [entry["text"] for entry in runs[0].results[name]["nearest"]], name)
     texts = [(text, [_shelf(run, name, text, images) for run in runs]) for text in asked]
     return Found(texts, images.classes, not sources.queries, sources.search)
+
+
+def _of_these(images: SetImages, result: dict[str, Any]) -> bool:
+    """Whether a result is of these images, as far as that is known: its rows count in the set as it was then."""
+    return None in (images.data, result.get("data")) or images.data == result["data"]
 
 
 def _set(report: Report) -> str:
