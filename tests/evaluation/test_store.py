@@ -71,7 +71,9 @@ def test_class_numbers_without_names_and_captions_are_told(tmp_path: Path) -> No
     """Not that captions are missing: the set was taken for one of captions only because it has no names of classes."""
     root = tmp_path / "colours"
     write_split(root, "test", [(key, {"cls": members["cls"]}) for key, members in classification_samples(8)])
-    with pytest.raises(UserError, match=r"colours: has class numbers but no classnames.txt; write one class name a line"):
+    with pytest.raises(
+        UserError, match=r"colours: has class numbers but no classnames.txt; write one class name a line"
+    ):
         ingest_evaluation_sets({"colours": (root, {"test": "test"})}, tmp_path / "sets")
     (root / "dataset_type.txt").write_text("retrieval")
     with pytest.raises(UserError, match="caption_missing 8"):
