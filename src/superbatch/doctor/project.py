@@ -24,7 +24,7 @@ def check_project(project: Path | None, env: str | None = None) -> Iterator[Find
     yield finding
     if parameters is not None:
         yield check_folder(project / data)
-        yield from check_shards(project, parameters)
+        yield from check_shards(parameters)
     yield check_git(project)
     yield check_dvc(project)
 
@@ -65,9 +65,14 @@ def check_folder(folder: Path) -> Finding:
     return Finding("data", "missing", f"{there} can't be written to", remedy)
 
 
-def check_shards(project: Path, parameters: dict[str, Any]) -> Iterator[Finding]:
-    """Look for the shards and evaluation sets of one's own; what the embedded default renders need not be there yet."""
+def check_shards(parameters: dict[str, Any]) -> Iterator[Finding]:
+    """Look for the shards and evaluation sets of one's own; what the embedded default renders need not be there yet.
+
+    Paths count from the working directory, which is the project's folder.
+    """
     from superbatch.config import IngestSettings, read
+    from superbatch.errors import UserError
+    from superbatch.pipelines.ingest.checks import check_validation, missing_splits
     from superbatch.pipelines.sources import is_rendered, used_sources
 
     ingest = read(IngestSettings, parameters.get("ingest"), "ingest")
@@ -79,12 +84,12 @@ def check_shards(project: Path, parameters: dict[str, Any]) -> Iterator[Finding]
         own = [pattern for pattern in patterns if not is_rendered(pattern)]
         if own:
             yield _look_for(name, own)
-    for name, sets in ingest.evaluation.items():
-        if is_rendered(sets.root) or _in_store(sets.root):
-            continue
-        if not Path(project, sets.root).expanduser().is_dir():
-            what = f"ingest.evaluation.{name}.root: {sets.root}: no such folder"
-            yield Finding("shards", "missing", what, "correct the path")
+    faults = list(missing_splits(ingest))
+    try:
+        check_validation(parameters["ingest"])
+    except UserError as error:
+        faults.append(error)
+    yield from (Finding("shards", "missing", f"{fault.where}: {fault.what}", fault.remedy) for fault in faults)
 
 
 def _look_for(name: str, patterns: list[str]) -> Finding:
