@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from superbatch.checks import check_path
 from superbatch.doctor.finding import Finding
+from superbatch.errors import UserError
 
 
 def check_project(project: Path | None, env: str | None = None) -> Iterator[Finding]:
@@ -18,6 +20,11 @@ def check_project(project: Path | None, env: str | None = None) -> Iterator[Find
     """
     if project is None:
         yield Finding("project", "off", "none here or in a folder above", "`superbatch init DIR` makes one")
+        return
+    try:
+        check_path(project)
+    except UserError as error:
+        yield Finding("project", "missing", f"{error.where}: {error.what}", error.remedy)
         return
     yield Finding("project", "ok", str(project))
     parameters, data, finding = read_conf(project, env)
@@ -71,7 +78,6 @@ def check_shards(parameters: dict[str, Any]) -> Iterator[Finding]:
     Paths count from the working directory, which is the project's folder.
     """
     from superbatch.config import IngestSettings, read
-    from superbatch.errors import UserError
     from superbatch.pipelines.ingest.checks import check_validation, missing_splits
     from superbatch.pipelines.sources import is_rendered, used_sources
 
@@ -94,7 +100,6 @@ def check_shards(parameters: dict[str, Any]) -> Iterator[Finding]:
 
 def _look_for(name: str, patterns: list[str]) -> Finding:
     """Look for the shards of a set; what lies in a store is not asked for, since that needs a network."""
-    from superbatch.errors import UserError
     from superbatch.files import expand_shards
 
     if any(map(_in_store, patterns)):
