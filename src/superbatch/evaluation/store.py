@@ -97,7 +97,7 @@ def ingest_split(
 
 
 def _require_classnames(root: str | Path, texts: Path, place: Path, error: UserError) -> None:
-    """Refuse a set that was taken for one of captions, for want of class names, and has class numbers alone.
+    """Refuse a set of class numbers that was taken for one of captions because its class names are missing.
 
     Args:
         root, texts: of the set, and the folder of its text files. place: of the ingested split.
