@@ -201,6 +201,23 @@ def test_shards_of_ones_own_beside_rendered_ones(folder: Path, monkeypatch: pyte
     assert birds.found == "ingest.evaluation.birds.root: birds: no such folder"
 
 
+def test_splits_that_are_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "sets" / "test").mkdir(parents=True)
+    (folder / "sets" / "test" / "0.tar").touch()
+    photos = "{root: ~/sets, splits: {test: test, train: 'train-*.tar'}}"
+    sets = f"{{classification: null, retrieval: null, birds: {{root: sets}}, photos: {photos}}}"
+    found = of("shards", local(folder, f"ingest: {{evaluation: {sets}}}\nreport: {{metric: headline}}"))
+    assert [one.found for one in found if one.status == "missing"] == [
+        "ingest.evaluation.birds.splits.validation: sets/validation: no such split",
+        f"ingest.evaluation.photos.splits.train: {folder}/sets/train-*.tar: no such shard",
+    ]
+    sets = f"{{classification: null, retrieval: null, photos: {photos}}}"
+    found = of("shards", local(folder, f"ingest: {{evaluation: {sets}}}\nreport: {{metric: headline}}"))
+    assert found[-1].found == "ingest.evaluation: no set has a split 'validation', which trainings are measured on"
+
+
 def test_shards_in_a_store_are_not_asked_for(folder: Path) -> None:
     sets = "{classification: null, retrieval: null, birds: {root: s3://mine/birds}}"
     text = f"ingest: {{pool: {{shards: s3://mine/*.tar}}, curated: {{shards: conf}}, evaluation: {sets}}}\nreport: {{metric: headline}}"

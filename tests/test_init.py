@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import kedro
 import pytest
@@ -16,7 +18,9 @@ from kedro.config import OmegaConfigLoader
 
 from superbatch import entry
 from superbatch.config import IngestSettings, check_parameters, read
+from superbatch.doctor.project import check_project
 from superbatch.errors import UserError
+from superbatch.hooks import ProjectHooks
 from superbatch.pipelines.sources import used_sources
 from superbatch.settings import CONFIG_LOADER_ARGS
 from superbatch.starter import make_project
@@ -44,6 +48,24 @@ def test_kedro_takes_it_for_a_project_of_the_installed_package(made: Path) -> No
     assert (about["package_name"], about["project_name"]) == ("superbatch", "my photos")
     assert about["kedro_init_version"] == kedro.__version__ and (made / "src").is_dir()
     assert not [file for file in made.rglob("*") if file.is_file() and "{{" in file.read_text()]
+
+
+@pytest.mark.parametrize("above", ["a[1]", "{x,y}", "x}", "{x"])
+def test_a_folder_that_kedro_takes_for_a_pattern(made: Path, tmp_path: Path, above: str) -> None:
+    """Told by init, by doctor, and by any command in a project that was moved there."""
+    line = f"{tmp_path / above / 'mine'}: the path has brackets or braces, which Kedro takes for patterns; use a folder"
+    with pytest.raises(UserError, match=re.escape(line)):
+        make_project(tmp_path / above / "mine")
+    assert not (tmp_path / above).exists()
+    moved = Path(shutil.copytree(made, tmp_path / above / "mine"))
+    (found,) = check_project(moved)
+    assert found.status == "missing" and f"{found.found}; {found.remedy}".startswith(line)
+    with pytest.raises(UserError, match=re.escape(line)):
+        ProjectHooks().after_context_created(SimpleNamespace(project_path=moved))
+
+
+def test_odd_signs_that_kedro_can_take(tmp_path: Path) -> None:
+    assert make_project(tmp_path / "x] q[ (1) #2 %20" / "mine")
 
 
 @pytest.mark.parametrize(("env", "sources"), [("local", ("simweb",)), ("quick", ("simweb",)), ("mydata", ())])

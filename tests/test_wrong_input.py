@@ -171,6 +171,13 @@ def test_a_split_that_no_set_has_is_refused_before_anything_runs(project: Path) 
     assert line == "evaluate.split: no evaluation set has a split 'tset'; there are test, validation"
 
 
+def test_sets_without_validation_are_refused_before_anything_runs(project: Path) -> None:
+    """Trainings look at it, and the first of them comes after a pool that takes hours."""
+    only = [f"ingest.evaluation.{name}.splits.test=test" for name in ("classification", "retrieval")]
+    line = refused(project, "--pipeline=jest", params=",".join(only))
+    assert line.startswith("ingest.evaluation: no set has a split 'validation', which trainings are measured on; name")
+
+
 def test_shards_that_are_no_files(project: Path) -> None:
     """One of those of tests/test_expand_shards.py."""
     line = "ingest.pool.shards: conf: is a folder; name the shards in it: conf/*.tar"
@@ -298,7 +305,7 @@ def test_an_evaluation_set_with_too_few_class_names(project: Path, classificatio
 def test_a_missing_evaluation_split(project: Path, classification: Path) -> None:
     shutil.rmtree(classification / "test")
     assert refused_set(project, classification).startswith(
-        "broken/test: no such split; give splits: {validation: 'val-*.tar', test: 'test-*.tar'}, or folders of .tar files"
+        "ingest.evaluation.classification.splits.test: broken/test: no such split; give splits: {validation: 'val-*.tar', test: 'test-*.tar'}, or folders of .tar files"
     )
     line = refused(project, "--pipelines=evaluate", "--namespaces=reference", params="evaluate.split=tset")
     assert line.endswith(

@@ -21,7 +21,7 @@ REPORTED = {"report.page", "compare.results"}  # made of a metric that some eval
 
 
 def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Check what a later stage would refuse: files of sets that are not there, the report's metric, the split that is evaluated, the runs that are to be audited, search or are
+    """Check what a later stage would refuse: files of sets that are not there, the report's metric, the splits that are evaluated, the runs that are to be audited, search or are
     exported, the reference's batch, how it is bootstrapped, packages that are missing.
 
     Raises:
@@ -40,6 +40,10 @@ def check_later_stages(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         from superbatch.pipelines.report.checks import check_split
 
         check_split(*(catalog.load(f"params:{section}") for section in ("ingest", "evaluate")))
+    if "evaluation.sets" in made and any("training" in node.tags for node in pipeline.nodes):
+        from superbatch.pipelines.ingest.checks import check_validation
+
+        check_validation(catalog.load("params:ingest"))
     from superbatch.pipeline_registry import audited_run
 
     training = f"{audited_run()}.training"

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
+
+
+PATTERNS = re.compile(
+    r"[{}]|\[[^/]*\]"
+)  # what Kedro takes for a glob of its configuration, or for a name in its catalog
+
+
+def check_path(project: Path) -> None:
+    """Check that Kedro can take the path of a project as it is; else it finds no configuration, or a catalog that makes no sense.
+
+    Raises:
+        UserError: brackets or braces in it.
+    """
+    from superbatch.errors import UserError
+
+    if PATTERNS.search(str(project.resolve())):
+        what = "the path has brackets or braces, which Kedro takes for patterns"
+        raise UserError(str(project.resolve()), what, "use a folder without them for the project")
 
 
 def check_all(parameters: dict[str, Any]) -> None:

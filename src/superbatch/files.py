@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from glob import has_magic
+from glob import escape, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def shown(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Place]:
+def expand_shards(spec: str | list[str], setting: str = "shards", root: str = "") -> list[Place]:
     """List the shards that a glob, a brace pattern (`pool/{00000..00039}.tar`) or a list of them names, in order.
 
     A name that is there as it is written counts as a name, whatever brackets it has; `~` is the home folder. Patterns of a store
@@ -43,6 +43,7 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Place]
     Args:
         spec: the pattern or patterns, relative to the working directory.
         setting: where it stands in the parameters, for messages.
+        root: a folder or an address that the patterns lie below; taken as it is written, whatever brackets and braces it has.
 
     Raises:
         UserError: a pattern that matches nothing or whose braces don't match; something that is named but is no plain
@@ -51,37 +52,42 @@ def expand_shards(spec: str | list[str], setting: str = "shards") -> list[Place]
     found: list[Place] = []
     for pattern in [spec] if isinstance(spec, str) else spec:
         path = _path_of(pattern, setting)
-        names = _braces(path, setting)
-        if is_address(path):
-            found += _objects(names, setting)
+        names = _braces(path, setting, root)
+        if is_address(root or path):
+            found += _objects(names, setting, root)
             continue
         for name in names:
-            found += _files(name, setting)
+            found += _files(name, setting, root)
     if not found:
         raise UserError(setting, "the list is empty", "name at least one .tar")
     return list(dict.fromkeys(found))
 
 
-def _files(name: str, setting: str) -> list[Path]:
+def _below(root: str, name: str) -> str:
+    return f"{root}/{name}" if root else name
+
+
+def _files(name: str, setting: str, root: str) -> list[Path]:
     """List the local files that a name or a glob stands for. Refuse one that matches nothing, or something other than a file."""
+    whole = _below(root, name)
     try:
-        hits = _matches(name, setting)
-        _require_not_deeper(name, hits, setting)
-        for hit in hits or [name]:
-            _require_file(hit, setting)
+        hits = [whole] if os.path.lexists(whole) else _matches(_below(escape(root), name), setting)
+        _require_not_deeper(whole, hits, setting)
+        for hit in hits or [whole]:
+            _require_file(hit, setting, "[" in name)
     except PermissionError as error:
-        what = f"{error.filename or name}: can't be looked at ({error.strerror})"
+        what = f"{error.filename or whole}: can't be looked at ({error.strerror})"
         raise UserError(setting, what, "give this user the right to read its folder") from None
     return [Path(hit) for hit in hits]
 
 
-def _objects(names: list[str], setting: str) -> list[Address]:
+def _objects(names: list[str], setting: str, root: str) -> list[Address]:
     """List the objects of a store that some names and globs stand for. A named object is not looked up before it is read."""
     found = []
     for name in names:
-        hits = _matches(name, setting) if has_magic(name) else [name]
+        hits = _matches(_below(escape(root), name), setting) if has_magic(name) else [_below(root, name)]
         if not hits:
-            raise UserError(setting, f"{name}: no such shard", "correct the address")
+            raise UserError(setting, f"{_below(root, name)}: no such shard", "correct the address")
         found += [Address(hit) for hit in hits]
     return found
 
@@ -102,10 +108,10 @@ def _path_of(pattern: str, setting: str) -> str:
     return path
 
 
-def _braces(path: str, setting: str) -> list[str]:
+def _braces(path: str, setting: str, root: str) -> list[str]:
     from braceexpand import braceexpand
 
-    if os.path.exists(path):
+    if os.path.exists(_below(root, path)):
         return [path]
     try:
         return list(braceexpand(path))
@@ -137,8 +143,8 @@ def _require_not_deeper(name: str, hits: list[str], setting: str) -> None:
         raise UserError(setting, what, f"** stands for folders at any depth: {folder / '**' / last}")
 
 
-def _require_file(name: str, setting: str) -> None:
-    """Refuse anything that is not a plain file, and say what it is."""
+def _require_file(name: str, setting: str, brackets: bool) -> None:
+    """Refuse anything that is not a plain file, and say what it is; of a name that is not there, that its brackets may be the cause."""
     path = Path(name)
     if path.is_file():
         return
@@ -152,7 +158,7 @@ def _require_file(name: str, setting: str) -> None:
     elif path.exists():
         kind = "a pipe" if path.is_fifo() else "not a plain file"
         what, remedy = f"is {kind}", "shards are read at random: write it to a file and name that"
-    elif "[" in name:
+    elif brackets:
         what = "no such shard"
         remedy = "correct the path; [...] stands for one of its characters: write [[] for a bracket that is meant"
     else:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from superbatch.checks import check_all, check_devices, check_grid, check_learners, check_ranks, check_runner
+from superbatch.checks import (
+    check_all,
+    check_devices,
+    check_grid,
+    check_learners,
+    check_path,
+    check_ranks,
+    check_runner,
+)
 from superbatch.tracked import check_trackers, follow_trainings, send_to_trackers
 
 if TYPE_CHECKING:
@@ -30,10 +38,11 @@ class ProjectHooks:
         """Work in the project's folder (paths inside parameters are relative to it), check every parameter, and say where shards are cached.
 
         Raises:
-            UserError: the first mistake in the parameters, named by its key; those of stages that do not run count too.
+            UserError: a folder that Kedro takes for a pattern; the first mistake in the parameters, named by its key; those of stages that do not run count too.
         """
         from superbatch import pipeline_registry
 
+        check_path(context.project_path)
         os.chdir(context.project_path)
         parameters = context.config_loader["parameters"]
         context.config_loader["parameters"] = parameters  # Kedro asks once more, and would read the files again

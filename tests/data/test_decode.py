@@ -23,7 +23,10 @@ NO_EXIF = b"Exif\0\0this is none"
 def deep_png(colour: int, channels: int) -> bytes:
     """A PNG of 64 x 40 with 16 bits a channel, which Pillow can't write in colour."""
     rows = b"".join(b"\0" + np.arange(64 * channels, dtype=">u2").tobytes() for _ in range(40))
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 64, 40, 16, colour, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    return png((b"IHDR", struct.pack(">IIBBBBB", 64, 40, 16, colour, 0, 0, 0)), (b"IDAT", zlib.compress(rows)))
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
     packed = [
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in [*chunks, (b"IEND", b"")]
@@ -120,6 +123,31 @@ def test_alpha_lies_over_white() -> None:
     assert (decode(encode(clear)) == 255).all()
     half = Image.fromarray(np.full((4, 4, 4), [0, 0, 0, 128], np.uint8))
     assert np.abs(decode(encode(half)).astype(int) - 127).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("colour", "depth", "row", "transparent", "seen"),
+    [
+        (2, 8, bytes([5, 6, 7, 8, 9, 10]), (5, 6, 7), [(255, 255, 255), (8, 9, 10)]),
+        (2, 8, bytes([0, 0, 0, 0, 0, 1]), (0, 0, 0), [(255, 255, 255), (0, 0, 1)]),
+        (2, 16, struct.pack(">6H", 40_000, 300, 5, 0x4040, 0x2C2C, 5), (40_000, 300, 5), [(255, 255, 255), (64, 44, 0)]),
+        (0, 16, struct.pack(">4H", 0, 300, 40_000, 65_535), (40_000,), [0, 1, 255, 255]),
+        (0, 16, struct.pack(">4H", 0, 300, 40_000, 65_535), (0,), [255, 1, 155, 255]),
+        (0, 8, bytes([5, 6, 7]), (6,), [5, 255, 7]),
+        (0, 4, bytes([0x5F, 0x0A]), (5,), [255, 255, 0, 170]),
+        (0, 2, bytes([0b00011011]), (1,), [0, 255, 170, 255]),
+        (0, 1, bytes([0b01000000]), (0,), [255, 255]),
+    ],
+)  # fmt: skip
+def test_a_transparent_colour_lies_over_white(
+    colour: int, depth: int, row: bytes, transparent: tuple[int, ...], seen: list
+) -> None:
+    """Only pixels of that very colour; they are stored in any colour, often black."""
+    key = struct.pack(f">{len(transparent)}H", *transparent)
+    head = struct.pack(">IIBBBBB", len(seen), 1, depth, colour, 0, 0, 0)
+    data = png((b"IHDR", head), (b"tRNS", key), (b"IDAT", zlib.compress(b"\0" + row)))
+    assert "alpha" in check_image(data, "png").notes
+    assert decode(data)[0].tolist() == [list(one) if colour == 2 else [one] * 3 for one in seen]
 
 
 def test_sixteen_bits_are_scaled_not_cut() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shard_helpers import Members, encode, noise, pairs, tar_bytes
 
 from superbatch.data import shards as shards_module
-from superbatch.data.ingest import ingest
+from superbatch.data.ingest import ingest, unread_shares
 from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA, read_manifest, read_rejects
 from superbatch.data.reasons import REASONS, REMEDIES
 from superbatch.data.shards import ScanSettings, ShardScan, scan_shard, split_name
@@ -206,6 +206,33 @@ def test_compressed_empty_and_foreign_files(write_tar: Write) -> None:
     ]:
         scan = scan_shard(write_tar(data))
         assert codes(scan) == [code] and members(scan) == 0 and not len(scan.manifest)
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258dad\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "detail"),
+    [
+        (LFS, "shard_not_tar", "a pointer of Git LFS, not the file itself"),
+        (b"<html>404: not found</html>" * 12, "shard_not_tar", "no tar header in it"),
+        (b"filepath,caption\na.jpg,a\n", "shard_not_tar", "no tar header in it"),
+        (PNG[:300], "shard_not_tar", "no tar header in it"),
+        ("utf-16 text".encode("utf-16"), "shard_not_tar", "no tar header in it"),
+        (b"", "shard_truncated", "the file is empty: 0 bytes"),
+        (bytes(300), "shard_truncated", "no end-of-archive marker; the file ends at byte 300"),
+        *(
+            (tar_bytes(pairs(1))[:cut], "shard_truncated", f"no end-of-archive marker; the file ends at byte {cut}")
+            for cut in (40, 100, 300, 511)
+        ),
+        (tar_bytes([("x" * 96 + ".png", PNG)])[:400], "shard_truncated", "no end-of-archive marker; the file ends at byte 400"),
+    ],
+)  # fmt: skip
+def test_files_shorter_than_a_header(write_tar: Write, data: bytes, code: str, detail: str) -> None:
+    scan = scan_shard(write_tar(data))
+    assert codes(scan) == [code] and scan.rejects["detail"].to_pylist() == [detail]
+    told = unread_shares(scan.rejects, 1, len(data))
+    assert told["unread_shards_by_reason"] == {code: 1} and told["unread_byte_share"] == bool(data)
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -160,6 +161,34 @@ def test_shards_that_lie_beside_each_other_are_named_by_pattern(tmp_path: Path) 
     ingest_evaluation_sets({"mine": (tmp_path, {"validation": "val-*.tar", "test": "test-0.tar"})}, tmp_path / "sets")
     found = {one.split: one.num_images for one in load_evaluation_sets(tmp_path / "sets")}
     assert found == {"validation": 6, "test": 3}
+
+
+@pytest.mark.parametrize("name", ["br[2024]", "{a,b}", "{photos}", "star*x", "q?m", "back\\slash", "[a]{0..1}"])
+def test_only_the_split_is_a_pattern_whatever_the_roots_name(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    for folder in (root, tmp_path / "a", tmp_path / "br2"):
+        folder.mkdir()
+        for shard in ("val-0.tar", "val-1.tar", "test-0.tar"):
+            (folder / shard).touch()
+    shards = [root / "val-0.tar", root / "val-1.tar"]
+    assert split_shards(root, "val-*.tar") == split_shards(root, "val-{0..1}.tar") == shards
+    assert split_shards(root, "val-[0-9].tar") == shards and split_shards(root, "test-0.tar") == [root / "test-0.tar"]
+    with pytest.raises(UserError) as refused:
+        split_shards(root, "train-*.tar")
+    assert str(refused.value) == (
+        f"evaluation set: {root}/train-*.tar: no such shard; correct the path (it counts from the project's folder)"
+    )
+
+
+def test_the_root_of_a_store_is_no_pattern_either() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    for name in ("/sets/br[2024] {a,b}/val-0.tar", "/sets/br2 a/val-0.tar"):
+        memory.pipe(name, b"")
+    root = "memory://sets/br[2024] {a,b}"
+    (found,) = split_shards(root, "val-*.tar")
+    assert str(found).endswith("/sets/br[2024] {a,b}/val-0.tar")
+    assert [str(shard) for shard in split_shards(root, "val-{0..1}.tar")] == [f"{root}/val-0.tar", f"{root}/val-1.tar"]
 
 
 def test_lines_are_captions_however_the_set_was_ingested(retrieval_split: Make, tmp_path: Path) -> None:

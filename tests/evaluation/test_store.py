@@ -67,6 +67,19 @@ def test_missing_class_names_stop_the_ingestion(tmp_path: Path) -> None:
         ingest_evaluation_sets({"colours": (root, {"test": "test"})}, tmp_path / "sets")
 
 
+def test_class_numbers_without_names_and_captions_are_told(tmp_path: Path) -> None:
+    """Not that captions are missing: the set was taken for one of captions only because it has no names of classes."""
+    root = tmp_path / "colours"
+    write_split(root, "test", [(key, {"cls": members["cls"]}) for key, members in classification_samples(8)])
+    with pytest.raises(
+        UserError, match=r"colours: has class numbers but no classnames.txt; write one class name a line"
+    ):
+        ingest_evaluation_sets({"colours": (root, {"test": "test"})}, tmp_path / "sets")
+    (root / "dataset_type.txt").write_text("retrieval")
+    with pytest.raises(UserError, match="caption_missing 8"):
+        ingest_evaluation_sets({"colours": (root, {"test": "test"})}, tmp_path / "sets")
+
+
 def test_sets_by_address_are_those_of_the_folder(tmp_path: Path, folder: Path, tiny: ClipModel) -> None:
     """What is measured is the same; class names and templates are kept, so that nothing but images is read from the store later."""
     memory = fsspec.filesystem("memory")

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from superbatch.commands import run_command
 from superbatch.pipeline_registry import ADVISED
 from superbatch.reporting.advice.budget import affordable
 from superbatch.reporting.advice.measured import Costs, Measured, PoolFacts, Probe, ReferenceFacts
 from superbatch.reporting.advice.recorded import ROWS, plain_steps
 from superbatch.reporting.advice.rules import advise
-from superbatch.reporting.advice.words import line, page, record, recorded_line
+from superbatch.reporting.advice.words import command_for, line, page, record, recorded_line
 from tests.project import PROJECT
 
 RESULTS = PROJECT / "benchmarks" / "results"
@@ -190,9 +191,27 @@ def test_whatever_was_measured_a_known_preset_is_advised(
 
 def test_the_page_names_the_command_and_what_is_on_record(tmp_path: Path) -> None:
     advice = advise(NOISY)
-    told = page(advice, NOISY, "icons")
+    told = page(advice, NOISY, "kedro run --pipelines=advise --env=icons")
     assert "kedro run --pipeline=adaptive_self_paced --env=icons --params=learner.training.steps=1230\n" in told
     assert "- simweb: adaptive_self_paced, 1,230 steps: top-1 53.6 %" in told and "| uniform | 600 | 6.0 % [" in told
+
+
+def test_the_command_keeps_what_the_advice_was_asked_with() -> None:
+    """All but the advice's own settings and the steps, which it sets itself."""
+    given = {
+        "advise": {"probe": 12, "candidates": ["uniform", "safe"]},
+        "learner": {"training": {"batch_size": 8, "steps": 50}},
+        "adaptive_self_paced": {"learner": {"training": {"steps": 60}}},
+        "reference": {"import_from": "checkpoints/my own"},
+    }
+    asked = run_command({"pipeline_names": ["advise"], "env": "mydata", "runtime_params": given})
+    kept = (
+        "'--params=learner.training.batch_size=8,reference.import_from=checkpoints/my own,learner.training.steps=1230'"
+    )
+    assert command_for(advise(NOISY), asked) == f"kedro run --pipeline=adaptive_self_paced --env=mydata {kept}"
+    assert command_for(advise(NOISY), "") == (
+        "kedro run --pipeline=adaptive_self_paced --params=learner.training.steps=1230"
+    )
 
 
 def test_an_advice_about_another_pool_is_not_shown(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import synthetic
 from test_findings import made
 
 from superbatch.reporting import Report, Sources, find_runs
+from superbatch.reporting.templating import render
 from superbatch.reporting.tiles import tiles
 from superbatch.reporting.trust import Check, cautions, checks
 from superbatch.reporting.verdict import model_words, verdict
@@ -47,6 +48,16 @@ def test_every_open_question_has_a_command(tmp_path: Path) -> None:
         "kedro run --pipeline=jest --params=reference.training.steps="
     )
     assert verdict(report).chip == "provisional"
+
+
+@pytest.mark.parametrize(("env", "file"), [("", "conf/local"), (" --env=mydata", "conf/mydata")])
+def test_entries_go_where_the_command_reads_them(tmp_path: Path, env: str, file: str) -> None:
+    report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.40}}, seeds=1)
+    report = Report(replace(report.sources, command=f"kedro run --pipelines=report{env}"))
+    check = asked(report)["Has uniform converged?"]
+    assert check.command == f"kedro run{env} --pipelines=compare,report"
+    told = render("report/trust.html.j2", checks=[check], of_images=True)
+    assert f"in {file}/parameters.yml, then run <code>{check.command}</code>" in told
 
 
 def test_without_a_shorter_run_no_speed_up_is_shown(tmp_path: Path) -> None:

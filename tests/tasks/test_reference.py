@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -43,6 +44,7 @@ from superbatch.options import (
 from superbatch.tasks import SetFiles, embed, import_reference, learner_job, reference_job
 from superbatch.tasks.charges import charged, charges
 from superbatch.tasks.contrastive import CACHED
+from superbatch.tasks.held_out import METRIC
 from superbatch.tasks.learner import check_sizes
 from superbatch.tasks.reference import check_reference, split_rows
 from superbatch.tasks.trusted import held_out_scores
@@ -77,16 +79,18 @@ def write_theirs(folder: Path, model_cfg: dict = THEIRS) -> Path:
     return folder
 
 
+def picture(number: int) -> bytes:
+    rng, stream = np.random.default_rng(number), io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    samples = []
-    for number in range(ROWS):
-        stream = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8)).save(stream, "PNG")
-        samples.append(
-            Sample(f"{number:03d}", {"png": stream.getvalue(), "txt": f"Picture, number {number}!".encode()})
-        )
+    samples = [
+        Sample(f"{number:03d}", {"png": picture(number), "txt": f"Picture, number {number}!".encode()})
+        for number in range(ROWS)
+    ]
     write_shard(tmp_path / "00000.tar", samples)
     ingest([tmp_path / "00000.tar"], tmp_path / "set")
     return tmp_path / "set"
@@ -293,10 +297,12 @@ def test_a_softmax_reference_under_a_sigmoid_learner_is_refused(tmp_path: Path, 
     )
 
 
-def reference_of(folder: Path, curated: Path, held_out: float):
+def reference_of(folder: Path, curated: Path, held_out: float, **training: Any):
     (folder / "reference.json").write_text(json.dumps({"model_cfg": tiny_model_cfg()}))
     model = ModelSettings(config=str(folder / "reference.json"))
-    settings = ReferenceSettings(model, TrainingSettings(batch_size=8, steps=8, device="cpu"), held_out=held_out)
+    settings = ReferenceSettings(
+        model, TrainingSettings(batch_size=8, steps=8, device="cpu", **training), held_out=held_out
+    )
     return reference_job(settings, SetFiles(curated), folder / "state")
 
 
@@ -314,6 +320,17 @@ def test_a_reference_never_sees_what_is_held_out(tmp_path: Path, pool: Path) -> 
     assert job.full_identity["held_out"] == 8 and job.run_hash != reference_of(tmp_path, pool, 0.0).run_hash
     picks = pq.read_table(train(job).training_dir / "picks.parquet")["row"].to_pylist()
     assert set(picks) == set(rows), "two epochs of four batches"
+
+
+def test_held_out_pairs_of_one_caption_choose_no_checkpoint(tmp_path: Path) -> None:
+    """Nothing can be measured on them: no image has another caption to be told from."""
+    samples = [Sample(f"{k}", {"png": picture(k), "txt": b"image"}) for k in range(ROWS)]
+    write_shard(tmp_path / "00000.tar", samples)
+    ingest([tmp_path / "00000.tar"], tmp_path / "set")
+    job = reference_of(tmp_path, tmp_path / "set", 0.2, keep_best=METRIC, patience=1, evaluate_every=4)
+    assert job.full_identity["held_out"] == 8 and job.evaluate is None
+    assert (job.training.keep_best, job.training.patience) == (None, 0)
+    assert train(job).summary["plan"]["steps"] == 8
 
 
 def test_a_batch_must_fit_into_what_is_left_for_training() -> None:

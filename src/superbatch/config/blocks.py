@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, MinLen
@@ -96,7 +97,7 @@ class EvaluationSetSettings(_Strict):
     """One evaluation set in the layout that CLIP_benchmark and DataComp read.
 
     Attributes:
-        root: its folder (dataset_type.txt, classnames.txt, templates, one folder a split); relative to the project.
+        root: its folder (dataset_type.txt, classnames.txt, templates, one folder a split); relative to the project, `~` is the home folder.
         splits: which of its folders, or of its shards (`val-*.tar`), are what; `validation` is looked at during training, `test` at
             the end.
         expect: thresholds of each split, as for a training set.
@@ -105,6 +106,11 @@ class EvaluationSetSettings(_Strict):
     root: str
     splits: dict[str, str] = {"validation": "validation", "test": "test"}
     expect: Thresholds = {}
+
+    @field_validator("root")
+    @classmethod
+    def _at_home(cls, root: str) -> str:
+        return os.path.expanduser(root)
 
 
 EvaluationSets = Annotated[dict[str, EvaluationSetSettings], MinLen(1), Because("no set is left", "one set or more")]

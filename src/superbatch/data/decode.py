@@ -140,14 +140,23 @@ def decode(data: bytes, at_least: int = 0, max_pixels: int = MAX_PIXELS) -> np.n
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert a loaded image of any mode to RGB: alpha over white, 16 bits scaled to 8."""
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        image = Image.fromarray((np.asarray(image).astype(np.int64) * 255 // 65_535).clip(0, 255).astype(np.uint8))
+        image = _in_eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; the one value that is transparent, where a PNG names one, becomes alpha."""
+    deep, key = np.asarray(image).astype(np.int64), image.info.get("transparency")
+    found = Image.fromarray((deep * 255 // 65_535).clip(0, 255).astype(np.uint8))
+    if key is not None:
+        found.putalpha(Image.fromarray(np.where(deep == key, 0, 255).astype(np.uint8)))
+    return found
 
 
 def _jpeg_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
@@ -203,6 +212,8 @@ def _load(data: bytes, kind: str, max_pixels: int) -> tuple[Image.Image, list[st
         image = Image.open(io.BytesIO(data), formats=(kind.upper(),))
         _refuse_large(image.width, image.height, max_pixels)
         image.load()
+        if kind == "png":
+            _fit_transparent_colour(image, data[24])
         notes = _notes_of(image, data)
         return (ImageOps.exif_transpose(image) if "rotated" in notes else image), notes
     except DecodeError:
@@ -215,6 +226,16 @@ def _load(data: bytes, kind: str, max_pixels: int) -> tuple[Image.Image, list[st
         raise DecodeError(
             "image_truncated" if "truncated" in str(error).lower() else "image_corrupt", _short(error)
         ) from None
+
+
+def _fit_transparent_colour(image: Image.Image, depth: int) -> None:
+    """Bring the colour that a PNG names as transparent to the 8 bits that Pillow scales its pixels to; it leaves the colour as it was."""
+    key = image.info.get("transparency")
+    if key is not None and image.mode == "RGB" and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    elif key is not None and image.mode == "L" and depth < 8:
+        most = (1 << depth) - 1
+        image.info["transparency"] = (key & most) * 255 // most
 
 
 def _notes_of(image: Image.Image, data: bytes) -> list[str]:

@@ -69,6 +69,6 @@ REMEDIES = {
     "trailing_data": "cut it off; the samples before it are in the manifest",
     "trailing_zeros": "copy the shard again: its size was set before all of its content arrived",
     "shard_compressed": "unpack the archive (gunzip, zstd -d)",
-    "shard_not_tar": "take it out of the list of shards",
+    "shard_not_tar": "take it out of the list of shards; where it is a pointer of Git LFS, fetch the file itself (git lfs pull)",
     "shard_empty": "take it out of the list of shards",
 }

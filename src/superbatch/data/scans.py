@@ -19,7 +19,7 @@ from superbatch.options.jobs import JobsSettings
 from superbatch.stores.address import Address, Place
 from superbatch.stores.objects import look_at
 
-FORMAT = 3  # raised when the same shard gives other rows or other rejects
+FORMAT = 4  # raised when the same shard gives other rows or other rejects
 
 
 def shard_digests(shards: Sequence[Place], folder: Path, jobs: int | JobsSettings = 1) -> list[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from superbatch.data.decode import DecodeError, ImageFacts, check_image
 from superbatch.data.manifest import MANIFEST_SCHEMA, REJECTS_SCHEMA
-from superbatch.data.tar import Member, compression, walk
+from superbatch.data.tar import BLOCK, Member, compression, may_begin, walk
 from superbatch.data.texts import (
     CONTROL,
     MAX_JSON_BYTES,
@@ -36,6 +36,7 @@ OTHER_EXTENSIONS = {"gif": "image_gif", "svg": "image_svg", "svgz": "image_svg"}
     _UNREAD, "image_unsupported"
 )
 NAMES_TOLD = 8  # extensions in a reject's detail
+LFS = b"version https://git-lfs"
 MAX_IMAGE_BYTES = 1 << 30  # read whole into memory
 
 
@@ -136,7 +137,8 @@ class _Scan:
 
     def run(self, stream: BinaryIO, size: int) -> None:
         """Walk the archive, then judge every sample."""
-        kind = compression(stream.read(8))
+        head = stream.read(BLOCK)
+        kind = compression(head)
         if kind is not None:
             detail = f"{kind}; unpack it first, images are read at random"
             return self.reject("shard_compressed", "", 0, 0, detail, unread=size)
@@ -144,7 +146,7 @@ class _Scan:
             self.take(member, stream)
         for sample in self.finished:
             self.judge(sample)
-        self._name_the_hopeless(size)
+        self._name_the_hopeless(size, head)
 
     def take(self, member: Member, stream: BinaryIO) -> None:
         """Sort one member into its sample, or reject it."""
@@ -256,18 +258,16 @@ class _Scan:
             }
         )
 
-    def _name_the_hopeless(self, size: int) -> None:
-        """Add a plain reason if a file has no member at all."""
+    def _name_the_hopeless(self, size: int, head: bytes) -> None:
+        """Add a plain reason if a file has no member at all; `head` is its first block."""
         codes = {reject["code"] for reject in self.rejects}
         if self.finished or codes - {"header_corrupt", "shard_truncated", "trailing_data", "trailing_zeros"}:
             return
-        if (
-            size
-            and "header_corrupt" in codes
-            and all(reject["offset"] == 0 or not reject["members"] for reject in self.rejects)
-        ):
+        no_header = "header_corrupt" in codes or (size < BLOCK and not may_begin(head))
+        if size and no_header and all(reject["offset"] == 0 or not reject["members"] for reject in self.rejects):
             self.rejects = []
-            self.reject("shard_not_tar", "", 0, 0, "no tar header in it", unread=size)
+            detail = "a pointer of Git LFS, not the file itself" if head.startswith(LFS) else "no tar header in it"
+            self.reject("shard_not_tar", "", 0, 0, detail, unread=size)
         elif not codes:
             self.reject("shard_empty", "", 0, 0, f"{size:,} bytes, no member")
 

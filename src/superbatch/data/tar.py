@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
+NAME_FIELD = 100  # bytes at the beginning of a header
 MAX_PADDING = 1 << 20  # bytes of zeros that a writer may put after the end (tar: 10 KiB, unless told otherwise)
 MAX_EXTENSION = 1 << 20  # bytes of a long name or pax header; more is damage, not a name
 _COMPRESSED = {
@@ -75,6 +76,13 @@ def compression(head: bytes) -> str | None:
     return next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
 
 
+def may_begin(head: bytes) -> bool:
+    """Whether less than a block may be the beginning of a tar: a name that is filled up with zeros, or the format's own mark."""
+    field = head[:NAME_FIELD]
+    name, _, rest = field.partition(b"\0")
+    return head[257:262] == b"ustar" or (len(name) < len(field) and not any(rest))
+
+
 def walk(stream: BinaryIO, length: int) -> Iterator[Member]:
     """Yield the members of an archive in order, and whatever is wrong with it.
 
@@ -125,7 +133,9 @@ def _cut(position: int, length: int, count: int) -> Member:
         "",
         position,
         count=count,
-        detail=f"no end-of-archive marker; the file ends at byte {length:,}",
+        detail=f"no end-of-archive marker; the file ends at byte {length:,}"
+        if length
+        else "the file is empty: 0 bytes",
         unread=length - position,
     )
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from superbatch.checks import check_path
 from superbatch.doctor.finding import Finding
+from superbatch.errors import UserError
 
 
 def check_project(project: Path | None, env: str | None = None) -> Iterator[Finding]:
@@ -19,12 +21,17 @@ def check_project(project: Path | None, env: str | None = None) -> Iterator[Find
     if project is None:
         yield Finding("project", "off", "none here or in a folder above", "`superbatch init DIR` makes one")
         return
+    try:
+        check_path(project)
+    except UserError as error:
+        yield Finding("project", "missing", f"{error.where}: {error.what}", error.remedy)
+        return
     yield Finding("project", "ok", str(project))
     parameters, data, finding = read_conf(project, env)
     yield finding
     if parameters is not None:
         yield check_folder(project / data)
-        yield from check_shards(project, parameters)
+        yield from check_shards(parameters)
     yield check_git(project)
     yield check_dvc(project)
 
@@ -65,9 +72,13 @@ def check_folder(folder: Path) -> Finding:
     return Finding("data", "missing", f"{there} can't be written to", remedy)
 
 
-def check_shards(project: Path, parameters: dict[str, Any]) -> Iterator[Finding]:
-    """Look for the shards and evaluation sets of one's own; what the embedded default renders need not be there yet."""
+def check_shards(parameters: dict[str, Any]) -> Iterator[Finding]:
+    """Look for the shards and evaluation sets of one's own; what the embedded default renders need not be there yet.
+
+    Paths count from the working directory, which is the project's folder.
+    """
     from superbatch.config import IngestSettings, read
+    from superbatch.pipelines.ingest.checks import check_validation, missing_splits
     from superbatch.pipelines.sources import is_rendered, used_sources
 
     ingest = read(IngestSettings, parameters.get("ingest"), "ingest")
@@ -79,17 +90,16 @@ def check_shards(project: Path, parameters: dict[str, Any]) -> Iterator[Finding]
         own = [pattern for pattern in patterns if not is_rendered(pattern)]
         if own:
             yield _look_for(name, own)
-    for name, sets in ingest.evaluation.items():
-        if is_rendered(sets.root) or _in_store(sets.root):
-            continue
-        if not Path(project, sets.root).expanduser().is_dir():
-            what = f"ingest.evaluation.{name}.root: {sets.root}: no such folder"
-            yield Finding("shards", "missing", what, "correct the path")
+    faults = list(missing_splits(ingest))
+    try:
+        check_validation(parameters["ingest"])
+    except UserError as error:
+        faults.append(error)
+    yield from (Finding("shards", "missing", f"{fault.where}: {fault.what}", fault.remedy) for fault in faults)
 
 
 def _look_for(name: str, patterns: list[str]) -> Finding:
     """Look for the shards of a set; what lies in a store is not asked for, since that needs a network."""
-    from superbatch.errors import UserError
     from superbatch.files import expand_shards
 
     if any(map(_in_store, patterns)):

@@ -37,6 +37,7 @@ from superbatch.stores.objects import content_of
 CLASSIFICATION, RETRIEVAL = "classification", "retrieval"
 TYPE_FILE = "dataset_type.txt"
 COUNT_FILE, SHARD_ENDING = "nshards.txt", ".tar"
+PATTERN = "evaluation set"  # where a split by pattern is at fault
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _far_shards(root: str, split: str) -> list[Place]:
     """List the shards of a split of a store."""
     folder = f"{root}/{split}"
     if split.endswith(SHARD_ENDING):
-        return expand_shards(folder, "evaluation set")
+        return expand_shards(split, PATTERN, root)
     from superbatch.stores.copies import objects_in
 
     there = {known.address.name: known.address for known in objects_in(folder)}
@@ -174,7 +175,7 @@ def _shards_here(root: Path, split: str) -> list[Path]:
     """List the shards of a split on this machine."""
     folder = root / split
     if split.endswith(SHARD_ENDING):
-        return [Path(str(shard)) for shard in expand_shards(str(folder), "evaluation set")]
+        return [Path(str(shard)) for shard in expand_shards(split, PATTERN, str(root))]
     if not folder.is_dir():
         there = "its shards lie beside each other: name them, as in" if any(root.glob("*.tar")) else "give"
         remedy = f"{there} splits: {{validation: 'val-*.tar', test: 'test-*.tar'}}, or folders of .tar files"

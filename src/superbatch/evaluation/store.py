@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from superbatch.artifacts.atomic import write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.data.ingest import ingest
+from superbatch.data.manifest import REJECTS_FILE
 from superbatch.errors import UserError
-from superbatch.evaluation.prompts import classnames_file
+from superbatch.evaluation.prompts import CLASSNAMES_FILE, ONE_NAME_A_LINE, classnames_file
 from superbatch.evaluation.sets import (
     CLASSIFICATION,
     TYPE_FILE,
@@ -61,7 +64,11 @@ def ingest_evaluation_sets(
         for split, folder in splits.items():
             place = out / name / split
             needed = not _is_classification(texts)
-            summary = ingest_split(root, folder, place, needed, jobs=jobs, min_rows=min_rows, **reading)
+            try:
+                summary = ingest_split(root, folder, place, needed, jobs=jobs, min_rows=min_rows, **reading)
+            except UserError as error:
+                _require_classnames(root, texts, place, error)
+                raise
             load_evaluation_set(place, texts, name=name, split=split, folder=folder)
             summaries.setdefault(name, {})[split] = summary
     write_json(out / SETS_FILE, {name: {"root": str(root), "splits": splits} for name, (root, splits) in sets.items()})
@@ -87,6 +94,21 @@ def ingest_split(
     """
     shards = split_shards(root, folder)
     return ingest(shards, out, jobs=jobs, min_rows=min_rows, captions_per_line=True, require_caption=needed, **reading)
+
+
+def _require_classnames(root: str | Path, texts: Path, place: Path, error: UserError) -> None:
+    """Refuse a set of class numbers that was taken for one of captions because its class names are missing.
+
+    Args:
+        root, texts: of the set, and the folder of its text files. place: of the ingested split.
+        error: of its ingestion; only that of too few usable samples counts.
+    """
+    if error.where != str(place / REJECTS_FILE) or (texts / TYPE_FILE).is_file():
+        return
+    rejects = pq.read_table(place / REJECTS_FILE, columns=["code", "names"]).to_pylist()
+    numbered = (any(name.lower().endswith(".cls") for name in one["names"]) for one in rejects)
+    if rejects and all(one["code"] == "caption_missing" for one in rejects) and all(numbered):
+        raise UserError(str(root), f"has class numbers but no {CLASSNAMES_FILE}", ONE_NAME_A_LINE) from None
 
 
 def texts_beside(root: str | Path) -> list[Place]:

@@ -38,6 +38,12 @@ class Check:
     weighs: bool = True
 
     @property
+    def file(self) -> str:
+        """Where the entries go: of conf/local and an environment the command reads one."""
+        env = re.search(r"--env[= ](\S+)", self.command)
+        return f"conf/{env[1] if env else 'local'}/parameters.yml"
+
+    @property
     def open(self) -> bool:
         """Whether it weakens the result."""
         return self.state != "yes"

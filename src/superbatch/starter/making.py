@@ -9,6 +9,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+from superbatch.checks import check_path
 from superbatch.errors import UserError
 
 HERE = Path(__file__).parent
@@ -39,8 +40,9 @@ def make_project(folder: Path, name: str | None = None) -> list[Path]:
         folder: where. name: of the project; None: the folder's.
 
     Raises:
-        UserError: the folder is not empty or no folder, or can't be written to; a name of odd characters.
+        UserError: a path that Kedro takes for a pattern; the folder is not empty or no folder, or can't be written to; a name of odd characters.
     """
+    check_path(folder)
     title = folder.resolve().name if name is None else name
     if not NAME.fullmatch(title):
         raise UserError(

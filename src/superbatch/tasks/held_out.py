@@ -31,6 +31,16 @@ TOP1 = "held_out/top1"  # of a reference of labels: the share of the held-out ro
 METRIC = "held_out/r1"  # R@1 of an image's own caption among 64 held-out ones, or all of them where these are fewer
 
 
+def telling(manifest: Manifest, rows: np.ndarray) -> np.ndarray:
+    """Return the held-out rows if their R@1 can tell anything, else none: an image has no other caption where all of them read the same.
+
+    Args:
+        manifest: of the curated set. rows: that are held out, int64.
+    """
+    captions = {of_row[0] if of_row else "" for of_row in manifest.captions(rows)}
+    return rows if len(captions) > 1 else rows[:0]
+
+
 def with_held_out(evaluate: Evaluate | None, manifest: Manifest, rows: np.ndarray, device: str) -> Evaluate | None:
     """Add the held-out pairs' R@1 to what an evaluation during training returns; too few pairs tell nothing.
 
@@ -38,7 +48,7 @@ def with_held_out(evaluate: Evaluate | None, manifest: Manifest, rows: np.ndarra
 
     Args:
         evaluate: the other metrics, if any.
-        manifest: of the curated set. rows: that are held out.
+        manifest: of the curated set. rows: that are held out, as `telling` returns them.
         device: where the model is.
     """
     if len(rows) < FEWEST:

@@ -22,7 +22,7 @@ from superbatch.models.cost import count_forward
 from superbatch.models.headed import is_image_only
 from superbatch.options import SECOND, ReferenceSettings, SelectionSettings, check_shard
 from superbatch.tasks.calibrate import calibrate
-from superbatch.tasks.held_out import settled, with_held_out
+from superbatch.tasks.held_out import settled, telling, with_held_out
 from superbatch.tasks.learner import Evaluate, added_fields, build, contrastive_task
 from superbatch.tasks.sets import SetFiles
 from superbatch.tasks.view import preprocessing, shell
@@ -64,7 +64,8 @@ def reference_job(
     uniform, manifest = SelectionSettings(), curated.manifest()
     _, held_out = split_rows(manifest if first is None else first, settings.held_out)
     rows = np.setdiff1d(np.arange(len(manifest)), held_out, assume_unique=True)
-    training = settled(settings.training, held_out)
+    measured = telling(manifest, held_out)
+    training = settled(settings.training, measured)
     built = build(settings.model, training, uniform, [curated], state_root)
     identity = built.identity | ({HELD_OUT: len(held_out)} if len(held_out) else {})
     identity |= {} if settings.flexi is None else {"flexi": settings.flexi}
@@ -81,7 +82,7 @@ def reference_job(
         training.batch_size,
         identity,
         state_root,
-        with_held_out(evaluate, manifest, held_out, training.device),
+        with_held_out(evaluate, manifest, measured, training.device),
         names=built.sets.names,
         recipe=recipe,
     )

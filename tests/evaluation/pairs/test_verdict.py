@@ -80,3 +80,10 @@ def test_the_line_has_the_numbers() -> None:
 def test_what_could_not_be_measured_is_unsure() -> None:
     nothing = Estimate(np.nan, np.nan, np.nan, 0)
     assert judge(Evidence(nothing, nothing, None, 500, 0)).name == "unsure"
+
+
+def test_one_caption_throughout_is_told() -> None:
+    nothing = Estimate(np.nan, np.nan, np.nan, 0)
+    assert judge(Evidence(nothing, nothing, nothing, 40, 360, pool_above=at("auc", "above"))).sentence == (
+        "unsure whether the reference helps: the captions of all 40 held-out pairs read the same; curate pairs whose captions differ"
+    )

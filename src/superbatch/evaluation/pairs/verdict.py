@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -53,6 +54,11 @@ class Evidence:
         return self.pool_above is not None and self.pool_above.low > FITS_POOL
 
     @property
+    def of_one_caption(self) -> bool:
+        """Whether there was enough to measure, and yet no pair that could be exchanged."""
+        return self.pool_above is not None and math.isnan(self.auc.value)
+
+    @property
     def measured(self) -> dict[str, Estimate]:
         """The measures that have a line in `THRESHOLDS`."""
         return {"auc": self.auc, "recall": self.recall}
@@ -92,6 +98,11 @@ def judge(found: Evidence) -> Verdict:
         )
         line = f"unsure whether the reference helps: {pairs} held out to measure it on, and {FEWEST_PAIRS} are needed"
         return Verdict("unsure", line, _more_held_out(found))
+    if found.of_one_caption:
+        line = (
+            f"unsure whether the reference helps: the captions of all {found.held_out:,} held-out pairs read the same"
+        )
+        return Verdict("unsure", line, "curate pairs whose captions differ")
     name = _name(found)
     words = {
         "helps": "the reference helps",

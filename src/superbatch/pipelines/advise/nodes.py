@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,7 @@ def give_advice(
         check, training, reference: the reference's check, records and checkpoint.
         pool, curated, evaluation_sets: ingested sets.
         settings, template, report: `params:advise`, `params:learner`, `params:report`, whose metric the probes are compared in.
-        command: what makes this run again; its environment is that of the command which is advised.
+        command: what makes this run again; the command that is advised has its environment and its other parameters.
         others: the probes' records in the order of the candidates, then `params:<preset>.learner` in that of the presets.
 
     Returns:
@@ -145,7 +144,6 @@ def give_advice(
     log.info("advice: %s", line(advice))
     for doubt in advice.doubts:
         log.info("advice: less certain, because %s", doubt)
-    env = re.search(r"--env=(\S+)", command)
     weights = read_metadata(reference)["weights_sha256"]
     made = record(advice, found, read_manifest(pool).fingerprint, weights)
-    return {"advice": made, "page": page(advice, found, env[1] if env else "")}
+    return {"advice": made, "page": page(advice, found, command)}

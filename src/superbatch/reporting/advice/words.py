@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from superbatch.files import read_json
+from superbatch.nested import entries_of
 from superbatch.reporting.advice.choice import Advice
 from superbatch.reporting.advice.measured import Measured, Probe
 from superbatch.reporting.numbers import NONE, percent
 
 FILE = "advice.json"
+PARAMS, STEPS = "--params=", "learner.training.steps"
 KINDS = {
     "mostly_right": "mostly right",
     "noisy": "noisy",
@@ -46,17 +49,30 @@ def recorded_line(directory: Path, pool: str) -> str:
     return f"Advice: {found['line']}." if found.get("pool") == pool else ""
 
 
-def page(advice: Advice, measured: Measured, env: str = "") -> str:
+def command_for(advice: Advice, asked: str) -> str:
+    """Return the command that runs what is advised, in the environment and with the parameters of the command that asked for it."""
+    words = shlex.split(asked)
+    env = [word for word in words if word.startswith("--env=")]
+    given = [entry for word in words if word.startswith(PARAMS) for entry in entries_of(word.removeprefix(PARAMS))]
+    kept = [entry for entry in given if not _is_replaced(entry.partition("=")[0], advice.preset)]
+    params = ",".join([*kept, f"{STEPS}={advice.steps}"])
+    return shlex.join(["kedro", "run", f"--pipeline={advice.preset}", *env, f"{PARAMS}{params}"])
+
+
+def _is_replaced(key: str, preset: str) -> bool:
+    """Whether a parameter is about the advice alone, or sets the steps, also in the preset's own block, which lies over `learner`."""
+    return key.partition(".")[0] == "advise" or key in (STEPS, f"{preset}.{STEPS}")
+
+
+def page(advice: Advice, measured: Measured, asked: str = "") -> str:
     """Write the advice as Markdown.
 
     Args:
-        env: the environment that the command names; empty for none.
+        asked: the command that asked for it; the command on the page has its environment and parameters.
     """
-    option = f" --env={env}" if env else ""
-    command = f"kedro run --pipeline={advice.preset}{option} --params=learner.training.steps={advice.steps}"
     parts = [
         f"# Run `{advice.preset}` for {advice.steps:,} steps",
-        f"```bash\n{command}\n```",
+        f"```bash\n{command_for(advice, asked)}\n```",
         f"**Why:** {advice.why}.",
         _sure(advice),
         _listed("Recorded runs behind this", (row.words() for row in advice.evidence)),
