@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from superbatch.reporting.baseline import uniform_of
-from superbatch.reporting.commands import kedro_run
+from superbatch.reporting.commands import environment, kedro_run
 from superbatch.reporting.reference_check import check_caution, weights_of
 from superbatch.reporting.weak_reference import reference_sentence, reference_standing
 
@@ -40,8 +40,7 @@ class Check:
     @property
     def file(self) -> str:
         """Where the entries go: of conf/local and an environment the command reads one."""
-        env = re.search(r"--env[= ](\S+)", self.command)
-        return f"conf/{env[1] if env else 'local'}/parameters.yml"
+        return f"conf/{environment(self.command) or 'local'}/parameters.yml"
 
     @property
     def open(self) -> bool:
