@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from superbatch.data.fields import Source
 from superbatch.data.manifest import Manifest
 from superbatch.data.order import JOINED, permute, places_of_joining, round_keys
 
@@ -60,3 +62,17 @@ def joining(rows: np.ndarray, key: np.ndarray, seed: int) -> np.ndarray:
     arranged = np.empty_like(rows)
     arranged[places_of_joining(count, seed)] = rows[np.lexsort((chance, key))]
     return arranged
+
+
+def arranged(source: Source, key_N: np.ndarray, seed: int) -> Source:
+    """Arrange the rows of a source as `joining` does; those that the order leaves out stay aside, behind all others.
+
+    Args:
+        key_N: of each row of the manifest. seed: of the order.
+    """
+    in_use = source.manifest_rows(np.arange(source.num_rows))
+    rows = joining(in_use, key_N[in_use], seed)
+    if source.aside is None:
+        return replace(source, rows=rows)
+    aside = source.aside if source.rows is None else source.rows[source.aside]
+    return replace(source, rows=np.concatenate([rows, aside]), aside=len(rows) + np.arange(len(aside)))

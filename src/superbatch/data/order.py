@@ -249,21 +249,21 @@ class Order:
         An epoch ends, whatever is left of it, where super-batches settle at a size and where such a stretch ends.
         """
         joining = 0 if self.growth is None else self.growth.steps
-        step -= joining
-        epoch = start = end = 0  # the first epoch, and its first step, since super-batches were last of this size
+        step -= joining  # steps count from the first that draws from all
+        end = -joining
+        epoch = start = 0  # the first epoch, and its first step, since super-batches were last of this size
         for part in self.candidates:
-            settles, end = end + part.settles, end + part.steps
-            last = end - joining
-            if settles >= last:
+            settles, end = max(0, end + part.settles), end + part.steps
+            if settles >= end:
                 continue
             if step < settles:
                 break
             epoch, start = epoch + -(-(settles - start) // self.steps_per_epoch), settles
             per_epoch = self.num_rows // part.last
-            if step < last:
+            if step < end:
                 more, within = divmod(step - start, per_epoch)
                 return epoch + more, within * size
-            epoch, start = epoch + -(-(last - start) // per_epoch), last
+            epoch, start = epoch + -(-(end - start) // per_epoch), end
         more, within = divmod(step - start, self.steps_per_epoch)
         return epoch + more, within * self.batch_size
 

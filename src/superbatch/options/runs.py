@@ -130,12 +130,6 @@ class LearnerSettings(Settings, section="learner"):
             f"k = {k} of {steps} steps: the starting weights would choose every batch",
             "use fewer than training.steps",
         )
-        require(
-            self.training.first_share == 1 or self.selection.method == "uniform",
-            "training.first_share",
-            "begins with few rows, and so does a selection, whose super-batches are drawn from all",
-            "leave it out, or use selection.method: uniform",
-        )
         switch = self.selection.switch(steps)
         require(
             self.selection.then is None or self.selection.outgrows or 0 < switch < steps,

@@ -16,7 +16,7 @@ from superbatch.curation.clusters import check_clusters
 from superbatch.curation.groups import kept_count
 from superbatch.data.embeddings import EmbeddingCache
 from superbatch.data.fields import Field, Source
-from superbatch.data.joining import joining, rarity
+from superbatch.data.joining import arranged, rarity
 from superbatch.data.row_set import RowSet
 from superbatch.data.sampling import count_aside, rows_aside
 from superbatch.models import ClipModel, Vocabulary, build_model, located, read_metadata
@@ -210,10 +210,8 @@ def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> di
 def _source(fields: dict[str, Field], rows: RowSet | None, sets: OpenSets, settings: LearnerSettings) -> Source:
     """What a run draws from, less the rows that it measures by; in the order in which they join, where captions decide it."""
     source, seed = Source(fields, rows), settings.training.seed
-    if settings.training.first_by == "rarity":
-        in_use = source.manifest_rows(np.arange(source.num_rows))
-        return replace(source, rows=joining(in_use, rarity(sets.manifests)[in_use], seed))
-    return replace(source, aside=rows_aside(settings.selection, source.num_rows, seed))
+    source = replace(source, aside=rows_aside(settings.selection, source.num_rows, seed))
+    return source if settings.training.first_by == "chance" else arranged(source, rarity(sets.manifests), seed)
 
 
 def _start(settings: LearnerSettings, reference_dir: Path | None) -> ModelSettings:

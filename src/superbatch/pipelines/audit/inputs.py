@@ -11,6 +11,8 @@ from superbatch.errors import UserError
 from superbatch.files import shown
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from superbatch.data.embeddings import EmbeddingCache
     from superbatch.data.manifest import Manifest
     from superbatch.data.row_set import RowSet
@@ -66,7 +68,7 @@ def open_run(training: Path) -> Run:
     return run
 
 
-def open_draw(run: Run, manifest: Manifest, rows: RowSet | None = None) -> Draw:
+def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | RowSet | None = None) -> Draw:
     """Return what a run drew its batches from.
 
     Args:
@@ -100,8 +102,8 @@ def _rows_drawn_from(run: Run, manifest: Manifest) -> int:
 
 def rows_in_use(
     run: Run, cache: EmbeddingCache, manifest: Manifest | None = None, decisions: Path | None = None
-) -> RowSet | None:
-    """Filter the pool as a run did, less what it held out to measure by; returns the rows that it drew from, None for all.
+) -> np.ndarray | RowSet | None:
+    """Filter the pool as a run did, less what it held out to measure by; returns the rows that it drew from, None for all; as they joined, where captions decided it.
 
     Args:
         run: of `open_run`. cache: of `open_embeddings`.
@@ -112,6 +114,7 @@ def rows_in_use(
     """
     import numpy as np
 
+    from superbatch.data.joining import joining, rarity
     from superbatch.data.row_set import RowSet
     from superbatch.data.sampling import rows_aside
     from superbatch.options import PoolSettings
@@ -129,7 +132,11 @@ def rows_in_use(
         raise UserError(_record(run), *(OTHER_CLUSTERS if pool.curated_by is None else OTHER_DECISION))
     in_use = RowSet([np.ones(len(cache), bool)]) if found.rows is None else found.rows
     aside = rows_aside(run.selection, len(in_use), run.seed)
-    return found.rows if aside is None else in_use.without(in_use[aside])
+    drawn = found.rows if aside is None else in_use.without(in_use[aside])
+    if run.setting("training", "first_by", "chance") == "chance" or manifest is None:
+        return drawn
+    rows = np.asarray(in_use if drawn is None else drawn)
+    return joining(rows, rarity([manifest])[rows], run.seed)
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:
