@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from superbatch.data.joining import joining, rarity
+from superbatch.data.fields import Source, Stored
+from superbatch.data.joining import arranged, joining, rarity
 from superbatch.data.order import Order, growth_of
 from tests.manifests import write_made_up
 
@@ -52,3 +53,17 @@ def test_the_lowest_keys_join_first_and_equal_ones_by_chance(seed: int) -> None:
     assert not np.array_equal(arranged, joining(rows, key, seed + 1)), "another seed, another order"
     tied = joining(rows, np.zeros(1_000), seed)[order.rows(0)]
     assert tied.max() > 500, "rows of equal keys come from everywhere"
+
+
+@pytest.mark.parametrize("rows", [None, np.arange(50, 250)])
+def test_rows_that_are_left_out_stay_left_out(rows: np.ndarray | None) -> None:
+    aside = np.array([3, 40, 41, 199])
+    source = Source({"row": Stored(lambda rows: rows, 250)}, rows, aside)
+    key_N = np.random.default_rng(1).random(250)
+    found = arranged(source, key_N, 5)
+    before, after = (one.manifest_rows(np.arange(one.num_rows)) for one in (source, found))
+    assert sorted(after) == sorted(before) and found.num_rows == source.num_rows
+    assert found.left_out.rows.tolist() == source.left_out.rows.tolist()
+    order = Order(5, found.num_rows, 10, growth=growth_of(0.1, 0.5, 20))
+    first = found.manifest_rows(order.rows(0))
+    assert key_N[first].max() < np.quantile(key_N[before], 0.12)

@@ -164,6 +164,20 @@ def test_once_the_size_has_settled_whole_epochs_are_read(rows: int, last: int, o
         assert len(set(np.concatenate(read).tolist())) == last * per_epoch > rows - last
 
 
+@given(rows=st.integers(40, 300), last=st.integers(2, 12), over=st.integers(1, 8), joining=st.integers(1, 8))
+@settings(deadline=None, max_examples=40)
+def test_once_the_size_has_settled_and_all_rows_have_joined_whole_epochs_are_read(
+    rows: int, last: int, over: int, joining: int
+) -> None:
+    per_epoch, begin = rows // last, max(over, joining)
+    sizes = Candidates(30, last, begin + 2 * per_epoch, over)
+    order = Order(7, rows, 30, candidates=(sizes,), growth=Growth(0.2, joining))
+    for epoch in range(2):
+        steps = range(begin + epoch * per_epoch, begin + (epoch + 1) * per_epoch)
+        read = [row for step in steps for row in order.rows(step).tolist()]
+        assert len(set(read)) == len(read) == last * per_epoch > rows - last
+
+
 @st.composite
 def stretches(draw: st.DrawFn) -> Candidates:
     size, steps = st.integers(2, 12), draw(st.integers(1, 30))

@@ -74,6 +74,26 @@ def test_a_draw_is_what_the_run_s_settings_say(tmp_path: Path) -> None:
         open_draw(run, MANIFEST).super_batch(0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("adapt", [None, {"every": 1, "sample": 100, "power": 1.0}])
+def test_rows_that_joined_by_their_captions_are_found_in_that_order(tmp_path: Path, adapt: dict | None) -> None:
+    captions = [["cat" if row >= 30 else f"the only {row}"] for row in range(40)]
+    manifest = write_made_up(tmp_path / "set", range(40), "a", captions=captions)
+    first = {"steps": 10, "first_share": 0.25, "grows_over": 0.5, "first_by": "rarity"}
+    run = open_run(
+        training(
+            tmp_path,
+            training=first,
+            sets=[manifest.fingerprint],
+            selection={"method": "joint", "criterion": "easy_reference", "filter_ratio": 0.8, "adapt": adapt},
+        )
+    )
+    cache = EmbeddingCache(features(tmp_path) / "embeddings.arrow")
+    draw = open_draw(run, manifest, rows_in_use(run, cache, manifest))
+    cats, drawn = set(range(30, 40)), set(draw.super_batch(0).tolist())
+    aside = set() if adapt is None else set(rows_aside(run.selection, 40, run.seed).tolist())
+    assert cats - aside <= drawn and not aside & drawn
+
+
 def test_a_filter_over_clusters_is_made_anew_and_held_against_the_run_s(tmp_path: Path) -> None:
     pool = {"keep_share": 0.5, "add_curated": False, "clusters": 2, "balance": 1.0}
     cache = EmbeddingCache(features(tmp_path) / "embeddings.arrow")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from superbatch.data.order import Growth
+from superbatch.data.order import Growth, places_of_joining
 from superbatch.errors import UserError
-from superbatch.options import LearnerSettings, MoclrSettings, ReferenceSettings, SelectionSettings, TrainingSettings
+from superbatch.options import AdaptSettings, LearnerSettings, MoclrSettings, ReferenceSettings, TrainingSettings
 from superbatch.reporting.families import tuned_words
 from superbatch.reporting.runs import Run
 from superbatch.training import train
@@ -40,9 +42,36 @@ def test_it_trains_on_the_rows_that_have_joined(make_job, monkeypatch, caplog):
     assert "no selection, from 18 rows at first and from all of them from step 6 on; " in caplog.text
 
 
-def test_killed_while_rows_join_and_later_is_never_killed(make_job, monkeypatch):
-    never = train(make_job(**HOW, state="never"))
-    again = partial(make_job, **HOW, state="killed", checkpoint_every=2)
+CHOOSING = {
+    "joint": {"method": "joint"},
+    "f falls": {"method": "joint", "criterion": "easy_reference", "final": 0.0, "over": 0.5},
+    "f follows the learner": {
+        "method": "joint",
+        "criterion": "easy_reference",
+        "adapt": AdaptSettings(every=3, sample=10, power=1.0),
+    },
+}
+
+
+@pytest.mark.parametrize("how", CHOOSING.values(), ids=CHOOSING)
+def test_a_selection_chooses_from_the_rows_that_have_joined(make_job, how):
+    job = make_job(**HOW | how)
+    picks = train(job).training_dir / "picks.parquet"
+    table = pq.read_table(picks).to_pandas()
+    places = {int(row): place for place, row in enumerate(job.source.manifest_rows(np.arange(job.source.num_rows)))}
+    joins = {place: when for when, place in enumerate(places_of_joining(job.source.num_rows, job.training.seed))}
+    growth, largest = job.order.growth, job.super_batch_size
+    for step, rows in table.groupby("step")["row"]:
+        limit = growth.rows_in(step, job.source.num_rows, largest) if step < growth.steps else job.source.num_rows
+        assert max(joins[places[row]] for row in rows) < limit
+    first = table[table["step"] == 0]
+    assert first["chosen"].sum() == job.training.batch_size
+
+
+@pytest.mark.parametrize("how", [{}, *CHOOSING.values()], ids=["uniform", *CHOOSING])
+def test_killed_while_rows_join_and_later_is_never_killed(make_job, monkeypatch, how):
+    never = train(make_job(**HOW | how, state="never"))
+    again = partial(make_job, **HOW | how, state="killed", checkpoint_every=2)
     for steps in (3, 4):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             kill_after(patch, steps)
@@ -67,7 +96,6 @@ def test_a_run_that_begins_with_all_has_the_hash_of_before(make_job):
     [
         (lambda: TrainingSettings(first_share=0.0), "training.first_share: 0 is not a share of the rows"),
         (lambda: TrainingSettings(first_share=0.1, shuffle_window=100), "training.first_share: draws rows from all over the set"),
-        (lambda: LearnerSettings(selection=SelectionSettings("joint"), training=TrainingSettings(first_share=0.1)), "training.first_share: begins with few rows, and so does a selection"),
         (lambda: TrainingSettings(first_by="rarity"), "training.first_by: rarity says which rows come first, and all are there from the start"),
         (lambda: TrainingSettings(first_share=0.1, first_by="length"), "training.first_by: "),
         (lambda: LearnerSettings(moclr=MoclrSettings(), training=TrainingSettings(loss="softmax", **RARE)), "training.first_by: rarity goes by captions"),

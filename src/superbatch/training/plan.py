@@ -148,7 +148,7 @@ def _working_bytes(run: LiveRun, probe: Batch, outputs: Mapping[str, Tensor], pa
 def sentence(run: LiveRun, plan: Plan) -> str:
     """Say the plan in one line."""
     job, most = run.job, ""
-    how = f"no selection{_rows_first(job)}"
+    how = "no selection"
     if job.selection.method != "uniform":
         parts = [_chosen_from(run, part) for part in job.stretches]
         how = f"picks b = {plan['batch_size']} {'; '.join(parts)}{_who_scores(run, plan)}"
@@ -160,7 +160,7 @@ def sentence(run: LiveRun, plan: Plan) -> str:
     shared = f" ({plan['shared_memory_mb']} MB of it shared with the workers)" if job.training.workers else ""
     room = f"{plan['memory_mb']} MB of memory without activations{shared}, {plan['disk_mb']} MB of disk"
     return (
-        f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({most}{plan['epochs']} epochs), {how}; "
+        f"{job.name}: {plan['steps']:,} steps over {plan['rows']:,} rows ({most}{plan['epochs']} epochs), {how}{_rows_first(job)}; "
         f"{work} on this {machine()}, {room}"
     )
 
@@ -169,7 +169,7 @@ def _rows_first(job: Job) -> str:
     growth = job.order.growth
     if growth is None:
         return ""
-    few = growth.rows_in(0, job.order.num_rows, job.training.batch_size)
+    few = growth.rows_in(0, job.order.num_rows, job.order.size(0))
     return f", from {few:,} rows at first and from all of them from step {growth.steps:,} on"
 
 
