@@ -41,7 +41,16 @@ STAGES = (
     "compare",
 )
 # What the rules of an advice may name (`reporting.advice.rules`), beside its candidates.
-ADVISED = ("uniform", "easy_reference", "safe", "self_paced", "adaptive_self_paced", "flexi_self_paced")
+ADVISED = (
+    "uniform",
+    "common_first",
+    "easy_reference",
+    "safe",
+    "safe_common",
+    "self_paced",
+    "adaptive_self_paced",
+    "flexi_self_paced",
+)
 BESIDE = {
     "jest": ("uniform",),
     "jest_pp": ("jest", "uniform"),

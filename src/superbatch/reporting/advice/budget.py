@@ -5,7 +5,8 @@ from __future__ import annotations
 from superbatch.reporting.advice.measured import Measured
 from superbatch.reporting.advice.recorded import MOSTLY_RIGHT, NOISY, plain_steps
 
-UNIFORM, EASY = "uniform", "easy_reference"
+UNIFORM, EASY, COMMON = "uniform", "easy_reference", "common_first"
+FREE = (UNIFORM, COMMON)  # presets that ask no reference
 # A budget of so many times the probes' steps is near to them: what is ahead there is ahead at its end, too.
 NEAR = 2
 
@@ -15,7 +16,7 @@ def affordable(measured: Measured, preset: str) -> int:
     if measured.steps is not None:
         return measured.steps
     assert measured.tflop is not None, "one of the two is given"
-    left = measured.tflop - (0.0 if preset == UNIFORM else measured.costs.before)
+    left = measured.tflop - (0.0 if preset in FREE else measured.costs.before)
     return max(1, int(left / (measured.costs.plain * step_cost(measured, preset))))
 
 

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from superbatch.reporting.advice.budget import EASY, NEAR, UNIFORM, affordable, is_near
+from superbatch.reporting.advice.budget import COMMON, EASY, NEAR, UNIFORM, affordable, is_near
 from superbatch.reporting.advice.choice import Advice, Choice, Confidence, Doubt
 from superbatch.reporting.advice.doubts import doubts_about
 from superbatch.reporting.advice.measured import NOTHING, Measured, Probe
 from superbatch.reporting.advice.recorded import SHORTEST, TIGHT, rows
 from superbatch.reporting.numbers import percent
 
-SAFE = "safe"
+SAFE, SAFE_COMMON = "safe", "safe_common"
 SELF_PACED, FLEXI = "adaptive_self_paced", "flexi_self_paced"
 # How many times the steps of uniform a selected step is worth at least, by the pool. simweb: 13 and more, sure to 8. icons: 4,000 steps end
 # above uniform's 8,000, 2,000 below them, so 3 is between.
 WORTH = {"noisy": 8, "mostly_right": 3, "unsettled": 3, "unknown": 3}
+# How many times the steps of common_first a step of safe_common is worth, at most.
+OVER_COMMON = 1.3
+ON_ICONS = Doubt("common captions first is recorded on icons alone, whose test sets ask for common names")
+FIRST = "rows whose captions have few and common words come first, and no reference is asked"
+FIRST_ROWS = rows(
+    ("icons", "uniform", 8_000), ("icons", COMMON, 8_000), ("icons", "uniform", 16_000), ("icons", COMMON, 16_000)
+)
 
 
 def advise(measured: Measured) -> Advice:
@@ -53,7 +60,9 @@ def _tells_nothing(measured: Measured) -> Choice | None:
         return None
     why = "the reference does not tell true pairs from exchanged ones better than chance, so there is nothing to choose by"
     change = ("a better reference: more curated pairs, or reference.import_from",)
-    return Choice("no_reference", (UNIFORM, SELF_PACED), why, change=change)
+    if measured.kind != "mostly_right":
+        return Choice("no_reference", (UNIFORM, SELF_PACED), why, change=change)
+    return Choice("no_reference", (COMMON, UNIFORM), f"{why}; {FIRST}", FIRST_ROWS, change, (ON_ICONS,))
 
 
 def _uniform_is_ahead(measured: Measured) -> Choice | None:
@@ -64,6 +73,19 @@ def _uniform_is_ahead(measured: Measured) -> Choice | None:
     change = ("a better reference", "longer probes (advise.probe) in which a candidate is ahead")
     best = max(measured.selecting, key=lambda probe: probe.value)
     return Choice("uniform_is_ahead", (UNIFORM, best.name), why, change=change)
+
+
+def _needs_none(measured: Measured) -> Choice | None:
+    """On a pool of right pairs common captions first does for nothing most of what a reference is paid for."""
+    if measured.kind != "mostly_right" or measured.tflop is None:
+        return None
+    own, plain, before = affordable(measured, SAFE_COMMON), affordable(measured, COMMON), measured.costs.before
+    if own * OVER_COMMON >= plain and measured.tflop > before:
+        return None
+    rest = f"the rest pays for {own:,} steps with selection" if measured.tflop > before else "nothing is left"
+    why = f"the reference's training and the pool's embedding take {before:.2f} of {measured.tflop:g} TFLOP, and {rest}, instead of {plain:,} without; {FIRST}"
+    change = ("a budget in steps (advise.budget.steps): the reference is already paid for", "a larger budget")
+    return Choice("needs_none", (COMMON, SAFE_COMMON, UNIFORM), why, FIRST_ROWS, change, (ON_ICONS,))
 
 
 def _too_dear(measured: Measured) -> Choice | None:
@@ -86,8 +108,8 @@ def _too_dear(measured: Measured) -> Choice | None:
         "a larger budget",
     )
     noisy = rows(("simweb", "easy_reference", 400), ("simweb", "uniform", 4_000))
-    right = rows(("icons", "easy_reference", 2_000), ("icons", "safe_slow", 4_000), ("icons", "uniform", 8_000))
-    evidence = noisy if measured.kind == "noisy" else right
+    other = rows(("icons", "easy_reference", 2_000), ("icons", "safe_slow", 4_000), ("icons", "uniform", 8_000))
+    evidence = noisy if measured.kind == "noisy" else other
     near = 2 * own * worth >= plain
     doubts = (
         (
@@ -151,7 +173,7 @@ def _short(measured: Measured) -> Choice | None:
     evidence = rows(
         ("icons", "uniform", 2_000), ("icons", EASY, 2_000), ("icons", SAFE, 2_000), ("icons", "safe_slow", 4_000)
     )
-    change = (f"a budget of {SHORTEST:g} passes over the pool or more: then safe",)
+    change = (f"a budget of {SHORTEST:g} passes over the pool or more: then safe_common",)
     doubts = (Doubt("for so short a run safe has one seed on record"),)
     return Choice("short", (EASY, SELF_PACED), why, evidence, change, doubts)
 
@@ -160,17 +182,18 @@ def _mostly_right(measured: Measured) -> Choice | None:
     if measured.kind != "mostly_right":
         return None
     assert measured.right is not None, "measured"
-    why = f"most of the pool's pairs are right: at least {percent(measured.right)} %, as a learner sees them; easy pairs first, then everything"
+    why = f"most of the pool's pairs are right: at least {percent(measured.right)} %, as a learner sees them; common captions and easy pairs first, then everything"
     evidence = rows(
         ("icons", "uniform", 8_000),
+        ("icons", "common_first", 8_000),
         ("icons", "safe", 8_000),
-        ("icons", "adaptive_self_paced", 8_000),
+        ("icons", "safe_common", 8_000),
         ("icons", "uniform", 16_000),
     )
     change = (
         "a longer probe that finds fewer than half of the pairs right: on a noisy pool safe is bad (22.3 % on simweb)",
     )
-    return Choice("mostly_right", (SAFE, SELF_PACED), why, evidence, change)
+    return Choice("mostly_right", (SAFE_COMMON, SAFE, SELF_PACED), why, evidence, change, (ON_ICONS,))
 
 
 def _noisy(measured: Measured) -> Choice | None:
@@ -214,6 +237,7 @@ def _not_known(measured: Measured) -> Choice:
 RULES: tuple[Callable[[Measured], Choice | None], ...] = (
     _tells_nothing,
     _uniform_is_ahead,
+    _needs_none,
     _too_dear,
     _near_the_probes,
     _weak_reference,
