@@ -1,4 +1,4 @@
-"""The picture of README and of talks: what a step is worth on both pools, with four lines, each with its name at its end.
+"""The picture of README and of talks: what a step is worth on both pools, with five lines, each with its name at its end.
 
     python benchmarks/talk_figure.py --out docs/images/results.png
     python benchmarks/talk_figure.py --retrieval --out docs/images/retrieval.png
@@ -52,6 +52,7 @@ LINES = {
     "uniform": Line("uniform", LIGHT.text),
     "filtered": Line("the usual filter", LIGHT.simple[0], style="--"),
     "jest": Line("JEST", LIGHT.selecting[1]),
+    "common_first": Line("common captions first", LIGHT.simple[1], style="--"),
     RECOMMENDED: Line(RECOMMENDED, LIGHT.selecting[0], 2.6),
 }
 
