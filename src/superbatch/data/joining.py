@@ -30,7 +30,7 @@ def rarity(manifests: Sequence[Manifest]) -> np.ndarray:
     for words, _ in _pieces(manifests):
         for word, count in zip(*(part.to_pylist() for part in pc.value_counts(words).flatten()), strict=True):
             counts[word] += count
-    known, cost_V = pa.array(counts, pa.large_string()), -np.log(np.fromiter(counts.values(), np.float64))
+    known, cost_V = pa.array(list(counts), pa.large_string()), -np.log(np.fromiter(counts.values(), np.float64))
     cost_V += np.log(counts.total())
     found = [
         np.add.reduceat(cost_V[pc.index_in(words, known).to_numpy()], starts) for words, starts in _pieces(manifests)
