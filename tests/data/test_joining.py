@@ -42,6 +42,15 @@ def test_rarity_of_any_captions(captions: list[str], tmp_path_factory: pytest.Te
     assert rarity([made]) == pytest.approx(by_hand([" ".join(caption.split()) for caption in captions]))
 
 
+def test_rarity_of_pieces_that_are_parts_of_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The offsets of such a part count from the beginning of the whole array."""
+    captions = [[f"{'cat ' * (row % 3)}number {row}", "another one"] for row in range(10)]
+    made = write_made_up(tmp_path / "a", range(10), "a", captions=captions)
+    (whole,) = made.batches(["captions"])
+    monkeypatch.setattr(type(made), "batches", lambda *_: (whole.slice(start, 3) for start in range(0, 10, 3)))
+    assert rarity([made]) == pytest.approx(by_hand([first for first, _ in captions]))
+
+
 @pytest.mark.parametrize("seed", [0, -3])
 def test_the_lowest_keys_join_first_and_equal_ones_by_chance(seed: int) -> None:
     rows, key = np.arange(7, 1_007), np.random.default_rng(0).integers(0, 5, 1_000)
