@@ -21,7 +21,7 @@ SELF_PACED, FLEXI = "adaptive_self_paced", "flexi_self_paced"
 WORTH = {"noisy": 8, "mostly_right": 3, "unsettled": 3, "unknown": 3}
 # How many times the steps of common_first a step of safe_common is worth, at most.
 OVER_COMMON = 1.3
-ON_ICONS = Doubt("common captions first is recorded on icons alone, whose test sets ask for common names")
+ON_ICONS = Doubt("common captions first is recorded on icons alone, of the pools whose pairs are right")
 FIRST = "rows whose captions have few and common words come first, and no reference is asked"
 FIRST_ROWS = rows(
     ("icons", "uniform", 8_000), ("icons", COMMON, 8_000), ("icons", "uniform", 16_000), ("icons", COMMON, 16_000)
