@@ -76,9 +76,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_of("ready", ready_project, tmp_path_factory) / "project"
 
 
+SMALL = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
+
+
 def run(project: Path, *more: str):
-    small = "simweb.pool_pairs=400,reference.training.steps=2,reference.training.evaluate_every=2"
-    params = ",".join([small, ONE_THREAD, "advise.probe=4,learner.training.batch_size=16", *more])
+    params = ",".join([SMALL, ONE_THREAD, "advise.probe=4,learner.training.batch_size=16", *more])
     return forked_kedro(project, "run", "--pipeline=advise", "--env=quick", f"--params={params}")
 
 
@@ -99,7 +101,8 @@ def test_one_command_gives_an_advice_and_a_second_trains_nothing(project: Path) 
     assert (again.preset, again.confidence) == (found["preset"], found["confidence"])
     assert f"advice: {found['line']}" in done.stderr
     told = (reporting / "advice.md").read_text()
-    assert f"kedro run --pipeline={found['preset']} --env=quick --params=learner.training.steps=10" in told
+    kept = f"{SMALL},{ONE_THREAD},learner.training.batch_size=16"
+    assert f"kedro run --pipeline={found['preset']} --env=quick --params={kept},learner.training.steps=10" in told
     assert not list((project / "data/quick/07_model_output").glob("*probe*")), (
         "the report does not count probes as runs"
     )
