@@ -43,9 +43,8 @@ def _pieces(manifests: Sequence[Manifest]) -> Iterator[tuple[pa.Array, np.ndarra
     for manifest in manifests:
         for batch in manifest.batches(["captions"]):
             column = batch.column(0)
-            firsts = column.values.take(
-                column.offsets[:-1]
-            )  # both of the whole array, also where this is a part of one.cast(pa.large_string())
+            # Values and offsets are of the whole array, also where this is a part of one.
+            firsts = column.values.take(column.offsets[:-1]).cast(pa.large_string())
             words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.utf8_lower(firsts)))
             yield words.flatten(), words.offsets.to_numpy()[:-1]
 

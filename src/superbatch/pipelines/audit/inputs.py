@@ -133,8 +133,9 @@ def rows_in_use(
     in_use = RowSet([np.ones(len(cache), bool)]) if found.rows is None else found.rows
     aside = rows_aside(run.selection, len(in_use), run.seed)
     drawn = found.rows if aside is None else in_use.without(in_use[aside])
-    if run.setting("training", "first_by", "chance") == "chance" or manifest is None:
+    if run.setting("training", "first_by", "chance") == "chance":
         return drawn
+    assert manifest is not None, "its captions say in which order rows joined"
     rows = np.asarray(in_use if drawn is None else drawn)
     return joining(rows, rarity([manifest])[rows], run.seed)
 

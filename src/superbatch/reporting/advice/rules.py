@@ -22,6 +22,8 @@ WORTH = {"noisy": 8, "mostly_right": 3, "unsettled": 3, "unknown": 3}
 # How many times the steps of common_first a step of safe_common is worth, at most.
 OVER_COMMON = 1.3
 ON_ICONS = Doubt("common captions first is recorded on icons alone, of the pools whose pairs are right")
+# What would change an advice against paying for a reference.
+MORE = ("a budget in steps (advise.budget.steps): the reference is already paid for", "a larger budget")
 FIRST = "rows whose captions have few and common words come first, and no reference is asked"
 FIRST_ROWS = rows(
     ("icons", "uniform", 8_000), ("icons", COMMON, 8_000), ("icons", "uniform", 16_000), ("icons", COMMON, 16_000)
@@ -83,9 +85,8 @@ def _needs_none(measured: Measured) -> Choice | None:
     if own * OVER_COMMON >= plain and measured.tflop > before:
         return None
     rest = f"the rest pays for {own:,} steps with selection" if measured.tflop > before else "nothing is left"
-    why = f"the reference's training and the pool's embedding take {before:.2f} of {measured.tflop:g} TFLOP, and {rest}, instead of {plain:,} without; {FIRST}"
-    change = ("a budget in steps (advise.budget.steps): the reference is already paid for", "a larger budget")
-    return Choice("needs_none", (COMMON, SAFE_COMMON, UNIFORM), why, FIRST_ROWS, change, (ON_ICONS,))
+    why = f"{_spent(measured)}, and {rest}, instead of {plain:,} without; {FIRST}"
+    return Choice("needs_none", (COMMON, SAFE_COMMON, UNIFORM), why, FIRST_ROWS, MORE, (ON_ICONS,))
 
 
 def _too_dear(measured: Measured) -> Choice | None:
@@ -95,17 +96,13 @@ def _too_dear(measured: Measured) -> Choice | None:
     worth = WORTH[measured.kind]
     if own * worth >= plain and measured.tflop > measured.costs.before:
         return None
-    spent = f"the reference's training and the pool's embedding take {measured.costs.before:.2f} of {measured.tflop:g} TFLOP"
+    spent = _spent(measured)
     paid = f"{spent}; the rest pays for {own:,} steps with selection, instead of {plain:,} uniform ones"
     enough = measured.tflop > measured.costs.before
     why = (
         f"{paid}, and a step with selection is only known to be worth {worth} uniform ones"
         if enough
         else f"{spent}: nothing is left"
-    )
-    change = (
-        "a budget in steps (advise.budget.steps): the reference is already paid for",
-        "a larger budget",
     )
     noisy = rows(("simweb", "easy_reference", 400), ("simweb", "uniform", 4_000))
     other = rows(("icons", "easy_reference", 2_000), ("icons", "safe_slow", 4_000), ("icons", "uniform", 8_000))
@@ -120,7 +117,11 @@ def _too_dear(measured: Measured) -> Choice | None:
         if near
         else ()
     )
-    return Choice("too_dear", (UNIFORM, EASY), why, evidence, change, doubts)
+    return Choice("too_dear", (UNIFORM, EASY), why, evidence, MORE, doubts)
+
+
+def _spent(measured: Measured) -> str:
+    return f"the reference's training and the pool's embedding take {measured.costs.before:.2f} of {measured.tflop:g} TFLOP"
 
 
 def _near_the_probes(measured: Measured) -> Choice | None:

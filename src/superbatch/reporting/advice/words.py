@@ -12,6 +12,7 @@ from superbatch.files import read_json
 from superbatch.nested import entries_of
 from superbatch.reporting.advice.choice import Advice
 from superbatch.reporting.advice.measured import Measured, Probe
+from superbatch.reporting.commands import environment
 from superbatch.reporting.numbers import NONE, percent
 
 FILE = "advice.json"
@@ -51,12 +52,12 @@ def recorded_line(directory: Path, pool: str) -> str:
 
 def command_for(advice: Advice, asked: str) -> str:
     """Return the command that runs what is advised, in the environment and with the parameters of the command that asked for it."""
-    words = shlex.split(asked)
-    env = [word for word in words if word.startswith("--env=")]
+    env, words = environment(asked), shlex.split(asked)
     given = [entry for word in words if word.startswith(PARAMS) for entry in entries_of(word.removeprefix(PARAMS))]
     kept = [entry for entry in given if not _is_replaced(entry.partition("=")[0], advice.preset)]
     params = ",".join([*kept, f"{STEPS}={advice.steps}"])
-    return shlex.join(["kedro", "run", f"--pipeline={advice.preset}", *env, f"{PARAMS}{params}"])
+    options = [f"--pipeline={advice.preset}", *([f"--env={env}"] if env else []), f"{PARAMS}{params}"]
+    return shlex.join(["kedro", "run", *options])
 
 
 def _is_replaced(key: str, preset: str) -> bool:
