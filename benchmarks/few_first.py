@@ -1,7 +1,7 @@
 """Few rows first (`narrow_first`): does it matter which? They join at random, name by name, or by what a reference finds easy.
 
     python benchmarks/few_first.py [--quick] [--json FILE] [--threads N] [--seed N] [--data FOLDER] [--env ENVIRONMENT]
-                                   [--orders ORDER ...] [--steps T] [--probe]
+                                   [--orders ORDER ...] [--steps T] [--learning-rate RATE] [--probe]
 
 An ORDER is how rows join:
     rows        at random, one by one (the preset itself)
@@ -10,6 +10,7 @@ An ORDER is how rows join:
     words       the same of its first word
     rarity      those first whose captions have few words and common ones (`training.first_by: rarity`; equal ones in the pool's order)
     FOLDER      those first that a reference finds easy: the folder with its embeddings of the pool (04_feature/pool)
+    classes     an oracle, which knows what will be asked: the rows whose concept is a class of the evaluation, and no others, from the start
 
 Without --probe a learner is trained by each order and measured on the test split. With it nothing is trained: of the rows that come first, and of as
 many rows by chance, a ridge regression from pixels to words says how well pictures tell names, R@1 among 64: `inside` for rows of the same kind that it
@@ -38,6 +39,7 @@ from superbatch.data.joining import rarity
 from superbatch.data.manifest import Manifest, read_manifest
 from superbatch.data.order import places_of_joining
 from superbatch.data.reader import ImageReader, PackedPixels
+from superbatch.evaluation.store import load_evaluation_sets
 from superbatch.icons.concepts import ALWAYS_STYLE, SOMETIMES_STYLE, StyleWords, concept_of
 from superbatch.models import load_checkpoint
 from superbatch.nested import merge
@@ -47,6 +49,7 @@ from superbatch.training.job import Job
 
 METHOD = "narrow_first"
 ORDERS = ("rows", "captions", "concepts", "words", "rarity")
+ORACLE = "classes"
 STYLE = StyleWords(leading=frozenset(), trailing=ALWAYS_STYLE | SOMETIMES_STYLE)
 METRICS = {
     "top-1": ("classification/top1",),
@@ -64,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = quick_world(options, Path(scratch)) if options.quick else options.data
         pool = read_manifest(folder / "02_intermediate" / "pool")
-        keys = {order: joining(order, pool, options.seed) for order in options.orders}
+        keys = {order: joining(order, pool, folder, options.seed) for order in options.orders}
         if options.probe:
             rows = probed(pool, folder, keys, options)
         else:
@@ -82,6 +85,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--env", metavar="ENVIRONMENT", help="whose settings hold, such as icons")
     made.add_argument("--orders", nargs="+", default=list(ORDERS), metavar="ORDER")
     made.add_argument("--steps", type=int, default=8_000, help="of the learners")
+    made.add_argument("--learning-rate", type=float, metavar="RATE", help="in the place of the settings'")
     made.add_argument("--probe", action="store_true", help="train nothing")
     options = made.parse_args()
     if options.quick:
@@ -100,8 +104,11 @@ def quick_world(options: argparse.Namespace, work: Path) -> Path:
     return work
 
 
-def joining(order: str, pool: Manifest, seed: int) -> np.ndarray | None:
+def joining(order: str, pool: Manifest, folder: Path, seed: int) -> np.ndarray | None:
     """Return a key of each row, (N,): those of the lowest join first, and rows of one key together; None for the preset's own order."""
+    if order == ORACLE:
+        asked = {concept_of(name.lower(), STYLE) for name in classes(folder)}
+        return np.array([concept_of(caption.lower(), STYLE) not in asked for caption in pool.first_captions()])
     groups: dict[str, Callable[[str], str]] = {
         "captions": lambda caption: caption,
         "concepts": lambda caption: concept_of(caption, STYLE),
@@ -117,6 +124,12 @@ def joining(order: str, pool: Manifest, seed: int) -> np.ndarray | None:
     return np.array([drawn(name(caption.lower()), seed) for caption in pool.first_captions()])
 
 
+def classes(folder: Path) -> tuple[str, ...]:
+    """The names of the classes that learners will be tested on."""
+    sets = load_evaluation_sets(folder / "02_intermediate" / "evaluation", "test")
+    return next(one.classnames for one in sets if one.classnames)
+
+
 def drawn(name: str, seed: int) -> int:
     """A number of a name, at random by the seed."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode(), digest_size=7).digest())
@@ -125,8 +138,7 @@ def drawn(name: str, seed: int) -> int:
 def trained(folder: Path, order: str, key_N: np.ndarray | None, options: argparse.Namespace) -> dict[str, Any]:
     """Train a learner whose rows join in an order, and measure it on the test split."""
     given, sets, models = common.parameters(options.env), folder / "02_intermediate", folder / "06_models"
-    training = {"steps": options.steps, "evaluate_every": max(1, options.steps // 2), "seed": options.seed}
-    own = {"training": training | {"threads": options.threads}}
+    own = {"training": training_of(order, options)}
     settings = learner_settings(given["learner"], merge(given[METHOD]["learner"], own), METHOD)
     features, work = folder / "04_feature", folder / "few_first"
     reference = (models / "reference", folder / "07_model_output" / "reference" / "training")
@@ -140,9 +152,25 @@ def trained(folder: Path, order: str, key_N: np.ndarray | None, options: argpars
         work / "state",
     )
     job = build_learner(f"{METHOD} {order}", settings, places)
-    model = train_once(job if key_N is None else joined(job, order, key_N), work / "stages")[0]
+    arrange = without_others if order == ORACLE else joined
+    model = train_once(job if key_N is None else arrange(job, order, key_N), work / "stages")[0]
     found = make_evaluate(places.evaluation_sets, "test")(load_checkpoint(model.path))
     return {"order": order, **{name: mean(found[metric] for metric in metrics) for name, metrics in METRICS.items()}}
+
+
+def training_of(order: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the settings of a learner's training have of this comparison."""
+    made = {"steps": options.steps, "evaluate_every": max(1, options.steps // 2), "seed": options.seed, "threads": options.threads}
+    if options.learning_rate is not None:
+        made["optimizer"] = {"learning_rate": options.learning_rate}
+    return made | ({"first_share": 1.0} if order == ORACLE else {})
+
+
+def without_others(job: Job, order: str, key_N: np.ndarray) -> Job:
+    """Let a job draw from the rows of the lowest key alone."""
+    rows = np.flatnonzero(key_N == key_N.min())
+    marked = job.identity | {"only": [order, hashlib.sha256(rows.tobytes()).hexdigest()]}
+    return replace(job, source=replace(job.source, rows=rows), identity=marked)
 
 
 def joined(job: Job, order: str, key_N: np.ndarray) -> Job:
