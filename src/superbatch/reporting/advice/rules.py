@@ -17,8 +17,8 @@ from superbatch.reporting.numbers import percent
 SAFE, SAFE_COMMON = "safe", "safe_common"
 SELF_PACED, FLEXI = "adaptive_self_paced", "flexi_self_paced"
 # How many times the steps of uniform a selected step is worth at least, by the pool. simweb: 13 and more, sure to 8. icons: 4,000 steps end
-# above uniform's 8,000, 2,000 below them, so 3 is between.
-WORTH = {"noisy": 8, "mostly_right": 3, "unsettled": 3, "unknown": 3}
+# above uniform's 8,000, 2,000 below them, so 3 is between; but there `_needs_none` decides.
+WORTH = {"noisy": 8, "unsettled": 3, "unknown": 3}
 # How many times the steps of common_first a step of safe_common is worth, at most.
 OVER_COMMON = 1.3
 ON_ICONS = Doubt("common captions first is recorded on icons alone, of the pools whose pairs are right")
@@ -90,7 +90,7 @@ def _needs_none(measured: Measured) -> Choice | None:
 
 
 def _too_dear(measured: Measured) -> Choice | None:
-    if measured.tflop is None:
+    if measured.tflop is None or measured.kind not in WORTH:
         return None
     own, plain = affordable(measured, EASY), affordable(measured, UNIFORM)
     worth = WORTH[measured.kind]
