@@ -160,7 +160,12 @@ def trained(folder: Path, order: str, key_N: np.ndarray | None, options: argpars
 
 def training_of(order: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return what the settings of a learner's training have of this comparison."""
-    made = {"steps": options.steps, "evaluate_every": max(1, options.steps // 2), "seed": options.seed, "threads": options.threads}
+    made = {
+        "steps": options.steps,
+        "evaluate_every": max(1, options.steps // 2),
+        "seed": options.seed,
+        "threads": options.threads,
+    }
     if options.learning_rate is not None:
         made["optimizer"] = {"learning_rate": options.learning_rate}
     return made | ({"first_share": 1.0} if order == ORACLE else {})

@@ -158,7 +158,7 @@ def test_uncomfortable_truths_come_first_each_with_what_settles_it(tmp_path: Pat
     for method in ("jest", "uniform"):
         synthetic.write_run(tmp_path, method, 20)
     synthetic.write_reference(tmp_path, 0.9)
-    page = render(Report(Sources(find_runs(tmp_path), command="kedro run --env=icons --pipelines=report")))
+    page = render(Report(Sources(find_runs(tmp_path), command="kedro run --pipelines=report --env=icons")))
     assert "unfair reference" in head_of(page)
     section = page[page.index('<section id="trust"') : page.index('<section id="cost"')]
     text = " ".join(" ".join(check(section).text).split())
@@ -169,7 +169,7 @@ def test_uncomfortable_truths_come_first_each_with_what_settles_it(tmp_path: Pat
         "No simple alternative",
         "- {method: uniform, steps: 40, seeds: [0]}",
         "- {method: jest, filter_ratio: 0.8, steps: 20, seeds: [1, 2]}",
-        "kedro run --env=icons --pipelines=compare,report",
+        "kedro run --pipelines=compare,report --env=icons",
     ):
         assert expected in text
 

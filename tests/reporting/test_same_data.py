@@ -18,7 +18,7 @@ from superbatch.reporting.sections.reproduce import reproduce
 from superbatch.reporting.summary import metrics
 from superbatch.reporting.templating import render
 
-ENVIRONMENT = "kedro run --env=mine --pipeline=jest"
+ENVIRONMENT = "kedro run --pipeline=jest --env=mine"
 MEAN = "headline"
 
 
@@ -61,7 +61,7 @@ def test_a_run_on_a_pool_that_is_gone_is_the_one_to_train_again(
     Report(Sources(find_runs(tmp_path), main="jest", fingerprints={"pool": "new"}, command=ENVIRONMENT))
     first, second = caplog.messages
     assert first.startswith("report: jest was trained on another pool than the one that is ingested")
-    assert first.endswith("`kedro run --env=mine --pipeline=jest`") and second.endswith("of another pool (uniform)")
+    assert first.endswith("`kedro run --pipeline=jest --env=mine`") and second.endswith("of another pool (uniform)")
 
 
 def test_references_added_curated_pairs_and_runs_that_do_not_say_stay(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_set_with_new_content_is_another_set(tmp_path: Path, caplog: pytest.Lo
     assert shown(tmp_path, "uniform") == ["filtered", "flexi_jest", "independent", "uniform"]
     assert caplog.messages == [
         "report: shows runs that were tested on the same data as uniform; leaves out 1 that were not (jest); to test all on the same: "
-        "`kedro run --env=mine --pipelines=evaluate --namespaces=uniform,jest`"
+        "`kedro run --pipelines=evaluate --namespaces=uniform,jest --env=mine`"
     ]
 
 
@@ -90,7 +90,7 @@ def test_a_mean_over_other_sets_is_another_number(tmp_path: Path, caplog: pytest
     for seed, name in enumerate(("photos", "photos", "mine")):
         write_result(write_run(tmp_path, "uniform", seed=seed, test=False), name, 0.3, f"{name} data")
     assert shown(tmp_path, "uniform-f0-T200-s0", MEAN) == ["uniform-f0-T200-s0", "uniform-f0-T200-s1"]
-    assert caplog.messages[-1].endswith("to test all on the same: `kedro run --env=mine --pipelines=compare`")
+    assert caplog.messages[-1].endswith("to test all on the same: `kedro run --pipelines=compare --env=mine`")
     write_result(tmp_path / "uniform-f0-T200-s0", "further", 0.3, "more data")
     assert shown(tmp_path, "uniform-f0-T200-s0", "photos/top1")[:2] == ["uniform-f0-T200-s0", "uniform-f0-T200-s1"]
     assert shown(tmp_path, "uniform-f0-T200-s0", MEAN) == ["uniform-f0-T200-s0"]

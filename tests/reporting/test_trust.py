@@ -55,7 +55,7 @@ def test_entries_go_where_the_command_reads_them(tmp_path: Path, env: str, file:
     report = made(tmp_path, {"uniform": {20: 0.30}, "jest": {20: 0.40}}, seeds=1)
     report = Report(replace(report.sources, command=f"kedro run --pipelines=report{env}"))
     check = asked(report)["Has uniform converged?"]
-    assert check.command == f"kedro run{env} --pipelines=compare,report"
+    assert check.command == f"kedro run --pipelines=compare,report{env}"
     told = render("report/trust.html.j2", checks=[check], of_images=True)
     assert f"in {file}/parameters.yml, then run <code>{check.command}</code>" in told
 

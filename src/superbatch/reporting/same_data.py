@@ -87,6 +87,6 @@ def _train(run: Run, sources: Sources) -> str:
 def _test(runs: Sequence[Run], command: str | None) -> str:
     """The commands that evaluate some runs: of a chain by their names, of a grid all of them. What is up to date takes no time."""
     alone = [run.name for run in runs if not OF_A_GRID.fullmatch(run.name)]
-    stages = [f"--pipelines=evaluate --namespaces={','.join(alone)}"] if alone else []
-    stages += ["--pipelines=compare"] if len(alone) < len(runs) else []
-    return " and ".join(f"`{kedro_run(command, stage)}`" for stage in stages)
+    stages = [["--pipelines=evaluate", f"--namespaces={','.join(alone)}"]] if alone else []
+    stages += [["--pipelines=compare"]] if len(alone) < len(runs) else []
+    return " and ".join(f"`{kedro_run(command, *options)}`" for options in stages)

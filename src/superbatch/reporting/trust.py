@@ -205,7 +205,7 @@ def _grid(report: Report, wanted: dict[str, tuple[int, list[int]]]) -> tuple[tup
 
 
 def _chain(report: Report, method: str, *params: str) -> str:
-    return _command(report, f"--pipeline={method}", *([f"--params={','.join(params)}"] if params else []))
+    return kedro_run(report.sources.command, f"--pipeline={method}", params=params)
 
 
 def _command(report: Report, *options: str) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from superbatch.artifacts.stamps import STAMP
 from superbatch.datasets.reading import listed
 from superbatch.errors import UserError
-from superbatch.nested import entries_of
 from superbatch.options import SearchSettings
+from superbatch.reporting.commands import PARAMS, parameters
 
 if TYPE_CHECKING:
     from superbatch.evaluation import EvaluationSet
@@ -23,7 +23,6 @@ POOL, CURATED = "pool", "curated"
 SPLIT = "test"  # of evaluation sets
 ASKED = 4  # classes that are asked for where no query is given
 EXAMPLE = "other words"
-PARAMS = "--params="
 
 
 def check_runs(wanted: Iterable[str], known: Iterable[str], checkpoints: Path, where: str = "search.runs") -> None:
@@ -107,7 +106,6 @@ def pixels_for(clip: ClipModel, pictures: Pictures, sets: Sequence[SearchedSet])
 def asking(command: str) -> str:
     """Return the command that asks for other words, everything else as in this run's own."""
     words = shlex.split(command)
-    given = next((word for word in words if word.startswith(PARAMS)), PARAMS)
-    kept = [entry for entry in entries_of(given.removeprefix(PARAMS)) if not entry.startswith("search.query=")]
+    kept = [entry for entry in parameters(command) if not entry.startswith("search.query=")]
     rest = [word for word in words if not word.startswith(PARAMS)]
     return shlex.join([*rest, f"{PARAMS}{','.join([*kept, f'search.query={EXAMPLE}'])}"])

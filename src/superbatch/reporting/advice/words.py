@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from superbatch.files import read_json
-from superbatch.nested import entries_of
 from superbatch.reporting.advice.choice import Advice
 from superbatch.reporting.advice.measured import Measured, Probe
-from superbatch.reporting.commands import environment
+from superbatch.reporting.commands import kedro_run
 from superbatch.reporting.numbers import NONE, percent
 
 FILE = "advice.json"
-PARAMS, STEPS = "--params=", "learner.training.steps"
+STEPS = "learner.training.steps"
 KINDS = {
     "mostly_right": "mostly right",
     "noisy": "noisy",
@@ -52,17 +50,7 @@ def recorded_line(directory: Path, pool: str) -> str:
 
 def command_for(advice: Advice, asked: str) -> str:
     """Return the command that runs what is advised, in the environment and with the parameters of the command that asked for it."""
-    env, words = environment(asked), shlex.split(asked)
-    given = [entry for word in words if word.startswith(PARAMS) for entry in entries_of(word.removeprefix(PARAMS))]
-    kept = [entry for entry in given if not _is_replaced(entry.partition("=")[0], advice.preset)]
-    params = ",".join([*kept, f"{STEPS}={advice.steps}"])
-    options = [f"--pipeline={advice.preset}", *([f"--env={env}"] if env else []), f"{PARAMS}{params}"]
-    return shlex.join(["kedro", "run", *options])
-
-
-def _is_replaced(key: str, preset: str) -> bool:
-    """Whether a parameter is about the advice alone, or sets the steps, also in the preset's own block, which lies over `learner`."""
-    return key.partition(".")[0] == "advise" or key in (STEPS, f"{preset}.{STEPS}")
+    return kedro_run(asked, f"--pipeline={advice.preset}", params=[f"{STEPS}={advice.steps}"], without=["advise"])
 
 
 def page(advice: Advice, measured: Measured, asked: str = "") -> str:
