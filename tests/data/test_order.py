@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superbatch.data.order import Candidates, Growth, Order, candidates_of, growth_of, permute, round_keys
+from superbatch.data.order import (
+    Candidates,
+    Growth,
+    Order,
+    candidates_of,
+    growth_of,
+    permute,
+    places_of_joining,
+    round_keys,
+)
 from superbatch.errors import UserError
 from superbatch.options import SelectionSettings, ThenSettings
 
@@ -248,6 +257,22 @@ def test_after_the_last_rows_have_joined_steps_are_those_of_a_run_that_began_wit
     assert growing.growth == Growth(0.1, 10)
     assert [growing.rows(step).tolist() for step in range(10, 40)] == [plain.rows(step).tolist() for step in range(30)]
     assert growth_of(1.0, 0.3, 40) is None
+
+
+def test_no_epoch_comes_in_the_order_of_joining() -> None:
+    """By rarity it would go from the commonest captions to the rarest. Epochs before it keep their shuffle, later ones have the next one's."""
+    plain = Order(3, 100, 10)
+    growing = replace(plain, growth=Growth(0.1, 5))
+    joining = tuple(places_of_joining(100, 3))
+    epochs = [_epoch(growing, number, begin=5) for number in range(9)]
+    assert len({joining, *epochs}) == 10
+    assert epochs == [_epoch(plain, number + (number >= 4)) for number in range(9)]
+    assert [growing.last_epoch(steps) for steps in (3, 5, 15, 16, 95)] == [0, 0, 0, 1, 8]
+
+
+def _epoch(order: Order, number: int, begin: int = 0) -> tuple[int, ...]:
+    steps = range(begin + 10 * number, begin + 10 * (number + 1))
+    return tuple(np.concatenate([order.rows(step) for step in steps]).tolist())
 
 
 def test_few_rows_are_drawn_evenly() -> None:

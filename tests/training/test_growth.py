@@ -91,6 +91,15 @@ def test_a_run_that_begins_with_all_has_the_hash_of_before(make_job):
     assert make_job(method="uniform", first_share=0.5).run_hash != plain.run_hash
 
 
+def test_only_runs_that_last_into_the_fifth_epoch_are_named_anew(make_job):
+    """Their order was another one before."""
+    usual = {"method": "uniform", "first_share": 0.5, "grows_over": 0.5}
+    per_epoch = make_job(**usual).order.steps_per_epoch
+    short, long = (make_job(**usual, steps=2 * 4 * per_epoch + more) for more in (0, 2))
+    assert "order" not in short.full_identity and long.full_identity["order"] == 2
+    assert "order" not in make_job(method="uniform", steps=long.training.steps).full_identity
+
+
 @pytest.mark.parametrize(
     ("make", "line"),
     [

@@ -18,7 +18,7 @@ from superbatch.errors import UserError
 from superbatch.options import Rule, SelectionSettings
 
 ROUNDS = 8
-JOINED = 4  # one of the keys of rows that join; windows have 1 to 3
+JOINED = 4  # one of the keys of rows that join; windows have 1 to 3, and epochs of rows that join leave it out
 _MASK = (1 << 64) - 1
 
 
@@ -234,7 +234,15 @@ class Order:
             return self._joined(positions, step, size)
         if 0 < self.shuffle_window < self.num_rows:
             return self._windowed(positions, epoch)
-        return permute(positions, self.num_rows, round_keys(self.seed, epoch))
+        return permute(positions, self.num_rows, round_keys(self.seed, epoch + self.leaves_out(epoch)))
+
+    def last_epoch(self, steps: int) -> int:
+        """Return the epoch in which the last of some steps lies; 0 while rows join."""
+        return max(0, self._place(steps - 1, self.size(steps - 1))[0])
+
+    def leaves_out(self, epoch: int) -> bool:
+        """Whether an epoch's key is one further: rows that join do so in the order of one key, in which no epoch should come again."""
+        return self.growth is not None and epoch >= JOINED
 
     def _joined(self, positions: np.ndarray, step: int, size: int) -> np.ndarray:
         """Draw a step's rows from those that have joined: the first ones of an order that stays."""

@@ -109,8 +109,16 @@ class Job:
             "training": deciding(self.training, _usual(TrainingSettings)) | _resolved(self.training),
             "selection": deciding(self.selection, _usual(SelectionSettings)),
             "B": self.super_batch_size,
+            **self._order_format(),
             **self.identity,
         }
+
+    def _order_format(self) -> dict[str, int]:
+        """Names an order that was another one before: that of long runs whose rows join, from the fifth epoch on."""
+        if self.training.first_share == 1:
+            return {}
+        order = self.order
+        return {"order": 2} if order.leaves_out(order.last_epoch(self.training.steps)) else {}
 
     @property
     def order(self) -> Order:
