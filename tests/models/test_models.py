@@ -9,11 +9,13 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from superbatch.errors import UserError
 from superbatch.models import Vocabulary, build_model, load_checkpoint, read_config, read_metadata, save_checkpoint
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.options import ModelSettings
+from superbatch.tasks.learner import model_identity
 
 CAPTIONS = ["a red triangle left of a blue digit seven", "IMG_2041.jpg", "two green stars", ""]
 
@@ -128,6 +130,45 @@ def test_open_clip_loads_our_checkpoint_with_its_tokenizer(clip, tmp_path):
     ours = load_checkpoint(tmp_path / "out")
     assert ours.mean_std == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     assert read_metadata(tmp_path / "out") == {"run": "x", "weights_sha256": digest}
+
+
+def started(config_file, weights, loss="sigmoid"):
+    settings = ModelSettings(config=str(config_file), pretrained=str(weights), init_logit_bias=-7.0)
+    return settings, build_model(settings, loss=loss, batch_size=9, seed=0)
+
+
+def test_weights_of_a_sigmoid_loss_start_a_training_without_a_bias(clip, config_file, tmp_path):
+    save_checkpoint(tmp_path / "out", clip, {})
+    _, found = started(config_file, tmp_path / "out", "softmax")
+    assert found.model.logit_bias is None and "logit_bias" not in dict(found.model.named_parameters())
+    assert torch.equal(found.model.token_embedding.weight, clip.model.token_embedding.weight)
+    _, found = started(config_file, tmp_path / "out")
+    assert found.scale_and_bias() == clip.scale_and_bias() and not found.kept_bias
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_bias_that_the_weights_lack_keeps_its_start(clip, config_file, tmp_path, name):
+    tensors = {key: value for key, value in clip.model.state_dict().items() if key != "logit_bias"}
+    file = tmp_path / name
+    (save_file if file.suffix == ".safetensors" else torch.save)(tensors, file)
+    settings, found = started(config_file, file)
+    assert found.scale_and_bias()[1] == -7.0, "open_clip sets it to 0"
+    assert [key for key, _ in found.model.named_parameters()] == [key for key, _ in clip.model.named_parameters()]
+    assert model_identity(settings, found)["kept_bias"], "runs that began at 0 are others"
+    assert "kept_bias" not in model_identity(*started(config_file, file, "softmax"))
+
+
+def test_a_bias_that_the_configuration_leaves_out_is_loaded_and_saved(clip, tmp_path):
+    """As open_clip's own trainer writes it: the start of the bias is an option there."""
+    save_checkpoint(tmp_path / "out", clip, {})
+    file = tmp_path / "out" / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    del config["model_cfg"]["init_logit_bias"]
+    file.write_text(json.dumps(config))
+    found = load_checkpoint(tmp_path / "out")
+    assert found.scale_and_bias() == clip.scale_and_bias()
+    save_checkpoint(tmp_path / "again", found, {})
+    assert open_clip.create_model(f"local-dir:{tmp_path / 'again'}").logit_bias.item() == clip.scale_and_bias()[1]
 
 
 def test_weights_of_another_architecture_are_refused_in_one_line(clip, config_file, tmp_path):

@@ -124,7 +124,8 @@ def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
     weights = None
     if pretrained is not None:
         weights = read_metadata(pretrained)["weights_sha256"] if pretrained.is_dir() else file_sha256(pretrained)
-    return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary}
+    bias = {"kept_bias": True} if clip.kept_bias else {}  # it was 0 before
+    return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary} | bias
 
 
 def learner_job(
