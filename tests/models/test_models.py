@@ -184,7 +184,7 @@ def test_weights_of_another_architecture_are_refused_in_one_line(clip, config_fi
     assert "\n" not in str(error.value)
 
 
-def test_weights_that_were_changed_since_they_were_saved_are_refused(clip, tmp_path):
+def test_weights_that_were_changed_since_they_were_saved_are_refused(clip, config_file, tmp_path):
     """Of equal size: a stamp would not notice."""
     save_checkpoint(tmp_path / "out", clip, {})
     file = tmp_path / "out" / "open_clip_model.safetensors"
@@ -194,8 +194,12 @@ def test_weights_that_were_changed_since_they_were_saved_are_refused(clip, tmp_p
         UserError, match=r"safetensors: the weights are not those that were saved .*; put the file back"
     ):
         load_checkpoint(tmp_path / "out")
+    with pytest.raises(UserError, match="the weights are not those that were saved"):
+        started(config_file, tmp_path / "out")
+    started(config_file, file)
     file.write_bytes(whole)
     load_checkpoint(tmp_path / "out")
+    started(config_file, tmp_path / "out")
 
 
 def test_a_configuration_that_open_clip_can_not_build_is_told(config_file, tmp_path):

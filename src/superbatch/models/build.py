@@ -20,7 +20,7 @@ from superbatch.extras import missing_package
 from superbatch.files import read_json
 from superbatch.models.hub import located, network
 from superbatch.models.layout import CONFIG_FILE, LOCAL, is_tokenizer_file
-from superbatch.models.weights import first_line, load_pretrained, quiet
+from superbatch.models.weights import first_line, load_pretrained, quiet, require_as_saved
 from superbatch.options import ModelSettings
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
         seed: of the random initialisation; the global random state is left as it was.
 
     Raises:
-        UserError: no such configuration, one that open_clip can't build, or weights that don't fit it.
+        UserError: no such configuration, one that open_clip can't build, or weights that don't fit it or are not those that were saved.
     """
     settings = located(settings)
     config = deepcopy(read_config(settings.config))
@@ -183,6 +183,7 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
         raise UserError(settings.config, what, "compare it with one of open_clip's model configurations") from error
     clip = ClipModel(module, config, tokenizer_name(settings.config, config))
     if settings.pretrained:
+        require_as_saved(Path(settings.pretrained))  # a run's identity has the digest that they were saved with
         clip.kept_bias = load_pretrained(module, Path(settings.pretrained))
     if loss != "sigmoid":
         module.logit_bias = None  # type: ignore[assignment]  # it came with weights of a sigmoid loss
