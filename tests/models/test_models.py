@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from superbatch.errors import UserError
+from superbatch.exporting.parts import Exported
 from superbatch.models import Vocabulary, build_model, load_checkpoint, read_config, read_metadata, save_checkpoint
 from superbatch.models.vocabulary import full_vocabulary
 from superbatch.options import ModelSettings
@@ -169,6 +170,31 @@ def test_a_bias_that_the_configuration_leaves_out_is_loaded_and_saved(clip, tmp_
     assert found.scale_and_bias() == clip.scale_and_bias()
     save_checkpoint(tmp_path / "again", found, {})
     assert open_clip.create_model(f"local-dir:{tmp_path / 'again'}").logit_bias.item() == clip.scale_and_bias()[1]
+
+
+@pytest.fixture
+def with_roberta(tmp_path, config_file):
+    """A configuration whose text tower is transformers' own, as open_clip ships them: it would start from weights of the hub."""
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    made = transformers.RobertaConfig(vocab_size=90, max_position_embeddings=16, **sizes)
+    made.save_pretrained(tmp_path / "roberta")
+    config = json.loads(config_file.read_text())
+    tower = {"hf_model_name": str(tmp_path / "roberta"), "hf_proj_type": "linear", "context_length": 8}
+    config["model_cfg"]["text_cfg"] = tower
+    config_file.write_text(json.dumps(config))
+    return config_file
+
+
+def test_a_text_tower_of_transformers_needs_no_weights_of_its_own(with_roberta, tmp_path):
+    clip = build_model(ModelSettings(config=str(with_roberta)), loss="sigmoid", batch_size=9, seed=3)
+    assert clip.config["model_cfg"]["text_cfg"]["hf_model_pretrained"] is False
+    save_checkpoint(tmp_path / "out", clip, {})
+    _, again = started(with_roberta, tmp_path / "out")
+    assert "hf_model_pretrained" not in again.config["model_cfg"]["text_cfg"], "it decides nothing here"
+    exported = Exported.load(tmp_path / "out")
+    ids = exported.some_ids(4)
+    assert ids.max() == 89 and exported.text_tower(ids).shape == (4, 16)
 
 
 def test_weights_of_another_architecture_are_refused_in_one_line(clip, config_file, tmp_path):

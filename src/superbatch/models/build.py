@@ -168,6 +168,10 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
     else:
         model_cfg.pop("init_logit_bias", None)
     model_cfg["init_logit_scale"] = math.log(settings.init_logit_scale)
+    if "hf_model_name" in model_cfg["text_cfg"] and not settings.pretrained:
+        model_cfg["text_cfg"]["hf_model_pretrained"] = (
+            False  # names another run than one from weights that a cache happened to have
+        )
     try:
         module = instantiate(config, seed)
     except UserError:
@@ -207,6 +211,8 @@ def instantiate(config: dict[str, Any], seed: int) -> nn.Module:
     custom = cfg.pop("custom_text", False) or "hf_model_name" in cfg["text_cfg"]
     if "timm_model_name" in cfg["vision_cfg"]:
         cfg["vision_cfg"]["timm_model_pretrained"] = False
+    if "hf_model_name" in cfg["text_cfg"]:
+        cfg["text_cfg"]["hf_model_pretrained"] = False
     with network(allowed=False):
         import open_clip
 
