@@ -197,6 +197,23 @@ def test_a_text_tower_of_transformers_needs_no_weights_of_its_own(with_roberta, 
     assert ids.max() == 89 and exported.text_tower(ids).shape == (4, 16)
 
 
+def test_a_model_that_is_trained_here_says_of_pictures_what_it_saw(clip, tmp_path, caplog):
+    def saved(name, **how):
+        save_checkpoint(tmp_path / name, clip, {}, **how)
+        return read_config(tmp_path / name)["preprocess_cfg"]
+
+    plain = saved("plain")
+    assert set(plain) == {"mean", "std"}, "no key is added"
+    clip.config["preprocess_cfg"] |= {"resize_mode": "squash", "interpolation": "bilinear"}
+    assert saved("trained") == plain | {"resize_mode": "shortest", "interpolation": "bicubic"}
+    assert saved("imported", imported=True) == plain | {"resize_mode": "squash", "interpolation": "bilinear"}
+    for name in ("plain", "trained", "imported", "imported"):
+        load_checkpoint(tmp_path / name)
+    started(tmp_path / "imported", tmp_path / "imported")
+    (line,) = caplog.messages
+    assert "imported: says resize_mode squash and interpolation bilinear, and is shown the centre square here" in line
+
+
 def test_weights_of_another_architecture_are_refused_in_one_line(clip, config_file, tmp_path):
     save_checkpoint(tmp_path / "out", clip, {})
     config = json.loads(config_file.read_text())

@@ -20,6 +20,7 @@ from superbatch.extras import missing_package
 from superbatch.files import read_json
 from superbatch.models.hub import located, network
 from superbatch.models.layout import CONFIG_FILE, LOCAL, is_tokenizer_file
+from superbatch.models.pixels import warn_of_fitting
 from superbatch.models.weights import first_line, load_pretrained, quiet, require_as_saved
 from superbatch.options import ModelSettings
 
@@ -189,6 +190,7 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
     if settings.pretrained:
         require_as_saved(Path(settings.pretrained))  # a run's identity has the digest that they were saved with
         clip.kept_bias = load_pretrained(module, Path(settings.pretrained))
+        warn_of_fitting(settings.config, config)
     if loss != "sigmoid":
         module.logit_bias = None  # type: ignore[assignment]  # it came with weights of a sigmoid loss
     return clip

@@ -23,6 +23,7 @@ from superbatch.models.build import (
     tokenizer_name,
 )
 from superbatch.models.layout import CLASSIFIER_FILE, CONFIG_FILE, LOCAL, METADATA_FILE, WEIGHTS_FILE
+from superbatch.models.pixels import as_trained, warn_of_fitting
 from superbatch.models.vocabulary import Vocabulary, full_vocabulary
 from superbatch.models.weights import digest_of_both, find_weights, load_pretrained, require_as_saved
 
@@ -33,6 +34,7 @@ def save_checkpoint(
     metadata: dict[str, Any],
     vocabulary: Vocabulary | None = None,
     classifier: Mapping[str, Tensor] | None = None,
+    imported: bool = False,
 ) -> str:
     """Write configuration, weights and metadata into a directory (made if need be); the caller renames it into place.
 
@@ -40,6 +42,7 @@ def save_checkpoint(
         directory, clip, metadata: what, and where.
         vocabulary: that the model was trained on; it is written whole.
         classifier: its class weights, for a file of their own.
+        imported: whether it was trained elsewhere, so that its pictures are fitted as its configuration says.
 
     Returns:
         The SHA-256 of the weight file, with a classifier of the digests of both: the checkpoint's fingerprint, also in the metadata as
@@ -50,7 +53,8 @@ def save_checkpoint(
         digest = _save_tensors(model.state_dict(), directory / WEIGHTS_FILE)
     if classifier is not None:
         digest = digest_of_both(digest, _save_tensors(classifier, directory / CLASSIFIER_FILE))
-    write_json(directory / CONFIG_FILE, _config_of(clip))
+    config = _config_of(clip)
+    write_json(directory / CONFIG_FILE, config if imported else as_trained(config))
     _copy_tokenizer(clip, directory)
     write_json(directory / METADATA_FILE, {**metadata, "weights_sha256": digest})
     return digest
@@ -90,6 +94,7 @@ def load_checkpoint(directory: Path) -> ClipModel:
     config = read_config(directory)
     clip = ClipModel(instantiate(config, seed=0), config, tokenizer_name(directory, config))
     load_pretrained(clip.model, directory)
+    warn_of_fitting(str(directory), config)
     clip.model.eval()
     return clip
 
