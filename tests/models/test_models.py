@@ -258,6 +258,29 @@ def test_a_configuration_that_open_clip_can_not_build_is_told(config_file, tmp_p
         build_model(ModelSettings(config=str(other)), loss="sigmoid", batch_size=9, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("block", "key", "value", "told"),
+    [
+        ("vision_cfg", "timm_model_name", "vit_tipo", r"open_clip can't build this model \(Unknown model \(vit_tipo\)\); compare"),
+        ("vision_cfg", "patch_size", 0, r"open_clip can't build this model \(integer division or modulo by zero\); compare"),
+        ("text_cfg", "width", -2, r"open_clip can't build this model \(.*negative dimension.*\); compare"),
+        ("text_cfg", "hf_model_name", "us/nobody", r"the configuration of its text tower, us/nobody, can't be read on this machine; fetch it \(hf download"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_configuration_is_one_line(config_file, clip, tmp_path, block, key, value, told):
+    if key == "hf_model_name":
+        pytest.importorskip("transformers")
+    config = json.loads(config_file.read_text())
+    config["model_cfg"][block][key] = value
+    config_file.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=f"^{config_file}: {told}"):
+        build_model(ModelSettings(config=str(config_file)), loss="sigmoid", batch_size=9, seed=0)
+    save_checkpoint(tmp_path / "out", clip, {})
+    (tmp_path / "out" / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=f"^{tmp_path / 'out'}: {told}"):
+        load_checkpoint(tmp_path / "out")
+
+
 def test_missing_files_are_named(tmp_path, config_file):
     with pytest.raises(UserError, match="nowhere.json"):
         build_model(ModelSettings(config=str(tmp_path / "nowhere.json")), loss="sigmoid", batch_size=9, seed=0)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
 Tokenizer = Callable[[list[str]], Tensor]
+# What comes of a mistake in a configuration: open_clip, timm and torch check little of it themselves.
+REFUSALS = (TypeError, ValueError, AttributeError, LookupError, AssertionError, ArithmeticError, RuntimeError, OSError)
 
 
 @dataclass
@@ -169,23 +171,10 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
     else:
         model_cfg.pop("init_logit_bias", None)
     model_cfg["init_logit_scale"] = math.log(settings.init_logit_scale)
-    if "hf_model_name" in model_cfg["text_cfg"] and not settings.pretrained:
-        model_cfg["text_cfg"]["hf_model_pretrained"] = (
-            False  # names another run than one from weights that a cache happened to have
-        )
-    try:
-        module = instantiate(config, seed)
-    except UserError:
-        raise
-    except (
-        TypeError,
-        ValueError,
-        AttributeError,
-        KeyError,
-        AssertionError,
-    ) as error:  # open_clip checks nothing itself
-        what = f"open_clip can't build this model ({first_line(error)})"
-        raise UserError(settings.config, what, "compare it with one of open_clip's model configurations") from error
+    module = instantiate(config, seed, settings.config)
+    if model_cfg["text_cfg"].get("hf_model_name") and not settings.pretrained:
+        # It names another run than one that began with weights which the hub's cache happened to have.
+        model_cfg["text_cfg"]["hf_model_pretrained"] = False
     clip = ClipModel(module, config, tokenizer_name(settings.config, config))
     if settings.pretrained:
         require_as_saved(Path(settings.pretrained))  # a run's identity has the digest that they were saved with
@@ -207,22 +196,41 @@ def tokenizer_name(path: str | Path, config: dict[str, Any]) -> str:
     return f"{LOCAL}{path}" if local and Path(path).is_dir() else (local or "SimpleTokenizer")
 
 
-def instantiate(config: dict[str, Any], seed: int) -> nn.Module:
-    """Make the open_clip module of a configuration, weights drawn from `seed`; needs no network."""
+def instantiate(config: dict[str, Any], seed: int, where: str = "model.config") -> nn.Module:
+    """Make the open_clip module of a configuration, weights drawn from `seed`; needs no network.
+
+    Args:
+        config, seed: what, and of which weights. where: the configuration's file or key, for messages.
+
+    Raises:
+        UserError: open_clip can't build it.
+    """
+    try:
+        return _drawn(config, seed)
+    except REFUSALS as error:
+        raise _refused(where, config, error) from error
+
+
+def _drawn(config: dict[str, Any], seed: int) -> nn.Module:
     cfg = deepcopy(config["model_cfg"])
     custom = cfg.pop("custom_text", False) or "hf_model_name" in cfg["text_cfg"]
     if "timm_model_name" in cfg["vision_cfg"]:
         cfg["vision_cfg"]["timm_model_pretrained"] = False
     if "hf_model_name" in cfg["text_cfg"]:
         cfg["text_cfg"]["hf_model_pretrained"] = False
-    with network(allowed=False):
+    with network(allowed=False), torch.random.fork_rng(devices=[]), quiet():
         import open_clip
 
-        kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
-        return _drawn(kind, cfg, seed)
-
-
-def _drawn(kind: type[nn.Module], cfg: dict[str, Any], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        return kind(**cfg)
+        return open_clip.CustomTextCLIP(**cfg) if custom else open_clip.CLIP(**cfg)
+
+
+def _refused(where: str, config: dict[str, Any], error: Exception) -> UserError:
+    tower = config["model_cfg"]["text_cfg"]
+    if isinstance(error, OSError) and "hf_model_name" in tower:
+        what = f"the configuration of its text tower, {tower['hf_model_name']}, can't be read on this machine"
+        return UserError(
+            where, what, f"fetch it (hf download {tower['hf_model_name']} config.json), or correct the name"
+        )
+    what = f"open_clip can't build this model ({first_line(error)})"
+    return UserError(where, what, "compare it with one of open_clip's model configurations")

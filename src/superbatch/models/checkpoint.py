@@ -87,12 +87,13 @@ def load_checkpoint(directory: Path) -> ClipModel:
     """Load an open_clip checkpoint directory, ours or any other, in evaluation mode on the CPU.
 
     Raises:
-        UserError: no such directory, weights that don't fit or can't be read; one of ours whose weights were changed since.
+        UserError: no such directory, a configuration that can't be built, weights that don't fit or can't be read; one of ours whose weights
+            were changed since.
     """
     directory = _existing(directory)
     require_as_saved(directory)
     config = read_config(directory)
-    clip = ClipModel(instantiate(config, seed=0), config, tokenizer_name(directory, config))
+    clip = ClipModel(instantiate(config, 0, str(directory)), config, tokenizer_name(directory, config))
     load_pretrained(clip.model, directory)
     warn_of_fitting(str(directory), config)
     clip.model.eval()
