@@ -262,6 +262,7 @@ def test_a_configuration_that_open_clip_can_not_build_is_told(config_file, tmp_p
     ("block", "key", "value", "told"),
     [
         ("vision_cfg", "timm_model_name", "vit_tipo", r"open_clip can't build this model \(Unknown model \(vit_tipo\)\); compare"),
+        ("vision_cfg", "image_size", [16, 32], r"image_size is \[16, 32\], and a model is shown square pictures; give it one number"),
         ("vision_cfg", "patch_size", 0, r"open_clip can't build this model \(integer division or modulo by zero\); compare"),
         ("text_cfg", "width", -2, r"open_clip can't build this model \(.*negative dimension.*\); compare"),
         ("text_cfg", "hf_model_name", "us/nobody", r"the configuration of its text tower, us/nobody, can't be read on this machine; fetch it \(hf download"),

@@ -203,12 +203,17 @@ def instantiate(config: dict[str, Any], seed: int, where: str = "model.config") 
         config, seed: what, and of which weights. where: the configuration's file or key, for messages.
 
     Raises:
-        UserError: open_clip can't build it.
+        UserError: open_clip can't build it, or its input is not square.
     """
     try:
-        return _drawn(config, seed)
+        made = _drawn(config, seed)
     except REFUSALS as error:
         raise _refused(where, config, error) from error
+    size = config["model_cfg"]["vision_cfg"].get("image_size")
+    if isinstance(size, (list, tuple)) and len(set(size)) > 1:
+        what = f"image_size is {list(size)}, and a model is shown square pictures"
+        raise UserError(where, what, "give it one number, or another model")
+    return made
 
 
 def _drawn(config: dict[str, Any], seed: int) -> nn.Module:
