@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superbatch.data.labels import NO_LABEL, labels_of_captions, words_of_name
+from superbatch.data.labels import NO_LABEL, are_composed, labels_of_captions, words_of_name
 
 NAMES = ("fire", "fire truck", "cat", "Ice-cream", "red digit one")
 
@@ -32,6 +33,14 @@ NAMES = ("fire", "fire truck", "cat", "Ice-cream", "red digit one")
 def test_a_caption_is_of_the_class_that_it_names(caption: str, name: str | None) -> None:
     expected = NO_LABEL if name is None else NAMES.index(name)
     assert labels_of_captions([caption], NAMES).tolist() == [expected]
+
+
+def test_an_accent_is_part_of_its_letter_however_it_is_written() -> None:
+    """As macOS and web pages have it apart; it is no letter by itself, and cut a word in two."""
+    apart = unicodedata.normalize("NFD", "un café noir")
+    assert labels_of_captions([apart, "un café noir", "un caf"], ["thé", "café"]).tolist() == [1, 1, NO_LABEL]
+    assert labels_of_captions(["un café noir"], [unicodedata.normalize("NFD", "café")]).tolist() == [0]
+    assert are_composed(["café", "a"]) and not are_composed(["a", apart])
 
 
 def test_a_name_of_two_classes_tells_neither() -> None:

@@ -22,6 +22,7 @@ from superbatch.options import LowSettings
 from tests.tiny_model import tiny_model_cfg
 
 TIMM = {"timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear", "image_size": 160}
+HYBRID = TIMM | {"timm_model_name": "vit_tiny_r_s16_p8_224", "image_size": 64}  # its patches are of feature maps
 LOWS = ("patch", "image", "drop")
 
 
@@ -177,8 +178,10 @@ def test_a_low_view_costs_its_closed_form() -> None:
         (
             {"layers": [1, 1, 1, 1], "width": 16},
             {"patch_size": 16},
-            "flexi.low: the image tower is not a ViT with a table",
+            "flexi.low: the image tower is not a ViT with a position embedding",
         ),
+        (HYBRID, {"image_size": 32}, "flexi.low: the image tower is not a ViT with a position embedding"),
+        (HYBRID, {"patch_size": 16}, "flexi.low: the image tower is not a ViT with a position embedding"),
     ],
 )
 def test_what_cannot_be_is_one_line(vision: dict[str, Any], low: dict[str, Any], line: str) -> None:

@@ -105,6 +105,22 @@ def test_a_tag_brings_weights_pixels_and_activation(
     assert build_model(ModelSettings(NAME), loss="sigmoid", batch_size=8, seed=0).mean_std != (MEAN, STD)
 
 
+@pytest.mark.parametrize("name", [f"{NAME}:{TAG}", "hf-hub:us/tiny"])
+def test_what_builds_a_text_tower_of_transformers_is_fetched_too(
+    stored: Path, tagged: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    made = tiny_model_cfg()
+    made["text_cfg"] = {"hf_model_name": "us/words", "hf_tokenizer_name": "us/tiny"}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, NAME, made)
+    write_json(stored / "open_clip_config.json", {"model_cfg": made})
+    fetched, fetch = [], hub._small_files
+    monkeypatch.setattr(
+        hub, "_small_files", lambda *asked: fetched.append(asked) if asked[0] == "us/words" else fetch(*asked)
+    )
+    checkpoint_directory(name)
+    assert fetched == [("us/words", "config.json")]
+
+
 def test_weights_that_open_clip_fetches_by_address(
     tmp_path: Path, weights: dict[str, torch.Tensor], tagged: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from superbatch.files import read_json
 from superbatch.models import build_model, save_checkpoint
 from superbatch.options import (
     CurateSettings,
+    DistillSettings,
     EmbedSettings,
     LabelSettings,
     LearnerSettings,
@@ -33,7 +34,9 @@ from superbatch.options import (
 )
 from superbatch.tasks import SetFiles, embed, learner_job
 from superbatch.tasks.cached import open_cache
+from superbatch.tasks.contrastive import TOKENS
 from superbatch.tasks.curating import LEAKAGE, Curated, write_scores
+from superbatch.tasks.distilled import SEPARATE
 from superbatch.tasks.filtering import kept
 from superbatch.training import Job
 from superbatch.training.flops import Spent
@@ -149,11 +152,15 @@ def decisions(out: Path, given: Curated, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
-def job_of(given: Curated, folder: Path, decisions: Path | None, **pool: Any) -> Job:
+def job_of(
+    given: Curated, folder: Path, decisions: Path | None, distill: str | None = None, joining: bool = False, **pool: Any
+) -> Job:
+    how = {"first_share": 0.5, "first_by": "rarity"} if joining else {}
     settings = LearnerSettings(
         ModelSettings(config=str(given.reference.parent / "cfg.json")),
         pool=PoolSettings(**pool),
-        training=TrainingSettings(batch_size=4, steps=2, device="cpu"),
+        training=TrainingSettings(batch_size=4, steps=2, device="cpu", **how),
+        distill=DistillSettings(batch=distill) if distill else None,
     )
     charges = {name: Spent(1.0, 1.0) for name in ("decoding", "reference_training", "embedding")}
     further: dict[str, Any] = {"charges": charges, "decisions": decisions, "reference_dir": given.reference}
@@ -174,6 +181,20 @@ def test_a_best_share_keeps_what_keep_share_keeps(given: Curated, decisions: Pat
     cache = open_cache(given.pool.features, given.reference, given.pool.manifest())
     rows, same = job_of(given, tmp_path, decisions, curated_by="best").source.rows, kept(cache, PoolSettings(0.5)).rows
     assert rows is not None and same is not None and list(rows) == list(same)
+
+
+@pytest.mark.parametrize("joining", [False, True])
+@pytest.mark.parametrize("pool", [{}, {"curated_by": "best"}, {"keep_share": 0.5}])
+def test_samples_beside_the_chosen_ones_are_of_the_rows_in_use(
+    given: Curated, decisions: Path, tmp_path: Path, pool: dict[str, Any], joining: bool
+) -> None:
+    job = job_of(given, tmp_path, decisions, "separate", joining, **pool)
+    ids, companions = (job.source.fields[name] for name in (TOKENS, SEPARATE + TOKENS))
+    in_use = list(range(ROWS) if job.source.rows is None else job.source.rows)
+    seen = {tuple(one) for step in range(9) for one in companions.read(np.arange(ROWS), step)}
+    assert seen == {tuple(one) for one in ids.read(np.array(in_use), 0)}
+    assert ("companions" in job.identity) == bool(pool), "runs of the whole pool keep their hash"
+    assert "companions" not in job_of(given, tmp_path, decisions, "chosen", joining, **pool).identity
 
 
 def test_the_rows_decide_a_run_s_hash_and_without_a_decision_it_is_as_before(

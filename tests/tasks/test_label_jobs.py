@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,6 +165,13 @@ def test_what_decides_the_outcome_is_in_the_hash(sets, settings, tmp_path):
     Path(plain.labels.classnames).write_text("fox\nsea\nhome\n")
     hashes.append(label_job("a", plain, SetFiles(sets[0]), tmp_path / "state").run_hash)
     assert len(set(hashes)) == 5
+
+
+def test_accents_written_apart_are_in_the_hash_where_captions_decide(sets, settings):
+    """They cut words in two before, so those runs had other labels; all others keep their hash."""
+    manifest, apart = read_manifest(sets[0]), unicodedata.normalize("NFD", "mansión")
+    for names, by, new in ((NAMES, "captions", False), ((apart,), "captions", True), ((apart,), "cls", False)):
+        assert ("accents" in Labels(names, by).identity_on(manifest)) == new
 
 
 def test_held_out_rows_are_not_trained_on(sets, settings):

@@ -276,6 +276,16 @@ def test_an_import_of_the_same_weights_with_another_configuration_is_another(tmp
     assert first != second and load_checkpoint(second).mean_std[0] == (0.1, 0.5, 0.6)
 
 
+def test_an_import_still_says_how_its_pictures_were_fitted(
+    tmp_path: Path, pool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = write_theirs(tmp_path / "theirs")
+    reconfigure(theirs, "preprocess_cfg", "resize_mode", "squash")
+    found = load_checkpoint(imported(tmp_path, theirs, pool, "softmax"))
+    assert found.config["preprocess_cfg"]["resize_mode"] == "squash"
+    assert f"{theirs}: says resize_mode squash, and is shown the centre square here" in caplog.text
+
+
 @pytest.mark.parametrize("criterion", ["learnability", "easy_reference"])
 def test_a_softmax_reference_under_a_sigmoid_learner_is_refused(tmp_path: Path, pool: Path, criterion: str) -> None:
     theirs = write_theirs(tmp_path / "theirs")

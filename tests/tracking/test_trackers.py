@@ -146,6 +146,21 @@ def test_dvclive_has_what_the_ledger_has(run):
     assert (folder / "report" / "plots" / "images" / "purity.png").is_file()
 
 
+@pytest.mark.parametrize("left", ["", "ste"])
+def test_dvclive_begins_a_table_anew_that_has_no_whole_header(tmp_path, left):
+    """Killed, or out of disk, between opening it and writing its first line."""
+    info = RunInfo("job", "0123456789abcdef")
+    for steps in (0, 1):
+        tracker = make_tracker("dvclive", tmp_path)
+        tracker.start(info, Sent(steps=steps - 1))
+        tracker.scalars(steps, {"loss": 1.0})
+        tracker.flush()
+        if not steps:
+            (table,) = tmp_path.glob("**/loss.tsv")
+            table.write_text(left)
+    assert read_back("dvclive", tmp_path / "dvclive", "job-01234567") == {"loss": [(1, 1.0)]}
+
+
 def test_dvclive_leaves_a_git_repository_without_dvc_alone(make_job, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)

@@ -6,18 +6,29 @@ Legend: N captions, C classes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
 WORD = re.compile(r"\w+")
+COMPOSED: Final = "NFC"  # Unicode's form that has a letter with its accent as one
 NO_LABEL = -1  # as `Manifest.labels` has it
 Name = tuple[str, ...]
 
 
 def words_of_name(text: str) -> Name:
-    """Return the words of a name or a caption: runs of letters, digits and underscores, whatever their case."""
-    return tuple(WORD.findall(text.casefold()))
+    """Return the words of a name or a caption: runs of letters, digits and underscores, whatever their case.
+
+    A letter and an accent that follows it count as the one letter that they make.
+    """
+    return tuple(WORD.findall(unicodedata.normalize(COMPOSED, text).casefold()))
+
+
+def are_composed(texts: Iterable[str]) -> bool:
+    """Whether all accents in some texts are parts of their letters."""
+    return all(unicodedata.is_normalized(COMPOSED, text) for text in texts)
 
 
 def labels_of_captions(captions: Sequence[str], classnames: Sequence[str]) -> np.ndarray:

@@ -81,10 +81,8 @@ class Exported:
 
     def some_ids(self, count: int, seed: int = 0) -> Tensor:
         """Draw token ids of texts of several lengths, int64 (count, L): start, words, end, zeros, as CLIP's tokenizer has them."""
-        length, vocabulary = (
-            self.clip.context_length,
-            int(self.clip.config["model_cfg"]["text_cfg"].get("vocab_size", 49408)),
-        )
+        model: Any = self.clip.model
+        length, vocabulary = self.clip.context_length, int(model.vocab_size)
         generator = torch.Generator().manual_seed(seed)
         ids = torch.randint(1, vocabulary - 2, (count, length), generator=generator)
         ends = torch.randint(1, length, (count, 1), generator=generator)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Callable
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,12 +20,16 @@ from superbatch.extras import missing_package
 from superbatch.files import read_json
 from superbatch.models.hub import located, network
 from superbatch.models.layout import CONFIG_FILE, LOCAL, is_tokenizer_file
+from superbatch.models.pixels import warn_of_fitting
+from superbatch.models.weights import first_line, load_pretrained, quiet, require_as_saved
 from superbatch.options import ModelSettings
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
 Tokenizer = Callable[[list[str]], Tensor]
+# What comes of a mistake in a configuration: open_clip, timm and torch check little of it themselves.
+REFUSALS = (TypeError, ValueError, AttributeError, LookupError, AssertionError, ArithmeticError, RuntimeError, OSError)
 
 
 @dataclass
@@ -38,11 +40,13 @@ class ClipModel:
         model: the open_clip module (`encode_image`, `encode_text`, `logit_scale`, `logit_bias`).
         config: open_clip's own JSON: `model_cfg` and `preprocess_cfg`; written into every checkpoint.
         tokenizer_name: `SimpleTokenizer` (CLIP's own), a Hugging Face name, or `local-dir:<folder>` with a tokenizer's files.
+        kept_bias: whether its weights came without a bias, so that this kept its start.
     """
 
     model: nn.Module
     config: dict[str, Any]
     tokenizer_name: str
+    kept_bias: bool = False
 
     @property
     def run_by(self) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ class ClipModel:
         except ImportError:
             raise missing_package(f"tokenizer of {source}", "transformers", "transformers") from None
         except (OSError, ValueError) as error:
-            what = f"no tokenizer could be read ({_first_line(error)})"
+            what = f"no tokenizer could be read ({first_line(error)})"
             raise UserError(source, what, "name a checkpoint directory that holds the tokenizer's files") from None
 
     @property
@@ -156,7 +160,7 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
         seed: of the random initialisation; the global random state is left as it was.
 
     Raises:
-        UserError: no such configuration, one that open_clip can't build, or weights that don't fit it.
+        UserError: no such configuration, one that open_clip can't build, or weights that don't fit it or are not those that were saved.
     """
     settings = located(settings)
     config = deepcopy(read_config(settings.config))
@@ -167,22 +171,17 @@ def build_model(settings: ModelSettings, *, loss: str, batch_size: int, seed: in
     else:
         model_cfg.pop("init_logit_bias", None)
     model_cfg["init_logit_scale"] = math.log(settings.init_logit_scale)
-    try:
-        module = instantiate(config, seed)
-    except UserError:
-        raise
-    except (
-        TypeError,
-        ValueError,
-        AttributeError,
-        KeyError,
-        AssertionError,
-    ) as error:  # open_clip checks nothing itself
-        what = f"open_clip can't build this model ({_first_line(error)})"
-        raise UserError(settings.config, what, "compare it with one of open_clip's model configurations") from error
+    module = instantiate(config, seed, settings.config)
+    if model_cfg["text_cfg"].get("hf_model_name") and not settings.pretrained:
+        # It names another run than one that began with weights which the hub's cache happened to have.
+        model_cfg["text_cfg"]["hf_model_pretrained"] = False
     clip = ClipModel(module, config, tokenizer_name(settings.config, config))
     if settings.pretrained:
-        load_pretrained(clip, Path(settings.pretrained))
+        require_as_saved(Path(settings.pretrained))  # a run's identity has the digest that they were saved with
+        clip.kept_bias = load_pretrained(module, Path(settings.pretrained))
+        warn_of_fitting(settings.config, config)
+    if loss != "sigmoid":
+        module.logit_bias = None  # type: ignore[assignment]  # it came with weights of a sigmoid loss
     return clip
 
 
@@ -197,83 +196,46 @@ def tokenizer_name(path: str | Path, config: dict[str, Any]) -> str:
     return f"{LOCAL}{path}" if local and Path(path).is_dir() else (local or "SimpleTokenizer")
 
 
-def instantiate(config: dict[str, Any], seed: int) -> nn.Module:
-    """Make the open_clip module of a configuration, weights drawn from `seed`; needs no network."""
+def instantiate(config: dict[str, Any], seed: int, where: str = "model.config") -> nn.Module:
+    """Make the open_clip module of a configuration, weights drawn from `seed`; needs no network.
+
+    Args:
+        config, seed: what, and of which weights. where: the configuration's file or key, for messages.
+
+    Raises:
+        UserError: open_clip can't build it, or its input is not square.
+    """
+    try:
+        made = _drawn(config, seed)
+    except REFUSALS as error:
+        raise _refused(where, config, error) from error
+    size = config["model_cfg"]["vision_cfg"].get("image_size")
+    if isinstance(size, (list, tuple)) and len(set(size)) > 1:
+        what = f"image_size is {list(size)}, and a model is shown square pictures"
+        raise UserError(where, what, "give it one number, or another model")
+    return made
+
+
+def _drawn(config: dict[str, Any], seed: int) -> nn.Module:
     cfg = deepcopy(config["model_cfg"])
     custom = cfg.pop("custom_text", False) or "hf_model_name" in cfg["text_cfg"]
     if "timm_model_name" in cfg["vision_cfg"]:
         cfg["vision_cfg"]["timm_model_pretrained"] = False
-    with network(allowed=False):
+    if "hf_model_name" in cfg["text_cfg"]:
+        cfg["text_cfg"]["hf_model_pretrained"] = False
+    with network(allowed=False), torch.random.fork_rng(devices=[]), quiet():
         import open_clip
 
-        kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
-        return _drawn(kind, cfg, seed)
-
-
-def _drawn(kind: type[nn.Module], cfg: dict[str, Any], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
-        return kind(**cfg)
+        return open_clip.CustomTextCLIP(**cfg) if custom else open_clip.CLIP(**cfg)
 
 
-def find_weights(path: Path) -> Path:
-    """Return the weight file that open_clip would load from a checkpoint directory; a file is returned as it is.
-
-    Raises:
-        UserError: no such file.
-    """
-    from open_clip.factory import _find_checkpoint_in_dir
-
-    with _quiet():
-        file = _find_checkpoint_in_dir(path) if path.is_dir() else path
-    if file is None or not Path(file).is_file():
-        raise UserError(str(path), "no open_clip weights there", "name a checkpoint directory or a weight file")
-    return Path(file)
-
-
-def load_pretrained(clip: ClipModel, path: Path) -> None:
-    """Load weights from a checkpoint directory or a weight file into the model; a missing bias keeps its start.
-
-    Raises:
-        UserError: no such file, or weights of another architecture.
-    """
-    from open_clip.factory import load_checkpoint
-    from safetensors import SafetensorError
-
-    file = find_weights(path)
-    try:
-        found = load_checkpoint(clip.model, str(file), strict=False, weights_only=True)
-    except RuntimeError as error:
-        raise _misfit(file, str(error).splitlines()[-1].strip()) from None
-    except (SafetensorError, UnpicklingError, EOFError, OSError, KeyError) as error:
-        raise UserError(
-            str(file), f"is not a readable weight file ({_first_line(error)})", "fetch or train it again"
-        ) from None
-    missing = set(found.missing_keys) - {"logit_bias"}
-    if missing or set(found.unexpected_keys) - {"logit_bias"}:
-        odd = sorted(missing | set(found.unexpected_keys))[:3]
-        raise _misfit(file, f"for example {', '.join(odd)}")
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error about a file: torch's further lines recommend unsafe unpickling."""
-    known = (
-        "neither safetensors nor a torch checkpoint of tensors" if isinstance(error, UnpicklingError) else str(error)
-    )
-    return (known.splitlines() or [type(error).__name__])[0]
-
-
-def _misfit(file: str | Path, detail: str) -> UserError:
-    what = f"weights do not fit the model configuration ({detail})"
-    return UserError(str(file), what, "set model.config to the configuration they came with")
-
-
-class _quiet:
-    """Keep open_clip's INFO lines about what it parsed out of a user's terminal."""
-
-    def __enter__(self) -> None:
-        self.level = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *_: object) -> None:
-        logging.disable(self.level)
+def _refused(where: str, config: dict[str, Any], error: Exception) -> UserError:
+    tower = config["model_cfg"]["text_cfg"]
+    if isinstance(error, OSError) and "hf_model_name" in tower:
+        what = f"the configuration of its text tower, {tower['hf_model_name']}, can't be read on this machine"
+        return UserError(
+            where, what, f"fetch it (hf download {tower['hf_model_name']} config.json), or correct the name"
+        )
+    what = f"open_clip can't build this model ({first_line(error)})"
+    return UserError(where, what, "compare it with one of open_clip's model configurations")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,15 +17,15 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.models.build import (
     ClipModel,
-    find_weights,
     instantiate,
-    load_pretrained,
     read_config,
     tokenizer_files,
     tokenizer_name,
 )
 from superbatch.models.layout import CLASSIFIER_FILE, CONFIG_FILE, LOCAL, METADATA_FILE, WEIGHTS_FILE
+from superbatch.models.pixels import as_trained, warn_of_fitting
 from superbatch.models.vocabulary import Vocabulary, full_vocabulary
+from superbatch.models.weights import digest_of_both, find_weights, load_pretrained, require_as_saved
 
 
 def save_checkpoint(
@@ -35,6 +34,7 @@ def save_checkpoint(
     metadata: dict[str, Any],
     vocabulary: Vocabulary | None = None,
     classifier: Mapping[str, Tensor] | None = None,
+    imported: bool = False,
 ) -> str:
     """Write configuration, weights and metadata into a directory (made if need be); the caller renames it into place.
 
@@ -42,6 +42,7 @@ def save_checkpoint(
         directory, clip, metadata: what, and where.
         vocabulary: that the model was trained on; it is written whole.
         classifier: its class weights, for a file of their own.
+        imported: whether it was trained elsewhere, so that its pictures are fitted as its configuration says.
 
     Returns:
         The SHA-256 of the weight file, with a classifier of the digests of both: the checkpoint's fingerprint, also in the metadata as
@@ -51,13 +52,21 @@ def save_checkpoint(
     with full_vocabulary(clip.model, vocabulary) as model:
         digest = _save_tensors(model.state_dict(), directory / WEIGHTS_FILE)
     if classifier is not None:
-        digest = _digest_of_both(digest, _save_tensors(classifier, directory / CLASSIFIER_FILE))
-    mean, std = clip.mean_std
-    config = {**clip.config, "preprocess_cfg": {**(clip.config.get("preprocess_cfg") or {}), "mean": mean, "std": std}}
-    write_json(directory / CONFIG_FILE, config)
+        digest = digest_of_both(digest, _save_tensors(classifier, directory / CLASSIFIER_FILE))
+    config = _config_of(clip)
+    write_json(directory / CONFIG_FILE, config if imported else as_trained(config))
     _copy_tokenizer(clip, directory)
     write_json(directory / METADATA_FILE, {**metadata, "weights_sha256": digest})
     return digest
+
+
+def _config_of(clip: ClipModel) -> dict[str, Any]:
+    """Return a model's configuration with all that open_clip needs to load it: it takes no bias whose start isn't named."""
+    (mean, std), model_cfg = clip.mean_std, clip.config["model_cfg"]
+    if getattr(clip.model, "logit_bias", None) is not None:
+        model_cfg = {**model_cfg, "init_logit_bias": model_cfg.get("init_logit_bias", clip.scale_and_bias()[1])}
+    pixels = {**(clip.config.get("preprocess_cfg") or {}), "mean": mean, "std": std}
+    return {**clip.config, "model_cfg": model_cfg, "preprocess_cfg": pixels}
 
 
 def _save_tensors(tensors: Mapping[str, Tensor], file: Path) -> str:
@@ -78,33 +87,17 @@ def load_checkpoint(directory: Path) -> ClipModel:
     """Load an open_clip checkpoint directory, ours or any other, in evaluation mode on the CPU.
 
     Raises:
-        UserError: no such directory, weights that don't fit or can't be read; one of ours whose weights were changed since.
+        UserError: no such directory, a configuration that can't be built, weights that don't fit or can't be read; one of ours whose weights
+            were changed since.
     """
     directory = _existing(directory)
-    _require_as_saved(directory)
+    require_as_saved(directory)
     config = read_config(directory)
-    clip = ClipModel(instantiate(config, seed=0), config, tokenizer_name(directory, config))
-    load_pretrained(clip, directory)
+    clip = ClipModel(instantiate(config, 0, str(directory)), config, tokenizer_name(directory, config))
+    load_pretrained(clip.model, directory)
+    warn_of_fitting(str(directory), config)
     clip.model.eval()
     return clip
-
-
-def _require_as_saved(directory: Path) -> None:
-    """Refuse a checkpoint of ours whose weights have changed since: its stamp knows only sizes, and later stages rely on the digest."""
-    file, metadata = directory / WEIGHTS_FILE, directory / METADATA_FILE
-    saved = read_json(metadata).get("weights_sha256") if metadata.is_file() else None
-    if saved is None or not file.is_file():
-        return
-    digest, beside = file_sha256(file), directory / CLASSIFIER_FILE
-    if beside.is_file():
-        digest = _digest_of_both(digest, file_sha256(beside))
-    if digest != saved:
-        remedy = "put the file back, or delete this folder and run the stage that makes it again"
-        raise UserError(str(file), "the weights are not those that were saved (their checksum differs)", remedy)
-
-
-def _digest_of_both(weights: str, classifier: str) -> str:
-    return hashlib.sha256((weights + classifier).encode()).hexdigest()
 
 
 def _existing(directory: Path) -> Path:

@@ -58,6 +58,13 @@ def _places(visual: nn.Module) -> _Places | None:
     return None
 
 
+def _has_row_a_patch(visual: nn.Module, places: _Places, image_size: int) -> bool:
+    """Whether the table of positions is of the kernel's own patches: behind other layers, as in a hybrid ViT, it is not."""
+    kernel: Any = visual.get_submodule(places.kernel)
+    rows = visual.get_parameter(places.positions).shape[-2]
+    return bool(rows == places.extra + (image_size // kernel.weight.shape[-1]) ** 2)
+
+
 class _AnyPatch(nn.Conv2d):
     """A convolution over patches whose stride is the size of the kernel in use, its own or a resampled one."""
 
@@ -108,8 +115,8 @@ class LowView:
     def __init__(self, clip: ClipModel, low: LowSettings, where: str = "flexi.low") -> None:
         self.visual: nn.Module = clip.model.visual  # type: ignore[assignment]
         places = _places(self.visual)
-        if places is None:
-            what = "the image tower is not a ViT with a table of position embeddings"
+        if places is None or not _has_row_a_patch(self.visual, places, clip.image_size):
+            what = "the image tower is not a ViT with a position embedding for each patch"
             raise UserError(where, what, "use an open_clip ViT or a timm ViT, or leave flexi out")
         self.places = places
         _prepare(self.visual, places, low, where)

@@ -24,6 +24,7 @@ from typing import Any
 from superbatch.artifacts.atomic import atomic_directory, write_json
 from superbatch.artifacts.fingerprints import fingerprint
 from superbatch.errors import UserError
+from superbatch.files import read_json
 from superbatch.models.layout import (
     CLASSIFIER_FILE,
     CONFIG_FILE,
@@ -130,6 +131,7 @@ def _of_hub(name: str) -> Path:
         folder = _small_files(repository, *SMALL_FILES, *TOKENIZER_FILES, "*.model")
         if not (folder / CONFIG_FILE).is_file():
             raise UserError(name, f"has no {CONFIG_FILE}, so it is not an open_clip model", "name another repository")
+        _config_of_text_tower(read_json(folder / CONFIG_FILE))
         return Path(download_pretrained_from_hf(repository)).parent
 
 
@@ -137,6 +139,13 @@ def _small_files(repository: str, *patterns: str) -> Path:
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(repository, allow_patterns=list(patterns)))
+
+
+def _config_of_text_tower(config: dict[str, Any]) -> None:
+    """Fetch what transformers builds a text tower by, where it is one of its own; its weights are among the model's."""
+    name = config.get("model_cfg", config).get("text_cfg", {}).get("hf_model_name")
+    if name and not Path(name).is_dir():
+        _small_files(name, "config.json")
 
 
 @cache
@@ -156,6 +165,7 @@ def _of_tag(model: str, tag: str) -> Path:
         weights = Path(download_pretrained(known))
         tokenizer = config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
         words = _small_files(tokenizer, *TOKENIZER_FILES, "*.model") if tokenizer else None
+        _config_of_text_tower(config)
     return _laid_out(f"{model}-{tag}", config, weights, words)
 
 

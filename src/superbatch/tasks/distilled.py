@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from superbatch.data.fields import Batch, Drawn, Field
+from superbatch.data.row_set import RowSet
 from superbatch.losses import Peers, teaching_rows, teaching_term
 from superbatch.models import ClipModel, Vocabulary
 from superbatch.options import DistillSettings, Rule, SelectionSettings, TrainingSettings
@@ -124,32 +125,38 @@ def _twice(one: Forwards) -> Forwards:
 
 @dataclass(frozen=True)
 class Beside:
-    """A field of another row for each row: drawn uniformly from all, anew at each step, by a function of (seed, step, row).
+    """A field of another row for each row: drawn uniformly from those in use, anew at each step, by a function of (seed, step, row).
 
     Attributes:
         field: what is read of it.
         draw: numbers of each row, by which its companion is drawn.
+        rows: in use; None for all.
     """
 
     field: Field
     draw: Drawn
+    rows: RowSet | None = None
 
     def __len__(self) -> int:
         return len(self.field)
 
     def read(self, rows: np.ndarray, step: int) -> np.ndarray:
         """Return the values of the companions of some rows at a step."""
-        others = (self.draw.read(rows, step)[:, 0] * len(self.field)).astype(np.int64)
-        return self.field.read(others, step)
+        in_use = len(self.field if self.rows is None else self.rows)
+        places = (self.draw.read(rows, step)[:, 0] * in_use).astype(np.int64)
+        return self.field.read(places if self.rows is None else self.rows[places], step)
 
 
-def separate_fields(fields: Mapping[str, Field], seed: int, taught: tuple[str, str] = CACHED) -> dict[str, Field]:
+def separate_fields(
+    fields: Mapping[str, Field], seed: int, taught: tuple[str, str] = CACHED, rows: RowSet | None = None
+) -> dict[str, Field]:
     """Return the fields of the samples that stand beside those that are trained on.
 
     Args:
         fields: a learner's: images, token ids and the teacher's embeddings.
         seed: of the run.
         taught: the fields that have these embeddings.
+        rows: that the run draws from; None for all.
     """
     draw = Drawn(seed, len(fields[IMAGE]), purpose=COMPANIONS)
-    return {SEPARATE + name: Beside(fields[name], draw) for name in (IMAGE, TOKENS, *taught)}
+    return {SEPARATE + name: Beside(fields[name], draw, rows) for name in (IMAGE, TOKENS, *taught)}

@@ -78,7 +78,7 @@ def build(
     manifests = [one.manifest() for one in files]
     sets = OpenSets(manifests, open_images(View.of(clip), manifests, files), [])
     identity = {"model": model_identity(model, clip), "sets": sets.fingerprints}
-    identity |= {"labels": {**labels.identity, "smoothing": settings.smoothing}}
+    identity |= {"labels": {**labels.identity_on(*manifests), "smoothing": settings.smoothing}}
     learner, proxy = Classifier(clip, labels.classnames, model.init_logit_scale, seed), None
     if selection.proxy is not None:
         small = build_proxy(selection.proxy, clip, training, model.config)

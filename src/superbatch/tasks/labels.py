@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from superbatch.artifacts.fingerprints import fingerprint
-from superbatch.data.labels import NO_LABEL, labels_of_captions
+from superbatch.data.labels import NO_LABEL, are_composed, labels_of_captions
 from superbatch.data.manifest import Manifest
 from superbatch.errors import UserError
 from superbatch.evaluation.prompts import classnames_in
@@ -56,10 +57,12 @@ class Labels:
         metadata = read_metadata(directory)
         return cls(tuple(metadata[CLASSNAMES]), metadata[LABELS_BY])
 
-    @property
-    def identity(self) -> dict[str, str]:
-        """What of them decides a run's outcome."""
-        return {"classnames": fingerprint(self.classnames), "by": self.by}
+    def identity_on(self, *manifests: Manifest) -> dict[str, str]:
+        """Return what of them decides a run's outcome on some sets."""
+        found = {"classnames": fingerprint(self.classnames), "by": self.by}
+        if self.by == "captions" and not are_composed(chain(self.classnames, *map(Manifest.first_captions, manifests))):
+            found["accents"] = "composed"  # they cut words in two before
+        return found
 
     @property
     def about(self) -> dict[str, str]:
@@ -102,7 +105,9 @@ def labelled(labels_N: np.ndarray) -> np.ndarray | None:
 def losses_fingerprint(reference_dir: Path, manifest: Manifest, labels: Labels) -> str:
     """Name the losses of a set by reference, preprocessing, set and classes: others are refused."""
     weights = read_metadata(reference_dir)["weights_sha256"]
-    return fingerprint(["losses", weights, preprocessing(shell(reference_dir)), manifest.fingerprint, labels.identity])
+    return fingerprint(
+        ["losses", weights, preprocessing(shell(reference_dir)), manifest.fingerprint, labels.identity_on(manifest)]
+    )
 
 
 class RowLosses:

@@ -124,7 +124,8 @@ def model_identity(model: ModelSettings, clip: ClipModel) -> dict[str, Any]:
     weights = None
     if pretrained is not None:
         weights = read_metadata(pretrained)["weights_sha256"] if pretrained.is_dir() else file_sha256(pretrained)
-    return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary}
+    bias = {"kept_bias": True} if clip.kept_bias else {}  # it was 0 before
+    return {"config": clip.config, "pretrained": weights, "compact_vocabulary": model.compact_vocabulary} | bias
 
 
 def learner_job(
@@ -172,7 +173,7 @@ def learner_job(
     cache = reference_cache(settings, built.sets.manifests, files, reference_dir)
     rows = settings.pool if cache is None else _settled(name, settings.pool, cache, known)
     filtered = _kept(name, cache, rows, built.sets, decisions)
-    identity, fields, reference = _identity(settings, built, rows) | filtered.identity, built.fields, None
+    identity, fields, reference = _identity(settings, built, rows, filtered), built.fields, None
     if cache is not None:
         reference = Reference(cache.scale, cache.bias)
         identity |= reference_identity(given(reference_dir, "reference_dir", "selection"))
@@ -181,7 +182,7 @@ def learner_job(
     identity |= taught.identity
     fields |= taught.fields
     task = contrastive_task(built, training, selection, settings.flexi, reference, settings.distill, taught.temperature)
-    fields |= added_fields(task, built, files, fields, training.seed)
+    fields |= added_fields(task, built, files, fields, training.seed, filtered.rows)
     return Job(
         name,
         task,
@@ -199,11 +200,15 @@ def learner_job(
     )
 
 
-def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings) -> dict[str, Any]:
+def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings, filtered: Kept) -> dict[str, Any]:
     """What decides a run's outcome, but for the reference."""
     later: dict[str, Any] = {} if settings.flexi is None else {"flexi": settings.flexi}
     later |= {"bootstrapped": True} if settings.goes_by == SECOND else {}
-    later |= {} if settings.distill is None else {"distill": deciding(settings.distill, DistillSettings())}
+    if settings.distill is not None:
+        later["distill"] = deciding(settings.distill, DistillSettings())
+        if settings.distill.batch == "separate" and filtered.rows is not None:
+            later["companions"] = "in use"  # they were of all rows before
+    later |= filtered.identity
     return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
 
 
@@ -243,11 +248,16 @@ def contrastive_task(
 
 
 def added_fields(
-    task: Contrastive, built: Built, files: list[SetFiles], fields: dict[str, Field], seed: int
+    task: Contrastive,
+    built: Built,
+    files: list[SetFiles],
+    fields: dict[str, Field],
+    seed: int,
+    rows: RowSet | None = None,
 ) -> dict[str, Field]:
     """Return the fields that a low view or a teacher's own samples read besides; none without them."""
     if isinstance(task, Distilled) and task.distill.batch == "separate":
-        return separate_fields(fields, seed, task.taught)
+        return separate_fields(fields, seed, task.taught, rows)
     if not isinstance(task, Flexi):
         return {}
     return flexi_fields(task, built.fields, opener(built.clip, built.sets.manifests, files), seed)

@@ -157,7 +157,7 @@ def import_reference(
         metadata: dict[str, Any] = {"run": called, "run_hash": name, "imported_from": named}
         if settings.training.loss == "sigmoid" and getattr(clip.model, "logit_bias", None) is None:
             metadata["calibrated"] = calibrate(clip, manifest, settings.training)
-        save_checkpoint(out, clip, metadata)
+        save_checkpoint(out, clip, metadata, imported=True)
 
     model = build_once(called, f"{name}-model", stages_root, write_model)
 

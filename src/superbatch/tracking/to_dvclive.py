@@ -73,8 +73,11 @@ def as_param(value: Any) -> Any:
 
 
 def drop_after(table: Path, steps: int) -> None:
-    """Drop the rows of a table that stand after so many steps; one that a kill cut off goes too."""
-    header, *rows = table.read_text().splitlines(keepends=True)
+    """Drop the rows of a table that stand after so many steps; one that a kill cut off goes too, and a table without a whole header."""
+    header, *rows = table.read_text().splitlines(keepends=True) or [""]
+    if not header.endswith("\n"):
+        table.unlink()
+        return
     column = header.rstrip("\n").split("\t").index("step")
     kept = [row for row in rows if row.endswith("\n") and int(row.split("\t")[column]) <= steps]
     if len(kept) < len(rows):

@@ -14,6 +14,7 @@ from superbatch.files import read_json
 from superbatch.options import EmbedSettings, JobsSettings, LearnerSettings
 
 if TYPE_CHECKING:
+    from superbatch.data.manifest import Manifest
     from superbatch.models import ClipModel
 
 FORMAT = 2  # raised when the same inputs give other features
@@ -63,19 +64,21 @@ def embed_set(
         if views is not None:
             _charge_decoding(views, out)
 
-    decides = ["features", FORMAT, name, manifest.fingerprint, weights, *_decides(reference_model, view, how)]
+    decides = ["features", FORMAT, name, manifest.fingerprint, weights, *_decides(reference_model, manifest, view, how)]
     return build_kept(f"{name} features", fingerprint(decides), Path(places.stages), write)
 
 
-def _decides(reference_model: Path, view: ClipModel, how: EmbedSettings) -> list[Any]:
-    """Return what decides on features besides the set and the reference's weights: both views, the tokenizer and the settings."""
+def _decides(reference_model: Path, manifest: Manifest, view: ClipModel, how: EmbedSettings) -> list[Any]:
+    """Return what decides on features besides the set and the reference's weights: both views, the tokenizer, the settings and the labels."""
     from superbatch.models.classifier import is_classifier
     from superbatch.tasks.labels import Labels
     from superbatch.tasks.view import preprocessing, shell
 
     found = [preprocessing(shell(reference_model)), view.config, view.tokenizer_id, how.batch, how.pack_limit_mb]
     found += [] if how.low is None else [how.low]
-    return found + ([Labels.of_classifier(reference_model).identity] if is_classifier(reference_model) else [])
+    if not is_classifier(reference_model):
+        return found
+    return [*found, Labels.of_classifier(reference_model).identity_on(manifest)]
 
 
 def _charge_decoding(views: Path, out: Path) -> None:
