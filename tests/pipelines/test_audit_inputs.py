@@ -164,6 +164,13 @@ def test_another_pool_or_reference_is_refused(tmp_path: Path) -> None:
         open_embeddings(run, features(tmp_path / "b", manifest="other"), MANIFEST)  # type: ignore[arg-type]
 
 
+def test_a_run_without_a_reference_takes_the_scores_of_any(tmp_path: Path) -> None:
+    run = open_run(training(tmp_path, selection={"method": "joint", "criterion": "hard_learner"}, reference=None))
+    assert len(open_embeddings(run, features(tmp_path, reference="any"), MANIFEST)) == 40  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="are of another pool"):
+        open_embeddings(run, features(tmp_path, manifest="other"), MANIFEST)  # type: ignore[arg-type]
+
+
 def test_a_missing_run_names_the_nearest(tmp_path: Path) -> None:
     check_run("jest", training(tmp_path))
     with pytest.raises(UserError, match=r"^audit.run: no finished run is called 'jset' \(.*\); did you mean jest\?"):
