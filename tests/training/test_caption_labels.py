@@ -91,6 +91,7 @@ def test_it_learns_and_leaves_a_ledger(job):
     assert ledger["flops_as_executed"][-1] == 60 * forward * (3 * 6 + 24)
     assert result.summary["flops"]["paper_total"] == 60 * forward * (2 * 6 + 24)
     assert (result.model_dir / "classifier.safetensors").is_file()
+    assert result.summary["score"] == "loss", "it ignores the criterion of its settings, learnability"
 
 
 def test_the_picks_are_a_draw_by_its_scores(job):

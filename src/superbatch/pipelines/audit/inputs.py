@@ -85,7 +85,7 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | RowSet | None = N
     order = run.order(_rows_drawn_from(run, manifest))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
-    learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
+    learnability = run.own_score is None and all(rule.criterion == "learnability" for rule in run.selection.rules)
     return Draw(order, steps, run.batch_size, manifest.num_rows, rows, learnability, run.new_kind)
 
 
