@@ -26,6 +26,11 @@ def spoilt(value: float) -> torch.Tensor:
         ((spoilt(float("nan")), GOOD, 1.0), r"learner.image_ND: row 4 has NaN or infinity \(1 such rows\)"),
         ((GOOD, spoilt(float("inf")), 1.0), r"learner.text_ND: row 4 has NaN or infinity"),
         ((GOOD, GOOD[:5], 1.0), r"learner: has shapes image \[6, 6\], text \[5, 6\]"),
+        (
+            ("image_features", "text_features", "logit_scale"),
+            r"learner.image_ND: is the text 'image_features': .* dictionary; make it with output_dict=False, or give out",
+        ),
+        ((GOOD, GOOD.numpy(), 1.0), r"learner.text_ND: is a ndarray; give a tensor"),
         ((GOOD[0], GOOD[0], 1.0), r"learner: has shapes image \[6\]"),
         ((GOOD[:0], GOOD[:0], 1.0), r"learner: has shapes image \[0, 6\]"),
         ((GOOD, GOOD.double(), 1.0), r"learner: has types torch.float32 and torch.float64"),

@@ -26,8 +26,8 @@ class PairEmbeddings:
         lengths: of the longest image and the longest text embedding; found when made.
 
     Raises:
-        UserError: another shape, type or device on the two sides; NaN or infinity, naming side and row; a bad scale or
-            bias.
+        UserError: no tensors; another shape, type or device on the two sides; NaN or infinity, naming side and row; a bad
+            scale or bias.
     """
 
     image_ND: Tensor
@@ -39,7 +39,7 @@ class PairEmbeddings:
 
     def __post_init__(self) -> None:
         for key in ("image_ND", "text_ND"):
-            object.__setattr__(self, key, getattr(self, key).detach())
+            object.__setattr__(self, key, self._tensor(key).detach())
         for key in ("scale", "bias"):
             value = getattr(self, key)
             object.__setattr__(self, key, float(value.detach() if isinstance(value, Tensor) else value))
@@ -72,6 +72,17 @@ class PairEmbeddings:
     def compute_dtype(self) -> torch.dtype:
         """In what products are summed: float64 for float64 embeddings, else float32."""
         return torch.float64 if self.image_ND.dtype == torch.float64 else torch.float32
+
+    def _tensor(self, key: str) -> Tensor:
+        """Refuse the keys of a dictionary, as a model with `output_dict` returns one, and anything else that is no tensor."""
+        value = getattr(self, key)
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, str):
+            what = f"is the text {value!r}: a model made with output_dict=True returns a dictionary"
+            remedy = 'make it with output_dict=False, or give out["image_features"], out["text_features"], out["logit_scale"]'
+            raise UserError(f"{self.name}.{key}", what, f"{remedy} and, where it has one, the bias")
+        raise UserError(f"{self.name}.{key}", f"is a {type(value).__name__}", "give a tensor")
 
     def _check_layout(self) -> None:
         image, text = self.image_ND, self.text_ND
