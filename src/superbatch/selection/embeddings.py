@@ -21,7 +21,8 @@ class PairEmbeddings:
         text_ND: the same samples' texts, same shape, type and device.
         scale: the model's own temperature as a factor (already exponentiated), above zero; a tensor of one number will
             do.
-        bias: the model's own bias (sigmoid), likewise; the softmax loss does not change with it.
+        bias: the model's own bias, likewise; None of a model without one, such as CLIP: the sigmoid loss refuses it. The
+            softmax loss does not change with it.
         name: how errors call it, such as "learner".
         lengths: of the longest image and the longest text embedding; found when made.
 
@@ -33,7 +34,7 @@ class PairEmbeddings:
     image_ND: Tensor
     text_ND: Tensor
     scale: float
-    bias: float = 0.0
+    bias: float | None = None
     name: str = "embeddings"
     lengths: tuple[float, float] = field(init=False, repr=False, default=(0.0, 0.0))
 
@@ -42,11 +43,12 @@ class PairEmbeddings:
             object.__setattr__(self, key, self._tensor(key).detach())
         for key in ("scale", "bias"):
             value = getattr(self, key)
-            object.__setattr__(self, key, float(value.detach() if isinstance(value, Tensor) else value))
+            if value is not None:
+                object.__setattr__(self, key, float(value.detach() if isinstance(value, Tensor) else value))
         self._check_layout()
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise UserError(f"{self.name}.scale", f"is {self.scale}", "give the exponentiated temperature, above zero")
-        if not math.isfinite(self.bias):
+        if self.bias is not None and not math.isfinite(self.bias):
             raise UserError(f"{self.name}.bias", f"is {self.bias}", "give a finite number")
         object.__setattr__(self, "lengths", self._lengths())
 
@@ -104,7 +106,7 @@ class PairEmbeddings:
         image, text = torch.stack([norm.max() for norm in norms]).tolist()
         reach = self.scale * image * text
         ceiling = 1e100 if self.compute_dtype == torch.float64 else 1e37
-        if not (math.isfinite(reach) and reach + abs(self.bias) < ceiling):
+        if not (math.isfinite(reach) and reach + abs(self.bias or 0.0) < ceiling):
             self._complain(norms)
         return image, text
 
