@@ -563,6 +563,22 @@ def test_add_a_method_md_shows_nothing_but_code_of_ours() -> None:
     assert sum(file == "tests/training/caption_labels.py" for file, _ in taken) >= 5
 
 
+def test_add_a_method_md_has_its_file_whole() -> None:
+    """But for the docstring: the page can be followed without the repository. The fields are shown once more beforehand."""
+    file = "tests/training/caption_labels.py"
+    taken = TAKEN.findall((PROJECT / "docs" / "add_a_method.md").read_text())
+    shown = "".join(body for source, body in taken if source == file and not body.startswith("fields ="))
+    assert without_space(shown) == without_space((PROJECT / file).read_text().split('"""', 2)[2])
+
+
+def test_what_search_md_looks_for_is_in_the_default_data() -> None:
+    from superbatch.simweb.words import COLOUR_WORDS, KIND_WORDS
+
+    known = {word for phrases in (*KIND_WORDS, *COLOUR_WORDS) for phrase in phrases for word in phrase.split()}
+    asked = re.findall(r"query(?:=|: \[)([\w, ]+)", (PROJECT / "docs" / "search.md").read_text())
+    assert len(asked) >= 2 and set(re.findall(r"\w+", " ".join(asked))) <= known
+
+
 def without_space(code: str) -> str:
     return "".join(code.split())
 

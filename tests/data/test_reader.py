@@ -172,6 +172,21 @@ def test_a_set_under_another_root(
     assert ImageReader(manifest, 8).read(np.array([0])).shape == (1, 3, 8, 8)
 
 
+def test_a_set_that_is_read_from_another_folder(
+    own_set: tuple[Path, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ingest([Path("x.tar")], tmp_path / "relative")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(UserError) as caught:
+        ImageReader(read_manifest(tmp_path / "relative"), 8).read(np.array([0]))
+    assert str(caught.value) == (
+        f"x.tar: can't be opened (No such file or directory in {tmp_path / 'other'}); work in the folder where the set was "
+        "ingested; if this is it, put the shard back, or run the ingest stage again"
+    )
+
+
 def test_an_image_that_was_exchanged_for_one_of_equal_size_is_found(own_set: tuple[Path, Manifest]) -> None:
     """The size of the shard is the same and the new image decodes well; only its checksum tells."""
     shard, manifest = own_set

@@ -116,6 +116,13 @@ def test_the_criterion_decides_whether_scores_are_learnability(tmp_path: Path) -
     assert not open_draw(run, MANIFEST).learnability  # type: ignore[arg-type]
 
 
+def test_a_score_of_a_method_s_own_is_no_learnability(tmp_path: Path) -> None:
+    place = training(tmp_path)
+    record = json.loads((place / "run.json").read_text())
+    (place / "run.json").write_text(json.dumps(record | {"score": "brevity"}))
+    assert not open_draw(open_run(place), MANIFEST).learnability  # type: ignore[arg-type]
+
+
 def test_a_run_that_changed_its_rule_is_audited_by_both(tmp_path: Path) -> None:
     then = {"after": 0.34, "criterion": "easy_learner", "filter_ratio": 0.5, "final_filter_ratio": None}
     both = {"method": "joint", "filter_ratio": 0.8, "criterion": "learnability", "then": then}
@@ -162,6 +169,13 @@ def test_another_pool_or_reference_is_refused(tmp_path: Path) -> None:
         open_embeddings(run, features(tmp_path / "a", reference="other"), MANIFEST)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="are of another pool"):
         open_embeddings(run, features(tmp_path / "b", manifest="other"), MANIFEST)  # type: ignore[arg-type]
+
+
+def test_a_run_without_a_reference_takes_the_scores_of_any(tmp_path: Path) -> None:
+    run = open_run(training(tmp_path, selection={"method": "joint", "criterion": "hard_learner"}, reference=None))
+    assert len(open_embeddings(run, features(tmp_path, reference="any"), MANIFEST)) == 40  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="are of another pool"):
+        open_embeddings(run, features(tmp_path, manifest="other"), MANIFEST)  # type: ignore[arg-type]
 
 
 def test_a_missing_run_names_the_nearest(tmp_path: Path) -> None:

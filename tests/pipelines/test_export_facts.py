@@ -9,6 +9,7 @@ import pytest
 
 from superbatch.pipelines.export.facts import _cost, _data, _limits, _method, _report, _results, _results_notes
 from superbatch.reporting.runs import Run
+from superbatch.reporting.sections.chosen import _criterion as chosen_by
 from tests.manifests import write_made_up
 from tests.reporting.synthetic import write_reference, write_run, write_test
 
@@ -23,6 +24,15 @@ def test_a_method_is_told_by_its_settings(tmp_path: Path) -> None:
     assert chosen.startswith("Each batch was chosen out of 80 candidates: ")
     assert low == "A part of each batch was trained in a low view."
     assert len(_method(Run(write_run(tmp_path, "uniform")))) == 1, "nothing was chosen"
+
+
+def test_a_method_with_its_own_score_is_told_by_that(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "jest", f=0.8, b=16)
+    file = folder / "training" / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"score": "brevity"}))
+    run = Run(folder)
+    assert _method(run)[1].endswith("joint selection by brevity.")
+    assert chosen_by(run) == "brevity, the method's own score"
 
 
 def test_results_have_their_intervals_and_what_was_gained(tmp_path: Path) -> None:

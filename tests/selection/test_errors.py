@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from superbatch.errors import UserError
-from superbatch.selection import PairEmbeddings, select_independently, select_jointly
+from superbatch.selection import PairEmbeddings, scores_given, select_independently, select_jointly
 from tests.selection.oracle import make_pairs
 
 GOOD = torch.eye(6)
@@ -26,6 +26,11 @@ def spoilt(value: float) -> torch.Tensor:
         ((spoilt(float("nan")), GOOD, 1.0), r"learner.image_ND: row 4 has NaN or infinity \(1 such rows\)"),
         ((GOOD, spoilt(float("inf")), 1.0), r"learner.text_ND: row 4 has NaN or infinity"),
         ((GOOD, GOOD[:5], 1.0), r"learner: has shapes image \[6, 6\], text \[5, 6\]"),
+        (
+            ("image_features", "text_features", "logit_scale"),
+            r"learner.image_ND: is the text 'image_features': .* dictionary; make it with output_dict=False, or give out",
+        ),
+        ((GOOD, GOOD.numpy(), 1.0), r"learner.text_ND: is a ndarray; give a tensor"),
         ((GOOD[0], GOOD[0], 1.0), r"learner: has shapes image \[6\]"),
         ((GOOD[:0], GOOD[:0], 1.0), r"learner: has shapes image \[0, 6\]"),
         ((GOOD, GOOD.double(), 1.0), r"learner: has types torch.float32 and torch.float64"),
@@ -74,6 +79,20 @@ def test_bad_calls(change: dict[str, Any], message: str) -> None:
     } | change
     with pytest.raises(UserError, match=message):
         select_jointly(**arguments)
+
+
+@pytest.mark.parametrize("choose", [select_jointly, select_independently])
+def test_a_model_without_a_bias_is_not_scored_by_the_sigmoid_loss(choose: Any) -> None:
+    """As CLIP is: with a bias of 0 the loss would choose other samples, and nobody would know."""
+    clip = PairEmbeddings(torch.eye(6), torch.eye(6), 100.0, name="learner")
+    message = (
+        r'learner\.bias: was not given, and the sigmoid loss needs it; pass loss="softmax" for a model that has none'
+    )
+    with pytest.raises(UserError, match=message):
+        choose(clip, make_pairs(6, 3, 1), 3)
+    with pytest.raises(UserError, match=message):
+        scores_given(torch.tensor([1]), clip, None, criterion="hard_learner")
+    assert len(choose(clip, clip, 3, loss="softmax").indices) == 3
 
 
 def test_independent_complains_likewise() -> None:

@@ -53,7 +53,7 @@ def test_tiles_change_nothing(loss: str) -> None:
 
 def test_ties_go_to_the_lower_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draw, "gumbel", lambda seed, step, chunks, rows: torch.zeros(len(chunks), len(rows)).double())
-    identical = PairEmbeddings(torch.ones(40, 2).double(), torch.ones(40, 2).double(), 1.0)
+    identical = PairEmbeddings(torch.ones(40, 2).double(), torch.ones(40, 2).double(), 1.0, 0.0)
     rows = torch.randperm(40, generator=torch.Generator().manual_seed(3)) * 7
     picked = select_jointly(identical, None, 12, num_chunks=3, criterion="hard_learner", rows=rows)
     assert rows[picked.indices].tolist() == sorted(rows.tolist())[:12]
@@ -70,7 +70,7 @@ def test_inputs_are_left_alone_and_no_gradient_is_kept() -> None:
     image, text = (torch.randn(30, 4).requires_grad_() for _ in range(2))
     kept = image.detach().clone(), text.detach().clone()
     scale = torch.tensor(10.0, requires_grad=True)
-    picked = select_jointly(PairEmbeddings(image, text, scale.detach()), None, 10, criterion="hard_learner")
+    picked = select_jointly(PairEmbeddings(image, text, scale.detach(), 0.0), None, 10, criterion="hard_learner")
     assert torch.equal(kept[0], image) and torch.equal(kept[1], text)
     assert not picked.scores.requires_grad and not picked.conditional.requires_grad
 

@@ -87,7 +87,7 @@ def test_effective_temperature_is_that_of_the_standardised_scores() -> None:
         torch.softmax(z / picked.effective_temperature, 0), torch.softmax(3.0 * picked.scores, 0), rtol=1e-9, atol=0
     )
     assert select_jointly(*PAIR, 20, gain=0.0).effective_temperature == math.inf
-    same = PairEmbeddings(torch.ones(9, 2), torch.ones(9, 2), 3.0)
+    same = PairEmbeddings(torch.ones(9, 2), torch.ones(9, 2), 3.0, 0.0)
     assert select_jointly(same, None, 2, criterion="hard_learner").effective_temperature == math.inf
 
 

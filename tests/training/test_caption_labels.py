@@ -91,6 +91,21 @@ def test_it_learns_and_leaves_a_ledger(job):
     assert ledger["flops_as_executed"][-1] == 60 * forward * (3 * 6 + 24)
     assert result.summary["flops"]["paper_total"] == 60 * forward * (2 * 6 + 24)
     assert (result.model_dir / "classifier.safetensors").is_file()
+    assert result.summary["score"] == "loss", "it ignores the criterion of its settings, learnability"
+
+
+def test_it_is_trained_as_the_page_says(pool, tmp_path, monkeypatch, capsys):
+    """docs/add_a_method.md shows the lines below."""
+    monkeypatch.chdir(tmp_path)
+    Path("work").mkdir()
+    Path("work/pool").symlink_to(pool)
+
+    from superbatch.training import train
+
+    result = train(caption_labels_job(Path("work/pool"), Path("work/state")))
+    print(result.training_dir, result.summary["digests"])
+
+    assert str(result.training_dir) in capsys.readouterr().out
 
 
 def test_the_picks_are_a_draw_by_its_scores(job):

@@ -6,13 +6,14 @@ import errno
 import itertools
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from training_helpers import Killed, kill_after, outcome
 
-from superbatch.errors import DiskFull
+from superbatch.errors import DiskFull, UserError
 from superbatch.training import state, train
 from superbatch.training.state import find_damage, last_step, list_states
 
@@ -88,7 +89,25 @@ def test_when_every_state_is_damaged_the_run_starts_afresh(make_job, killed, exp
         truncate(directory / "state.json")
     caplog.set_level("INFO")
     assert outcome(train(make_job())) == expected
-    assert caplog.text.count("falling back") == 2 and "starts from scratch" in caplog.text
+    newest, oldest = (line for line in caplog.messages if "is damaged" in line)
+    assert newest.endswith("; falling back to the state before it")
+    assert oldest.endswith("; there is no earlier one") and "starts from scratch" in caplog.text
+
+
+def test_a_state_elsewhere_of_which_all_is_damaged_is_refused(make_job, killed, expected, caplog):
+    """Whoever names it would start from scratch unawares; a whole one helps a run whose own states are damaged."""
+    own, elsewhere = killed, killed.parent.parent / "elsewhere" / killed.name
+    shutil.copytree(own, elsewhere)
+    for directory in list_states(own):
+        truncate(directory / "state.json")
+    caplog.set_level("INFO")
+    assert outcome(train(make_job(resume_from=str(elsewhere)))) == expected and "continues at step 8" in caplog.text
+    for directory in list_states(elsewhere):
+        truncate(directory / "state.json")
+    with pytest.raises(
+        UserError, match=r"elsewhere/\w+: has no checkpoint that is whole; name another folder, or leave"
+    ):
+        train(make_job(state="third", resume_from=str(elsewhere)))
 
 
 def test_a_state_of_an_earlier_version_is_continued(make_job, killed, expected, caplog):

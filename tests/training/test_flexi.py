@@ -189,6 +189,7 @@ def test_the_papers_formula(make_flexi):
     expected = steps * b * full * (3 * (0.5 + 0.5 * a) + a * big_b / b)
     assert summary["flops"]["paper_total"] == pytest.approx(expected) == summary["flops"]["as_executed_total"]
     assert summary["flops"]["forward_image_low"] < summary["flops"]["forward_image"]
+    assert "score" not in summary, "its settings name the criterion"
 
 
 def test_rows_that_none_trains_on_are_read_whole(make_flexi):

@@ -14,6 +14,7 @@ import numpy as np
 from superbatch.artifacts.atomic import write_json
 from superbatch.curation.uids import uids_of, write_uids
 from superbatch.data.manifest import Manifest
+from superbatch.data.reader import unreadable
 from superbatch.data.shards import IMAGE_EXTENSIONS, split_name
 from superbatch.data.tar import Member, walk
 from superbatch.errors import UserError
@@ -77,7 +78,7 @@ def _samples_of(path: Place, wanted: list[Wanted], size: int | None) -> Iterator
             for sample in wanted:
                 yield sample.key, _read(stream, path, sample, found.get(sample.key, {}))
     except OSError as error:
-        raise UserError(str(path), f"can't be read ({error.strerror})", f"put the shard back, or {REMEDY}") from None
+        raise unreadable(path, error, "read") from None
 
 
 def find_members(stream: BinaryIO, length: int, keys: set[str]) -> dict[str, dict[str, Member]]:

@@ -29,7 +29,7 @@ from superbatch.errors import UserError
 from superbatch.files import read_json
 from superbatch.jobs.blocks import folder_of_blocks, make_blocks
 from superbatch.options.jobs import JobsSettings
-from superbatch.stores.address import Known
+from superbatch.stores.address import Known, Place
 from superbatch.stores.cache import ShardCache, cache_in_use
 
 MAX_OPEN_SHARDS = 256
@@ -59,6 +59,18 @@ def centre_square(image_HW3: np.ndarray, size: int) -> np.ndarray:
         (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
     )
     return np.asarray(square)
+
+
+def unreadable(path: Place, error: OSError, verb: str) -> UserError:
+    """Return the error of a shard that can't be opened or read.
+
+    A relative path counts from where the set was ingested; where nothing lies there, the shard may not be what is missing.
+    """
+    remedy = "put the shard back, or run the ingest stage again"
+    if not (isinstance(error, FileNotFoundError) and isinstance(path, Path)) or path.is_absolute():
+        return UserError(str(path), f"can't be {verb} ({error.strerror})", remedy)
+    what = f"can't be {verb} ({error.strerror} in {Path.cwd()})"
+    return UserError(str(path), what, f"work in the folder where the set was ingested; if this is it, {remedy}")
 
 
 class ShardFiles:
@@ -97,9 +109,7 @@ class ShardFiles:
         try:
             descriptor = os.open(str(path), os.O_RDONLY)
         except OSError as error:
-            raise UserError(
-                str(path), f"can't be opened ({error.strerror})", "put the shard back, or run the ingest stage again"
-            ) from None
+            raise unreadable(path, error, "opened") from None
         size, known = os.fstat(descriptor).st_size, self._manifest.shard_sizes.get(shard)
         if known is not None and size != known:
             os.close(descriptor)

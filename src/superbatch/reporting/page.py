@@ -75,7 +75,10 @@ def _sizes(run: Run) -> str:
     if run.selection.then is None:
         return f"B = {run.super_batch_size:,} (f = {run.filter_ratio:g})"
     order, parts = run.order(run.super_batch_size), run.stretches
-    said = [f"B = {order.size(steps[0]):,} ({rule.criterion}, f = {rule.filter_ratio:g})" for steps, rule in parts]
+    said = [
+        f"B = {order.size(steps[0]):,} ({run.own_score or rule.criterion}, f = {rule.filter_ratio:g})"
+        for steps, rule in parts
+    ]
     return f", from step {parts[-1].steps[0]:,} on of ".join(said)
 
 

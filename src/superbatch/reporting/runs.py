@@ -218,6 +218,11 @@ class Run:
         return SelectionSettings(**known, then=then and ThenSettings(**then), adapt=adapt and AdaptSettings(**adapt))
 
     @property
+    def own_score(self) -> str | None:
+        """The score by which it chose, where that is no criterion of `selection` but its method's own."""
+        return self.record.get("score")
+
+    @property
     def filter_ratio(self) -> float:
         """f = 1 - b/B as set, at the first step; 0 for a run that trains on all it draws."""
         if self.role != "selecting":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -34,10 +35,15 @@ def chunk_sizes(num_rows: int, num_select: int, num_chunks: int) -> tuple[int, .
     return (size + 1,) * larger + (size,) * (count - larger)
 
 
-def checked_rule(loss: str) -> LossRule:
-    """The rule of the loss called `loss`; another name is a UserError."""
+def checked_rule(loss: str, terms: Sequence[Term] = ()) -> LossRule:
+    """The rule of the loss called `loss`; another name is a UserError, and so is a model without the bias that it needs."""
     if loss not in RULES:
         raise UserError("loss", f"{loss!r} is not known", f"use one of {', '.join(RULES)}")
+    for pairs in (term.pairs for term in terms if RULES[loss].uses_bias):
+        if pairs.bias is None:
+            what = f"was not given, and the {loss} loss needs it"
+            remedy = 'pass loss="softmax" for a model that has none, such as CLIP, or give the bias, such as 0.0'
+            raise UserError(f"{pairs.name}.bias", what, remedy)
     return RULES[loss]
 
 

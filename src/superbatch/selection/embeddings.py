@@ -21,32 +21,34 @@ class PairEmbeddings:
         text_ND: the same samples' texts, same shape, type and device.
         scale: the model's own temperature as a factor (already exponentiated), above zero; a tensor of one number will
             do.
-        bias: the model's own bias (sigmoid), likewise; the softmax loss does not change with it.
+        bias: the model's own bias, likewise; None of a model without one, such as CLIP: the sigmoid loss refuses it. The
+            softmax loss does not change with it.
         name: how errors call it, such as "learner".
         lengths: of the longest image and the longest text embedding; found when made.
 
     Raises:
-        UserError: another shape, type or device on the two sides; NaN or infinity, naming side and row; a bad scale or
-            bias.
+        UserError: no tensors; another shape, type or device on the two sides; NaN or infinity, naming side and row; a bad
+            scale or bias.
     """
 
     image_ND: Tensor
     text_ND: Tensor
     scale: float
-    bias: float = 0.0
+    bias: float | None = None
     name: str = "embeddings"
     lengths: tuple[float, float] = field(init=False, repr=False, default=(0.0, 0.0))
 
     def __post_init__(self) -> None:
         for key in ("image_ND", "text_ND"):
-            object.__setattr__(self, key, getattr(self, key).detach())
+            object.__setattr__(self, key, self._tensor(key).detach())
         for key in ("scale", "bias"):
             value = getattr(self, key)
-            object.__setattr__(self, key, float(value.detach() if isinstance(value, Tensor) else value))
+            if value is not None:
+                object.__setattr__(self, key, float(value.detach() if isinstance(value, Tensor) else value))
         self._check_layout()
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise UserError(f"{self.name}.scale", f"is {self.scale}", "give the exponentiated temperature, above zero")
-        if not math.isfinite(self.bias):
+        if self.bias is not None and not math.isfinite(self.bias):
             raise UserError(f"{self.name}.bias", f"is {self.bias}", "give a finite number")
         object.__setattr__(self, "lengths", self._lengths())
 
@@ -73,6 +75,17 @@ class PairEmbeddings:
         """In what products are summed: float64 for float64 embeddings, else float32."""
         return torch.float64 if self.image_ND.dtype == torch.float64 else torch.float32
 
+    def _tensor(self, key: str) -> Tensor:
+        """Refuse the keys of a dictionary, as a model with `output_dict` returns one, and anything else that is no tensor."""
+        value = getattr(self, key)
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, str):
+            what = f"is the text {value!r}: a model made with output_dict=True returns a dictionary"
+            remedy = 'make it with output_dict=False, or give out["image_features"], out["text_features"], out["logit_scale"]'
+            raise UserError(f"{self.name}.{key}", what, f"{remedy} and, where it has one, the bias")
+        raise UserError(f"{self.name}.{key}", f"is a {type(value).__name__}", "give a tensor")
+
     def _check_layout(self) -> None:
         image, text = self.image_ND, self.text_ND
         if image.ndim != 2 or image.shape != text.shape or 0 in image.shape:
@@ -93,7 +106,7 @@ class PairEmbeddings:
         image, text = torch.stack([norm.max() for norm in norms]).tolist()
         reach = self.scale * image * text
         ceiling = 1e100 if self.compute_dtype == torch.float64 else 1e37
-        if not (math.isfinite(reach) and reach + abs(self.bias) < ceiling):
+        if not (math.isfinite(reach) and reach + abs(self.bias or 0.0) < ceiling):
             self._complain(norms)
         return image, text
 

@@ -48,6 +48,6 @@ def scores_given(
             "chosen", f"does not name distinct samples of {count}", f"give numbers from 0 to {count - 1}, each once"
         )
     with full_precision(device.type):
-        rule = checked_rule(loss)
+        rule = checked_rule(loss, terms)
         scores_B = given_scores(terms, rule, chosen_K, checked_tile(tile, (len(chosen_K),), terms))
     return scores_B.index_fill_(0, chosen_K, torch.nan)

@@ -64,7 +64,12 @@ def own_losses(pairs: PairEmbeddings, rule: LossRule) -> Tensor:
     dtype, rows = pairs.compute_dtype, max(1, _NUMBERS_AT_ONCE // pairs.image_ND.shape[1])
     blocks = zip(pairs.image_ND.split(rows), pairs.text_ND.split(rows), strict=True)
     dots_B = torch.cat([torch.linalg.vecdot(image.to(dtype), text.to(dtype)) for image, text in blocks]).double()
-    return rule.own(dots_B * pairs.scale + (pairs.bias if rule.uses_bias else 0.0))
+    return rule.own(dots_B * pairs.scale + _bias(pairs, rule))
+
+
+def _bias(pairs: PairEmbeddings, rule: LossRule) -> float:
+    """What a loss adds to each logit; `checked_rule` refuses one that needs a bias where there is none."""
+    return (pairs.bias or 0.0) if rule.uses_bias else 0.0
 
 
 class Interactions:
@@ -76,7 +81,7 @@ class Interactions:
 
     def __init__(self, term: Term, rule: LossRule, order_B: Tensor) -> None:
         self.sign, self.rule = term.sign, rule
-        self.scale, self.bias = term.pairs.scale, term.pairs.bias if rule.uses_bias else 0.0
+        self.scale, self.bias = term.pairs.scale, _bias(term.pairs, rule)
         self.upper = term.pairs.reach + self.bias
         dtype = term.pairs.image_ND.dtype
         if dtype != term.pairs.compute_dtype and order_B.device.type != "cuda":

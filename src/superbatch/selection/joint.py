@@ -73,7 +73,7 @@ def select_jointly(
         UserError: what does not fit, and where (shapes, row counts, b > B, missing model, unknown name).
     """
     terms = score_terms(criterion, learner, reference)
-    rule, rows_B = checked_rule(loss), checked_rows(rows, terms[0].pairs)
+    rule, rows_B = checked_rule(loss, terms), checked_rows(rows, terms[0].pairs)
     sizes = chunk_sizes(len(rows_B), num_select, num_chunks)
     tile = checked_tile(tile, sizes, terms)
     plan = Plan(rule, sizes, checked_gain(gain), whole("seed", seed), whole("step", step), tile)

@@ -75,7 +75,7 @@ def select_jointly_sharded(
     try:
         terms = [_in_type(term, communication) for term in score_terms(criterion, learner, reference)]
         checked = checked_rows(rows, terms[0].pairs)
-        rule, gain = checked_rule(loss), checked_gain(gain)
+        rule, gain = checked_rule(loss, terms), checked_gain(gain)
         seed, step = whole("seed", seed), whole("step", step)
     except UserError as error:
         _agree(holders, asked, [], error)

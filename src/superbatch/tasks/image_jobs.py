@@ -16,7 +16,7 @@ from superbatch.options import LearnerSettings
 from superbatch.tasks.cached import given
 from superbatch.tasks.charges import charged
 from superbatch.tasks.contrastive import IMAGE
-from superbatch.tasks.learner import Evaluate, model_identity
+from superbatch.tasks.learner import Evaluate, further, model_identity
 from superbatch.tasks.momentum_contrast import MomentumContrast
 from superbatch.tasks.regression import OWNER, Student
 from superbatch.tasks.sets import OpenSets, SetFiles, open_images
@@ -52,7 +52,7 @@ def moclr_job(
     clip = build_model(settings.model, loss=training.loss, batch_size=training.batch_size, seed=training.seed)
     sets = open_pictures(View.of(clip), files)
     identity: dict[str, Any] = {"model": model_identity(settings.model, clip), "sets": sets.fingerprints}
-    identity |= {"moclr": moclr} | ({} if rows is None else {"rows": fingerprint(rows.tolist())})
+    identity |= {"moclr": moclr} | further(settings) | ({} if rows is None else {"rows": fingerprint(rows.tolist())})
     fields: dict[str, Field] = {IMAGE: sets.image, VIEWS: views_field(training.seed, len(sets.image), 2)}
     return Job(
         name,

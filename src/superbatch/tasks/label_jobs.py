@@ -29,7 +29,7 @@ from superbatch.tasks.classact import LABEL, REFERENCE_LOSS, ClassAct
 from superbatch.tasks.contrastive import IMAGE
 from superbatch.tasks.held_out import TOP1, settled, with_held_out_top1
 from superbatch.tasks.labels import Labels, labelled, open_losses
-from superbatch.tasks.learner import Evaluate, model_identity
+from superbatch.tasks.learner import Evaluate, further, model_identity
 from superbatch.tasks.proxy import build_proxy
 from superbatch.tasks.reference import HELD_OUT, TRAINED_ON, split_rows
 from superbatch.tasks.sets import OpenSets, SetFiles, open_images
@@ -114,6 +114,7 @@ def label_job(
     built = build(settings.model, labels, training, selection, files)
     identity, fields = built.identity, built.fields
     identity |= {"pool": deciding(settings.pool, PoolSettings()), "warm_start": settings.warm_start}
+    identity |= further(settings)
     if selection.uses_reference:
         directory = given(reference_dir, "reference_dir", "selection")
         losses = open_losses(pool.features, directory, built.sets.manifests[0], built.labels)

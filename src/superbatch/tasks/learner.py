@@ -49,6 +49,19 @@ from superbatch.training.flops import Spent
 from superbatch.training.job import Job, deciding, order_of
 
 log = logging.getLogger(__name__)
+# Settings of a learner that count in its hash by another way than their own name and value, or by none: a reference by its content.
+COUNTED = {
+    "model",
+    "pool",
+    "selection",
+    "training",
+    "warm_start",
+    "flexi",
+    "reference",
+    "distill",
+    "labels",
+    "moclr",
+}
 Evaluate = Callable[[ClipModel], dict[str, float]]
 
 
@@ -208,8 +221,16 @@ def _identity(settings: LearnerSettings, built: Built, rows: PoolSettings, filte
         later["distill"] = deciding(settings.distill, DistillSettings())
         if settings.distill.batch == "separate" and filtered.rows is not None:
             later["companions"] = "in use"  # they were of all rows before
-    later |= filtered.identity
+    later |= filtered.identity | further(settings)
     return built.identity | {"pool": deciding(rows, PoolSettings()), "warm_start": settings.warm_start} | later
+
+
+def further(settings: LearnerSettings) -> dict[str, Any]:
+    """What else a learner's settings say, by name: blocks of a method of one's own, where they are not as usual."""
+    usual = type(settings)()
+    return {
+        name: value for name, value in vars(settings).items() if name not in COUNTED and value != getattr(usual, name)
+    }
 
 
 def _source(fields: dict[str, Field], rows: RowSet | None, sets: OpenSets, settings: LearnerSettings) -> Source:

@@ -86,7 +86,7 @@ def embed_queries(clip: ClipModel, queries: Sequence[str]) -> Tensor:
     nothing, *ids = tokenizer(["", *queries])
     for query, own in zip(queries, ids, strict=True):
         if torch.equal(own, nothing):
-            raise UserError("search.query", f"{query!r} has no word in it", "say what to look for, such as rocket")
+            raise UserError("search.query", f"{query!r} has no word in it", "say what to look for, such as star")
     return embed_texts(clip, queries)
 
 

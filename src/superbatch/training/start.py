@@ -128,17 +128,33 @@ def _empty(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _last_state(job: Job) -> Path | None:
+    """Find the run's last whole state, its own or else the one that `training.resume_from` names.
+
+    Raises:
+        UserError: a foreign `resume_from`, or one of which every state is damaged: whoever names it wants no start from scratch.
+    """
+    directory, elsewhere = find_state(job.state_dir), job.training.resume_from
+    if not elsewhere:
+        return directory
+    take_state_from(Path(elsewhere), job.state_dir, job.full_identity)
+    directory = directory or find_state(job.state_dir)
+    if directory is None:
+        what = "has no checkpoint that is whole"
+        remedy = "name another folder, or leave it out to start from scratch"
+        raise UserError(f"training.resume_from: {elsewhere}", what, remedy)
+    return directory
+
+
 def _continue(job: Job, ranks: Ranks, kept: Kept) -> Resumed:
     """Load the run's last state; rank 0 finds it, and alone removes what is damaged or not wanted."""
     directory = None
     if ranks.is_first:
         if job.training.fresh:
             _empty(job.state_dir)
-        if job.training.resume_from:
-            take_state_from(Path(job.training.resume_from), job.state_dir, job.full_identity)
+        directory = _last_state(job)
         job.state_dir.mkdir(parents=True, exist_ok=True)
         write_json(job.state_dir / "identity.json", job.full_identity)
-        directory = find_state(job.state_dir)
     directory = ranks.tell(directory)
     found = Resumed() if directory is None else load_state(directory, kept)
     if found.machine not in (None, machine()):

@@ -201,17 +201,19 @@ def _load_optimizer(file: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def find_state(state_dir: Path) -> Path | None:
-    """Find the newest state that is whole; a damaged one is removed, saying so, for the one before it.
+    """Find the newest state that is whole; a damaged one is removed, saying so, for the one before it. None where none is left.
 
     What a killed process left half-written is removed too.
     """
     for left in [*state_dir.glob(".step-*"), *state_dir.glob(".best.*")]:
         shutil.rmtree(left)
-    for directory in reversed(list_states(state_dir)):
+    states = list_states(state_dir)
+    for directory in reversed(states):
         damage = find_damage(directory, state_dir / RECORDS)
         if damage is None:
             return directory
-        log.warning("%s is damaged (%s); falling back to the state before it", directory, damage)
+        then = "there is no earlier one" if directory == states[0] else "falling back to the state before it"
+        log.warning("%s is damaged (%s); %s", directory, damage, then)
         shutil.rmtree(directory)
     return None
 

@@ -17,7 +17,7 @@ from superbatch.artifacts.atomic import told_if_full, write_json
 from superbatch.artifacts.fingerprints import canonical
 from superbatch.training.best import best_step, publish_best, publish_best_as_result
 from superbatch.training.flops import Account, Forwards
-from superbatch.training.job import TrainResult
+from superbatch.training.job import Job, TrainResult
 from superbatch.training.live import LiveRun
 from superbatch.training.machine import machine
 from superbatch.training.state import Totals
@@ -87,10 +87,20 @@ def _finish(run: LiveRun, plan: dict[str, Any], made_from: str) -> TrainResult:
             row["name"]: row["value"] for row in evaluations if row["step"] == step and row["split"] == "validation"
         },
         **told,
+        **_own_score(job),
         **job.remarks,
     }
     write_json(training_dir / "run.json", summary)
     return TrainResult(model_dir, training_dir, summary)
+
+
+def _own_score(job: Job) -> dict[str, str]:
+    """Name the score of a task that goes by no criterion, as the plan does; nothing of one that does, for its settings say it."""
+    chosen_by = [
+        (rule.criterion, job.task.reads_by(rule).score) for _, rule in job.stretches if rule.method != "uniform"
+    ]
+    own = [score for criterion, score in chosen_by if not score.startswith(criterion)]  # "learnability at patch16"
+    return {"score": ", then ".join(dict.fromkeys(own))} if any(own) else {}
 
 
 def _publish(run: LiveRun, model_dir: Path) -> tuple[str, dict[str, int], int]:

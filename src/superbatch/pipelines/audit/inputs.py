@@ -85,7 +85,7 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | RowSet | None = N
     order = run.order(_rows_drawn_from(run, manifest))
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
-    learnability = all(rule.criterion == "learnability" for rule in run.selection.rules)
+    learnability = run.own_score is None and all(rule.criterion == "learnability" for rule in run.selection.rules)
     return Draw(order, steps, run.batch_size, manifest.num_rows, rows, learnability, run.new_kind)
 
 
@@ -141,7 +141,7 @@ def rows_in_use(
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:
-    """Open the reference's cached embeddings of the pool.
+    """Open the reference's cached embeddings of the pool; any reference's will do for a run that used none.
 
     Raises:
         UserError: features of another reference or pool than the run's.
@@ -149,7 +149,8 @@ def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCa
     from superbatch.data.embeddings import EMBEDDINGS, EmbeddingCache
 
     cache = EmbeddingCache(features / EMBEDDINGS)
-    if cache.metadata.get("reference") != run.settings.get("reference"):
+    wanted = run.settings.get("reference")
+    if wanted is not None and cache.metadata.get("reference") != wanted:
         what = f"are from another reference than the one that {run.name!r} was trained with"
         raise UserError(str(shown(features)), what, "run the embed stage and train the run again")
     if cache.metadata.get("manifest") != manifest.fingerprint:

@@ -106,7 +106,7 @@ def _method(run: Run) -> list[str]:
     lines = [f"{run.steps:,} steps of {run.batch_size:,} samples, seed {run.seed}"]
     lines[0] += f", {training['loss']} loss." if "loss" in training else "."
     if run.role == "selecting" and run.super_batch_size > run.batch_size:
-        rule = run.setting("selection", "criterion", "learnability")
+        rule = run.own_score or run.setting("selection", "criterion", "learnability")
         lines.append(
             f"Each batch was chosen out of {run.super_batch_size:,} candidates: {run.setting('selection', 'method')} selection by {rule}."
         )

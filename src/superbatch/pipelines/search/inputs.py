@@ -90,7 +90,7 @@ def queries_of(settings: SearchSettings, evaluation_sets: Path, words: Sequence[
     names = class_names(load_evaluation_sets(evaluation_sets, SPLIT))
     found = list(settings.queries) or [names[i] for i in sample(len(names), ASKED)] or list(words[:ASKED])
     if not found:
-        raise UserError("search.query", "there is nothing to look for", "say what, as in search.query=rocket")
+        raise UserError("search.query", "there is nothing to look for", "say what, as in search.query=star")
     return found
 
 

@@ -30,6 +30,8 @@ def chosen(report: Report) -> Chosen:
 
 def _criterion(run: Run) -> str:
     """What a score means; of a run that changed its criterion, in both parts."""
+    if run.own_score is not None:
+        return f"{run.own_score}, the method's own score"
     new, (first, *later) = run.new_kind, [_meaning(part.rule.criterion) for part in run.stretches]
     return first if new is None else f"{first}, and from step {new:,} on {later[0]}"
 
