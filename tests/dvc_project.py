@@ -65,8 +65,9 @@ def dvc_project(folder: Path) -> Path:
         shutil.copy(PROJECT / ".dvc" / name, made / ".dvc")
     for empty in ("src", "conf/local"):
         (made / empty / ".gitkeep").touch()
-    (made / "benchmarks").mkdir()  # the grid, which nobody has run
-    shutil.copy(PROJECT / "benchmarks" / "dvc.yaml", made / "benchmarks")
+    for file in PROJECT.glob("benchmarks/**/dvc.yaml"):  # further stages, which nobody has asked for
+        (made / file.relative_to(PROJECT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, made / file.relative_to(PROJECT))
     change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
     git(made, "init", "--quiet")
     return made
