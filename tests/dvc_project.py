@@ -37,13 +37,13 @@ def dvc(folder: Path, *arguments: str) -> str:
     return dvc_done(folder, *arguments).stdout
 
 
-def dvc_done(folder: Path, *arguments: str) -> Done:
+def dvc_done(folder: Path, *arguments: str, check: bool = True) -> Done:
     """Run a DVC command, forked, as the `kedro` that it starts.
 
     Who commits experiments is told, since a fresh machine knows nobody.
     """
     known = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    return forked("dvc", folder, *arguments, check=True, PATH=stand_in(), **known)
+    return forked("dvc", folder, *arguments, check=check, PATH=stand_in(), **known)
 
 
 def ran(said: str) -> list[str]:

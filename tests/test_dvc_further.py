@@ -9,12 +9,15 @@ import yaml
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, plan_repro
 
-from tests.dvc_project import dvc_project
+from tests.dvc_project import commit, dvc, dvc_done, dvc_project, git
 from tests.project import PROJECT
+from tests.test_dvc_yaml import stages, written
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own
 
 METHODS = yaml.safe_load((PROJECT / "conf/base/parameters_methods.yml").read_text())["methods"]
+ACID = "benchmarks/acid/dvc.yaml"
+ALL = [file.relative_to(PROJECT).as_posix() for file in PROJECT.glob("benchmarks/**/dvc.yaml")]
 OWN = {"simweb", "ingest", "reference", "check", "embed", "evaluate-reference", "report", "audit"}
 OWN |= {f"{stage}@{method}" for stage in ("learner", "evaluate") for method in METHODS}
 
@@ -38,7 +41,7 @@ def planned(project: Path, target: str = "dvc.yaml") -> set[str]:
 
 
 def test_repro_goes_through_the_projects_own_stages_only(project: Path) -> None:
-    assert (project / "benchmarks" / "acid" / "dvc.yaml").is_file()
+    assert (project / ACID).is_file()
     assert planned(project) == OWN
 
 
@@ -49,3 +52,35 @@ def test_what_is_on_is_made_too_where_the_report_shows_it(project: Path) -> None
     assert planned(project) - OWN == jest_pp
     for file in on:
         assert {name.partition(":")[0] for name in planned(project, file) - OWN} == {file}
+
+
+def make(project: Path, *files: str) -> None:
+    """Let stages be done, each with a few bytes in its outs; DVC records them without running anything."""
+    for out in {out for file in files for _, stage in stages(project / file, METHODS) for out in written(stage)}:
+        path = project / out if Path(out).suffix else project / out / "some"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    dvc(project, "commit", "--force", *files)
+
+
+def test_checkout_misses_nothing_that_nobody_asked_for(project: Path) -> None:
+    """A pull into a clone neither: tests/test_dvc_repro.py."""
+    make(project, "dvc.yaml")
+    dvc(project, "checkout")
+    switch_on(project, ACID)
+    assert dvc_done(project, "checkout", check=False).returncode, "on, and not made yet"
+    dvc(project, "checkout", "dvc.yaml")  # as docs/dvc.md tells
+
+
+@pytest.mark.slow
+def test_what_is_on_and_made_is_shared(project: Path) -> None:
+    switch_on(project, *ALL)
+    make(project, "dvc.yaml", *ALL)
+    dvc(project, "checkout")
+    commit(project)
+    dvc(project, "push")
+    clone = project.parent / "clone"
+    git(project.parent, "clone", "--quiet", str(project), str(clone))
+    dvc(clone, "pull")
+    dvc(clone, "checkout")
+    assert {path.name for path in (clone / "data/06_models").iterdir()} >= {"aced", "classact", "dnc", "jest_pp"}
