@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,14 @@ def make(project: Path, *files: str) -> None:
     dvc(project, "commit", "--force", *files)
 
 
-def test_checkout_misses_nothing_that_nobody_asked_for(project: Path) -> None:
+def test_the_chart_has_the_projects_own_stages_only(project: Path) -> None:
+    assert set(re.findall(r'\["(.+)"\]', dvc(project, "dag", "--md"))) == OWN
+
+
+def test_status_and_checkout_miss_nothing_that_nobody_asked_for(project: Path) -> None:
     """A pull into a clone neither: tests/test_dvc_repro.py."""
     make(project, "dvc.yaml")
+    assert dvc(project, "status").strip() == "Data and pipelines are up to date."
     dvc(project, "checkout")
     switch_on(project, ACID)
     assert dvc_done(project, "checkout", check=False).returncode, "on, and not made yet"
