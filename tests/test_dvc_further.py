@@ -55,6 +55,13 @@ def test_what_is_on_is_made_too_where_the_report_shows_it(project: Path) -> None
         assert {name.partition(":")[0] for name in planned(project, file) - OWN} == {file}
 
 
+def test_a_dry_repro_without_data_ends_as_the_docs_tell(project: Path) -> None:
+    """Where DVC has learnt better, the sentence goes."""
+    done = dvc_done(project, "repro", "--dry", check=False)
+    (told,) = re.findall(r"`dvc repro --dry` ends with `(.+?)`", (PROJECT / "docs" / "dvc.md").read_text())
+    assert done.returncode and told in done.stderr
+
+
 def make(project: Path, *files: str) -> None:
     """Let stages be done, each with a few bytes in its outs; DVC records them without running anything."""
     for out in {out for file in files for _, stage in stages(project / file, METHODS) for out in written(stage)}:
