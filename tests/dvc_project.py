@@ -37,13 +37,13 @@ def dvc(folder: Path, *arguments: str) -> str:
     return dvc_done(folder, *arguments).stdout
 
 
-def dvc_done(folder: Path, *arguments: str) -> Done:
+def dvc_done(folder: Path, *arguments: str, check: bool = True) -> Done:
     """Run a DVC command, forked, as the `kedro` that it starts.
 
     Who commits experiments is told, since a fresh machine knows nobody.
     """
     known = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    return forked("dvc", folder, *arguments, check=True, PATH=stand_in(), **known)
+    return forked("dvc", folder, *arguments, check=check, PATH=stand_in(), **known)
 
 
 def ran(said: str) -> list[str]:
@@ -65,8 +65,9 @@ def dvc_project(folder: Path) -> Path:
         shutil.copy(PROJECT / ".dvc" / name, made / ".dvc")
     for empty in ("src", "conf/local"):
         (made / empty / ".gitkeep").touch()
-    (made / "benchmarks").mkdir()  # the grid, which nobody has run
-    shutil.copy(PROJECT / "benchmarks" / "dvc.yaml", made / "benchmarks")
+    for file in PROJECT.glob("benchmarks/**/dvc.yaml"):  # further stages, which nobody has asked for
+        (made / file.relative_to(PROJECT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, made / file.relative_to(PROJECT))
     change(made / "conf/base/parameters.yml", yaml.safe_load(TINY))
     git(made, "init", "--quiet")
     return made

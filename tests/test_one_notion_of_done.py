@@ -81,7 +81,7 @@ def test_repro_takes_what_kedro_made(first: Path) -> None:
 
 def test_kedro_takes_what_dvc_has_and_dvc_sees_no_change(project: Path) -> None:
     assert_nothing_is_made(project)
-    assert "up to date" in dvc(project, "status", "dvc.yaml")
+    assert "up to date" in dvc(project, "status")
 
 
 def test_nothing_is_made_after_a_pull_into_a_clone(project: Path, tmp_path: Path) -> None:
