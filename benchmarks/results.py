@@ -41,7 +41,7 @@ from superbatch.reporting.tables import final_table
 from superbatch.reporting.targets import ToTarget
 from superbatch.reporting.tuning import choices, tuned
 
-RECOMMENDED = "adaptive_self_paced"  # tests/test_docs.py holds README against it
+RECOMMENDED = "adaptive_common"  # tests/test_docs.py holds README against it
 POOLS = {"simweb": "data", "icons": "data/icons"}  # where each pool's runs lie; the second is an environment too
 R1 = ("image_to_text_r1", "text_to_image_r1")
 METRICS = {

@@ -49,6 +49,7 @@ ADVISED = (
     "safe_common",
     "self_paced",
     "adaptive_self_paced",
+    "adaptive_common",
     "flexi_self_paced",
 )
 BESIDE = {

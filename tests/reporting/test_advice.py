@@ -59,28 +59,33 @@ NOISY = Measured(
 @pytest.mark.parametrize(
     ("changed", "rule", "preset", "runner_up"),
     [
-        ({}, "noisy", "adaptive_self_paced", "flexi_self_paced"),
-        ({"probes": probes(shares=RIGHT)}, "mostly_right", "safe_common", "safe"),
+        ({}, "noisy", "adaptive_common", "adaptive_self_paced"),
+        ({"probes": probes(shares=RIGHT)}, "mostly_right", "safe_common", "adaptive_common"),
         ({"probes": probes(shares=RIGHT), "steps": None, "tflop": 8.0}, "needs_none", "common_first", "safe_common"),
         ({"probes": probes(shares=RIGHT), "steps": None, "tflop": 2.0}, "needs_none", "common_first", "safe_common"),
-        ({"probes": probes(shares=RIGHT), "steps": None, "tflop": 15.0}, "mostly_right", "safe_common", "safe"),
+        (
+            {"probes": probes(shares=RIGHT), "steps": None, "tflop": 15.0},
+            "mostly_right",
+            "safe_common",
+            "adaptive_common",
+        ),
         (
             {"probes": probes(shares=RIGHT), "pool": PoolFacts(316_000, 64, 0.56, 59.0, 64)},
             "short",
             "easy_reference",
-            "adaptive_self_paced",
+            "adaptive_common",
         ),
-        ({"probes": probes(shares=GROWING)}, "not_known", "adaptive_self_paced", "safe"),
-        ({"probes": probes(shares=FLAT[:4])}, "not_known", "adaptive_self_paced", "safe"),
-        ({"probes": probes(shares=())}, "not_known", "adaptive_self_paced", "safe"),
-        ({"probes": probes(shares=(0.02,) * 12)}, "not_known", "adaptive_self_paced", "safe"),
+        ({"probes": probes(shares=GROWING)}, "not_known", "adaptive_common", "adaptive_self_paced"),
+        ({"probes": probes(shares=FLAT[:4])}, "not_known", "adaptive_common", "adaptive_self_paced"),
+        ({"probes": probes(shares=())}, "not_known", "adaptive_common", "adaptive_self_paced"),
+        ({"probes": probes(shares=(0.02,) * 12)}, "not_known", "adaptive_common", "adaptive_self_paced"),
         ({"reference": WEAK}, "weak_reference", "adaptive_self_paced", "self_paced"),
         ({"reference": WEAK, "probes": probes(shares=RIGHT)}, "weak_reference", "adaptive_self_paced", "self_paced"),
         (
             {"reference": replace(WEAK, auc=(0.52, 0.49, 0.56))},
             "no_reference",
             "uniform",
-            "adaptive_self_paced",
+            "adaptive_common",
         ),
         (
             {"reference": replace(WEAK, auc=(0.52, 0.49, 0.56)), "probes": probes(shares=RIGHT)},
@@ -90,10 +95,17 @@ NOISY = Measured(
         ),
         ({"steps": 1_200}, "probes", "easy_reference", "adaptive_self_paced"),
         ({"steps": 1_200, "probes": probes(own=0.50)}, "probes", "adaptive_self_paced", "easy_reference"),
-        ({"steps": 1_200, "probes": probes(0.40)}, "noisy", "adaptive_self_paced", "flexi_self_paced"),
+        ({"steps": 1_200, "probes": probes(0.40)}, "noisy", "adaptive_common", "adaptive_self_paced"),
         ({"probes": probes(0.60)}, "uniform_is_ahead", "uniform", "adaptive_self_paced"),
-        ({"steps": None, "tflop": 8.0}, "noisy", "flexi_self_paced", "adaptive_self_paced"),
-        ({"steps": None, "tflop": 15.0}, "noisy", "adaptive_self_paced", "flexi_self_paced"),
+        ({"steps": None, "tflop": 8.0}, "noisy", "adaptive_common", "adaptive_self_paced"),
+        ({"steps": None, "tflop": 5.5}, "noisy", "flexi_self_paced", "adaptive_common"),
+        (
+            {"reference": replace(HELPS, verdict="unsure"), "probes": probes(shares=GROWING)},
+            "not_known",
+            "adaptive_self_paced",
+            "adaptive_common",
+        ),
+        ({"steps": None, "tflop": 15.0}, "noisy", "adaptive_common", "adaptive_self_paced"),
         ({"steps": None, "tflop": 2.5}, "too_dear", "uniform", "easy_reference"),
         ({"steps": None, "tflop": 2.0}, "too_dear", "uniform", "easy_reference"),
         ({"steps": None, "tflop": 4.0}, "probes", "easy_reference", "adaptive_self_paced"),
@@ -201,7 +213,7 @@ def test_whatever_was_measured_a_known_preset_is_advised(
 def test_the_page_names_the_command_and_what_is_on_record(tmp_path: Path) -> None:
     advice = advise(NOISY)
     told = page(advice, NOISY, "kedro run --pipelines=advise --env=icons")
-    assert "kedro run --pipeline=adaptive_self_paced --env=icons --params=learner.training.steps=1230\n" in told
+    assert "kedro run --pipeline=adaptive_common --env=icons --params=learner.training.steps=1230\n" in told
     assert "- simweb: adaptive_self_paced, 1,230 steps: top-1 53.6 %" in told and "| uniform | 600 | 6.0 % [" in told
 
 
@@ -210,25 +222,23 @@ def test_the_command_keeps_what_the_advice_was_asked_with() -> None:
     given = {
         "advise": {"probe": 12, "candidates": ["uniform", "safe"]},
         "learner": {"training": {"batch_size": 8, "steps": 50}},
-        "adaptive_self_paced": {"learner": {"training": {"steps": 60}}},
+        "adaptive_common": {"learner": {"training": {"steps": 60}}},
         "reference": {"import_from": "checkpoints/my own"},
     }
     asked = run_command({"pipeline_names": ["advise"], "env": "mydata", "runtime_params": given})
     kept = (
         "'--params=learner.training.batch_size=8,reference.import_from=checkpoints/my own,learner.training.steps=1230'"
     )
-    assert command_for(advise(NOISY), asked) == f"kedro run --pipeline=adaptive_self_paced --env=mydata {kept}"
+    assert command_for(advise(NOISY), asked) == f"kedro run --pipeline=adaptive_common --env=mydata {kept}"
     assert command_for(advise(NOISY), "") == (
-        "kedro run --pipeline=adaptive_self_paced --params=learner.training.steps=1230"
+        "kedro run --pipeline=adaptive_common --params=learner.training.steps=1230"
     )
 
 
 def test_an_advice_about_another_pool_is_not_shown(tmp_path: Path) -> None:
     assert recorded_line(tmp_path, "mine") == ""
     (tmp_path / "advice.json").write_text(json.dumps(record(advise(NOISY), NOISY, "mine", "weights")))
-    assert recorded_line(tmp_path, "mine").startswith(
-        "Advice: run adaptive_self_paced for 1,230 steps (confidence high)"
-    )
+    assert recorded_line(tmp_path, "mine").startswith("Advice: run adaptive_common for 1,230 steps (confidence high)")
     assert recorded_line(tmp_path, "other") == ""
 
 

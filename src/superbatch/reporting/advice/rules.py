@@ -15,7 +15,7 @@ from superbatch.reporting.advice.recorded import SHORTEST, TIGHT, rows
 from superbatch.reporting.numbers import percent
 
 SAFE, SAFE_COMMON = "safe", "safe_common"
-SELF_PACED, FLEXI = "adaptive_self_paced", "flexi_self_paced"
+ADAPTIVE, SELF_PACED, FLEXI = "adaptive_common", "adaptive_self_paced", "flexi_self_paced"
 # How many times the steps of uniform a selected step is worth at least, by the pool. simweb: 13 and more, sure to 8. icons: 4,000 steps end
 # above uniform's 8,000, 2,000 below them, so 3 is between; but there `_needs_none` decides.
 WORTH = {"noisy": 8, "unsettled": 3, "unknown": 3}
@@ -63,7 +63,7 @@ def _tells_nothing(measured: Measured) -> Choice | None:
     why = "the reference does not tell true pairs from exchanged ones better than chance, so there is nothing to choose by"
     change = ("a better reference: more curated pairs, or reference.import_from",)
     if measured.kind != "mostly_right":
-        return Choice("no_reference", (UNIFORM, SELF_PACED), why, change=change)
+        return Choice("no_reference", (UNIFORM, ADAPTIVE), why, change=change)
     return Choice("no_reference", (COMMON, UNIFORM), f"{why}; {FIRST}", FIRST_ROWS, change, (ON_ICONS,))
 
 
@@ -144,9 +144,7 @@ def _near_the_probes(measured: Measured) -> Choice | None:
     further = affordable(measured, EASY) > longest
     doubts = [Doubt(f"the budget is longer than the probes of {longest:,} steps")] if further else []
     doubts += [] if measured.uniform else [Doubt("there is no probe of uniform to compare with")]
-    return Choice(
-        "probes", (level[0].name, *(p.name for p in others), SELF_PACED), why, evidence, change, tuple(doubts)
-    )
+    return Choice("probes", (level[0].name, *(p.name for p in others), ADAPTIVE), why, evidence, change, tuple(doubts))
 
 
 def _weak_reference(measured: Measured) -> Choice | None:
@@ -176,7 +174,7 @@ def _short(measured: Measured) -> Choice | None:
     )
     change = (f"a budget of {SHORTEST:g} passes over the pool or more: then safe_common",)
     doubts = (Doubt("for so short a run safe has one seed on record"),)
-    return Choice("short", (EASY, SELF_PACED), why, evidence, change, doubts)
+    return Choice("short", (EASY, ADAPTIVE), why, evidence, change, doubts)
 
 
 def _mostly_right(measured: Measured) -> Choice | None:
@@ -194,7 +192,7 @@ def _mostly_right(measured: Measured) -> Choice | None:
     change = (
         "a longer probe that finds fewer than half of the pairs right: on a noisy pool safe is bad (22.3 % on simweb)",
     )
-    return Choice("mostly_right", (SAFE_COMMON, SAFE, SELF_PACED), why, evidence, change, (ON_ICONS,))
+    return Choice("mostly_right", (SAFE_COMMON, ADAPTIVE, SAFE), why, evidence, change, (ON_ICONS,))
 
 
 def _noisy(measured: Measured) -> Choice | None:
@@ -204,22 +202,21 @@ def _noisy(measured: Measured) -> Choice | None:
     share = f"the pool is noisy: only about {percent(measured.right)} % of its pairs look right to a learner, and this share has stopped growing"
     evidence = rows(
         ("simweb", "filtered", 3_000), ("simweb", "easy_reference", 1_230), ("simweb", "flexi_self_paced", 1_230),
-        ("simweb", "adaptive_self_paced", 1_230), ("simweb", "uniform", 16_000),
+        ("simweb", "adaptive_self_paced", 1_230), ("simweb", "adaptive_common", 1_230), ("simweb", "uniform", 16_000),
     )  # fmt: skip
     longer = "a longer probe (advise.probe) in which that share grows above a half: then safe"
-    scarce = measured.tflop is not None and measured.pool.passes(affordable(measured, SELF_PACED)) <= TIGHT
+    scarce = measured.tflop is not None and measured.pool.passes(affordable(measured, ADAPTIVE)) <= TIGHT
     if not scarce:
-        return Choice("noisy", (SELF_PACED, FLEXI, "self_paced"), share, evidence, (longer,))
-    steps = "a budget in steps instead of operations: then adaptive_self_paced"
+        return Choice("noisy", (ADAPTIVE, SELF_PACED, FLEXI), share, evidence, (longer,))
+    steps = f"a budget in steps instead of operations: then {ADAPTIVE}"
     why = f"{share}, and the budget in operations is tight"
-    return Choice("noisy", (FLEXI, SELF_PACED, "self_paced"), why, evidence, (longer, steps))
+    return Choice("noisy", (FLEXI, ADAPTIVE, SELF_PACED), why, evidence, (longer, steps))
 
 
 def _not_known(measured: Measured) -> Choice:
-    presets = (SELF_PACED, SAFE, EASY)
-    evidence = rows(
-        ("simweb", "adaptive_self_paced", 1_230), ("icons", "adaptive_self_paced", 8_000), ("icons", "safe", 8_000)
-    )
+    good = measured.reference.verdict == "helps"  # with a weak one all captions from the start are better
+    presets = (ADAPTIVE, SELF_PACED, SAFE) if good else (SELF_PACED, ADAPTIVE, SAFE)
+    evidence = rows(("simweb", "adaptive_common", 1_230), ("icons", "adaptive_common", 8_000), ("icons", "safe", 8_000))
     last = "this preset adapts to what it measures during the run"
     if measured.right is None:
         why = f"no candidate measured how many of the pool's pairs are right; {last}"
