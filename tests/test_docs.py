@@ -141,6 +141,7 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/fashion_labels",
             "data/mix",
             "data/icons",
+            "data/icons_half",
             "data/vit_b32",
             "data/vit_b16",
         )
