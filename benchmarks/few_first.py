@@ -106,9 +106,6 @@ def quick_world(options: argparse.Namespace, work: Path) -> Path:
 
 def joining(order: str, pool: Manifest, folder: Path, seed: int) -> np.ndarray | None:
     """Return a key of each row, (N,): those of the lowest join first, and rows of one key together; None for the preset's own order."""
-    if order == ORACLE:
-        asked = {concept_of(name.lower(), STYLE) for name in classes(folder)}
-        return np.array([concept_of(caption.lower(), STYLE) not in asked for caption in pool.first_captions()])
     groups: dict[str, Callable[[str], str]] = {
         "captions": lambda caption: caption,
         "concepts": lambda caption: concept_of(caption, STYLE),
@@ -116,6 +113,10 @@ def joining(order: str, pool: Manifest, folder: Path, seed: int) -> np.ndarray |
     }
     if order == "rows":
         return None
+    if order == ORACLE:
+        concept = groups["concepts"]
+        asked = {concept(name.lower()) for name in classes(folder)}
+        return np.array([concept(caption.lower()) not in asked for caption in pool.first_captions()])
     if order == "rarity":
         return rarity([pool])
     if order not in groups:
