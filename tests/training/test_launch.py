@@ -26,13 +26,20 @@ def work(folder: Path, fault: str = "", timeout: int = 600, interface: str | Non
         (folder / f"{ranks.rank}").write_text(str(os.getpid()))
         assert ranks.most(ranks.rank) == ranks.world - 1 and ranks_here().neighbours == ranks.world
         if ranks.rank == ranks.world - 1:
-            fail(fault)
+            before = folder / "before"
+            if fault != "crashed once":
+                fail(fault)
+            elif not before.exists():
+                before.touch()
+                fail("crashed")
         ranks.tell(0)
 
 
 def fail(fault: str) -> None:
     if fault == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "crashed":
+        os.kill(os.getpid(), signal.SIGSEGV)
     if fault == "stopped":
         os.kill(os.getpid(), signal.SIGSTOP)
     if fault == "gone":
@@ -78,6 +85,20 @@ def test_a_rank_that_fails_is_told_in_one_line(tmp_path, capfd, fault, kind, lin
     assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
     assert not alive(tmp_path)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_ranks_are_started_once_more_after_a_crash(tmp_path, caplog):
+    """Of torch or gloo, which may not happen again; if it does, it is told."""
+    assert launch(partial(work, tmp_path, "crashed once"), Processes(2))
+    said = (
+        "rank 1 died of SIGSEGV, and the other ranks were stopped: all are started once more, from the last checkpoint"
+    )
+    assert [record.message for record in caplog.records] == [said]
+    caplog.clear()
+    with pytest.raises(UserError) as caught:
+        launch(partial(work, tmp_path, "crashed"), Processes(2))
+    assert str(caught.value).startswith("rank 1: died of SIGSEGV, and the other ranks were stopped; give the same")
+    assert [record.message for record in caplog.records] == [said]
 
 
 def test_a_rank_that_hangs_ends_all_in_one_line(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.multiprocessing import ProcessExitedException
 
 from superbatch.errors import DiskFull, UserError
@@ -138,6 +139,26 @@ def on_a_full_disk(make_job: Any) -> str:
         patch.setattr(sharding.HuggingFaceStorageWriter, "write_data", failing)
         train(make_job("uniform", shard=True, steps=4))
     return str(full.value)
+
+
+def gathered(make_job: Any) -> list[dict[str, Tensor]]:
+    """A cut model's state dict before its first step and behind one, by us and by torch."""
+    with joined("cpu") as ranks:
+        task = make_job().task
+        sharding.Shards(task, ranks, torch.device("cpu"))
+        model, found = task.models["learner"].module, []
+        for _ in range(2):
+            found.append(sharding._gathered(model))
+            found.append(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)))
+            model.encode_image(torch.ones(2, 3, 16, 16)).sum().backward()
+        return [{name: value.detach() for name, value in one.items()} for one in found]
+
+
+@pytest.mark.slow
+def test_weights_are_put_together_as_torch_does(make_job, tmp_path):
+    for of_rank in in_ranks(2, gathered, tmp_path / "ranks", make_job):
+        for ours, theirs in zip(of_rank[::2], of_rank[1::2], strict=True):
+            assert list(ours) == list(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.mark.slow

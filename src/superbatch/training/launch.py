@@ -37,8 +37,19 @@ from superbatch.training.network import address_of
 LINGER = 3.0  # seconds that a rank with an error of torch's stays, most likely because another died: so that the other is seen first
 MEETING = 600  # seconds that the launches of several machines wait for each other
 STOPPING = "300"  # seconds that ranks have for the step under way and its state, after a signal
+CRASHES = (
+    -signal.SIGSEGV,
+    -signal.SIGBUS,
+)  # exit codes of what may not happen again: gloo's threads do so once in some thousand runs
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what the launch takes over
 REMEDY = "give the same command again: it continues from the last checkpoint, with any number of processes"
+
+
+log = logging.getLogger(__name__)
+
+
+class _Crashed(UserError):
+    """A rank crashed outside of Python."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ class Processes:
 
 
 def launch(work: Callable[[], None], where: Processes) -> bool:
-    """Call `work()` in every rank, and wait for all.
+    """Call `work()` in every rank, and wait for all. Where a rank crashes on a single machine, all are started once more.
 
     Args:
         work: can be pickled (a module's function, or a partial of one).
@@ -99,6 +110,16 @@ def launch(work: Callable[[], None], where: Processes) -> bool:
         Interrupted: a signal; all ranks were asked to stop, and have.
     """
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", STOPPING)
+    try:
+        return _launched(work, where)
+    except _Crashed as crash:
+        if where.machines > 1:  # the others' launches have ended with it
+            raise
+        log.warning("%s %s: all are started once more, from the last checkpoint", crash.where, crash.what)
+        return _launched(work, where)
+
+
+def _launched(work: Callable[[], None], where: Processes) -> bool:
     with tempfile.TemporaryDirectory(prefix="superbatch-ranks-") as folder, _quiet(), _own_signals():
         try:
             return 0 in elastic_launch(where.config(Path(folder) / "logs"), _rank)(work, Path(folder))
@@ -173,6 +194,8 @@ def _told(
     for rank, failure in failures.items():
         if rank in noted:  # however it ended after that, its note says why
             continue
+        if failure.exitcode in CRASHES:
+            return _rank_failed(rank, f"died of {failure.signal_name()}", REMEDY, _Crashed)
         if failure.exitcode < 0:
             return _rank_failed(rank, f"died of {failure.signal_name()}", REMEDY)
         return _rank_failed(rank, f"ended with exit code {failure.exitcode} and no message", REMEDY)
@@ -204,8 +227,8 @@ def _why(error: RendezvousError) -> str:
     return " ".join(str(error.__cause__ or error).split("\n")[0].split()) or f"not all came within {MEETING:,} seconds"
 
 
-def _rank_failed(rank: int, how: str, remedy: str) -> UserError:
-    return UserError(f"rank {rank}", f"{how}, and the other ranks were stopped", remedy)
+def _rank_failed(rank: int, how: str, remedy: str, kind: type[UserError] = UserError) -> UserError:
+    return kind(f"rank {rank}", f"{how}, and the other ranks were stopped", remedy)
 
 
 @contextmanager

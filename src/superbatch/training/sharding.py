@@ -25,11 +25,10 @@ from torch.distributed import checkpoint
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
-    get_model_state_dict,
     get_state_dict,
 )
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
@@ -38,7 +37,6 @@ from superbatch.training.optimizer import Kept
 from superbatch.training.task import LEARNER, Task
 
 FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
-WHOLE = StateDictOptions(full_state_dict=True)
 
 
 class Shards:
@@ -68,7 +66,7 @@ class Shards:
         """
         holder, plain = self._holders[name], deepcopy(self._outlines[name])
         cut = holder.model
-        plain.load_state_dict(get_model_state_dict(cut, options=WHOLE), assign=True)
+        plain.load_state_dict(_gathered(cut), assign=True)
         holder.model = plain.eval()
         try:
             yield
@@ -120,6 +118,22 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
             yield child
         else:
             yield from _parts(child)
+
+
+def _gathered(model: nn.Module) -> dict[str, Tensor]:
+    """Return a state dict of a cut model with all of its weights whole; collective.
+
+    It goes part by part, as a forward pass does: one gather for each, where torch's own full state dict takes one for each tensor.
+    """
+    found = dict(model.state_dict())
+    parts = {name: part for name, part in model.named_modules() if isinstance(part, FSDPModule)}
+    for prefix, part in parts.items():
+        part.unshard()
+        for name, parameter in model.get_submodule(prefix).named_parameters(prefix, remove_duplicate=False):
+            if not isinstance(parameter, DTensor):  # those of parts within are still cut
+                found[name] = parameter.detach().clone()
+        part.reshard()
+    return found
 
 
 def save_shards(directory: Path, kept: Kept) -> None:
