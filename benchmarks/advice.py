@@ -64,6 +64,7 @@ WORLDS = {
     "icons": World(
         "icons", (2_000, 4_000, 8_000, 16_000), (12.0, 14.8, 19.2, 28.0, 35.5, 46.0), record="compare_icons.json"
     ),
+    "icons_half": World("icons_half", (8_000,), record="compare_icons_half.json"),
     "emoji": World("emoji", (600, 1_200), metric="mean R@1"),
     "few": World(None, (1_230,), record="reference_map.jsonl"),
 }

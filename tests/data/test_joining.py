@@ -51,6 +51,22 @@ def test_rarity_of_pieces_that_are_parts_of_an_array(tmp_path: Path, monkeypatch
     assert rarity([made]) == pytest.approx(by_hand([first for first, _ in captions]))
 
 
+def test_captions_that_are_labels_join_evenly_all_along(tmp_path: Path) -> None:
+    """Else a run would begin with a class or two; a caption that is no label keeps its value."""
+    names = ["a coat"] * 300 + ["a very rare kind of shoe"] * 300
+    captions = [*names, *(" ".join(["drawing"] * (row % 40 + 1)) for row in range(400))]
+    made = write_made_up(tmp_path / "a", range(1_000), "a", captions=[[caption] for caption in captions])
+    plain = np.array(by_hand(captions))
+    key = rarity([made])
+    assert key[600:] == pytest.approx(plain[600:])
+    first = joining(np.arange(1_000), key, 0)[Order(0, 1_000, 10, growth=growth_of(0.1, 0.5, 20)).rows(0)]
+    assert {names[row] for row in first[first < 600]} == {"a coat", "a very rare kind of shoe"}
+    below = (key[:600] < np.median(key[600:])).reshape(2, 300).mean(1)
+    assert below == pytest.approx([0.5, 0.5], abs=0.1)
+    alone = write_made_up(tmp_path / "b", range(100), "b", captions=[[name] for name in names[250:350]])
+    assert len(set(rarity([alone]))) == 1, "nothing but labels: by chance"
+
+
 @pytest.mark.parametrize("seed", [0, -3])
 def test_the_lowest_keys_join_first_and_equal_ones_by_chance(seed: int) -> None:
     rows, key = np.arange(7, 1_007), np.random.default_rng(0).integers(0, 5, 1_000)

@@ -93,7 +93,8 @@ NOISY = Measured(
             "common_first",
             "uniform",
         ),
-        ({"steps": 1_200}, "probes", "easy_reference", "adaptive_self_paced"),
+        ({"steps": 1_200}, "probes", "adaptive_self_paced", "easy_reference"),
+        ({"steps": 1_200, "probes": probes(own=0.40)}, "probes", "easy_reference", "adaptive_self_paced"),
         ({"steps": 1_200, "probes": probes(own=0.50)}, "probes", "adaptive_self_paced", "easy_reference"),
         ({"steps": 1_200, "probes": probes(0.40)}, "noisy", "adaptive_common", "adaptive_self_paced"),
         ({"probes": probes(0.60)}, "uniform_is_ahead", "uniform", "adaptive_self_paced"),
@@ -115,6 +116,18 @@ def test_each_case_has_its_rule(changed: dict, rule: str, preset: str, runner_up
     advice = advise(replace(NOISY, **changed))
     assert (advice.rule, advice.preset, advice.runner_up) == (rule, preset, runner_up)
     assert advice.why and advice.change
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"steps": 1_200}, "adaptive_self_paced and easy_reference lead, too close to call, and the first scores highest"),
+        ({"steps": None, "tflop": 4.0}, "easy_reference and adaptive_self_paced lead, too close to call, and the first costs least"),
+        ({"steps": 1_200, "probes": probes(own=0.50)}, "adaptive_self_paced leads ("),
+    ],
+)  # fmt: skip
+def test_of_candidates_too_close_to_call_the_budget_decides(changed: dict, said: str) -> None:
+    assert said in advise(replace(NOISY, **changed)).why
 
 
 def test_a_pool_that_is_not_settled_needs_a_larger_share_of_the_budget_than_a_noisy_one() -> None:

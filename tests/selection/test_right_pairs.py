@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from superbatch.selection import p_values, right_pairs, share_of_right
+from superbatch.selection import lead, p_values, right_pairs, share_of_right
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -28,6 +28,31 @@ def test_p_values_are_those_of_the_plain_form_whatever_the_tiles(monkeypatch, ti
     image, text = unit(20, 5, seed=1), unit(20, 5, seed=2)
     assert torch.equal(p_values(image, text), plainly(image, text))
     assert torch.equal(p_values(image.float(), text.float()), plainly(image, text))
+
+
+@pytest.mark.parametrize("tile", [7, 1_000])
+@pytest.mark.parametrize("side", [0, 1])
+def test_pairs_with_the_same_caption_or_image_are_no_others_where_they_are_many(monkeypatch, tile, side):
+    """By a plain loop over pairs; a caption that few share counts as another's."""
+    monkeypatch.setattr(right_pairs, "TILE", tile)
+    sides = [unit(200, 8, seed=1), unit(200, 8, seed=2)]
+    group = [0] * 40 + [1] * 4 + list(range(2, 158))  # 39 and 3 twins among 199 others: more and no more than 2 %
+    sides[side] = sides[side][group]
+    scores, expected = sides[0] @ sides[1].T, torch.zeros(2, 200, dtype=torch.float64)
+    for i in range(200):
+        others = [j for j in range(200) if j != i and (i >= 40 or group[j] != group[i])]
+        expected[0, i] = int(sum(scores[i, j] >= scores[i, i] - 1e-9 for j in others)) / len(others)
+        expected[1, i] = int(sum(scores[j, i] >= scores[i, i] - 1e-9 for j in others)) / len(others)
+    assert torch.equal(p_values(*sides), expected)
+
+
+def test_a_model_that_knows_all_classes_is_ahead_of_one_that_knows_half_of_them():
+    """Captions are ten names: without regard to twins no pair could stand out."""
+    names, image = unit(10, 16, seed=1), torch.arange(1_000) % 10
+    half = torch.where(image < 5, image, 5 + (image + 1) % 5)
+    knows, knows_half = p_values(names[image], names[image]), p_values(names[half], names[image])
+    assert float(knows.max()) == 0.0 and share_of_right(knows) == 1.0
+    assert lead(knows, knows_half) > 0.4 and lead(knows_half, knows) < 0
 
 
 def test_a_model_that_knows_nothing_finds_no_right_pairs_and_one_that_knows_all_finds_all():

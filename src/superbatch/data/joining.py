@@ -20,11 +20,15 @@ from superbatch.data.fields import Source
 from superbatch.data.manifest import Manifest
 from superbatch.data.order import JOINED, permute, places_of_joining, round_keys
 
+# Where more than this share of all rows, and so many rows, have the same caption, it is a label, and does not tell which pairs are easy.
+LABEL, LABELLED = 0.02, 20
+
 
 def rarity(manifests: Sequence[Manifest]) -> np.ndarray:
     """Return the rarity of each row's first caption, float64 (N,); rows of later sets follow those of the first.
 
-    Words are in lower case, between spaces. The sets are read a piece at a time; only the words in use are held.
+    Words are in lower case, between spaces. The sets are read a piece at a time; only the words in use are held. Captions that are labels
+    get the values of other rows, evenly: to begin with a class or two would teach nothing.
     """
     counts = Counter[str]()
     for words, _ in _pieces(manifests):
@@ -32,10 +36,24 @@ def rarity(manifests: Sequence[Manifest]) -> np.ndarray:
             counts[word] += count
     known, cost_V = pa.array(list(counts), pa.large_string()), -np.log(np.fromiter(counts.values(), np.float64))
     cost_V += np.log(counts.total())
-    found = [
-        np.add.reduceat(cost_V[pc.index_in(words, known).to_numpy()], starts) for words, starts in _pieces(manifests)
-    ]
-    return np.concatenate(found) if found else np.empty(0)
+    mark_V = np.random.default_rng(0).random(len(cost_V))  # sums of it tell captions apart, whatever their rarity
+    found, marks = [np.empty(0)], [np.empty(0)]
+    for words, starts in _pieces(manifests):
+        at = pc.index_in(words, known).to_numpy()
+        found.append(np.add.reduceat(cost_V[at], starts))
+        marks.append(np.add.reduceat(mark_V[at], starts))
+    return _with_labels_spread(np.concatenate(found), np.concatenate(marks))
+
+
+def _with_labels_spread(key_N: np.ndarray, mark_N: np.ndarray) -> np.ndarray:
+    """Give rows of marks that are labels' the keys of other rows, evenly; which has which is by chance. Without other rows all get the same."""
+    _, of_N, counts = np.unique(mark_N, return_inverse=True, return_counts=True)
+    is_label = counts[of_N] > max(LABELLED, LABEL * len(key_N))
+    others, labels = np.sort(key_N[~is_label]), np.flatnonzero(is_label)
+    if len(labels):
+        evenly = others[np.arange(len(labels)) * len(others) // len(labels)] if len(others) else 0.0
+        key_N[np.random.default_rng(0).permutation(labels)] = evenly
+    return key_N
 
 
 def _pieces(manifests: Sequence[Manifest]) -> Iterator[tuple[pa.Array, np.ndarray]]:

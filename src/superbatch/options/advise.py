@@ -28,7 +28,7 @@ class AdviseSettings(Settings, section="advise"):
     """The budget that the advice is for, and the candidates that it tries out."""
 
     budget: BudgetSettings = field(default_factory=BudgetSettings)
-    candidates: Annotated[tuple[str, ...], MinLen(1)] = ("uniform", "easy_reference", "adaptive_self_paced")
+    candidates: Annotated[tuple[str, ...], MinLen(1)] = ("uniform", "easy_reference", "adaptive_common")
     probe: Count = 600  # steps of each candidate's probe, a complete schedule; no more than the budget has
     seed: Seed = 0
 

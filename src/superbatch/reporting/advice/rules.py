@@ -129,22 +129,30 @@ def _near_the_probes(measured: Measured) -> Choice | None:
     longest = max((probe.steps for probe in measured.probes), default=0)
     if not ahead or not is_near(measured):
         return None
-    best = max(ahead, key=lambda probe: probe.value)
-    level = sorted((p for p in ahead if not best.above(p)), key=lambda probe: (probe.tflop, -probe.value))
-    lead = f"{level[0].name} leads"
-    if len(level) > 1:
-        lead = f"{' and '.join(p.name for p in level)} lead, too close to call, and the first costs least"
+    first, lead = _leader(measured, ahead)
     why = f"the budget is close to the probes' length, and after {longest:,} steps {lead} ({_values(measured)})"
     change = (f"more than {NEAR * longest:,} steps: an early lead may not last",)
     evidence = rows(
-        ("simweb", "easy_reference", 400), ("simweb", "adaptive_self_paced", 400),
-        ("simweb", "easy_reference", 1_230), ("simweb", "adaptive_self_paced", 1_230),
+        ("simweb", "easy_reference", 400), ("simweb", "adaptive_common", 400),
+        ("simweb", "easy_reference", 1_230), ("simweb", "adaptive_common", 1_230),
     )  # fmt: skip
-    others = sorted((p for p in ahead if p is not level[0]), key=lambda probe: -probe.value)
+    others = sorted((p for p in ahead if p is not first), key=lambda probe: -probe.value)
     further = affordable(measured, EASY) > longest
     doubts = [Doubt(f"the budget is longer than the probes of {longest:,} steps")] if further else []
     doubts += [] if measured.uniform else [Doubt("there is no probe of uniform to compare with")]
-    return Choice("probes", (level[0].name, *(p.name for p in others), ADAPTIVE), why, evidence, change, tuple(doubts))
+    return Choice("probes", (first.name, *(p.name for p in others), ADAPTIVE), why, evidence, change, tuple(doubts))
+
+
+def _leader(measured: Measured, ahead: list[Probe]) -> tuple[Probe, str]:
+    """Return the probe to go by, and words on it: the best; of those that can't be told from it the cheapest, where operations are counted."""
+    best = max(ahead, key=lambda probe: probe.value)
+    level = [probe for probe in ahead if not best.above(probe)]
+    if len(level) == 1:
+        return best, f"{best.name} leads"
+    cheapest = min(level, key=lambda probe: (probe.tflop, -probe.value))
+    first, which = (best, "scores highest") if measured.tflop is None else (cheapest, "costs least")
+    names = [first.name, *(probe.name for probe in level if probe is not first)]
+    return first, f"{' and '.join(names)} lead, too close to call, and the first {which}"
 
 
 def _weak_reference(measured: Measured) -> Choice | None:
@@ -220,7 +228,7 @@ def _not_known(measured: Measured) -> Choice:
     last = "this preset adapts to what it measures during the run"
     if measured.right is None:
         why = f"no candidate measured how many of the pool's pairs are right; {last}"
-        change = ("a candidate that measures it, such as adaptive_self_paced (advise.candidates)",)
+        change = ("a candidate that measures it, such as adaptive_common (advise.candidates)",)
         return Choice("not_known", presets, why, evidence, change, (Doubt("the share of right pairs is not known", 2),))
     still = (
         "it is still improving, so there may be more"
