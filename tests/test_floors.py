@@ -23,6 +23,7 @@ GROUND = {
     "progress",
     "declared",
     "bounds",
+    "labels",
     "nested",
     "options",
     "artifacts",

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from superbatch.data.fields import Source
 from superbatch.data.manifest import Manifest
 from superbatch.data.order import JOINED, permute, places_of_joining, round_keys
+from superbatch.labels import are_labels, chance_of_same
 
-# Where more than this share of all rows, and so many rows, have the same caption, it is a label, and does not tell which pairs are easy.
-LABEL, LABELLED = 0.02, 20
+ENOUGH = 20  # rows with the same caption: among labels, one of fewer rows is none
 
 
 def rarity(manifests: Sequence[Manifest]) -> np.ndarray:
@@ -48,7 +48,9 @@ def rarity(manifests: Sequence[Manifest]) -> np.ndarray:
 def _with_labels_spread(key_N: np.ndarray, mark_N: np.ndarray) -> np.ndarray:
     """Give rows of marks that are labels' the keys of other rows, evenly; which has which is by chance. Without other rows all get the same."""
     _, of_N, counts = np.unique(mark_N, return_inverse=True, return_counts=True)
-    is_label = counts[of_N] > max(LABELLED, LABEL * len(key_N))
+    if not are_labels(chance_of_same(counts.tolist())):
+        return key_N
+    is_label = counts[of_N] >= ENOUGH
     others, labels = np.sort(key_N[~is_label]), np.flatnonzero(is_label)
     if len(labels):
         evenly = others[np.arange(len(labels)) * len(others) // len(labels)] if len(others) else 0.0

@@ -12,13 +12,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from superbatch.labels import are_labels
+
 TILE = 1_000  # images, and captions, whose scores are in memory at once
 # Scores this close count as a tie, which counts against a pair: if all embeddings have collapsed to one, they tell nothing, whichever way
 # the last digits are rounded.
 TIE = 1e-6
 LAMBDA = 0.5  # p-values above it are taken for those of wrong pairs alone
 NEAR = 0.01  # a pair's own caption stands out where no more than this share of others score as high
-TWINS = 0.02  # of the pairs: so many with the same caption or image tell little
 SURE = 2.0  # standard errors by which one model has to be ahead of another
 
 
@@ -26,38 +27,44 @@ SURE = 2.0  # standard errors by which one model has to be ahead of another
 def p_values(image_nD: Tensor, text_nD: Tensor) -> Tensor:
     """Return the share of others that score no lower than a pair's own do: captions with its image, then images with its caption.
 
-    Pairs with the same caption, or the same image, match each other too. They are no others to a pair that has many of them (more than
-    `TWINS`), as where captions are names of a few classes: no pair could stand out there.
+    Pairs with the same caption match each other too. Where captions are labels, a pair is compared with those of other labels alone: among all
+    none could stand out.
 
     Args:
         image_nD, text_nD: embeddings of length 1 of n pairs, 2 or more; a score is their cosine.
 
     Returns:
-        float64 (2, n), on the CPU. A score that is not finite counts as no lower. 1 for a pair that has no others.
+        float64 (2, n), on the CPU. A score that is not finite counts as no lower. 1 for a pair that there is nothing to compare with.
     """
     image_nD, text_nD = image_nD.cpu().double(), text_nD.cpu().double()
     n, own_n = len(image_nD), (image_nD * text_nD).sum(1) - TIE
-    counts, of_twins, twins_n = torch.zeros(2, n).double(), torch.zeros(2, n).double(), torch.zeros(n).double()
+    # Of all pairs, and of those with the same caption: how many score no lower.
+    counts, of_same, same_n = torch.zeros(2, n).double(), torch.zeros(2, n).double(), torch.zeros(n).double()
     tiles = [slice(start, start + TILE) for start in range(0, n, TILE)]
     for images in tiles:
         for texts in tiles:
             scores = image_nD[images] @ text_nD[texts].T
-            with_image, with_text = ~(scores < own_n[images, None]), ~(scores < own_n[texts])
-            twins = _same(image_nD[images], image_nD[texts]) | _same(text_nD[images], text_nD[texts])
-            counts[0, images] += with_image.sum(1)
-            counts[1, texts] += with_text.sum(0)
-            of_twins[0, images] += (with_image & twins).sum(1)
-            of_twins[1, texts] += (with_text & twins).sum(0)
-            twins_n[images] += twins.sum(1)
-    # A pair is a twin of itself, unless it is not finite.
-    many_n = twins_n - 1 > TWINS * (n - 1)
-    others_n = torch.where(many_n, n - twins_n, n - 1)
-    counts -= torch.where(many_n, of_twins, 1)
-    return torch.where(others_n > 0, counts / others_n.clamp(min=1), 1)
+            by_image, by_text = ~(scores < own_n[images, None]), ~(scores < own_n[texts])
+            same = _same(text_nD[images], text_nD[texts])
+            counts += _added(n, images, texts, by_image, by_text)
+            of_same += _added(n, images, texts, by_image & same, by_text & same)
+            same_n[images] += same.sum(1)
+    chance = float((same_n - 1).clamp(min=0).mean()) / (n - 1)
+    if not are_labels(chance):
+        return (counts - 1) / (n - 1)  # less the pair itself
+    others_n = n - same_n
+    return torch.where(others_n > 0, (counts - of_same) / others_n.clamp(min=1), 1)
+
+
+def _added(n: int, images: slice, texts: slice, by_image: Tensor, by_text: Tensor) -> Tensor:
+    """Return the counts of one tile, float64 (2, n)."""
+    found = torch.zeros(2, n, dtype=torch.float64)
+    found[0, images], found[1, texts] = by_image.sum(1).double(), by_text.sum(0).double()
+    return found
 
 
 def _same(one_nD: Tensor, other_mD: Tensor) -> Tensor:
-    """Tell which of two sets of embeddings are the same, to rounding: bool (n, m)."""
+    """Tell which captions of two sets are the same, by their embeddings, to rounding: bool (n, m)."""
     squared = one_nD.square().sum(1)[:, None] + other_mD.square().sum(1) - 2 * one_nD @ other_mD.T
     return squared < 2 * TIE
 

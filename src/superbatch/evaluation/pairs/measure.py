@@ -6,6 +6,7 @@ Letters in names: n pairs, D embedding width.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from superbatch.evaluation.pairs.mixture import Mixture, bad_share, mixture, pur
 from superbatch.evaluation.pairs.recall import recall_in
 from superbatch.evaluation.pairs.resampling import Estimate, mean_estimate
 from superbatch.evaluation.pairs.verdict import Evidence, judge
+from superbatch.labels import are_labels, chance_of_same
 from superbatch.losses import fit_scale_and_bias, mean_loss
 
 BATCH = 64  # pairs in a batch, for recall, conditional scores and losses
@@ -77,7 +79,8 @@ def measure(seen: Seen) -> dict[str, Any]:
     found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": of}
     found["loss"] = {"held_out": losses(held), "training": losses(seen.trained)}
     found["pool_above"] = above and above.as_json()
-    verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of, above))
+    of_labels = are_labels(chance_of_same([*Counter(pool.captions).values()]))
+    verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of, above, of_labels))
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}
     return words | found | {"scores": histograms(scores)}
 

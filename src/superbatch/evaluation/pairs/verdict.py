@@ -38,6 +38,7 @@ class Evidence:
         held_out, curated: pairs that were measured, and that it was trained on.
         of: captions among which recall is; 64, or fewer where so few pairs were held out.
         pool_above: how often a pair of the pool scores above a held-out one; None where it was not measured.
+        of_labels: whether the pool's captions are labels.
     """
 
     auc: Estimate
@@ -47,6 +48,7 @@ class Evidence:
     curated: int
     of: int = 64
     pool_above: Estimate | None = None
+    of_labels: bool = False
 
     @property
     def knows_pool(self) -> bool:
@@ -116,28 +118,31 @@ def _name(found: Evidence) -> Name:
     lines = [(THRESHOLDS[name], one) for name, one in found.measured.items()]
     if any(one.high < line.harms for line, one in lines):
         return "would_harm"
-    return "helps" if all(one.low >= line.helps for line, one in lines) and not found.knows_pool else "unsure"
+    misled = found.knows_pool or found.of_labels
+    return "helps" if all(one.low >= line.helps for line, one in lines) and not misled else "unsure"
 
 
 def _numbers(found: Evidence) -> str:
     auc = f"AUC {found.auc.value:.2f} [{found.auc.low:.2f}, {found.auc.high:.2f}]"
     recall = f"R@1 in {found.of} {_percent(found.recall.value)} % [{_percent(found.recall.low)}, {_percent(found.recall.high)}]"
     line = f"{auc} of true against exchanged pairs, {recall}, on {found.held_out:,} held-out pairs"
-    if not found.knows_pool or found.pool_above is None:
-        return line
-    return (
-        f"{line}, but pairs of the pool score higher than these in {_percent(found.pool_above.value)} % of comparisons"
-    )
+    if found.knows_pool and found.pool_above is not None:
+        above = _percent(found.pool_above.value)
+        return f"{line}, but pairs of the pool score higher than these in {above} % of comparisons"
+    return f"{line}, but the pool's captions are labels" if found.of_labels else line
 
 
 def _remedy(found: Evidence) -> str:
-    """Name what fits the cause: trained on the pool, too wide an interval, overfit, few curated pairs, else weakness."""
+    """Name what fits the cause: trained on the pool, labels, too wide an interval, overfit, few curated pairs, else weakness."""
     if found.knows_pool:
         return (
             "it was most likely trained on this pool and finds nearly every pair easy: train one on curated pairs "
             "(reference.import_from: null), or import one that has not seen the pool"
         )
-    if all(one.value >= THRESHOLDS[name].helps for name, one in found.measured.items()):
+    good = all(one.value >= THRESHOLDS[name].helps for name, one in found.measured.items())
+    if good and found.of_labels:
+        return "plain training averages wrong labels out, and a choice keeps the reference's mistakes: train uniform too, or ask `kedro run --pipeline=advise`"
+    if good:
         return _more_held_out(found)
     return f"{_stronger(found)}; or run adaptive_self_paced, which needs it only to start"
 
