@@ -1,11 +1,11 @@
-"""The advice of `kedro run --pipeline=advise` beside what really won on simweb, icons and emoji, budget by budget.
+"""The advice of `kedro run --pipeline=advise` beside what really won on recorded pools, budget by budget.
 
-    python benchmarks/advice.py --world simweb [--world icons] [--world emoji] [--world few] [--threads 1] [--as-it-is]
+    python benchmarks/advice.py --world simweb [--world icons] [--world icons_half] [--world fashion] [--world emoji] [--world few]
     python benchmarks/advice.py                       the rules as they are now, on what is recorded
 
 A world is measured by the stage itself, in its environment; what it measured goes into --results, and each budget is then decided by the rules as
 they are: so a changed rule can be judged without training again. `few` is simweb with 100 curated pairs. Winners are the recorded runs
-(compare_simweb.json, compare_icons.json, reference_map.jsonl; of emoji the tables of docs/experiments.md). Where a budget lies between
+(compare_*.json, reference_map.jsonl; of emoji the tables of docs/experiments.md). Where a budget lies between
 two recorded lengths of a method, its value is interpolated between them (~); beyond its longest the longest counts (>).
 """
 
@@ -41,14 +41,14 @@ class World:
     """A pool, the budgets that its advice is asked for, and where its winners are.
 
     Attributes:
-        env: of conf; None for conf/base. steps, tflop: budgets. metric: that decides. record: file of recorded runs; None: `EMOJI`.
+        env: of conf; None for conf/base. steps, tflop: budgets. record: file of recorded runs; None: `EMOJI`. metric: of these, that decides.
         shorter: steps of a second set of probes, for budgets below `advise.probe`.
     """
 
     env: str | None
     steps: tuple[int, ...]
     tflop: tuple[float, ...] = ()
-    metric: str = "top-1"
+    metric: str = "classification/top1"
     record: str | None = None
     shorter: tuple[int, ...] = ()
 
@@ -65,7 +65,8 @@ WORLDS = {
         "icons", (2_000, 4_000, 8_000, 16_000), (12.0, 14.8, 19.2, 28.0, 35.5, 46.0), record="compare_icons.json"
     ),
     "icons_half": World("icons_half", (8_000,), record="compare_icons_half.json"),
-    "emoji": World("emoji", (600, 1_200), metric="mean R@1"),
+    "fashion": World("fashion", (1_230,), metric="fashion/top1", record="compare_fashion.json"),
+    "emoji": World("emoji", (600, 1_200)),
     "few": World(None, (1_230,), record="reference_map.jsonl"),
 }
 # Test, mean R@1 in percent, one seed (docs/experiments.md, 6 and 15): recorded in tables alone.
@@ -90,7 +91,7 @@ def points(world: World) -> list[Point]:
         return [Point(name, steps, np.nan, value) for steps, row in EMOJI.items() for name, value in row.items()]
     file = RESULTS.parent / world.record
     rows = [json.loads(line) for line in file.open()] if file.suffix == ".jsonl" else read_json(file)
-    return weak_points(rows) if file.suffix == ".jsonl" else grid_points(rows)
+    return weak_points(rows) if file.suffix == ".jsonl" else grid_points(rows, world.metric)
 
 
 def weak_points(rows: list[dict[str, Any]]) -> list[Point]:
@@ -102,12 +103,12 @@ def weak_points(rows: list[dict[str, Any]]) -> list[Point]:
     return [Point(method, steps, np.nan, float(np.mean(values))) for (method, steps), values in found.items()]
 
 
-def grid_points(rows: list[dict[str, Any]]) -> list[Point]:
+def grid_points(rows: list[dict[str, Any]], metric: str = "classification/top1") -> list[Point]:
     """Means over the seeds of each run of a grid."""
     found: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
     for row in rows:
         key = row["method"], row["label"], int(row["plan"]["steps"])
-        pair = row["flops"]["charged_total"] / 1e12, 100 * row["test"]["classification/top1"]
+        pair = row["flops"]["charged_total"] / 1e12, 100 * row["test"][metric]
         found.setdefault(key, []).append(pair)
     own = {method for method, label, _ in found if method == label}
     kept = {

@@ -14,6 +14,7 @@ FOLDER holds train-*.tar and test-*.tar: WebDataset shards whose json has `label
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from superbatch.artifacts.atomic import atomic_directory
 from superbatch.data.writing import Sample, write_lines, write_split
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "fashion"
-TEMPLATES = ("a grayscale photo of a {c}.", "a photo of a {c}.")
+TEMPLATE = "a grayscale photo of {c}."  # as all captions have it: text that was never seen costs up to 40 points of zero-shot accuracy
 SIZES = {"curated": 500, "train": 2_000, "validation": 1_000}
 
 
@@ -57,7 +58,7 @@ def prepare(
     with atomic_directory(out) as folder:
         wrong = write_pool(pool, folder, share, seed)
         write_shards(parts.pop("curated"), folder / "curated")
-        write_root(parts | {"test": test}, folder / "evaluation")
+        write_root(parts | {"test": test}, folder / "evaluation", named_in_caption, [TEMPLATE])
     return {"pool": len(pool), **sizes, "test": len(test), "mismatched": wrong}
 
 
@@ -83,18 +84,36 @@ def record_of(sample: Sample) -> dict[str, Any]:
 
 def names_of(samples: list[Sample]) -> dict[int, str]:
     """Return the name of each class that is among some samples."""
-    return {int(record["label"]): record["caption_name"] for record in map(record_of, samples)}
+    return {int(record_of(sample)["label"]): name_of(sample) for sample in samples}
 
 
-def write_root(splits: dict[str, list[Sample]], root: Path) -> None:
-    """Write a classification set in CLIP_benchmark's layout."""
+def name_of(sample: Sample) -> str:
+    """Return the name of a sample's class, without an article."""
+    found: str = record_of(sample)["caption_name"]
+    return found
+
+
+def named_in_caption(sample: Sample) -> str:
+    """Return a class's name as captions have it, with its article: `an ankle boot`."""
+    before, after = TEMPLATE.split("{c}")
+    return sample.parts["txt"].decode().strip().removeprefix(before).removesuffix(after)
+
+
+def write_root(
+    splits: dict[str, list[Sample]], root: Path, name: Callable[[Sample], str], templates: Sequence[str]
+) -> None:
+    """Write a classification set in CLIP_benchmark's layout.
+
+    Args:
+        splits: samples by split. root: the folder. name: of a sample's class. templates: of prompts, with `{c}` for the name.
+    """
     names: dict[int, str] = {}
     for split, samples in splits.items():
-        names |= names_of(samples)
+        names |= {int(record_of(sample)["label"]): name(sample) for sample in samples}
         write_split(root / split, [with_class(sample, record_of(sample)["label"]) for sample in samples])
     write_lines(root / "dataset_type.txt", ["classification"])
     write_lines(root / "classnames.txt", [names[label] for label in range(len(names))])
-    write_lines(root / "zeroshot_classification_templates.txt", TEMPLATES)
+    write_lines(root / "zeroshot_classification_templates.txt", templates)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from emoji import command, load
 from emoji_shuffle import write_shards
-from fashion import SIZES, divide, names_of, record_of, with_class, write_root
+from fashion import SIZES, divide, name_of, names_of, record_of, with_class, write_root
 
 from superbatch.artifacts.atomic import atomic_directory
 from superbatch.data.writing import Sample
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "fashion_labels"
+TEMPLATES = ("a grayscale photo of a {c}.", "a photo of a {c}.")
 
 
 def prepare(
@@ -59,7 +60,7 @@ def prepare(
         write_shards([with_label(*one, names) for one in zip(pool, wrong, strict=True)], folder / "pool")
         write_truth(pool, wrong, folder / "truth")
         write_shards([with_class(sample, record_of(sample)["label"]) for sample in curated], folder / "curated")
-        write_root(parts | {"test": test}, folder / "evaluation")
+        write_root(parts | {"test": test}, folder / "evaluation", name_of, TEMPLATES)
     return {"pool": len(pool), **sizes, "test": len(test), "wrong": sum(label is not None for label in wrong)}
 
 

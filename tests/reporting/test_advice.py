@@ -60,6 +60,7 @@ NOISY = Measured(
     ("changed", "rule", "preset", "runner_up"),
     [
         ({}, "noisy", "adaptive_common", "adaptive_self_paced"),
+        ({"reference": replace(HELPS, verdict="unsure")}, "noisy", "adaptive_self_paced", "adaptive_common"),
         ({"probes": probes(shares=RIGHT)}, "mostly_right", "safe_common", "adaptive_common"),
         ({"probes": probes(shares=RIGHT), "steps": None, "tflop": 8.0}, "needs_none", "common_first", "safe_common"),
         ({"probes": probes(shares=RIGHT), "steps": None, "tflop": 2.0}, "needs_none", "common_first", "safe_common"),

@@ -63,9 +63,9 @@ def test_on_labels_a_good_reference_is_not_trusted() -> None:
     """On Fashion-MNIST with wrong labels it chose purer pairs, and every selection by it ended far below uniform."""
     verdict = judge(replace(evidence("above", "above"), of_labels=True))
     assert verdict.name == "unsure" and verdict.line.endswith("held-out pairs, but the pool's captions are labels")
-    assert "train uniform too" in verdict.remedy and "held_out" not in verdict.remedy
+    assert "run uniform too" in verdict.remedy and "held_out" not in verdict.remedy
     weak = judge(replace(evidence("below", "below"), of_labels=True))
-    assert weak.name == "would_harm" and "train uniform too" not in weak.remedy
+    assert weak.name == "would_harm" and "run uniform too" not in weak.remedy
 
 
 @pytest.mark.parametrize(("low", "name"), [(0.55, "helps"), (0.78, "unsure")])

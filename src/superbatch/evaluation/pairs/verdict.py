@@ -141,7 +141,7 @@ def _remedy(found: Evidence) -> str:
         )
     good = all(one.value >= THRESHOLDS[name].helps for name, one in found.measured.items())
     if good and found.of_labels:
-        return "plain training averages wrong labels out, and a choice keeps the reference's mistakes: train uniform too, or ask `kedro run --pipeline=advise`"
+        return "plain training averages wrong labels out, and a choice keeps the reference's mistakes: run uniform too, or ask `kedro run --pipeline=advise`"
     if good:
         return _more_held_out(found)
     return f"{_stronger(found)}; or run adaptive_self_paced, which needs it only to start"

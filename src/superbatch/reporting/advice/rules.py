@@ -215,15 +215,19 @@ def _noisy(measured: Measured) -> Choice | None:
     longer = "a longer probe (advise.probe) in which that share grows above a half: then safe"
     scarce = measured.tflop is not None and measured.pool.passes(affordable(measured, ADAPTIVE)) <= TIGHT
     if not scarce:
-        return Choice("noisy", (ADAPTIVE, SELF_PACED, FLEXI), share, evidence, (longer,))
-    steps = f"a budget in steps instead of operations: then {ADAPTIVE}"
+        return Choice("noisy", (*_adaptive(measured), FLEXI), share, evidence, (longer,))
+    steps = f"a budget in steps instead of operations: then {_adaptive(measured)[0]}"
     why = f"{share}, and the budget in operations is tight"
-    return Choice("noisy", (FLEXI, ADAPTIVE, SELF_PACED), why, evidence, (longer, steps))
+    return Choice("noisy", (FLEXI, *_adaptive(measured)), why, evidence, (longer, steps))
+
+
+def _adaptive(measured: Measured) -> tuple[str, str]:
+    """Return the presets that adapt to the pool, the better first: by a weak reference that with all captions from the start."""
+    return (ADAPTIVE, SELF_PACED) if measured.reference.verdict == "helps" else (SELF_PACED, ADAPTIVE)
 
 
 def _not_known(measured: Measured) -> Choice:
-    good = measured.reference.verdict == "helps"  # with a weak one all captions from the start are better
-    presets = (ADAPTIVE, SELF_PACED, SAFE) if good else (SELF_PACED, ADAPTIVE, SAFE)
+    presets = (*_adaptive(measured), SAFE)
     evidence = rows(("simweb", "adaptive_common", 1_230), ("icons", "adaptive_common", 8_000), ("icons", "safe", 8_000))
     last = "this preset adapts to what it measures during the run"
     if measured.right is None:
