@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from superbatch.selection import lead, p_values, right_pairs, share_of_right
+from superbatch.selection import have_labels, lead, p_values, right_pairs, share_of_right
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -42,7 +42,7 @@ def test_pairs_with_the_same_caption_are_no_others_where_captions_are_labels(mon
         others = [j for j in range(200) if j != i and not (labels and group[j] == group[i])]
         expected[0, i] = int(sum(scores[i, j] >= scores[i, i] - 1e-9 for j in others)) / len(others)
         expected[1, i] = int(sum(scores[j, i] >= scores[i, i] - 1e-9 for j in others)) / len(others)
-    assert torch.equal(p_values(image, text), expected)
+    assert torch.equal(p_values(image, text), expected) and have_labels(text) == labels
 
 
 def test_a_model_that_knows_all_classes_is_ahead_of_one_that_knows_half_of_them():

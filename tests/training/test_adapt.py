@@ -12,7 +12,7 @@ import torch
 
 from superbatch.data.fields import skipping
 from superbatch.data.sampling import rows_aside
-from superbatch.data.windows import smoothed, windows_of
+from superbatch.data.windows import Looks, smoothed, windows_of
 from superbatch.errors import UserError
 from superbatch.models import evaluating
 from superbatch.options import AdaptSettings, SelectionSettings, ThenSettings
@@ -182,7 +182,7 @@ def test_a_run_without_it_has_the_hash_of_before_and_one_with_it_another(make_jo
 def test_shares_become_sizes():
     assert smoothed([0.0, 1.0, 1.0]) == pytest.approx([0.0, 0.3, 0.51])
     selection = SelectionSettings("joint", 0.95, "easy_reference", adapt=AdaptSettings(power=2.0))
-    parts = windows_of(selection, 64, [0.0, 0.4, 1.0])  # smoothed to 0, 0.12 and 0.384
+    parts = windows_of(selection, 64, Looks([0.0, 0.4, 1.0]))  # smoothed to 0, 0.12 and 0.384
     assert [(part.first, part.last, part.steps) for part in parts] == [(1_280, 1_280, 50)] * 2 + [(434, 434, 50)]
     assert [AdaptSettings(power=2.0).size(share, 64, 1_280) for share in (0.0, 0.2, 0.5, 0.9, 1.0)] == [
         1_280,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.fields import Source
 from superbatch.data.order import Order
-from superbatch.data.windows import outgrown, stretches_of, windows_of
+from superbatch.data.windows import Looks, outgrown, stretches_of, windows_of
 from superbatch.errors import UserError
 from superbatch.options import AdaptSettings, LearnerSettings, SelectionSettings, ThenSettings, TrainingSettings
 from superbatch.reporting.runs import Run
@@ -88,9 +88,30 @@ def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_jo
     ledger, forward = ledger_of(result), result.summary["flops"]["forward_per_sample"]
     assert ledger["samples_scored"] == [0] * SWITCH + [8 * n for n in range(1, 5)]
     assert result.summary["flops"]["as_executed_total"] == pytest.approx((14 * 12 + 4 * 8 + 7 * 6) * forward)
-    assert "job: the learner has outgrown the reference, and chooses for itself from step 10 on" in caplog.text
+    assert "job: the learner has outgrown the reference: it chooses for itself from step 10 on" in caplog.text
     said = "; once the learner has outgrown the reference, of at most B = 8, fewer as the learner learns (joint, easy_learner"
     assert said in caplog.text
+
+
+def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplog):
+    """By the lead over captions alone, and whatever the share; killed on either side of the switch, it is the same run."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(adapt, "have_labels", lambda texts: True)
+    monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.5)
+    monkeypatch.setattr(adapt, "lead", lambda p, other: float(p.shape[0] == 1) - 0.9)
+    result = train(make_job(**HOW, steps=14, state="never"))
+    run = Run(result.training_dir.parent)
+    assert run.looks.of_labels and run.new_kind == 8, "at the first measurement that can be"
+    assert run.looked_at(np.arange(14)).tolist() == [8] * 8 + [4] * 6
+    assert set(ledger_of(result)["samples_scored"]) == {0}
+    said = "job: the learner has outgrown the reference: captions are labels, so all pairs are taken from step 8 on"
+    assert said in caplog.text
+    again = partial(make_job, **HOW, steps=14, state="killed", checkpoint_every=2)
+    for steps in (5, 6):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, steps)
+            train(again())
+    assert outcome(train(again())) == outcome(result)
 
 
 def test_nothing_is_scored_where_too_little_is_left_out(make_job, monkeypatch):
@@ -184,7 +205,11 @@ def outgrows(adapt: AdaptSettings = ADAPT, **then: float) -> SelectionSettings:
 
 
 def test_a_reference_is_outgrown_once_the_learner_is_ahead_and_comes_on_no_longer():
-    ahead, level, when = [0.1] * 8, [0.3] * 8, partial(outgrown, outgrows())
+    ahead, level = [0.1] * 8, [0.3] * 8
+
+    def when(shares, leads):
+        return outgrown(outgrows(), Looks(shares, leads))
+
     assert when(level, ahead) == 4, "before it cannot be seen how it comes on"
     assert when(level, [-0.1] * 6 + [0.1] * 2) == 6
     assert when([0.1 * n for n in range(8)], ahead) is None, "it comes on by the reference's choice"
@@ -192,15 +217,26 @@ def test_a_reference_is_outgrown_once_the_learner_is_ahead_and_comes_on_no_longe
     assert when([0.3] * 3, [0.1] * 3) is None and when([0.3] * 8, []) is None
 
 
+def test_where_captions_are_labels_all_pairs_are_taken_once_the_learner_is_ahead():
+    """Whether it still comes on does not count there, nor how much it would leave out."""
+    comes_on, leads = [0.1 * n for n in range(8)], [-0.1] * 5 + [0.1] * 3
+    selection, looks = outgrows(min_filter_ratio=0.8), Looks(comes_on, leads, of_labels=True)
+    assert outgrown(selection, looks._replace(of_labels=False)) is None and outgrown(selection, looks) == 5
+    sizes = [part.first for part in windows_of(selection, 64, looks)]
+    assert sizes[5:] == [64] * 3 and min(sizes[:5]) > 64
+    every = selection.adapt.every
+    assert [part.steps.start for part in stretches_of(selection, 10 * every, looks)] == [0, 5 * every]
+
+
 def test_where_most_pairs_look_right_the_reference_goes_on():
     """With power 2 f is 1 - g^2: 0.36 at g = 0.8, 0.28 at 0.85."""
     squared, ahead = AdaptSettings(power=2.0), [0.1] * 30
-    assert outgrown(outgrows(squared, min_filter_ratio=0.35), [0.8] * 30, ahead) == 4
-    assert outgrown(outgrows(squared, min_filter_ratio=0.35), [0.85] * 30, ahead) is None
-    assert outgrown(outgrows(squared), [0.85] * 30, ahead) == 4, "by default the learner takes over anywhere"
-    later = outgrown(outgrows(squared, min_filter_ratio=0.35), [0.85] * 10 + [0.75] * 20, ahead)
+    assert outgrown(outgrows(squared, min_filter_ratio=0.35), Looks([0.8] * 30, ahead)) == 4
+    assert outgrown(outgrows(squared, min_filter_ratio=0.35), Looks([0.85] * 30, ahead)) is None
+    assert outgrown(outgrows(squared), Looks([0.85] * 30, ahead)) == 4, "by default the learner takes over anywhere"
+    later = outgrown(outgrows(squared, min_filter_ratio=0.35), Looks([0.85] * 10 + [0.75] * 20, ahead))
     assert later == 11, "from 0.85 the smoothed share falls to 0.82, which is too much, and 0.799"
-    assert outgrown(outgrows(squared, filter_ratio=0.3, min_filter_ratio=0.3), [0.1] * 30, ahead) == 4, (
+    assert outgrown(outgrows(squared, filter_ratio=0.3, min_filter_ratio=0.3), Looks([0.1] * 30, ahead)) == 4, (
         "f is at most 0.3"
     )
 
@@ -234,11 +270,11 @@ def test_what_was_measured_becomes_stretches_and_sizes():
     selection = SelectionSettings("joint", 0.95, "easy_reference", **how)
     shares, sets = [0.04] * 6 + [1.0], ([], [0.1] * 7, [-1.0] * 7)
     spans = [
-        [tuple(part.steps)[:: len(part.steps) - 1] for part in stretches_of(selection, 460, shares, leads)]
+        [tuple(part.steps)[:: len(part.steps) - 1] for part in stretches_of(selection, 460, Looks(shares, leads))]
         for leads in sets
     ]
     assert spans == [[(0, 459)], [(0, 199), (200, 459)], [(0, 459)]]
-    sizes = [[part.first for part in windows_of(selection, 64, shares, leads)] for leads in sets[1:]]
+    sizes = [[part.first for part in windows_of(selection, 64, Looks(shares, leads))] for leads in sets[1:]]
     assert sizes == [[1_280] * 4 + [320, 320, 195], [1_280] * 6 + [195]]  # the share is smoothed: 0.328 at last
 
 

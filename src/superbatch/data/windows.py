@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from superbatch.data.order import Candidates
 from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
@@ -15,6 +16,7 @@ from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 # Name and split of a measurement in a run's table of evaluations.
 MEASURED = ("pool/right_pairs", "pool")
 LEAD = ("pool/lead_over_reference", "pool")
+LABELS = ("pool/captions_are_labels", "pool")  # 1 with each measurement where they are, nothing where not
 # Share of the previous value kept at each measurement. A sample of 1,000 pairs is accurate to about 2 points, and B is a power of it, so
 # it would jump at small shares. With 0.7 the scatter is 0.42 of that, and the value lags by two measurements.
 KEPT = 0.7
@@ -29,21 +31,31 @@ def smoothed(shares: Iterable[float]) -> list[float]:
     return list(accumulate(shares, lambda before, share: KEPT * before + (1 - KEPT) * share))
 
 
-def outgrown(selection: SelectionSettings, shares: Sequence[float], leads: Sequence[float]) -> int | None:
-    """Return the window from which on the learner chooses for itself; None for none so far.
+class Looks(NamedTuple):
+    """What was measured before each window so far.
+
+    Attributes:
+        shares: of pairs that look right to the learner.
+        leads: the learner's over the reference; empty where they were not measured.
+        of_labels: whether captions are labels (`labels.are_labels`).
+    """
+
+    shares: Sequence[float] = ()
+    leads: Sequence[float] = ()
+    of_labels: bool = False
+
+
+def outgrown(selection: SelectionSettings, looks: Looks) -> int | None:
+    """Return the window from which on the reference chooses no more; None for none so far.
 
     It is the first by whose start the learner was ahead of the reference, no longer came on much by its choice, and would leave out enough itself
-    (`selection.then.min_filter_ratio`).
-
-    Args:
-        selection: the run's. shares, leads: as measured before each window; leads are empty where they were not.
+    (`selection.then.min_filter_ratio`). Where captions are labels, to be ahead is enough: training on all pairs averages wrong labels out.
     """
-    known = smoothed(shares)
-    for number in range(LOOK_BACK, len(leads)):
-        if (
-            leads[number] > 0
-            and known[number] - known[number - LOOK_BACK] < GROWING
-            and _enough(selection, known[number])
+    known = smoothed(looks.shares)
+    for number in range(LOOK_BACK, len(looks.leads)):
+        if looks.leads[number] > 0 and (
+            looks.of_labels
+            or (known[number] - known[number - LOOK_BACK] < GROWING and _enough(selection, known[number]))
         ):
             return number
     return None
@@ -55,38 +67,33 @@ def _enough(selection: SelectionSettings, share: float) -> bool:
     return adapt.left_out(share, then.filter_ratio) >= then.min_filter_ratio
 
 
-def stretches_of(
-    selection: SelectionSettings, steps: int, shares: Sequence[float], leads: Sequence[float]
-) -> tuple[Stretch, ...]:
-    """Return which steps choose by which rule, as far as is known; those to come by the rule of the last.
-
-    Args:
-        selection: the run's. steps: of the run. shares, leads: as for `outgrown`.
-    """
+def stretches_of(selection: SelectionSettings, steps: int, looks: Looks) -> tuple[Stretch, ...]:
+    """Return which steps choose by which rule, as far as is known; those to come by the rule of the last."""
     if not selection.outgrows:
         return selection.stretches(steps)
     assert selection.adapt is not None, "refused without"
-    number = outgrown(selection, shares, leads)
+    number = outgrown(selection, looks)
     return selection.stretches(steps, steps if number is None else min(steps, number * selection.adapt.every))
 
 
-def windows_of(
-    selection: SelectionSettings, b: int, shares: Sequence[float], leads: Sequence[float] = ()
-) -> tuple[Candidates, ...]:
+def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Candidates, ...]:
     """Return how many rows the steps of the windows so far look at; steps behind them as many as the last.
 
+    Where captions are labels and the reference is outgrown, that is b: all are taken.
+
     Args:
-        selection: with `adapt`. b: the batch size. shares, leads: as for `outgrown`.
+        selection: with `adapt`. b: the batch size. looks: as measured.
     """
-    adapt, first = selection.adapt, outgrown(selection, shares, leads)
+    adapt, first = selection.adapt, outgrown(selection, looks)
     assert adapt is not None, "f is as set"
     own, last = selection.rules[0], selection.rules[-1]
     most = {rule: max(rule.sizes(b)) for rule in (own, last)}
     found = []
-    for number, share in enumerate(smoothed(shares)):
+    for number, share in enumerate(smoothed(looks.shares)):
         rule = own if first is None or number < first else last
         size = adapt.size(share, b, most[rule])
-        if rule.scores and WORTH_SCORING * (size - b) < size:
+        takes_all = rule is not own and looks.of_labels
+        if takes_all or (rule.scores and WORTH_SCORING * (size - b) < size):
             size = b
         found.append(Candidates(size, size, adapt.every))
     return tuple(found)

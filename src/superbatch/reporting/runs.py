@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of, growth_of
-from superbatch.data.windows import LEAD, MEASURED, stretches_of, windows_of
+from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, stretches_of, windows_of
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
@@ -170,7 +170,7 @@ class Run:
         """Which of so many rows each step looked at."""
         window = self.setting("training", "shuffle_window", 0)
         b = self.batch_size
-        follows = windows_of(self.selection, b, self.shares, self.leads) if self.shares else ()
+        follows = windows_of(self.selection, b, self.looks) if self.shares else ()
         candidates = follows or candidates_of(self.selection, b, self.steps)
         first = self.setting("training", "first_share", 1.0)
         over = self.setting("training", "grows_over", TrainingSettings.grows_over)
@@ -182,9 +182,9 @@ class Run:
         return self._measured(MEASURED)
 
     @cached_property
-    def leads(self) -> list[float]:
-        """By how much the learner was ahead of the reference where that was measured, in order of steps; above 0 it was."""
-        return self._measured(LEAD)
+    def looks(self) -> Looks:
+        """All that it measured for f to follow."""
+        return Looks(self.shares, self._measured(LEAD), bool(self._measured(LABELS)))
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:
@@ -196,7 +196,7 @@ class Run:
     @property
     def stretches(self) -> tuple[Stretch, ...]:
         """Which steps chose by which rule."""
-        return stretches_of(self.selection, self.steps, self.shares, self.leads)
+        return stretches_of(self.selection, self.steps, self.looks)
 
     @property
     def new_kind(self) -> int | None:

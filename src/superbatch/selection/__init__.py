@@ -7,7 +7,7 @@ from superbatch.selection.given import scores_given
 from superbatch.selection.independent import select_independently
 from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
-from superbatch.selection.right_pairs import lead, p_values, share_of_right
+from superbatch.selection.right_pairs import have_labels, lead, p_values, share_of_right
 from superbatch.selection.samples import select_by_scores
 from superbatch.selection.selector import JointSelector
 from superbatch.selection.sharded import select_jointly_sharded
@@ -18,6 +18,7 @@ __all__ = [
     "PairEmbeddings",
     "Selection",
     "chunk_sizes",
+    "have_labels",
     "lead",
     "p_values",
     "scores_given",

@@ -38,29 +38,30 @@ def p_values(image_nD: Tensor, text_nD: Tensor) -> Tensor:
     """
     image_nD, text_nD = image_nD.cpu().double(), text_nD.cpu().double()
     n, own_n = len(image_nD), (image_nD * text_nD).sum(1) - TIE
-    # Of all pairs, and of those with the same caption: how many score no lower.
-    counts, of_same, same_n = torch.zeros(2, n).double(), torch.zeros(2, n).double(), torch.zeros(n).double()
-    tiles = [slice(start, start + TILE) for start in range(0, n, TILE)]
-    for images in tiles:
-        for texts in tiles:
+    apart = have_labels(text_nD)
+    counts, others_n = torch.zeros(2, n).double(), torch.zeros(n).double()
+    for images in _tiles(n):
+        for texts in _tiles(n):
             scores = image_nD[images] @ text_nD[texts].T
-            by_image, by_text = ~(scores < own_n[images, None]), ~(scores < own_n[texts])
-            same = _same(text_nD[images], text_nD[texts])
-            counts += _added(n, images, texts, by_image, by_text)
-            of_same += _added(n, images, texts, by_image & same, by_text & same)
-            same_n[images] += same.sum(1)
-    chance = float((same_n - 1).clamp(min=0).mean()) / (n - 1)
-    if not are_labels(chance):
+            others = ~_same(text_nD[images], text_nD[texts]) if apart else torch.ones_like(scores, dtype=torch.bool)
+            counts[0, images] += (~(scores < own_n[images, None]) & others).sum(1)
+            counts[1, texts] += (~(scores < own_n[texts]) & others).sum(0)
+            others_n[images] += others.sum(1)
+    if not apart:
         return (counts - 1) / (n - 1)  # less the pair itself
-    others_n = n - same_n
-    return torch.where(others_n > 0, (counts - of_same) / others_n.clamp(min=1), 1)
+    return torch.where(others_n > 0, counts / others_n.clamp(min=1), 1)
 
 
-def _added(n: int, images: slice, texts: slice, by_image: Tensor, by_text: Tensor) -> Tensor:
-    """Return the counts of one tile, float64 (2, n)."""
-    found = torch.zeros(2, n, dtype=torch.float64)
-    found[0, images], found[1, texts] = by_image.sum(1).double(), by_text.sum(0).double()
-    return found
+@torch.no_grad()
+def have_labels(text_nD: Tensor) -> bool:
+    """Whether captions are labels (`labels.are_labels`), by the embeddings (n, D) of n of them, 2 or more: equal ones have equal embeddings."""
+    text_nD, n = text_nD.cpu().double(), len(text_nD)
+    same = sum(int(_same(text_nD[some], text_nD[others]).sum()) for some in _tiles(n) for others in _tiles(n))
+    return are_labels((same - n) / (n * (n - 1)))
+
+
+def _tiles(n: int) -> list[slice]:
+    return [slice(start, start + TILE) for start in range(0, n, TILE)]
 
 
 def _same(one_nD: Tensor, other_mD: Tensor) -> Tensor:

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from superbatch.data.fields import Batch
-from superbatch.data.windows import LEAD, MEASURED, outgrown, smoothed, windows_of
+from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, outgrown, smoothed, windows_of
 from superbatch.models import evaluating
 from superbatch.options import Stretch
-from superbatch.selection import lead, p_values, share_of_right
+from superbatch.selection import have_labels, lead, p_values, share_of_right
 from superbatch.training.choosing import score_slice
 from superbatch.training.live import LiveRun
 from superbatch.training.random_state import keeping_random_state
@@ -44,9 +44,9 @@ def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
     first = steps.start
     while first < steps.stop:
         number = first // adapt.every
-        if number == len(run.shares):
+        if number == len(run.looks.shares):
             _measure(run, first)
-            if number == outgrown(run.job.selection, run.shares, run.leads):
+            if number == outgrown(run.job.selection, run.looks):
                 return
         end = min((number + 1) * adapt.every, steps.stop)
         yield Stretch(range(first, end), rule)
@@ -60,8 +60,9 @@ def restore(run: LiveRun) -> None:
     found: list[list[float]] = []
     if run.ranks.is_first:
         table = run.records.read("evaluations")
-        found = [_recorded(table, which) for which in (MEASURED, LEAD)]
-    _follow(run, *run.ranks.tell(found))
+        found = [_recorded(table, which) for which in (MEASURED, LEAD, LABELS)]
+    shares, leads, of_labels = run.ranks.tell(found)
+    _follow(run, Looks(shares, leads, bool(of_labels)))
 
 
 def _recorded(table: pa.Table, which: tuple[str, str]) -> list[float]:
@@ -85,59 +86,62 @@ def _measure(run: LiveRun, step: int) -> None:
         found = run.ranks.tell(_look(run) if run.ranks.is_first else None)
     assert found is not None and run.job.source.aside is not None, "rank 0 tells"
     run.measured += len(run.job.source.aside)
-    for (name, split), value in zip((MEASURED, LEAD), found, strict=False):
+    for (name, split), value in zip((MEASURED, LEAD, LABELS), found, strict=False):
         run.records.add("evaluations", {"step": step, "name": name, "value": value, "split": split})
-    shares, leads = ([*known, *value] for known, value in ((run.shares, found[:1]), (run.leads, found[1:])))
-    _follow(run, shares, leads)
+    shares, leads = (
+        [*known, *value] for known, value in ((run.looks.shares, found[:1]), (run.looks.leads, found[1:2]))
+    )
+    _follow(run, Looks(shares, leads, len(found) > 2))
     run.clock.lap("score")
     _say(run, step)
 
 
-def _follow(run: LiveRun, shares: list[float], leads: list[float]) -> None:
-    run.shares, run.leads, selection, b = shares, leads, run.job.selection, run.job.training.batch_size
-    run.order = replace(run.order, candidates=windows_of(selection, b, shares, leads))
+def _follow(run: LiveRun, looks: Looks) -> None:
+    run.looks = looks
+    run.order = replace(run.order, candidates=windows_of(run.job.selection, run.job.training.batch_size, looks))
 
 
 def _look(run: LiveRun) -> list[float]:
-    """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead."""
+    """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead; and a 1 where captions are labels."""
     task, outgrows = run.job.task, run.job.selection.outgrows
     if run.sample is None:  # read once: the same pairs are used for every measurement
         left_out, reads = run.job.source.left_out, task.reads_by(run.job.selection.rules[0])
         names = dict.fromkeys((*reads.training, *(reads.scoring if outgrows else ())))
         run.sample = left_out.read(names, np.arange(left_out.num_rows), 0)
         run.clock.lap("data")
-    p = _p_values(run, task.sides)
+    p = p_values(*_embedded(run, task.sides))
     if not outgrows:
         return [share_of_right(p)]
     if run.by_reference is None:
-        run.by_reference = _p_values(run, task.reference_sides)
-    return [share_of_right(p), lead(p, run.by_reference)]
+        images, texts = _embedded(run, task.reference_sides)
+        run.by_reference, run.of_labels = p_values(images, texts), have_labels(texts)
+    if not run.of_labels:
+        return [share_of_right(p), lead(p, run.by_reference)]
+    # An image's label stands out or not; of a label's many images none does.
+    return [share_of_right(p), lead(p[:1], run.by_reference[:1]), 1.0]
 
 
 @torch.no_grad()
-def _p_values(run: LiveRun, sides: Callable[[Batch], tuple[Tensor, Tensor]]) -> Tensor:
-    """Embed the held-out pairs, a slice at a time, and compare each with the others."""
+def _embedded(run: LiveRun, sides: Callable[[Batch], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Embed both sides of the held-out pairs, a slice at a time."""
     assert run.sample is not None, "read before"
     at_once = score_slice(run.job.training, run.device, run.sample)
     cuts = [run.sample.cut(start, start + at_once) for start in range(0, len(run.sample), at_once)]
     with keeping_random_state(run.device), evaluating(run.job.task.models[LEARNER].module):
         images, texts = zip(*(sides(cut.to(run.device)) for cut in cuts), strict=True)
-    return p_values(torch.cat(images), torch.cat(texts))
+    return torch.cat(images), torch.cat(texts)
 
 
 def _say(run: LiveRun, step: int) -> None:
     """Say what was measured at the start, at the first measurement after each evaluation, and where the learner begins to choose for itself."""
     adapt, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
     assert adapt is not None, "else nothing is measured"
-    if step // adapt.every == outgrown(run.job.selection, run.shares, run.leads):
-        log.info(
-            "%s: the learner has outgrown the reference, and chooses for itself from step %s on",
-            run.job.name,
-            f"{step:,}",
-        )
+    if step // adapt.every == outgrown(run.job.selection, run.looks):
+        then = "captions are labels, so all pairs are taken" if run.looks.of_labels else "it chooses for itself"
+        log.info("%s: the learner has outgrown the reference: %s from step %s on", run.job.name, then, f"{step:,}")
     elif step and step // evaluated == (step - adapt.every) // evaluated:
         return
-    share, size = smoothed(run.shares)[-1], run.order.size(step)
+    share, size = smoothed(run.looks.shares)[-1], run.order.size(step)
     log.info(
         "%s: %.0f %% of the pool's pairs look right to the learner: B = %s, f = %.2f",
         *(run.job.name, 100 * share, f"{size:,}", 1 - run.job.training.batch_size / size),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from superbatch.data.fields import Batch
 from superbatch.data.order import Order
-from superbatch.data.windows import stretches_of
+from superbatch.data.windows import Looks, stretches_of
 from superbatch.options import Stretch
 from superbatch.training.distributed import Ranks
 from superbatch.training.flops import Account
@@ -43,8 +43,8 @@ class LiveRun:
         ranks: who takes part.
         order: of whole super-batches; with `selection.adapt`, as far as B is known.
         pending: picks that wait, in order of steps.
-        shares: of right pairs, measured so far (`adapt`). leads: the learner's over the reference, where it may outgrow it.
-        sample: what is measured by, once it is read. by_reference: the reference's p-values of it.
+        looks: what was measured so far for B to follow (`adapt`).
+        sample: what is measured by, once it is read. by_reference: the reference's p-values of it. of_labels: whether its captions are labels.
         measured: samples run forward for that since the last step was counted.
         shards: the models, where they are cut over the ranks.
     """
@@ -60,10 +60,10 @@ class LiveRun:
     order: Order
     pending: deque[Pick]
     scored: int = 0
-    shares: list[float] = field(default_factory=list)
-    leads: list[float] = field(default_factory=list)
+    looks: Looks = field(default_factory=Looks)
     sample: Batch | None = None
     by_reference: Tensor | None = None
+    of_labels: bool = False
     measured: int = 0
     shards: Shards | None = None
 
@@ -80,7 +80,7 @@ class LiveRun:
     @property
     def stretches(self) -> tuple[Stretch, ...]:
         """Which steps choose by which rule, as far as is known."""
-        return stretches_of(self.job.selection, self.job.training.steps, self.shares, self.leads)
+        return stretches_of(self.job.selection, self.job.training.steps, self.looks)
 
     @property
     def learner(self) -> Trained:
