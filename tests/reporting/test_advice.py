@@ -26,6 +26,7 @@ FLAT = (0.0, 0.31, 0.34, 0.35, 0.33, 0.36, 0.35, 0.36, 0.37, 0.35, 0.36, 0.36)
 GROWING = (0.0, 0.24, 0.35, 0.36, 0.40, 0.43, 0.45, 0.47)
 RIGHT = (0.0, 0.25, 0.33, 0.36, 0.38, 0.42, 0.44, 0.46, 0.52, 0.54, 0.57, 0.57)
 HELPS = ReferenceFacts("helps", (0.92, 0.87, 0.96), 0.37, 77)
+LABELS = replace(HELPS, verdict="unsure", of_labels=True)
 WEAK = ReferenceFacts("would_harm", (0.64, 0.62, 0.66), 0.05, 1_000)
 
 
@@ -98,6 +99,10 @@ NOISY = Measured(
         ({"steps": 1_200, "probes": probes(own=0.40)}, "probes", "easy_reference", "adaptive_self_paced"),
         ({"steps": 1_200, "probes": probes(own=0.50)}, "probes", "adaptive_self_paced", "easy_reference"),
         ({"steps": 1_200, "probes": probes(0.40)}, "noisy", "adaptive_common", "adaptive_self_paced"),
+        ({"reference": LABELS}, "labels", "uniform", "adaptive_common"),
+        ({"reference": LABELS, "steps": None, "tflop": 8.0}, "labels", "uniform", "adaptive_common"),
+        ({"reference": LABELS, "steps": 1_200}, "probes", "adaptive_self_paced", "easy_reference"),
+        ({"reference": LABELS, "steps": 1_200, "probes": probes(0.40)}, "labels", "uniform", "adaptive_common"),
         ({"probes": probes(0.60)}, "uniform_is_ahead", "uniform", "adaptive_self_paced"),
         ({"steps": None, "tflop": 8.0}, "noisy", "adaptive_common", "adaptive_self_paced"),
         ({"steps": None, "tflop": 5.5}, "noisy", "flexi_self_paced", "adaptive_common"),

@@ -27,7 +27,7 @@ from superbatch.tasks.sample import embed_rows
 from superbatch.tasks.trusted import Trusted
 from superbatch.tasks.view import preprocessing, shell
 
-FORMAT = 2  # raised when the same inputs give another check
+FORMAT = 3  # raised when the same inputs give another check
 CHECK = "check.json"
 SAMPLE = 2_000  # rows of the pool, and training pairs, that are examined
 SEED = 0  # of these samples

@@ -55,7 +55,7 @@ def measure(seen: Seen) -> dict[str, Any]:
 
     Returns:
         JSON by name: `verdict`, `line`, `remedy`, `sentence`; `auc` (`pair` and `conditional`, each `all`, `rare`, `frequent`), `recall`, `loss` (each
-        `held_out`, `training`), `pool_above`, `bad_share`, `purity`, `scores` (histograms for the figure), `pairs` (how many of each). Null where a
+        `held_out`, `training`), `pool_above`, `of_labels`, `bad_share`, `purity`, `scores` (histograms for the figure), `pairs` (how many of each). Null where a
         measure is missing.
     """
     held, pool = seen.held_out, seen.pool
@@ -81,6 +81,7 @@ def measure(seen: Seen) -> dict[str, Any]:
     found["pool_above"] = above and above.as_json()
     of_labels = are_labels(chance_of_same([*Counter(pool.captions).values()]))
     verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of, above, of_labels))
+    found["of_labels"] = of_labels
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}
     return words | found | {"scores": histograms(scores)}
 

@@ -28,6 +28,7 @@ class ReferenceFacts:
         validation: what it reaches by itself in the report's metric; None where that is not known.
         line: the check's own, in words.
         loss: on held-out and on training pairs, in batches of 64; None where either is not known.
+        of_labels: whether the pool's captions are labels.
     """
 
     verdict: str
@@ -38,6 +39,7 @@ class ReferenceFacts:
     validation: float | None = None
     line: str = ""
     loss: tuple[float, float] | None = None
+    of_labels: bool = False
 
     @classmethod
     def of(cls, check: Mapping[str, Any], validation: float | None = None) -> ReferenceFacts:
@@ -54,6 +56,7 @@ class ReferenceFacts:
             validation,
             str(check.get("line", "")),
             _losses(check.get("loss") or {}),
+            bool(check.get("of_labels")),
         )
 
     @property

@@ -77,6 +77,17 @@ def _uniform_is_ahead(measured: Measured) -> Choice | None:
     return Choice("uniform_is_ahead", (UNIFORM, best.name), why, change=change)
 
 
+def _labels(measured: Measured) -> Choice | None:
+    """Plain training averages wrong labels out; only a candidate that was seen to be ahead, for about as many steps, is better."""
+    ahead = measured.uniform is not None and any(probe.above(measured.uniform) for probe in measured.selecting)
+    if not measured.reference.of_labels or (ahead and is_near(measured)):
+        return None
+    why = "the pool's captions are labels: plain training averages wrong ones out, and a choice passes on the mistakes of whoever chooses"
+    change = ("a candidate that is ahead of uniform after probes of about the budget's length (advise.probe)",)
+    doubts = (Doubt("of pools with labels one is recorded, Fashion-MNIST"),)
+    return Choice("labels", (UNIFORM, ADAPTIVE), why, change=change, doubts=doubts)
+
+
 def _needs_none(measured: Measured) -> Choice | None:
     """On a pool of right pairs common captions first does for nothing most of what a reference is paid for."""
     if measured.kind != "mostly_right" or measured.tflop is None:
@@ -247,6 +258,7 @@ def _not_known(measured: Measured) -> Choice:
 RULES: tuple[Callable[[Measured], Choice | None], ...] = (
     _tells_nothing,
     _uniform_is_ahead,
+    _labels,
     _needs_none,
     _too_dear,
     _near_the_probes,
