@@ -37,10 +37,8 @@ from superbatch.training.network import address_of
 LINGER = 3.0  # seconds that a rank with an error of torch's stays, most likely because another died: so that the other is seen first
 MEETING = 600  # seconds that the launches of several machines wait for each other
 STOPPING = "300"  # seconds that ranks have for the step under way and its state, after a signal
-CRASHES = (
-    -signal.SIGSEGV,
-    -signal.SIGBUS,
-)  # exit codes of what may not happen again: gloo's threads do so once in some thousand runs
+# Exit codes of a crash that may not happen again: gloo's threads have one in some thousand runs.
+CRASHES = (-signal.SIGSEGV, -signal.SIGBUS)
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what the launch takes over
 REMEDY = "give the same command again: it continues from the last checkpoint, with any number of processes"
 

@@ -84,7 +84,7 @@ def _labels(measured: Measured) -> Choice | None:
         return None
     why = "the pool's captions are labels: plain training averages wrong ones out, and a choice passes on the mistakes of whoever chooses"
     change = ("a candidate that is ahead of uniform after probes of about the budget's length (advise.probe)",)
-    doubts = (Doubt("of pools with labels one is recorded, Fashion-MNIST"),)
+    doubts = (Doubt("only one pool of labels is recorded, Fashion-MNIST"),)
     return Choice("labels", (UNIFORM, ADAPTIVE), why, change=change, doubts=doubts)
 
 
