@@ -82,7 +82,7 @@ def _labels(measured: Measured) -> Choice | None:
     ahead = measured.uniform is not None and any(probe.above(measured.uniform) for probe in measured.selecting)
     if not measured.reference.of_labels or (ahead and is_near(measured)):
         return None
-    why = "the pool's captions are labels: plain training averages wrong ones out, and a choice passes on the mistakes of whoever chooses"
+    why = "the pool's captions are labels: plain training averages wrong ones out, and a choice passes on the reference's mistakes"
     change = ("a candidate that is ahead of uniform after probes of about the budget's length (advise.probe)",)
     doubts = (Doubt("only one pool of labels is recorded, Fashion-MNIST"),)
     return Choice("labels", (UNIFORM, ADAPTIVE), why, change=change, doubts=doubts)
