@@ -137,7 +137,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     count(loop, "train_step", "train")
     count(picks, "score", "score")
-    count(adapt, "_p_values", "score")
+    count(adapt, "_embedded", "score")
     return found
 
 

@@ -44,6 +44,11 @@ class Looks(NamedTuple):
     leads: Sequence[float] = ()
     of_labels: bool = False
 
+    @property
+    def then(self) -> str:
+        """What follows a reference that is outgrown, in words."""
+        return "captions are labels, so all pairs are taken" if self.of_labels else "it chooses for itself"
+
 
 def outgrown(selection: SelectionSettings, looks: Looks) -> int | None:
     """Return the window from which on the reference chooses no more; None for none so far.

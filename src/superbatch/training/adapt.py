@@ -102,7 +102,7 @@ def _follow(run: LiveRun, looks: Looks) -> None:
 
 
 def _look(run: LiveRun) -> list[float]:
-    """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead; and a 1 where captions are labels."""
+    """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead; and a 1 where one side is labels."""
     task, outgrows = run.job.task, run.job.selection.outgrows
     if run.sample is None:  # read once: the same pairs are used for every measurement
         left_out, reads = run.job.source.left_out, task.reads_by(run.job.selection.rules[0])
@@ -137,8 +137,8 @@ def _say(run: LiveRun, step: int) -> None:
     adapt, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
     assert adapt is not None, "else nothing is measured"
     if step // adapt.every == outgrown(run.job.selection, run.looks):
-        then = "captions are labels, so all pairs are taken" if run.looks.of_labels else "it chooses for itself"
-        log.info("%s: the learner has outgrown the reference: %s from step %s on", run.job.name, then, f"{step:,}")
+        said = "%s: the learner has outgrown the reference: %s from step %s on"
+        log.info(said, run.job.name, run.looks.then, f"{step:,}")
     elif step and step // evaluated == (step - adapt.every) // evaluated:
         return
     share, size = smoothed(run.looks.shares)[-1], run.order.size(step)
