@@ -93,7 +93,7 @@ def test_one_command_gives_an_advice_and_a_second_trains_nothing(project: Path) 
     assert [probe["name"] for probe in found["measured"]["probes"]] == [
         "uniform",
         "easy_reference",
-        "adaptive_self_paced",
+        "adaptive_common",
     ]
     assert {probe["steps"] for probe in found["measured"]["probes"]} == {4}
     assert found["measured"]["steps"] == 10, "learner.training.steps"
@@ -108,7 +108,7 @@ def test_one_command_gives_an_advice_and_a_second_trains_nothing(project: Path) 
     )
 
     second = run(project, "advise.budget.tflop=1000")
-    for name in ("uniform", "easy_reference", "adaptive_self_paced"):
+    for name in ("uniform", "easy_reference", "adaptive_common"):
         assert f"probe of {name}: up to date" in second.stderr
     assert json.loads((reporting / "advice.json").read_text())["measured"]["tflop"] == 1000
 
