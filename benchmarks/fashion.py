@@ -82,11 +82,6 @@ def record_of(sample: Sample) -> dict[str, Any]:
     return found
 
 
-def names_of(samples: list[Sample]) -> dict[int, str]:
-    """Return the name of each class that is among some samples."""
-    return {int(record_of(sample)["label"]): name_of(sample) for sample in samples}
-
-
 def name_of(sample: Sample) -> str:
     """Return the name of a sample's class, without an article."""
     found: str = record_of(sample)["caption_name"]
@@ -99,6 +94,11 @@ def named_in_caption(sample: Sample) -> str:
     return sample.parts["txt"].decode().strip().removeprefix(before).removesuffix(after)
 
 
+def names_of(samples: list[Sample], name: Callable[[Sample], str] = name_of) -> dict[int, str]:
+    """Return the name of each class that is among some samples."""
+    return {int(record_of(sample)["label"]): name(sample) for sample in samples}
+
+
 def write_root(
     splits: dict[str, list[Sample]], root: Path, name: Callable[[Sample], str], templates: Sequence[str]
 ) -> None:
@@ -109,7 +109,7 @@ def write_root(
     """
     names: dict[int, str] = {}
     for split, samples in splits.items():
-        names |= {int(record_of(sample)["label"]): name(sample) for sample in samples}
+        names |= names_of(samples, name)
         write_split(root / split, [with_class(sample, record_of(sample)["label"]) for sample in samples])
     write_lines(root / "dataset_type.txt", ["classification"])
     write_lines(root / "classnames.txt", [names[label] for label in range(len(names))])

@@ -48,13 +48,12 @@ def rarity(manifests: Sequence[Manifest]) -> np.ndarray:
 def _with_labels_spread(key_N: np.ndarray, mark_N: np.ndarray) -> np.ndarray:
     """Give rows of marks that are labels' the keys of other rows, evenly; which has which is by chance. Without other rows all get the same."""
     _, of_N, counts = np.unique(mark_N, return_inverse=True, return_counts=True)
-    if not are_labels(chance_of_same(counts.tolist())):
+    if not are_labels(chance_of_same(counts)):
         return key_N
     is_label = counts[of_N] >= ENOUGH
     others, labels = np.sort(key_N[~is_label]), np.flatnonzero(is_label)
-    if len(labels):
-        evenly = others[np.arange(len(labels)) * len(others) // len(labels)] if len(others) else 0.0
-        key_N[np.random.default_rng(0).permutation(labels)] = evenly
+    evenly = others[np.arange(len(labels)) * len(others) // max(1, len(labels))] if len(others) else 0.0
+    key_N[np.random.default_rng(0).permutation(labels)] = evenly
     return key_N
 
 

@@ -109,13 +109,13 @@ def _look(run: LiveRun) -> list[float]:
         names = dict.fromkeys((*reads.training, *(reads.scoring if outgrows else ())))
         run.sample = left_out.read(names, np.arange(left_out.num_rows), 0)
         run.clock.lap("data")
-    p = p_values(*_embedded(run, task.sides))
+    p, of_labels = p_values(*_embedded(run, task.sides)), run.looks.of_labels
     if not outgrows:
         return [share_of_right(p)]
     if run.by_reference is None:
         images, texts = _embedded(run, task.reference_sides)
-        run.by_reference, run.of_labels = p_values(images, texts), have_labels(texts)
-    if not run.of_labels:
+        run.by_reference, of_labels = p_values(images, texts), have_labels(texts)
+    if not of_labels:
         return [share_of_right(p), lead(p, run.by_reference)]
     # An image's label stands out or not; of a label's many images none does.
     return [share_of_right(p), lead(p[:1], run.by_reference[:1]), 1.0]

@@ -44,7 +44,7 @@ class LiveRun:
         order: of whole super-batches; with `selection.adapt`, as far as B is known.
         pending: picks that wait, in order of steps.
         looks: what was measured so far for B to follow (`adapt`).
-        sample: what is measured by, once it is read. by_reference: the reference's p-values of it. of_labels: whether one side of it is labels.
+        sample: what is measured by, once it is read. by_reference: the reference's p-values of it.
         measured: samples run forward for that since the last step was counted.
         shards: the models, where they are cut over the ranks.
     """
@@ -63,7 +63,6 @@ class LiveRun:
     looks: Looks = field(default_factory=Looks)
     sample: Batch | None = None
     by_reference: Tensor | None = None
-    of_labels: bool = False
     measured: int = 0
     shards: Shards | None = None
 

@@ -42,8 +42,7 @@ def _about_run(measured: Measured, preset: str, steps: int) -> list[Doubt]:
     if preset != UNIFORM and round(passes, 1) > LONGEST:
         words = f"the run goes through the pool {passes:.1f} times; no recorded run with selection does so more than {LONGEST:g} times"
         found.append(Doubt(words))
-    uniform, selecting = measured.uniform, measured.selecting
-    if preset != UNIFORM and uniform is not None and selecting and not any(p.above(uniform) for p in selecting):
+    if preset != UNIFORM and measured.uniform and measured.selecting and not measured.ahead:
         found.append(Doubt("no probe that selects is clearly ahead of uniform's"))
     alone = measured.reference.validation
     if alone is not None and is_near(measured) and all(alone > probe.interval[1] for probe in measured.probes):

@@ -176,6 +176,12 @@ class Measured:
         return next((probe for probe in self.probes if probe.name == "uniform"), None)
 
     @property
+    def ahead(self) -> tuple[Probe, ...]:
+        """The probes that select and are clearly better than uniform's; none where there is no such probe."""
+        uniform = self.uniform
+        return () if uniform is None else tuple(probe for probe in self.selecting if probe.above(uniform))
+
+    @property
     def selecting(self) -> tuple[Probe, ...]:
         """The probes in which the reference decides something."""
         return tuple(probe for probe in self.probes if probe.selects)

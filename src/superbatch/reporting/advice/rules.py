@@ -79,8 +79,7 @@ def _uniform_is_ahead(measured: Measured) -> Choice | None:
 
 def _labels(measured: Measured) -> Choice | None:
     """Plain training averages wrong labels out; only a candidate that was seen to be ahead, for about as many steps, is better."""
-    ahead = measured.uniform is not None and any(probe.above(measured.uniform) for probe in measured.selecting)
-    if not measured.reference.of_labels or (ahead and is_near(measured)):
+    if not measured.reference.of_labels or (measured.ahead and is_near(measured)):
         return None
     why = "the pool's captions are labels: plain training averages wrong ones out, and a choice passes on the reference's mistakes"
     change = ("a candidate that is ahead of uniform after probes of about the budget's length (advise.probe)",)
@@ -136,7 +135,7 @@ def _spent(measured: Measured) -> str:
 
 
 def _near_the_probes(measured: Measured) -> Choice | None:
-    ahead = [p for p in measured.selecting if measured.uniform is None or p.above(measured.uniform)]
+    ahead = measured.ahead if measured.uniform else measured.selecting
     longest = max((probe.steps for probe in measured.probes), default=0)
     if not ahead or not is_near(measured):
         return None
@@ -154,7 +153,7 @@ def _near_the_probes(measured: Measured) -> Choice | None:
     return Choice("probes", (first.name, *(p.name for p in others), ADAPTIVE), why, evidence, change, tuple(doubts))
 
 
-def _leader(measured: Measured, ahead: list[Probe]) -> tuple[Probe, str]:
+def _leader(measured: Measured, ahead: tuple[Probe, ...]) -> tuple[Probe, str]:
     """Return the probe to go by, and words on it: the best; of those that can't be told from it the cheapest, where operations are counted."""
     best = max(ahead, key=lambda probe: probe.value)
     level = [probe for probe in ahead if not best.above(probe)]
