@@ -60,7 +60,7 @@ def shuffle_captions(samples: Sequence[Sample], share: float, seed: int) -> tupl
 def _subject(sample: Sample) -> str:
     """What a sample shows, as far as its own files say."""
     record = json.loads(sample.parts.get("json", b"{}"))
-    return str(record.get("name") or sample.parts["txt"].decode())
+    return str(record.get("name") or record.get("caption_name") or sample.parts["txt"].decode())
 
 
 def write_shards(samples: Sequence[Sample], folder: Path) -> None:

@@ -38,7 +38,19 @@ def _read(env: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "env",
-    ["base", "quick", "emoji", "fashion", "fashion_labels", "icons", "mix", *REAL, *(f"{env}_tiny" for env in REAL)],
+    [
+        "base",
+        "quick",
+        "emoji",
+        "fashion",
+        "phrased",
+        "names",
+        "fashion_labels",
+        "icons",
+        "mix",
+        *REAL,
+        *(f"{env}_tiny" for env in REAL),
+    ],
 )
 def test_the_projects_own_parameters_are_valid(env: str) -> None:
     check_parameters(parameters(env))

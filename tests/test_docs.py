@@ -139,6 +139,8 @@ def names_a_file(word: str, page: Path) -> bool:
             "data/emoji",
             "data/fashion",
             "data/fashion_labels",
+            "data/phrased",
+            "data/names",
             "data/mix",
             "data/icons",
             "data/icons_half",

@@ -23,7 +23,6 @@ GROUND = {
     "progress",
     "declared",
     "bounds",
-    "labels",
     "nested",
     "options",
     "artifacts",

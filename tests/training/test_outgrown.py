@@ -17,9 +17,16 @@ from hypothesis import strategies as st
 from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.fields import Source
 from superbatch.data.order import Order
-from superbatch.data.windows import Looks, outgrown, stretches_of, windows_of
+from superbatch.data.windows import Looks, outgrown, stretches_of, takes_all, windows_of
 from superbatch.errors import UserError
-from superbatch.options import AdaptSettings, LearnerSettings, SelectionSettings, ThenSettings, TrainingSettings
+from superbatch.options import (
+    LOOK_BACK,
+    AdaptSettings,
+    LearnerSettings,
+    SelectionSettings,
+    ThenSettings,
+    TrainingSettings,
+)
 from superbatch.reporting.runs import Run
 from superbatch.selection import lead, p_values
 from superbatch.selection.right_pairs import NEAR, SURE
@@ -64,7 +71,7 @@ def measured(monkeypatch):
     """Let leads come to `LEADS`, one after the other, and let a fifth of the pairs look right each time."""
     values = iter(LEADS)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.2)
-    monkeypatch.setattr(adapt, "lead", lambda p, other: next(values))
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: next(values))
 
 
 def leads_of(result) -> list[tuple[int, float]]:
@@ -94,14 +101,14 @@ def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_jo
 
 
 def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplog):
-    """By the lead over captions alone, and whatever the share; killed on either side of the switch, it is the same run."""
+    """Whatever the share, compared more widely; killed on either side of the switch, it is the same run."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(adapt, "have_labels", lambda texts: True)
+    monkeypatch.setattr(adapt, "are_labels", lambda p: True)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.5)
-    monkeypatch.setattr(adapt, "lead", lambda p, other: float(p.shape[0] == 1) - 0.9)
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: near - NEAR)
     result = train(make_job(**HOW, steps=14, state="never"))
     run = Run(result.training_dir.parent)
-    assert run.looks.of_labels and run.new_kind == 8, "at the first measurement that can be"
+    assert run.takes_all and run.new_kind == 8, "at the first measurement that can be"
     assert run.looked_at(np.arange(14)).tolist() == [8] * 8 + [4] * 6
     assert set(ledger_of(result)["samples_scored"]) == {0}
     said = "job: the learner has outgrown the reference: captions are labels, so all pairs are taken from step 8 on"
@@ -118,7 +125,7 @@ def test_nothing_is_scored_where_too_little_is_left_out(make_job, monkeypatch):
     """Half of the pairs look right at first, all of them at last: B = 8 of b = 4 while the share is 0.5, then 6 and 5."""
     shares, leads = iter([0.5] * 6 + [1.0] * 2), iter([-1.0] * 4 + [1.0] * 4)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: next(shares))
-    monkeypatch.setattr(adapt, "lead", lambda p, other: next(leads))
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: next(leads))
     job = make_job(**HOW, steps=16)
     result = train(job)
     run = Run(result.training_dir.parent)
@@ -138,7 +145,7 @@ def test_the_plan_counts_on_a_learner_that_outgrows_as_soon_as_can_be(make_job):
 
 
 def test_a_learner_that_never_does_is_one_that_follows_the_reference(make_job, monkeypatch):
-    monkeypatch.setattr(adapt, "lead", lambda p, other: -1.0)
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: -1.0)
     never = train(make_job(**HOW, state="never"))
     plain = train(make_job(criterion="easy_reference", adapt=ADAPT, state="plain"))
     assert picks_of(never) == picks_of(plain)
@@ -147,7 +154,7 @@ def test_a_learner_that_never_does_is_one_that_follows_the_reference(make_job, m
 
 def test_killed_before_at_and_after_the_switch_is_never_killed(make_job, monkeypatch):
     """The lead follows from the weights; killed in steps 3, 8, 9 and 13, from states of 2, 6, 8 and 12 steps."""
-    monkeypatch.setattr(adapt, "lead", lambda p, other: float((p - other).mean() * 1e3) % 1 - 0.4)
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: float((p - other).mean() * 1e3) % 1 - 0.4)
     usual = {**HOW, "steps": 16, "adapt": AdaptSettings(every=2, sample=6)}
     never = train(make_job(**usual, state="never"))
     assert 0 < (Run(never.training_dir.parent).new_kind or 0) < 16
@@ -169,7 +176,7 @@ def test_one_and_two_ranks_make_the_same_run(make_job, tmp_path):
 
 def test_it_is_measured_by_the_cached_embeddings_of_the_same_pairs(make_job, monkeypatch):
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr(adapt, "lead", lambda p, other: (seen.append(other), -1.0)[1])
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: (seen.append(other), -1.0)[1])
     job = make_job(**HOW)
     batch = job.source.left_out.read((IMAGE, TOKENS, *CACHED), np.arange(6), 0)
     train(job)
@@ -218,14 +225,32 @@ def test_a_reference_is_outgrown_once_the_learner_is_ahead_and_comes_on_no_longe
 
 
 def test_where_captions_are_labels_all_pairs_are_taken_once_the_learner_is_ahead():
-    """Whether it still comes on does not count there, nor how much it would leave out."""
-    comes_on, leads = [0.1 * n for n in range(8)], [-0.1] * 5 + [0.1] * 3
-    selection, looks = outgrows(min_filter_ratio=0.8), Looks(comes_on, leads, of_labels=True)
-    assert outgrown(selection, looks._replace(of_labels=False)) is None and outgrown(selection, looks) == 5
+    """How much it would leave out does not count there, and whether it still comes on counts by the shares as measured."""
+    shares, leads = [0.0] + [0.4] * 9, [-0.1] * 6 + [0.1] * 4
+    selection, looks = outgrows(min_filter_ratio=0.8), Looks(shares, leads, [1.0] * 10)
+    assert outgrown(selection, looks._replace(labels=[0.0] * 10)) is None and outgrown(selection, looks) == 6
+    assert takes_all(selection, looks) and not takes_all(selection, looks._replace(leads=[-0.1] * 10))
     sizes = [part.first for part in windows_of(selection, 64, looks)]
-    assert sizes[5:] == [64] * 3 and min(sizes[:5]) > 64
+    assert sizes[6:] == [64] * 4 and min(sizes[:6]) > 64
     every = selection.adapt.every
-    assert [part.steps.start for part in stretches_of(selection, 10 * every, looks)] == [0, 5 * every]
+    assert [part.steps.start for part in stretches_of(selection, 10 * every, looks)] == [0, 6 * every]
+    comes_on = looks._replace(shares=[0.05 * n for n in range(10)])
+    assert outgrown(selection, comes_on) is None
+
+
+def test_captions_are_labels_if_they_were_for_as_long_as_is_looked_back():
+    """A learner that has only begun finds captions of a kind alike; and runs recorded before have no such row."""
+    ahead, level = [0.1] * 9, [0.3] * 9
+    for labels, first in (
+        ([1.0] * 3 + [0.0] + [1.0] * 5, 7),
+        ([0.0] + [1.0] * 8, 4),
+        ([1.0, 0.0] * 4 + [1.0], None),
+        ([], None),
+    ):
+        looks = Looks(level, ahead, labels)
+        found = [number for number in range(LOOK_BACK, 9) if looks.of_labels(number)]
+        assert found[:1] == ([] if first is None else [first])
+        assert outgrown(outgrows(), looks) == 4 and takes_all(outgrows(), looks) == (first == 4)
 
 
 def test_where_most_pairs_look_right_the_reference_goes_on():
@@ -243,7 +268,7 @@ def test_where_most_pairs_look_right_the_reference_goes_on():
 
 def test_a_run_of_mostly_right_pairs_is_that_of_its_reference(make_job, monkeypatch):
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.7)  # f = 0.3
-    monkeypatch.setattr(adapt, "lead", lambda p, other: 1.0)
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: 1.0)
     how = {"criterion": "easy_reference", "adapt": ADAPT}
     kept = train(
         make_job(**how, then=ThenSettings(None, "easy_learner", 0.5, min_filter_ratio=0.4), steps=14, state="kept")

@@ -16,7 +16,7 @@ from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 # Name and split of a measurement in a run's table of evaluations.
 MEASURED = ("pool/right_pairs", "pool")
 LEAD = ("pool/lead_over_reference", "pool")
-LABELS = ("pool/captions_are_labels", "pool")  # 1 with each measurement where they are, nothing where not
+LABELS = ("pool/captions_are_labels", "pool")  # 1 where they are, 0 where not
 # Share of the previous value kept at each measurement. A sample of 1,000 pairs is accurate to about 2 points, and B is a power of it, so
 # it would jump at small shares. With 0.7 the scatter is 0.42 of that, and the value lags by two measurements.
 KEPT = 0.7
@@ -37,33 +37,48 @@ class Looks(NamedTuple):
     Attributes:
         shares: of pairs that look right to the learner.
         leads: the learner's over the reference; empty where they were not measured.
-        of_labels: whether captions are labels (`labels.are_labels`).
+        labels: whether captions are labels (`selection.are_labels`), 1 or 0; fewer values where it was not measured.
     """
 
     shares: Sequence[float] = ()
     leads: Sequence[float] = ()
-    of_labels: bool = False
+    labels: Sequence[float] = ()
 
-    @property
-    def then(self) -> str:
-        """What follows a reference that is outgrown, in words."""
-        return "captions are labels, so all pairs are taken" if self.of_labels else "it chooses for itself"
+    def of_labels(self, number: int) -> bool:
+        """Whether captions were found to be labels before a window, and before those that `LOOK_BACK` reaches back to.
+
+        Once is not enough: a learner that has only begun to tell kinds of things apart finds the captions of a kind alike, whatever they say.
+        """
+        found = self.labels[number - LOOK_BACK + 1 : number + 1]
+        return number < len(self.labels) and min(found) > 0
 
 
 def outgrown(selection: SelectionSettings, looks: Looks) -> int | None:
     """Return the window from which on the reference chooses no more; None for none so far.
 
     It is the first by whose start the learner was ahead of the reference, no longer came on much by its choice, and would leave out enough itself
-    (`selection.then.min_filter_ratio`). Where captions are labels, to be ahead is enough: training on all pairs averages wrong labels out.
+    (`selection.then.min_filter_ratio`). How much does not count where captions are labels, since all pairs are taken then; and it comes on by
+    the shares as measured: they jump, and smoothed ones would lag.
     """
-    known = smoothed(looks.shares)
+    average = smoothed(looks.shares)
     for number in range(LOOK_BACK, len(looks.leads)):
-        if looks.leads[number] > 0 and (
-            looks.of_labels
-            or (known[number] - known[number - LOOK_BACK] < GROWING and _enough(selection, known[number]))
-        ):
+        of_labels = looks.of_labels(number)
+        known = looks.shares if of_labels else average
+        comes_on = known[number] - known[number - LOOK_BACK] >= GROWING
+        if looks.leads[number] > 0 and not comes_on and (of_labels or _enough(selection, known[number])):
             return number
     return None
+
+
+def takes_all(selection: SelectionSettings, looks: Looks) -> bool:
+    """Whether the reference is outgrown and followed by all pairs, since captions are labels."""
+    number = outgrown(selection, looks)
+    return number is not None and looks.of_labels(number)
+
+
+def follows(selection: SelectionSettings, looks: Looks) -> str:
+    """What follows a reference that is outgrown, in words."""
+    return "captions are labels, so all pairs are taken" if takes_all(selection, looks) else "it chooses for itself"
 
 
 def _enough(selection: SelectionSettings, share: float) -> bool:
@@ -84,7 +99,7 @@ def stretches_of(selection: SelectionSettings, steps: int, looks: Looks) -> tupl
 def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Candidates, ...]:
     """Return how many rows the steps of the windows so far look at; steps behind them as many as the last.
 
-    Where captions are labels and the reference is outgrown, that is b: all are taken.
+    Once all are taken, that is b.
 
     Args:
         selection: with `adapt`. b: the batch size. looks: as measured.
@@ -93,12 +108,12 @@ def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Cand
     assert adapt is not None, "f is as set"
     own, last = selection.rules[0], selection.rules[-1]
     most = {rule: max(rule.sizes(b)) for rule in (own, last)}
+    of_labels = takes_all(selection, looks)
     found = []
     for number, share in enumerate(smoothed(looks.shares)):
         rule = own if first is None or number < first else last
         size = adapt.size(share, b, most[rule])
-        takes_all = rule is not own and looks.of_labels
-        if takes_all or (rule.scores and WORTH_SCORING * (size - b) < size):
+        if (rule is not own and of_labels) or (rule.scores and WORTH_SCORING * (size - b) < size):
             size = b
         found.append(Candidates(size, size, adapt.every))
     return tuple(found)

@@ -71,9 +71,7 @@ def _sizes(run: Run) -> str:
         last, share = run.looked_at(np.array([run.steps - 1]))[0], smoothed(run.shares)[-1]
         found = f"{100 * share:.0f} % of the pool's pairs looked right to the learner"
         size = f"at most B = {run.super_batch_size:,} (f = {run.filter_ratio:g}), {last:,} (f = {1 - run.batch_size / last:.2f}) at the end, when {found}"
-        then = (
-            "all pairs were taken, since captions are labels" if run.looks.of_labels else "the learner chose for itself"
-        )
+        then = "all pairs were taken, since captions are labels" if run.takes_all else "the learner chose for itself"
         return size if run.new_kind is None else f"{size}; from step {run.new_kind:,} on {then}"
     if run.selection.then is None:
         return f"B = {run.super_batch_size:,} (f = {run.filter_ratio:g})"

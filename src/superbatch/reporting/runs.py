@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of, growth_of
-from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, stretches_of, windows_of
+from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, stretches_of, takes_all, windows_of
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
@@ -184,7 +184,12 @@ class Run:
     @cached_property
     def looks(self) -> Looks:
         """All that it measured for f to follow."""
-        return Looks(self.shares, self._measured(LEAD), bool(self._measured(LABELS)))
+        return Looks(self.shares, self._measured(LEAD), self._measured(LABELS))
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether it took all pairs in the end, since captions were found to be labels."""
+        return self.looks.leads != [] and takes_all(self.selection, self.looks)
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:

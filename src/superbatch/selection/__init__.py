@@ -7,18 +7,20 @@ from superbatch.selection.given import scores_given
 from superbatch.selection.independent import select_independently
 from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
-from superbatch.selection.right_pairs import have_labels, lead, p_values, share_of_right
+from superbatch.selection.right_pairs import NEAR, WIDE, are_labels, lead, p_values, share_of_right
 from superbatch.selection.samples import select_by_scores
 from superbatch.selection.selector import JointSelector
 from superbatch.selection.sharded import select_jointly_sharded
 
 __all__ = [
+    "NEAR",
+    "WIDE",
     "Criterion",
     "JointSelector",
     "PairEmbeddings",
     "Selection",
+    "are_labels",
     "chunk_sizes",
-    "have_labels",
     "lead",
     "p_values",
     "scores_given",

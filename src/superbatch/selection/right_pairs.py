@@ -12,62 +12,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from superbatch.labels import are_labels
-
 TILE = 1_000  # images, and captions, whose scores are in memory at once
 # Scores this close count as a tie, which counts against a pair: if all embeddings have collapsed to one, they tell nothing, whichever way
 # the last digits are rounded.
 TIE = 1e-6
 LAMBDA = 0.5  # p-values above it are taken for those of wrong pairs alone
 NEAR = 0.01  # a pair's own caption stands out where no more than this share of others score as high
-SURE = 2.0  # standard errors by which one model has to be ahead of another
+SURE = 2.0  # standard errors that make a difference certain
+# Where captions are labels, many others fit an image as well as its own, so that right pairs are spread evenly over a tenth, or however many fit: a tenth
+# of them stand out. In free text they gather near 0 as soon as a model knows something: 0.25 to 0.6 of those within a tenth do.
+TENTH = 0.1
+GATHERED = 0.2
+WIDE = 0.2  # where captions are labels, right pairs lie below it
 
 
 @torch.no_grad()
 def p_values(image_nD: Tensor, text_nD: Tensor) -> Tensor:
     """Return the share of others that score no lower than a pair's own do: captions with its image, then images with its caption.
 
-    Pairs with the same caption match each other too. Where captions are labels, a pair is compared with those of other labels alone: among all
-    none could stand out.
-
     Args:
         image_nD, text_nD: embeddings of length 1 of n pairs, 2 or more; a score is their cosine.
 
     Returns:
-        float64 (2, n), on the CPU. A score that is not finite counts as no lower. 1 for a pair that there is nothing to compare with.
+        float64 (2, n), on the CPU. A score that is not finite counts as no lower.
     """
     image_nD, text_nD = image_nD.cpu().double(), text_nD.cpu().double()
     n, own_n = len(image_nD), (image_nD * text_nD).sum(1) - TIE
-    apart = have_labels(text_nD)
-    counts, others_n = torch.zeros(2, n).double(), torch.zeros(n).double()
+    counts = torch.zeros(2, n).double()
     for images in _tiles(n):
         for texts in _tiles(n):
             scores = image_nD[images] @ text_nD[texts].T
-            others = ~_same(text_nD[images], text_nD[texts]) if apart else torch.ones_like(scores, dtype=torch.bool)
-            counts[0, images] += (~(scores < own_n[images, None]) & others).sum(1)
-            counts[1, texts] += (~(scores < own_n[texts]) & others).sum(0)
-            others_n[images] += others.sum(1)
-    if not apart:
-        return (counts - 1) / (n - 1)  # less the pair itself
-    return torch.where(others_n > 0, counts / others_n.clamp(min=1), 1)
-
-
-@torch.no_grad()
-def have_labels(text_nD: Tensor) -> bool:
-    """Whether captions are labels (`labels.are_labels`), by the embeddings (n, D) of n of them, 2 or more: equal ones have equal embeddings."""
-    text_nD, n = text_nD.cpu().double(), len(text_nD)
-    same = sum(int(_same(text_nD[some], text_nD[others]).sum()) for some in _tiles(n) for others in _tiles(n))
-    return are_labels((same - n) / (n * (n - 1)))
+            counts[0, images] += (~(scores < own_n[images, None])).sum(1)
+            counts[1, texts] += (~(scores < own_n[texts])).sum(0)
+    return (counts - 1) / (n - 1)  # less the pair itself
 
 
 def _tiles(n: int) -> list[slice]:
     return [slice(start, start + TILE) for start in range(0, n, TILE)]
-
-
-def _same(one_nD: Tensor, other_mD: Tensor) -> Tensor:
-    """Tell which captions of two sets are the same, by their embeddings, to rounding: bool (n, m)."""
-    squared = one_nD.square().sum(1)[:, None] + other_mD.square().sum(1) - 2 * one_nD @ other_mD.T
-    return squared < 2 * TIE
 
 
 def share_of_right(p: Tensor) -> float:
@@ -80,17 +61,36 @@ def share_of_right(p: Tensor) -> float:
     return min(1.0, max(0.0, 1 - wrong))
 
 
-def lead(p: Tensor, other: Tensor) -> float:
+def are_labels(p: Tensor) -> bool:
+    """Tell whether captions are labels: names of some twenty classes at most, said in one way or in many, so that many others fit as well.
+
+    Args:
+        p: p-values (2, n) by a model that knows something; by one that doesn't nothing is certain, and the answer is no.
+
+    Returns:
+        Whether of right pairs within a `TENTH` fewer than `GATHERED` are within `NEAR`, by more than `SURE` standard errors. Wrong pairs
+        are within both by chance, which is taken off.
+    """
+    above_n = ((p <= NEAR).double() - GATHERED * (p <= TENTH).double()).mean(0) - (NEAR - GATHERED * TENTH)
+    return _low(-above_n) > 0
+
+
+def lead(p: Tensor, other: Tensor, near: float = NEAR) -> float:
     """Return a model's certain lead over another on the same pairs: the lower end of the difference in the share that stands out.
 
-    A batch is chosen of what stands out most, so that is where two models are compared: the share of pairs with p <= `NEAR`. In
+    A batch is chosen of what stands out most, so that is where two models are compared: the share of pairs with p <= `near`. In
     wrong pairs that happens to both as often. The difference is paired, less `SURE` standard errors.
 
     Args:
         p, other: p-values (2, n) of the same pairs, by either model.
+        near: the largest p that stands out; `WIDE` where captions are labels.
 
     Returns:
         Above 0 where the first is ahead.
     """
-    difference_n = ((p <= NEAR).double() - (other <= NEAR).double()).mean(0)
-    return float(difference_n.mean() - SURE * difference_n.std(correction=0) / len(difference_n) ** 0.5)
+    return _low(((p <= near).double() - (other <= near).double()).mean(0))
+
+
+def _low(value_n: Tensor) -> float:
+    """Return the lower end of a mean: less `SURE` standard errors."""
+    return float(value_n.mean() - SURE * value_n.std(correction=0) / len(value_n) ** 0.5)

@@ -19,7 +19,6 @@ from superbatch.evaluation.pairs.batches import Pairs
 from superbatch.evaluation.pairs.measure import Seen, measure
 from superbatch.evaluation.pairs.verdict import FEW_CURATED, FEWEST_PAIRS, FITS_POOL, OVERFIT, THRESHOLDS
 from superbatch.files import read_json
-from superbatch.labels import CHANCE
 from superbatch.models import ClipModel, load_checkpoint, pick_device, read_metadata
 from superbatch.models.towers import Towers
 from superbatch.tasks.embed import reference_loss
@@ -27,7 +26,7 @@ from superbatch.tasks.sample import embed_rows
 from superbatch.tasks.trusted import Trusted
 from superbatch.tasks.view import preprocessing, shell
 
-FORMAT = 3  # raised when the same inputs give another check
+FORMAT = 4  # raised when the same inputs give another check
 CHECK = "check.json"
 SAMPLE = 2_000  # rows of the pool, and training pairs, that are examined
 SEED = 0  # of these samples
@@ -59,7 +58,7 @@ class Checked(Trusted):
     def fingerprint(self) -> str:
         """Names all that decides the outcome: the reference, the sets, what was held out, the lines of the verdict."""
         weights, view = read_metadata(self.model)["weights_sha256"], preprocessing(shell(self.model))
-        lines = [THRESHOLDS, FEWEST_PAIRS, OVERFIT, FEW_CURATED, FITS_POOL, CHANCE]
+        lines = [THRESHOLDS, FEWEST_PAIRS, OVERFIT, FEW_CURATED, FITS_POOL]
         sets = [self.curated.fingerprint, self.pool.fingerprint]
         return fingerprint(["check", FORMAT, weights, view, *sets, self.imported, self.held_out, lines])
 

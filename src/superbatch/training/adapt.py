@@ -19,16 +19,18 @@ import torch
 from torch import Tensor
 
 from superbatch.data.fields import Batch
-from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, outgrown, smoothed, windows_of
+from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, follows, outgrown, smoothed, windows_of
 from superbatch.models import evaluating
 from superbatch.options import Stretch
-from superbatch.selection import have_labels, lead, p_values, share_of_right
+from superbatch.selection import NEAR, WIDE, are_labels, lead, p_values, share_of_right
 from superbatch.training.choosing import score_slice
 from superbatch.training.live import LiveRun
 from superbatch.training.random_state import keeping_random_state
 from superbatch.training.task import LEARNER
 
 log = logging.getLogger(__name__)
+
+KINDS = (MEASURED, LEAD, LABELS)  # as `Looks` has them
 
 
 def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
@@ -60,9 +62,8 @@ def restore(run: LiveRun) -> None:
     found: list[list[float]] = []
     if run.ranks.is_first:
         table = run.records.read("evaluations")
-        found = [_recorded(table, which) for which in (MEASURED, LEAD, LABELS)]
-    shares, leads, of_labels = run.ranks.tell(found)
-    _follow(run, Looks(shares, leads, bool(of_labels)))
+        found = [_recorded(table, which) for which in KINDS]
+    _follow(run, Looks(*run.ranks.tell(found)))
 
 
 def _recorded(table: pa.Table, which: tuple[str, str]) -> list[float]:
@@ -86,12 +87,11 @@ def _measure(run: LiveRun, step: int) -> None:
         found = run.ranks.tell(_look(run) if run.ranks.is_first else None)
     assert found is not None and run.job.source.aside is not None, "rank 0 tells"
     run.measured += len(run.job.source.aside)
-    for (name, split), value in zip((MEASURED, LEAD, LABELS), found, strict=False):
+    looks = [list(known) for known in run.looks]
+    for (name, split), value, known in zip(KINDS, found, looks, strict=False):
         run.records.add("evaluations", {"step": step, "name": name, "value": value, "split": split})
-    shares, leads = (
-        [*known, *value] for known, value in ((run.looks.shares, found[:1]), (run.looks.leads, found[1:2]))
-    )
-    _follow(run, Looks(shares, leads, len(found) > 2))
+        known.append(value)
+    _follow(run, Looks(*looks))
     run.clock.lap("score")
     _say(run, step)
 
@@ -102,23 +102,20 @@ def _follow(run: LiveRun, looks: Looks) -> None:
 
 
 def _look(run: LiveRun) -> list[float]:
-    """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead; and a 1 where one side is labels."""
+    """Return the share of pairs that look right and, where the learner may outgrow the reference, its lead and whether one side is labels."""
     task, outgrows = run.job.task, run.job.selection.outgrows
     if run.sample is None:  # read once: the same pairs are used for every measurement
         left_out, reads = run.job.source.left_out, task.reads_by(run.job.selection.rules[0])
         names = dict.fromkeys((*reads.training, *(reads.scoring if outgrows else ())))
         run.sample = left_out.read(names, np.arange(left_out.num_rows), 0)
         run.clock.lap("data")
-    p, of_labels = p_values(*_embedded(run, task.sides)), run.looks.of_labels
+    p = p_values(*_embedded(run, task.sides))
     if not outgrows:
         return [share_of_right(p)]
     if run.by_reference is None:
-        images, texts = _embedded(run, task.reference_sides)
-        run.by_reference, of_labels = p_values(images, texts), have_labels(texts)
-    if not of_labels:
-        return [share_of_right(p), lead(p, run.by_reference)]
-    # An image's label stands out or not; of a label's many images none does.
-    return [share_of_right(p), lead(p[:1], run.by_reference[:1]), 1.0]
+        run.by_reference = p_values(*_embedded(run, task.reference_sides))
+    of_labels = are_labels(p)
+    return [share_of_right(p), lead(p, run.by_reference, WIDE if of_labels else NEAR), float(of_labels)]
 
 
 @torch.no_grad()
@@ -138,7 +135,7 @@ def _say(run: LiveRun, step: int) -> None:
     assert adapt is not None, "else nothing is measured"
     if step // adapt.every == outgrown(run.job.selection, run.looks):
         said = "%s: the learner has outgrown the reference: %s from step %s on"
-        log.info(said, run.job.name, run.looks.then, f"{step:,}")
+        log.info(said, run.job.name, follows(run.job.selection, run.looks), f"{step:,}")
     elif step and step // evaluated == (step - adapt.every) // evaluated:
         return
     share, size = smoothed(run.looks.shares)[-1], run.order.size(step)

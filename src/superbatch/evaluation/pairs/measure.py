@@ -6,7 +6,6 @@ Letters in names: n pairs, D embedding width.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,8 @@ from superbatch.evaluation.pairs.mixture import Mixture, bad_share, mixture, pur
 from superbatch.evaluation.pairs.recall import recall_in
 from superbatch.evaluation.pairs.resampling import Estimate, mean_estimate
 from superbatch.evaluation.pairs.verdict import Evidence, judge
-from superbatch.labels import are_labels, chance_of_same
 from superbatch.losses import fit_scale_and_bias, mean_loss
+from superbatch.selection import are_labels, p_values
 
 BATCH = 64  # pairs in a batch, for recall, conditional scores and losses
 KEPT = (0.1, 0.3, 0.5)  # best shares of the pool whose purity is estimated
@@ -79,7 +78,7 @@ def measure(seen: Seen) -> dict[str, Any]:
     found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": of}
     found["loss"] = {"held_out": losses(held), "training": losses(seen.trained)}
     found["pool_above"] = above and above.as_json()
-    of_labels = are_labels(chance_of_same([*Counter(pool.captions).values()]))
+    of_labels = len(pool) >= FEWEST and are_labels(p_values(pool.image_nD, pool.text_nD))
     verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of, above, of_labels))
     found["of_labels"] = of_labels
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}

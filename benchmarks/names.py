@@ -1,0 +1,105 @@
+"""Two hundred names as labels: the drawings of icons that are called by its commonest names, half of the pool's captions exchanged.
+
+    make icons
+    python benchmarks/names.py [--source data/icons/01_raw/icons/pool] [--out data/01_raw/names] [--names 200] [--varied] [--seed 0] [--share S]
+    kedro run --pipeline=jest --env=names
+
+A drawing's name is its caption without words of style at the end (`outline`, `bold`, ...). Captions are names; with --varied they are the designers' own.
+
+    pool        drawings with one of the names without what follows, captions shuffled by emoji_shuffle.py
+    curated     500 others, clean
+    evaluation  classification by the names; train (2,000 labelled drawings), validation (1,000) and test (2,000): others
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from emoji_shuffle import read_samples, write_pool, write_shards
+from fashion import divide, name_of, record_of, write_root
+from few_first import STYLE
+
+from superbatch.artifacts.atomic import atomic_directory
+from superbatch.data.writing import Sample
+from superbatch.files import expand_shards
+from superbatch.icons.concepts import concept_of
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+SOURCE, OUT = DATA / "icons" / "01_raw" / "icons" / "pool", DATA / "01_raw" / "names"
+NAMES = 200
+SIZES = {"curated": 500, "train": 2_000, "validation": 1_000, "test": 2_000}
+
+
+def prepare(
+    source: Path,
+    out: Path,
+    *,
+    names: int = NAMES,
+    varied: bool = False,
+    share: float = 0.5,
+    sizes: dict[str, int] = SIZES,
+    seed: int = 0,
+) -> dict[str, int]:
+    """Write pool, curated set and evaluation set into a folder, whole.
+
+    Args:
+        source: the folder with the pool's shards, *.tar.
+        out: the folder; what was there is replaced.
+        names: how many, the commonest.
+        varied: whether captions stay as they are, or become names.
+        share: of the pool's captions that are shuffled.
+        sizes: samples that are drawn first; the pool is the rest.
+        seed: of all draws.
+
+    Returns:
+        Samples by set, and how many of the pool's are wrong pairs.
+    """
+    parts, pool = divide(list(called(source, names, varied)), sizes, seed)
+    with atomic_directory(out) as folder:
+        wrong = write_pool(pool, folder, share, seed)
+        write_shards(parts.pop("curated"), folder / "curated")
+        write_root(parts, folder / "evaluation", name_of, ["{c}"])
+    return {"pool": len(pool), **sizes, "mismatched": wrong}
+
+
+def called(source: Path, names: int, varied: bool) -> Iterator[Sample]:
+    """Yield the drawings with one of the commonest names; the json says which, and its number."""
+    shards = expand_shards(str(source / "*.tar"), "--source")
+    counts = Counter(name for _, name in named(read_samples(shards)))
+    numbers = {name: number for number, (name, _) in enumerate(counts.most_common(names))}
+    for sample, name in named(read_samples(shards)):
+        if name in numbers:
+            kept = sample.parts if varied else sample.parts | {"txt": name.encode()}
+            record = record_of(sample) | {"label": numbers[name], "name": name, "caption_name": name}
+            yield replace(sample, parts=kept | {"json": json.dumps(record).encode()})
+
+
+def named(samples: Iterator[Sample]) -> Iterator[tuple[Sample, str]]:
+    """Yield each sample with its name."""
+    for sample in samples:
+        yield sample, concept_of(sample.parts["txt"].decode().strip(), STYLE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", type=Path, default=SOURCE, metavar="FOLDER", help="with the pool's shards of icons")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
+    parser.add_argument("--names", type=int, default=NAMES)
+    parser.add_argument("--varied", action="store_true", help="captions as the designers wrote them")
+    parser.add_argument("--share", type=float, default=0.5, help="of the pool's captions that are exchanged")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    found = prepare(
+        options.source, options.out, names=options.names, varied=options.varied, share=options.share, seed=options.seed
+    )  # fmt: skip
+    print(f"{options.out}: " + ", ".join(f"{what} {count:,}" for what, count in found.items()))
+    print("next: kedro run --pipeline=jest --env=names")
+
+
+if __name__ == "__main__":
+    main()
