@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from superbatch.selection import NEAR, WIDE, are_labels, lead, p_values, right_pairs, share_of_right
-from superbatch.selection.right_pairs import GATHERED, SURE, TENTH
+from superbatch.selection import WIDE, are_labels, gathered, lead, p_values, right_pairs, share_of_right
+from superbatch.selection.right_pairs import GATHERED, NEAR, SURE, TENTH
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -60,6 +60,8 @@ def test_free_text_is_no_labels_and_who_knows_nothing_cannot_tell():
     for skill in (0.3, 1.0, 3.0):  # from a model that hardly knows right pairs to one that knows them all
         text = normalize(skill * image + unit(1_000, 16, seed=2), dim=-1)
         assert not are_labels(p_values(image, text))
+    assert gathered(p_values(image, unit(1_000, 16, seed=2))) is None
+    assert gathered(p_values(image, image)) == pytest.approx(1.1), "0.99 of 0.9, since chance is taken off"
     unknowing = [are_labels(p_values(unit(500, 16, seed=n), unit(500, 16, seed=n + 50))) for n in range(40)]
     assert sum(unknowing) <= 4, "by chance it is one in forty"
 

@@ -29,7 +29,7 @@ from superbatch.options import (
 )
 from superbatch.reporting.runs import Run
 from superbatch.selection import lead, p_values
-from superbatch.selection.right_pairs import NEAR, SURE
+from superbatch.selection.right_pairs import NEAR, SURE, WIDE
 from superbatch.tasks.contrastive import CACHED, IMAGE, TOKENS
 from superbatch.training import adapt, train
 from superbatch.training.task import Task
@@ -71,7 +71,7 @@ def measured(monkeypatch):
     """Let leads come to `LEADS`, one after the other, and let a fifth of the pairs look right each time."""
     values = iter(LEADS)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.2)
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: next(values))
+    monkeypatch.setattr(adapt, "lead", lambda p, other: next(values))
 
 
 def leads_of(result) -> list[tuple[int, float]]:
@@ -101,11 +101,11 @@ def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_jo
 
 
 def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplog):
-    """Whatever the share, compared more widely; killed on either side of the switch, it is the same run."""
+    """Once the reference is not ahead for certain; killed on either side of the switch, it is the same run."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(adapt, "are_labels", lambda p: True)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.5)
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: near - NEAR)
+    monkeypatch.setattr(adapt, "lead", lambda p, other, near: -0.1)  # of the reference over the learner
     result = train(make_job(**HOW, steps=14, state="never"))
     run = Run(result.training_dir.parent)
     assert run.takes_all and run.new_kind == 8, "at the first measurement that can be"
@@ -121,11 +121,29 @@ def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplo
     assert outcome(train(again())) == outcome(result)
 
 
+@pytest.mark.parametrize("of_labels", [False, True])
+def test_a_learner_level_with_its_reference_is_ahead_on_labels_alone(monkeypatch, of_labels):
+    """Recorded is the least that it may be ahead in free text, and on labels the most."""
+    p = torch.rand(2, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    known = {"learner": p, "reference": p.roll(1, 1)}
+    monkeypatch.setattr(adapt, "are_labels", lambda p: of_labels)
+    monkeypatch.setattr(adapt, "_embedded", lambda run, sides: (sides, sides))
+    monkeypatch.setattr(adapt, "p_values", lambda images, texts: known[images])
+    task = SimpleNamespace(sides="learner", reference_sides="reference")
+    job = SimpleNamespace(task=task, selection=SimpleNamespace(outgrows=True))
+    _, ahead, labels = adapt._look(SimpleNamespace(job=job, sample=(), by_reference=None))
+    assert labels == of_labels and (ahead > 0) == of_labels
+    near = WIDE if of_labels else NEAR
+    difference = ((known["learner"] <= near).double() - (known["reference"] <= near).double()).mean(0)
+    error = SURE * float(difference.std(correction=0)) / 20
+    assert ahead == pytest.approx(float(difference.mean()) + (error if of_labels else -error))
+
+
 def test_nothing_is_scored_where_too_little_is_left_out(make_job, monkeypatch):
     """Half of the pairs look right at first, all of them at last: B = 8 of b = 4 while the share is 0.5, then 6 and 5."""
     shares, leads = iter([0.5] * 6 + [1.0] * 2), iter([-1.0] * 4 + [1.0] * 4)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: next(shares))
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: next(leads))
+    monkeypatch.setattr(adapt, "lead", lambda p, other: next(leads))
     job = make_job(**HOW, steps=16)
     result = train(job)
     run = Run(result.training_dir.parent)
@@ -145,7 +163,7 @@ def test_the_plan_counts_on_a_learner_that_outgrows_as_soon_as_can_be(make_job):
 
 
 def test_a_learner_that_never_does_is_one_that_follows_the_reference(make_job, monkeypatch):
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: -1.0)
+    monkeypatch.setattr(adapt, "lead", lambda p, other: -1.0)
     never = train(make_job(**HOW, state="never"))
     plain = train(make_job(criterion="easy_reference", adapt=ADAPT, state="plain"))
     assert picks_of(never) == picks_of(plain)
@@ -154,7 +172,7 @@ def test_a_learner_that_never_does_is_one_that_follows_the_reference(make_job, m
 
 def test_killed_before_at_and_after_the_switch_is_never_killed(make_job, monkeypatch):
     """The lead follows from the weights; killed in steps 3, 8, 9 and 13, from states of 2, 6, 8 and 12 steps."""
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: float((p - other).mean() * 1e3) % 1 - 0.4)
+    monkeypatch.setattr(adapt, "lead", lambda p, other: float((p - other).mean() * 1e3) % 1 - 0.4)
     usual = {**HOW, "steps": 16, "adapt": AdaptSettings(every=2, sample=6)}
     never = train(make_job(**usual, state="never"))
     assert 0 < (Run(never.training_dir.parent).new_kind or 0) < 16
@@ -176,7 +194,7 @@ def test_one_and_two_ranks_make_the_same_run(make_job, tmp_path):
 
 def test_it_is_measured_by_the_cached_embeddings_of_the_same_pairs(make_job, monkeypatch):
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: (seen.append(other), -1.0)[1])
+    monkeypatch.setattr(adapt, "lead", lambda p, other: (seen.append(other), -1.0)[1])
     job = make_job(**HOW)
     batch = job.source.left_out.read((IMAGE, TOKENS, *CACHED), np.arange(6), 0)
     train(job)
@@ -268,7 +286,7 @@ def test_where_most_pairs_look_right_the_reference_goes_on():
 
 def test_a_run_of_mostly_right_pairs_is_that_of_its_reference(make_job, monkeypatch):
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.7)  # f = 0.3
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: 1.0)
+    monkeypatch.setattr(adapt, "lead", lambda p, other: 1.0)
     how = {"criterion": "easy_reference", "adapt": ADAPT}
     kept = train(
         make_job(**how, then=ThenSettings(None, "easy_learner", 0.5, min_filter_ratio=0.4), steps=14, state="kept")

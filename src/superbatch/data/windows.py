@@ -36,7 +36,7 @@ class Looks(NamedTuple):
 
     Attributes:
         shares: of pairs that look right to the learner.
-        leads: the learner's over the reference; empty where they were not measured.
+        leads: the learner's over the reference, at least, and where captions are labels at most; empty where they were not measured.
         labels: whether captions are labels (`selection.are_labels`), 1 or 0; fewer values where it was not measured.
     """
 
@@ -57,8 +57,8 @@ def outgrown(selection: SelectionSettings, looks: Looks) -> int | None:
     """Return the window from which on the reference chooses no more; None for none so far.
 
     It is the first by whose start the learner was ahead of the reference, no longer came on much by its choice, and would leave out enough itself
-    (`selection.then.min_filter_ratio`). How much does not count where captions are labels, since all pairs are taken then; and it comes on by
-    the shares as measured: they jump, and smoothed ones would lag.
+    (`selection.then.min_filter_ratio`). How much does not count where captions are labels, since all pairs are taken then. There it has to be
+    no more than level with the reference; and it comes on by the shares as measured: they jump, and smoothed ones would lag.
     """
     average = smoothed(looks.shares)
     for number in range(LOOK_BACK, len(looks.leads)):

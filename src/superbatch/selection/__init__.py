@@ -7,13 +7,12 @@ from superbatch.selection.given import scores_given
 from superbatch.selection.independent import select_independently
 from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
-from superbatch.selection.right_pairs import NEAR, WIDE, are_labels, lead, p_values, share_of_right
+from superbatch.selection.right_pairs import WIDE, are_labels, gathered, lead, p_values, share_of_right
 from superbatch.selection.samples import select_by_scores
 from superbatch.selection.selector import JointSelector
 from superbatch.selection.sharded import select_jointly_sharded
 
 __all__ = [
-    "NEAR",
     "WIDE",
     "Criterion",
     "JointSelector",
@@ -21,6 +20,7 @@ __all__ = [
     "Selection",
     "are_labels",
     "chunk_sizes",
+    "gathered",
     "lead",
     "p_values",
     "scores_given",

@@ -23,6 +23,7 @@ SURE = 2.0  # standard errors that make a difference certain
 # of them stand out. In free text they gather near 0 as soon as a model knows something: 0.25 to 0.6 of those within a tenth do.
 TENTH = 0.1
 GATHERED = 0.2
+FEW = 0.03  # of all pairs: with no more of them within a tenth, by more than chance, `gathered` is no number
 WIDE = 0.2  # where captions are labels, right pairs lie below it
 
 
@@ -61,6 +62,16 @@ def share_of_right(p: Tensor) -> float:
     return min(1.0, max(0.0, 1 - wrong))
 
 
+def gathered(p: Tensor) -> float | None:
+    """Return the share of right pairs within a `TENTH` that are within `NEAR`; None where the model puts too few there to tell.
+
+    Args:
+        p: p-values, of any shape. Wrong pairs are within both by chance, which is taken off.
+    """
+    near, tenth = (float((p <= bound).double().mean()) - bound for bound in (NEAR, TENTH))
+    return near / tenth if tenth > FEW else None
+
+
 def are_labels(p: Tensor) -> bool:
     """Tell whether captions are labels: names of some twenty classes at most, said in one way or in many, so that many others fit as well.
 
@@ -68,8 +79,7 @@ def are_labels(p: Tensor) -> bool:
         p: p-values (2, n) by a model that knows something; by one that doesn't nothing is certain, and the answer is no.
 
     Returns:
-        Whether of right pairs within a `TENTH` fewer than `GATHERED` are within `NEAR`, by more than `SURE` standard errors. Wrong pairs
-        are within both by chance, which is taken off.
+        Whether less than `GATHERED` of the right pairs within a `TENTH` are within `NEAR`, by more than `SURE` standard errors.
     """
     above_n = ((p <= NEAR).double() - GATHERED * (p <= TENTH).double()).mean(0) - (NEAR - GATHERED * TENTH)
     return _low(-above_n) > 0

@@ -22,7 +22,7 @@ from superbatch.data.fields import Batch
 from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, follows, outgrown, smoothed, windows_of
 from superbatch.models import evaluating
 from superbatch.options import Stretch
-from superbatch.selection import NEAR, WIDE, are_labels, lead, p_values, share_of_right
+from superbatch.selection import WIDE, are_labels, lead, p_values, share_of_right
 from superbatch.training.choosing import score_slice
 from superbatch.training.live import LiveRun
 from superbatch.training.random_state import keeping_random_state
@@ -114,8 +114,10 @@ def _look(run: LiveRun) -> list[float]:
         return [share_of_right(p)]
     if run.by_reference is None:
         run.by_reference = p_values(*_embedded(run, task.reference_sides))
-    of_labels = are_labels(p)
-    return [share_of_right(p), lead(p, run.by_reference, WIDE if of_labels else NEAR), float(of_labels)]
+    if are_labels(p):
+        # A learner that follows a reference on labels comes level with it and no further: it is enough not to be behind for certain.
+        return [share_of_right(p), -lead(run.by_reference, p, WIDE), 1.0]
+    return [share_of_right(p), lead(p, run.by_reference), 0.0]
 
 
 @torch.no_grad()

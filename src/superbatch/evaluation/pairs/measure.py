@@ -21,7 +21,7 @@ from superbatch.evaluation.pairs.recall import recall_in
 from superbatch.evaluation.pairs.resampling import Estimate, mean_estimate
 from superbatch.evaluation.pairs.verdict import Evidence, judge
 from superbatch.losses import fit_scale_and_bias, mean_loss
-from superbatch.selection import are_labels, p_values
+from superbatch.selection import are_labels, gathered, p_values
 
 BATCH = 64  # pairs in a batch, for recall, conditional scores and losses
 KEPT = (0.1, 0.3, 0.5)  # best shares of the pool whose purity is estimated
@@ -54,7 +54,7 @@ def measure(seen: Seen) -> dict[str, Any]:
 
     Returns:
         JSON by name: `verdict`, `line`, `remedy`, `sentence`; `auc` (`pair` and `conditional`, each `all`, `rare`, `frequent`), `recall`, `loss` (each
-        `held_out`, `training`), `pool_above`, `of_labels`, `bad_share`, `purity`, `scores` (histograms for the figure), `pairs` (how many of each). Null where a
+        `held_out`, `training`), `pool_above`, `of_labels`, `gathered`, `bad_share`, `purity`, `scores` (histograms for the figure), `pairs` (how many of each). Null where a
         measure is missing.
     """
     held, pool = seen.held_out, seen.pool
@@ -78,9 +78,10 @@ def measure(seen: Seen) -> dict[str, Any]:
     found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": of}
     found["loss"] = {"held_out": losses(held), "training": losses(seen.trained)}
     found["pool_above"] = above and above.as_json()
-    of_labels = len(pool) >= FEWEST and are_labels(p_values(pool.image_nD, pool.text_nD))
+    p = p_values(pool.image_nD, pool.text_nD) if len(pool) >= FEWEST else None
+    of_labels = p is not None and are_labels(p)
     verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of, above, of_labels))
-    found["of_labels"] = of_labels
+    found |= {"of_labels": of_labels, "gathered": None if p is None else gathered(p)}
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}
     return words | found | {"scores": histograms(scores)}
 
