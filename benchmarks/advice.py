@@ -1,10 +1,10 @@
 """The advice of `kedro run --pipeline=advise` beside what really won on recorded pools, budget by budget.
 
-    python benchmarks/advice.py --world simweb [--world icons] [--world icons_half] [--world fashion] [--world emoji] [--world few]
+    python benchmarks/advice.py --world simweb [--world icons] [--world icons_half] [--world fashion] [--world phrased] [--world names] ...
     python benchmarks/advice.py                       the rules as they are now, on what is recorded
 
 A world is measured by the stage itself, in its environment; what it measured goes into --results, and each budget is then decided by the rules as
-they are: so a changed rule can be judged without training again. `few` is simweb with 100 curated pairs. Winners are the recorded runs
+they are: so a changed rule can be judged without training again. `emoji` is a world too, and `few` is simweb with 100 curated pairs. Winners are the recorded runs
 (compare_*.json, reference_map.jsonl; of emoji the tables of docs/experiments.md). Where a budget lies between
 two recorded lengths of a method, its value is interpolated between them (~); beyond its longest the longest counts (>).
 """
@@ -66,6 +66,8 @@ WORLDS = {
     ),
     "icons_half": World("icons_half", (8_000,), record="compare_icons_half.json"),
     "fashion": World("fashion", (1_230,), metric="fashion/top1", record="compare_fashion.json"),
+    "phrased": World("phrased", (1_230,), metric="phrased/top1", record="compare_phrased.json"),
+    "names": World("names", (1_230,), metric="names/top1", record="compare_names.json"),
     "emoji": World("emoji", (600, 1_200)),
     "few": World(None, (1_230,), record="reference_map.jsonl"),
 }

@@ -243,17 +243,15 @@ def test_a_reference_is_outgrown_once_the_learner_is_ahead_and_comes_on_no_longe
 
 
 def test_where_captions_are_labels_all_pairs_are_taken_once_the_learner_is_ahead():
-    """How much it would leave out does not count there, and whether it still comes on counts by the shares as measured."""
-    shares, leads = [0.0] + [0.4] * 9, [-0.1] * 6 + [0.1] * 4
-    selection, looks = outgrows(min_filter_ratio=0.8), Looks(shares, leads, [1.0] * 10)
-    assert outgrown(selection, looks._replace(labels=[0.0] * 10)) is None and outgrown(selection, looks) == 6
-    assert takes_all(selection, looks) and not takes_all(selection, looks._replace(leads=[-0.1] * 10))
+    """Whether it still comes on does not count there, nor how much it would leave out."""
+    comes_on, leads = [0.1 * n for n in range(8)], [-0.1] * 5 + [0.1] * 3
+    selection, looks = outgrows(min_filter_ratio=0.8), Looks(comes_on, leads, [1.0] * 8)
+    assert outgrown(selection, looks._replace(labels=[0.0] * 8)) is None and outgrown(selection, looks) == 5
+    assert takes_all(selection, looks) and not takes_all(selection, looks._replace(leads=[-0.1] * 8))
     sizes = [part.first for part in windows_of(selection, 64, looks)]
-    assert sizes[6:] == [64] * 4 and min(sizes[:6]) > 64
+    assert sizes[5:] == [64] * 3 and min(sizes[:5]) > 64
     every = selection.adapt.every
-    assert [part.steps.start for part in stretches_of(selection, 10 * every, looks)] == [0, 6 * every]
-    comes_on = looks._replace(shares=[0.05 * n for n in range(10)])
-    assert outgrown(selection, comes_on) is None
+    assert [part.steps.start for part in stretches_of(selection, 10 * every, looks)] == [0, 5 * every]
 
 
 def test_captions_are_labels_if_they_were_for_as_long_as_is_looked_back():

@@ -57,15 +57,14 @@ def outgrown(selection: SelectionSettings, looks: Looks) -> int | None:
     """Return the window from which on the reference chooses no more; None for none so far.
 
     It is the first by whose start the learner was ahead of the reference, no longer came on much by its choice, and would leave out enough itself
-    (`selection.then.min_filter_ratio`). How much does not count where captions are labels, since all pairs are taken then. There it has to be
-    no more than level with the reference; and it comes on by the shares as measured: they jump, and smoothed ones would lag.
+    (`selection.then.min_filter_ratio`). Where captions are labels the first is enough: training on all pairs averages wrong labels out.
     """
-    average = smoothed(looks.shares)
+    known = smoothed(looks.shares)
     for number in range(LOOK_BACK, len(looks.leads)):
-        of_labels = looks.of_labels(number)
-        known = looks.shares if of_labels else average
-        comes_on = known[number] - known[number - LOOK_BACK] >= GROWING
-        if looks.leads[number] > 0 and not comes_on and (of_labels or _enough(selection, known[number])):
+        if looks.leads[number] > 0 and (
+            looks.of_labels(number)
+            or (known[number] - known[number - LOOK_BACK] < GROWING and _enough(selection, known[number]))
+        ):
             return number
     return None
 
