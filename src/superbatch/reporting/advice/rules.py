@@ -83,7 +83,7 @@ def _labels(measured: Measured) -> Choice | None:
         return None
     why = "the pool's captions are labels: plain training averages wrong ones out, and a choice passes on the reference's mistakes"
     change = ("a candidate that is ahead of uniform after probes of about the budget's length (advise.probe)",)
-    doubts = (Doubt("only one pool of labels is recorded, Fashion-MNIST"),)
+    doubts = (Doubt("labels are recorded of one kind of picture alone, Fashion-MNIST"),)
     return Choice("labels", (UNIFORM, ADAPTIVE), why, change=change, doubts=doubts)
 
 
