@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from emoji_shuffle import read_samples, write_pool, write_shards
-from fashion import divide, name_of, record_of, write_root
+from fashion import divide, name_of, names_of, record_of, write_root
 from few_first import STYLE
 
 from superbatch.artifacts.atomic import atomic_directory
@@ -59,7 +59,17 @@ def prepare(
     Returns:
         Samples by set, and how many of the pool's are wrong pairs.
     """
-    parts, pool = divide(list(called(source, names, varied)), sizes, seed)
+    drawings = list(called(source, names, varied))
+    if len(drawings) <= sum(sizes.values()):
+        raise SystemExit(
+            f"{source}: {len(drawings):,} drawings have one of the {names} commonest names, and {sum(sizes.values()):,} are set aside: give more --names"
+        )
+    parts, pool = divide(drawings, sizes, seed)
+    labelled = [one for split, part in parts.items() if split != "curated" for one in part]
+    if lacking := names_of(drawings).keys() - names_of(labelled).keys():
+        raise SystemExit(
+            f"{source}: no drawing of {len(lacking):,} names is among those that are set aside: give fewer --names"
+        )
     with atomic_directory(out) as folder:
         wrong = write_pool(pool, folder, share, seed)
         write_shards(parts.pop("curated"), folder / "curated")

@@ -77,6 +77,25 @@ def test_the_commonest_names_are_classes_and_half_of_the_pool_is_exchanged(
     assert labels == {("0", "home"), ("1", "star"), ("2", "arrow left")}
 
 
+@pytest.mark.parametrize(
+    ("names", "sizes", "told"),
+    [
+        (3, {"curated": 10, "train": 10, "validation": 10}, "20 drawings have one of the 3 commonest names, and 30 are set aside"),
+        (3, {"curated": 0, "train": 1, "validation": 1}, "no drawing of"),
+    ],
+)  # fmt: skip
+def test_names_that_fill_no_sets_are_one_line(
+    script, tmp_path: Path, names: int, sizes: dict[str, int], told: str
+) -> None:
+    texts = [b"home"] * 18 + [b"star", b"moon"]
+    drawings = [Sample(f"{n:02d}", {"png": b"", "txt": text, "json": b"{}"}) for n, text in enumerate(texts)]
+    (tmp_path / "source").mkdir()
+    write_shard(tmp_path / "source" / "00000.tar", drawings)
+    with pytest.raises(SystemExit, match=told):
+        script("names").prepare(tmp_path / "source", tmp_path / "out", names=names, sizes=sizes)
+    assert not (tmp_path / "out").exists()
+
+
 def test_phrases_name_the_class_in_their_own_words(script) -> None:
     phrased = script("phrased")
     assert len(set(phrased.PHRASES)) == 64 and all(phrase.count("{c}") == 1 for phrase in phrased.PHRASES)

@@ -20,7 +20,6 @@ from superbatch.data.order import Order
 from superbatch.data.windows import Looks, outgrown, stretches_of, takes_all, windows_of
 from superbatch.errors import UserError
 from superbatch.options import (
-    LOOK_BACK,
     AdaptSettings,
     LearnerSettings,
     SelectionSettings,
@@ -100,12 +99,16 @@ def test_the_reference_chooses_until_it_is_outgrown_and_the_learner_then(make_jo
     assert said in caplog.text
 
 
-def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplog):
+@pytest.mark.parametrize("few", [False, True])
+def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplog, few):
     """Once the reference is not ahead for certain; killed on either side of the switch, it is the same run."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(adapt, "are_labels", lambda p: True)
+    monkeypatch.setattr(adapt, "few_texts", lambda texts: few)
+    monkeypatch.setattr(adapt, "say_few_things", lambda p: True)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.5)
-    monkeypatch.setattr(adapt, "lead", lambda p, other, near: -0.1)  # of the reference over the learner
+    monkeypatch.setattr(
+        adapt, "lead", lambda p, *more: -0.1 if len(p) == 2 - few else 0.1
+    )  # of the reference over the learner
     result = train(make_job(**HOW, steps=14, state="never"))
     run = Run(result.training_dir.parent)
     assert run.takes_all and run.new_kind == 8, "at the first measurement that can be"
@@ -121,22 +124,23 @@ def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplo
     assert outcome(train(again())) == outcome(result)
 
 
-@pytest.mark.parametrize("of_labels", [False, True])
-def test_a_learner_level_with_its_reference_is_ahead_on_labels_alone(monkeypatch, of_labels):
-    """Recorded is the least that it may be ahead in free text, and on labels the most."""
+@pytest.mark.parametrize(("few", "spread"), [(False, False), (False, True), (True, False)])
+def test_a_learner_level_with_its_reference_is_ahead_on_labels_alone(monkeypatch, few, spread):
+    """Recorded is the least that it may be ahead in free text, and on labels the most; of equal captions by images."""
     p = torch.rand(2, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     known = {"learner": p, "reference": p.roll(1, 1)}
-    monkeypatch.setattr(adapt, "are_labels", lambda p: of_labels)
+    monkeypatch.setattr(adapt, "few_texts", lambda texts: few and texts == "reference")
+    monkeypatch.setattr(adapt, "say_few_things", lambda p: spread)
     monkeypatch.setattr(adapt, "_embedded", lambda run, sides: (sides, sides))
     monkeypatch.setattr(adapt, "p_values", lambda images, texts: known[images])
     task = SimpleNamespace(sides="learner", reference_sides="reference")
     job = SimpleNamespace(task=task, selection=SimpleNamespace(outgrows=True))
-    _, ahead, labels = adapt._look(SimpleNamespace(job=job, sample=(), by_reference=None))
-    assert labels == of_labels and (ahead > 0) == of_labels
-    near = WIDE if of_labels else NEAR
-    difference = ((known["learner"] <= near).double() - (known["reference"] <= near).double()).mean(0)
+    _, ahead, labels = adapt._look(SimpleNamespace(job=job, sample=(), by_reference=None, few=False))
+    assert labels == (few or spread) and (ahead > 0) == (few or spread)
+    near, sides = WIDE if spread else NEAR, slice(1 if few else 2)
+    difference = ((known["learner"] <= near).double() - (known["reference"] <= near).double())[sides].mean(0)
     error = SURE * float(difference.std(correction=0)) / 20
-    assert ahead == pytest.approx(float(difference.mean()) + (error if of_labels else -error))
+    assert ahead == pytest.approx(float(difference.mean()) + (error if few or spread else -error))
 
 
 def test_nothing_is_scored_where_too_little_is_left_out(make_job, monkeypatch):
@@ -254,19 +258,35 @@ def test_where_captions_are_labels_all_pairs_are_taken_once_the_learner_is_ahead
     assert [part.steps.start for part in stretches_of(selection, 10 * every, looks)] == [0, 5 * every]
 
 
-def test_captions_are_labels_if_they_were_for_as_long_as_is_looked_back():
-    """A learner that has only begun finds captions of a kind alike; and runs recorded before have no such row."""
-    ahead, level = [0.1] * 9, [0.3] * 9
-    for labels, first in (
-        ([1.0] * 3 + [0.0] + [1.0] * 5, 7),
-        ([0.0] + [1.0] * 8, 4),
-        ([1.0, 0.0] * 4 + [1.0], None),
-        ([], None),
-    ):
-        looks = Looks(level, ahead, labels)
-        found = [number for number in range(LOOK_BACK, 9) if looks.of_labels(number)]
-        assert found[:1] == ([] if first is None else [first])
-        assert outgrown(outgrows(), looks) == 4 and takes_all(outgrows(), looks) == (first == 4)
+@pytest.mark.parametrize(
+    ("labels", "window", "all_pairs"),
+    [
+        ([0.0] + [1.0] * 8, 4, True),
+        ([0.0] * 4 + [1.0] * 5, 7, True),
+        ([1.0, 0.0] * 4 + [1.0], 5, False),
+        ([1.0] * 3 + [0.0, 1.0, 1.0, 1.0, 1.0, 0.0], 7, True),
+        ([1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0], 5, True),
+        ([0.0] * 9, 4, False),
+        ([], 4, False),
+    ],
+)
+def test_captions_are_labels_if_they_were_for_as_long_as_is_looked_back(labels, window, all_pairs):
+    """Level is enough on labels alone, so a lead is no lead before a window at which captions look so; of runs before there is no such row."""
+    looks, selection = Looks([0.3] * 9, [0.1] * 9, labels), outgrows()
+    assert outgrown(selection, looks) == window and takes_all(selection, looks) == all_pairs
+
+
+def test_no_lead_at_all_is_enough_on_labels_and_not_in_free_text():
+    level = Looks([0.3] * 9, [-0.0] * 9, [1.0] * 9)
+    assert outgrown(outgrows(), level) == 4 and outgrown(outgrows(), level._replace(labels=[0.0] * 9)) is None
+
+
+def test_a_run_begun_before_labels_were_looked_for_goes_on_as_it_was():
+    """Its first windows have no such value; later ones must not be taken for theirs."""
+    looks = Looks.recorded([0.3] * 15, [-0.1] * 5 + [0.1] * 10, [1.0] * 4)
+    assert looks.labels == [0.0] * 11 + [1.0] * 4 and looks.of_labels(14)
+    assert outgrown(outgrows(), looks) == 5 and not takes_all(outgrows(), looks)
+    assert Looks.recorded([0.3] * 3, [], []) == Looks([0.3] * 3, [], [])
 
 
 def test_where_most_pairs_look_right_the_reference_goes_on():

@@ -36,35 +36,45 @@ class Looks(NamedTuple):
 
     Attributes:
         shares: of pairs that look right to the learner.
-        leads: the learner's over the reference, at least, and where captions are labels at most; empty where they were not measured.
-        labels: whether captions are labels (`selection.are_labels`), 1 or 0; fewer values where it was not measured.
+        leads: the learner's over the reference, at least; where captions look like labels, at most. Empty where they were not measured.
+        labels: whether captions look like labels, 1 or 0, beside each lead.
     """
 
     shares: Sequence[float] = ()
     leads: Sequence[float] = ()
     labels: Sequence[float] = ()
 
+    @classmethod
+    def recorded(cls, shares: Sequence[float], leads: Sequence[float], labels: Sequence[float]) -> Looks:
+        """Return what was recorded; runs before labels were looked for have no such value, or only their later part does: they count as none."""
+        return cls(shares, leads, [*[0.0] * (len(leads) - len(labels)), *labels])
+
+    def like_labels(self, number: int) -> bool:
+        """Whether captions looked like labels before a window."""
+        return number < len(self.labels) and self.labels[number] > 0
+
     def of_labels(self, number: int) -> bool:
-        """Whether captions were found to be labels before a window, and before those that `LOOK_BACK` reaches back to.
+        """Whether captions are labels, as far as is known before a window: they looked so as often as `LOOK_BACK` reaches back to.
 
         Once is not enough: a learner that has only begun to tell kinds of things apart finds the captions of a kind alike, whatever they say.
         """
-        found = self.labels[number - LOOK_BACK + 1 : number + 1]
-        return number < len(self.labels) and min(found) > 0
+        return all(self.like_labels(one) for one in range(number - LOOK_BACK + 1, number + 1))
 
 
 def outgrown(selection: SelectionSettings, looks: Looks) -> int | None:
     """Return the window from which on the reference chooses no more; None for none so far.
 
-    It is the first by whose start the learner was ahead of the reference, no longer came on much by its choice, and would leave out enough itself
-    (`selection.then.min_filter_ratio`). Where captions are labels the first is enough: training on all pairs averages wrong labels out.
+    It is the first by whose start the learner was ahead of the reference for certain, no longer came on much by its choice, and would leave out
+    enough itself (`selection.then.min_filter_ratio`). Where captions are labels it is the first by whose start it was not behind for certain:
+    training on all pairs averages wrong labels out.
     """
     known = smoothed(looks.shares)
     for number in range(LOOK_BACK, len(looks.leads)):
-        if looks.leads[number] > 0 and (
-            looks.of_labels(number)
-            or (known[number] - known[number - LOOK_BACK] < GROWING and _enough(selection, known[number]))
-        ):
+        lead = looks.leads[number]
+        if looks.like_labels(number):
+            if looks.of_labels(number) and lead >= 0:
+                return number
+        elif lead > 0 and known[number] - known[number - LOOK_BACK] < GROWING and _enough(selection, known[number]):
             return number
     return None
 

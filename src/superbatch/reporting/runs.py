@@ -184,7 +184,7 @@ class Run:
     @cached_property
     def looks(self) -> Looks:
         """All that it measured for f to follow."""
-        return Looks(self.shares, self._measured(LEAD), self._measured(LABELS))
+        return Looks.recorded(self.shares, self._measured(LEAD), self._measured(LABELS))
 
     @property
     def takes_all(self) -> bool:

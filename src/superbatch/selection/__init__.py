@@ -7,7 +7,7 @@ from superbatch.selection.given import scores_given
 from superbatch.selection.independent import select_independently
 from superbatch.selection.joint import select_jointly
 from superbatch.selection.result import Selection
-from superbatch.selection.right_pairs import WIDE, are_labels, gathered, lead, p_values, share_of_right
+from superbatch.selection.right_pairs import WIDE, few_texts, gathered, lead, p_values, say_few_things, share_of_right
 from superbatch.selection.samples import select_by_scores
 from superbatch.selection.selector import JointSelector
 from superbatch.selection.sharded import select_jointly_sharded
@@ -18,11 +18,12 @@ __all__ = [
     "JointSelector",
     "PairEmbeddings",
     "Selection",
-    "are_labels",
     "chunk_sizes",
+    "few_texts",
     "gathered",
     "lead",
     "p_values",
+    "say_few_things",
     "scores_given",
     "select_by_scores",
     "select_independently",

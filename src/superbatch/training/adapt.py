@@ -22,7 +22,7 @@ from superbatch.data.fields import Batch
 from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, follows, outgrown, smoothed, windows_of
 from superbatch.models import evaluating
 from superbatch.options import Stretch
-from superbatch.selection import WIDE, are_labels, lead, p_values, share_of_right
+from superbatch.selection import WIDE, few_texts, lead, p_values, say_few_things, share_of_right
 from superbatch.training.choosing import score_slice
 from superbatch.training.live import LiveRun
 from superbatch.training.random_state import keeping_random_state
@@ -63,7 +63,7 @@ def restore(run: LiveRun) -> None:
     if run.ranks.is_first:
         table = run.records.read("evaluations")
         found = [_recorded(table, which) for which in KINDS]
-    _follow(run, Looks(*run.ranks.tell(found)))
+    _follow(run, Looks.recorded(*run.ranks.tell(found)))
 
 
 def _recorded(table: pa.Table, which: tuple[str, str]) -> list[float]:
@@ -113,9 +113,12 @@ def _look(run: LiveRun) -> list[float]:
     if not outgrows:
         return [share_of_right(p)]
     if run.by_reference is None:
-        run.by_reference = p_values(*_embedded(run, task.reference_sides))
-    if are_labels(p):
-        # A learner that follows a reference on labels comes level with it and no further: it is enough not to be behind for certain.
+        images, texts = _embedded(run, task.reference_sides)
+        run.by_reference, run.few = p_values(images, texts), few_texts(texts)
+    # A learner that follows a reference on labels comes level with it and no further: it is enough not to be behind for certain.
+    if run.few:  # An image's label stands out or not; of a label's many images none does.
+        return [share_of_right(p), -lead(run.by_reference[:1], p[:1]), 1.0]
+    if say_few_things(p):
         return [share_of_right(p), -lead(run.by_reference, p, WIDE), 1.0]
     return [share_of_right(p), lead(p, run.by_reference), 0.0]
 

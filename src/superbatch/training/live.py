@@ -44,7 +44,8 @@ class LiveRun:
         order: of whole super-batches; with `selection.adapt`, as far as B is known.
         pending: picks that wait, in order of steps.
         looks: what was measured so far for B to follow (`adapt`).
-        sample: what is measured by, once it is read. by_reference: the reference's p-values of it.
+        sample: what is measured by, once it is read. by_reference: the reference's p-values of it. few: whether few texts are
+            told from each other among it.
         measured: samples run forward for that since the last step was counted.
         shards: the models, where they are cut over the ranks.
     """
@@ -63,6 +64,7 @@ class LiveRun:
     looks: Looks = field(default_factory=Looks)
     sample: Batch | None = None
     by_reference: Tensor | None = None
+    few: bool = False
     measured: int = 0
     shards: Shards | None = None
 

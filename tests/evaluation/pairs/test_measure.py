@@ -29,6 +29,13 @@ def test_labels_are_told_though_no_two_captions_are_the_same(names: int, of_labe
     assert found["of_labels"] is of_labels and (found["gathered"] < GATHERED) is of_labels
 
 
+def test_equal_captions_are_labels_however_few_there_are() -> None:
+    names = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))[torch.arange(600) % 3]
+    names = normalize(names, dim=-1)
+    found = measure(Seen(None, None, Pairs(names, names, ["one of three"] * 600, 10.0, -10.0, "sigmoid"), None, 0))
+    assert found["of_labels"] is True and found["gathered"] is None
+
+
 def test_a_handful_of_pairs_tells_nothing() -> None:
     found = measure(Seen(None, None, pool(10, 3), None, 0))
     assert found["of_labels"] is False and found["gathered"] is None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from superbatch.evaluation.pairs.auc import Scored, auc_estimate
 from superbatch.evaluation.pairs.batches import Pairs, conditional_trials, easy_reference_purity
@@ -21,7 +22,7 @@ from superbatch.evaluation.pairs.recall import recall_in
 from superbatch.evaluation.pairs.resampling import Estimate, mean_estimate
 from superbatch.evaluation.pairs.verdict import Evidence, judge
 from superbatch.losses import fit_scale_and_bias, mean_loss
-from superbatch.selection import are_labels, gathered, p_values
+from superbatch.selection import few_texts, gathered, p_values, say_few_things
 
 BATCH = 64  # pairs in a batch, for recall, conditional scores and losses
 KEPT = (0.1, 0.3, 0.5)  # best shares of the pool whose purity is estimated
@@ -78,12 +79,18 @@ def measure(seen: Seen) -> dict[str, Any]:
     found["recall"] = {"held_out": recall.as_json(), "training": trained and trained.as_json(), "of": of}
     found["loss"] = {"held_out": losses(held), "training": losses(seen.trained)}
     found["pool_above"] = above and above.as_json()
-    p = p_values(pool.image_nD, pool.text_nD) if len(pool) >= FEWEST else None
-    of_labels = p is not None and are_labels(p)
+    few, spread = _said(pool)
+    of_labels = few or (spread is not None and say_few_things(spread))
     verdict = judge(Evidence(auc, recall, trained, found["pairs"]["held_out"], seen.curated, of, above, of_labels))
-    found |= {"of_labels": of_labels, "gathered": None if p is None else gathered(p)}
+    found |= {"of_labels": of_labels, "gathered": None if spread is None else gathered(spread)}
     words = {"verdict": verdict.name, "line": verdict.line, "remedy": verdict.remedy, "sentence": verdict.sentence}
     return words | found | {"scores": histograms(scores)}
+
+
+def _said(pool: Pairs) -> tuple[bool, Tensor | None]:
+    """Return whether few captions are told from each other, and where not, the p-values that tell whether they say few things."""
+    few = len(pool) >= FEWEST and few_texts(pool.text_nD)
+    return few, None if few or len(pool) < FEWEST else p_values(pool.image_nD, pool.text_nD)
 
 
 def pair_scores(pairs: Pairs) -> np.ndarray:
