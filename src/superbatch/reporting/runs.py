@@ -189,7 +189,7 @@ class Run:
     @property
     def takes_all(self) -> bool:
         """Whether it took all pairs in the end, since captions were found to be labels."""
-        return self.looks.leads != [] and takes_all(self.selection, self.looks)
+        return takes_all(self.selection, self.looks)
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:
