@@ -39,6 +39,8 @@ def prepare(
     sizes: dict[str, int] = SIZES,
     seed: int = 0,
     limit: int | None = None,
+    say: Callable[[list[Sample]], list[Sample]] = list,
+    prompts: Sequence[str] = (TEMPLATE,),
 ) -> dict[str, int]:
     """Write pool, curated set and evaluation set into a folder, whole.
 
@@ -49,6 +51,8 @@ def prepare(
         sizes: samples that are drawn out of the train shards before the shuffle; the pool is the rest.
         seed: of all draws.
         limit: samples of the train shards and of the test at most, for tests.
+        say: puts captions, of the pool and then of the curated set, into other words.
+        prompts: of the evaluation, with `{c}` for a class's name.
 
     Returns:
         Samples by set, and how many of the pool's are wrong pairs.
@@ -56,9 +60,9 @@ def prepare(
     parts, pool = divide(load(source, "train")[:limit], sizes, seed)
     test = load(source, "test")[:limit]
     with atomic_directory(out) as folder:
-        wrong = write_pool(pool, folder, share, seed)
-        write_shards(parts.pop("curated"), folder / "curated")
-        write_root(parts | {"test": test}, folder / "evaluation", named_in_caption, [TEMPLATE])
+        wrong = write_pool(say(pool), folder, share, seed)
+        write_shards(say(parts.pop("curated")), folder / "curated")
+        write_root(parts | {"test": test}, folder / "evaluation", named_in_caption, prompts)
     return {"pool": len(pool), **sizes, "test": len(test), "mismatched": wrong}
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+import fashion
 import numpy as np
-from emoji import command, load
-from emoji_shuffle import write_pool, write_shards
-from fashion import SIZES, divide, named_in_caption, write_root
+from emoji import command
+from fashion import named_in_caption
 
-from superbatch.artifacts.atomic import atomic_directory
 from superbatch.data.writing import Sample
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "01_raw" / "phrased"
@@ -31,35 +32,10 @@ AND = (
 PHRASES = [f"{said}{more}." for more, said in product(AND, SAID)]
 
 
-def prepare(
-    source: Path,
-    out: Path,
-    *,
-    share: float = 0.5,
-    sizes: dict[str, int] = SIZES,
-    seed: int = 0,
-    limit: int | None = None,
-) -> dict[str, int]:
-    """Write pool, curated set and evaluation set into a folder, whole.
-
-    Args:
-        source: the folder with the shards.
-        out: the folder; what was there is replaced.
-        share: of the pool's captions that are shuffled.
-        sizes: samples that are drawn out of the train shards before the shuffle; the pool is the rest.
-        seed: of all draws.
-        limit: samples of the train shards and of the test at most, for tests.
-
-    Returns:
-        Samples by set, and how many of the pool's are wrong pairs.
-    """
-    parts, pool = divide(load(source, "train")[:limit], sizes, seed)
-    test, rng = load(source, "test")[:limit], np.random.default_rng(seed)
-    with atomic_directory(out) as folder:
-        wrong = write_pool(phrased(pool, rng), folder, share, seed)
-        write_shards(phrased(parts.pop("curated"), rng), folder / "curated")
-        write_root(parts | {"test": test}, folder / "evaluation", named_in_caption, PHRASES)
-    return {"pool": len(pool), **sizes, "test": len(test), "mismatched": wrong}
+def prepare(source: Path, out: Path, *, seed: int = 0, **given: Any) -> dict[str, int]:
+    """Write pool, curated set and evaluation set into a folder, whole, as `fashion.prepare` does with the same arguments."""
+    say = partial(phrased, rng=np.random.default_rng(seed))
+    return fashion.prepare(source, out, seed=seed, say=say, prompts=PHRASES, **given)
 
 
 def phrased(samples: Iterable[Sample], rng: np.random.Generator) -> list[Sample]:
