@@ -13,10 +13,11 @@ from typing import NamedTuple
 from superbatch.data.order import Candidates
 from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 
-# Name and split of a measurement in a run's table of evaluations.
+# Name and split of each measurement in a run's table of evaluations.
 MEASURED = ("pool/right_pairs", "pool")
 LEAD = ("pool/lead_over_reference", "pool")
 LABELS = ("pool/captions_are_labels", "pool")  # 1 where they are, 0 where not
+MEASUREMENTS = (MEASURED, LEAD, LABELS)  # as `Looks` has them
 # Share of the previous value kept at each measurement. A sample of 1,000 pairs is accurate to about 2 points, and B is a power of it, so
 # it would jump at small shares. With 0.7 the scatter is 0.42 of that, and the value lags by two measurements.
 KEPT = 0.7
@@ -117,7 +118,7 @@ def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Cand
     assert adapt is not None, "f is as set"
     own, last = selection.rules[0], selection.rules[-1]
     most = {rule: max(rule.sizes(b)) for rule in (own, last)}
-    of_labels = takes_all(selection, looks)
+    of_labels = first is not None and looks.of_labels(first)
     found = []
     for number, share in enumerate(smoothed(looks.shares)):
         rule = own if first is None or number < first else last

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of, growth_of
-from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, stretches_of, takes_all, windows_of
+from superbatch.data.windows import MEASUREMENTS, Looks, stretches_of, takes_all, windows_of
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
@@ -179,12 +179,12 @@ class Run:
     @cached_property
     def shares(self) -> list[float]:
         """The shares of right pairs that it measured, in order of steps, where f followed the learner; empty where it did not."""
-        return self._measured(MEASURED)
+        return list(self.looks.shares)
 
     @cached_property
     def looks(self) -> Looks:
         """All that it measured for f to follow."""
-        return Looks.recorded(self.shares, self._measured(LEAD), self._measured(LABELS))
+        return Looks.recorded(*map(self._measured, MEASUREMENTS))
 
     @property
     def takes_all(self) -> bool:

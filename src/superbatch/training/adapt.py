@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from superbatch.data.fields import Batch
-from superbatch.data.windows import LABELS, LEAD, MEASURED, Looks, follows, outgrown, smoothed, windows_of
+from superbatch.data.windows import MEASUREMENTS, Looks, follows, outgrown, smoothed, windows_of
 from superbatch.models import evaluating
 from superbatch.options import Stretch
 from superbatch.selection import WIDE, few_texts, lead, p_values, say_few_things, share_of_right
@@ -29,8 +29,6 @@ from superbatch.training.random_state import keeping_random_state
 from superbatch.training.task import LEARNER
 
 log = logging.getLogger(__name__)
-
-KINDS = (MEASURED, LEAD, LABELS)  # as `Looks` has them
 
 
 def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
@@ -62,7 +60,7 @@ def restore(run: LiveRun) -> None:
     found: list[list[float]] = []
     if run.ranks.is_first:
         table = run.records.read("evaluations")
-        found = [_recorded(table, which) for which in KINDS]
+        found = [_recorded(table, which) for which in MEASUREMENTS]
     _follow(run, Looks.recorded(*run.ranks.tell(found)))
 
 
@@ -88,7 +86,7 @@ def _measure(run: LiveRun, step: int) -> None:
     assert found is not None and run.job.source.aside is not None, "rank 0 tells"
     run.measured += len(run.job.source.aside)
     looks = [list(known) for known in run.looks]
-    for (name, split), value, known in zip(KINDS, found, looks, strict=False):
+    for (name, split), value, known in zip(MEASUREMENTS, found, looks, strict=False):
         run.records.add("evaluations", {"step": step, "name": name, "value": value, "split": split})
         known.append(value)
     _follow(run, Looks(*looks))
