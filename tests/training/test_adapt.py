@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from superbatch.data.fields import skipping
+from superbatch.data.fields import Source, skipping
 from superbatch.data.sampling import rows_aside
 from superbatch.data.windows import Looks, smoothed, windows_of
 from superbatch.errors import UserError
@@ -196,6 +196,14 @@ def test_shares_become_sizes():
 def test_places_that_are_left_out_are_skipped():
     aside = np.array([0, 3, 4, 9])
     assert skipping(np.arange(6), aside).tolist() == [1, 2, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("in_use", [None, np.array([2, 4, 5, 6, 7, 8, 11])])
+def test_positions_behind_all_others_are_those_that_were_left_out(in_use):
+    source = Source({"field": range(7)}, in_use, np.array([0, 3, 4]))
+    rows = [1, 2, 5, 6, 0, 3, 4] if in_use is None else [4, 5, 8, 11, 2, 6, 7]
+    assert source.manifest_rows(np.arange(7)).tolist() == rows
+    assert source.manifest_rows(np.array([6, 0, 4])).tolist() == [rows[6], rows[0], rows[4]]
 
 
 def test_a_task_that_knows_no_pairs_says_so(make_job, monkeypatch):

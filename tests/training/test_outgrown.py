@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.fields import Source
 from superbatch.data.order import Order
-from superbatch.data.windows import Looks, outgrown, stretches_of, takes_all, windows_of
+from superbatch.data.sampling import rows_aside
+from superbatch.data.windows import Looks, gives_back, order_by, outgrown, stretches_of, takes_all, windows_of
 from superbatch.errors import UserError
 from superbatch.options import (
     AdaptSettings,
@@ -114,6 +115,9 @@ def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplo
     assert run.takes_all and run.new_kind == 8, "at the first measurement that can be"
     assert run.looked_at(np.arange(14)).tolist() == [8] * 8 + [4] * 6
     assert set(ledger_of(result)["samples_scored"]) == {0}
+    assert [step for step, _ in leads_of(result)] == [0, 2, 4, 6, 8], "from then on nothing is measured"
+    forward = result.summary["flops"]["forward_per_sample"]
+    assert result.summary["flops"]["as_executed_total"] == pytest.approx((14 * 12 + 5 * 6) * forward)
     said = "job: the learner has outgrown the reference: captions are labels, so all pairs are taken from step 8 on"
     assert said in caplog.text
     again = partial(make_job, **HOW, steps=14, state="killed", checkpoint_every=2)
@@ -122,6 +126,61 @@ def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplo
             kill_after(patch, steps)
             train(again())
     assert outcome(train(again())) == outcome(result)
+
+
+def labelled(monkeypatch) -> None:
+    """Let captions look like labels and learner and reference be level, so that all pairs are taken from step 8 on."""
+    monkeypatch.setattr(adapt, "few_texts", lambda texts: True)
+    monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.5)
+    monkeypatch.setattr(adapt, "lead", lambda p, *more: -0.1)
+
+
+def test_rows_that_were_measured_by_are_trained_on_once_all_pairs_are_taken(make_job, monkeypatch):
+    labelled(monkeypatch)
+    job = make_job(**HOW, steps=40)
+    result = train(job)
+    aside, picked = set(rows_aside(job.selection, 60, job.training.seed).tolist()), chosen_rows(result)
+    assert not aside & {row for step in range(8) for row in picked[step]}
+    for first in (8, 23):  # 15 steps of b = 4 go through all 60 rows
+        assert sorted(row for step in range(first, first + 15) for row in picked[step]) == list(range(60))
+    run = Run(result.training_dir.parent)
+    order = run.order(job.source.num_rows, len(aside))
+    assert run.gave_back and all(
+        sorted(picked[step]) == sorted(job.source.manifest_rows(order.rows(step))) for step in range(8, 40)
+    )
+
+
+def test_a_run_that_measured_on_keeps_its_order(make_job, monkeypatch):
+    """As all did before: its rows stay aside, in its records and where it goes on."""
+    labelled(monkeypatch)
+    settings = SelectionSettings("joint", 0.75, criterion="easy_reference", adapt=ADAPT, then=THEN)
+    now, before = (Looks([0.5] * n, [0.1] * n, [1.0] * n) for n in (5, 6))
+    assert gives_back(settings, now) and takes_all(settings, before) and not gives_back(settings, before)
+    order = Order(0, 54, 16)
+    assert order_by(order, settings, 4, before, 6) == replace(order, candidates=windows_of(settings, 4, before))
+    with monkeypatch.context() as patch:
+        patch.setattr(adapt, "gives_back", lambda *given: False)
+        patch.setattr("superbatch.data.windows.gives_back", lambda *given: False)
+        old = train(make_job(**HOW, steps=14, state="old"))
+        with pytest.raises(Killed):
+            kill_after(patch, 12)
+            train(make_job(**HOW, steps=14, state="killed", checkpoint_every=2))
+    assert len(leads_of(old)) == 7 and not Run(old.training_dir.parent).gave_back
+    assert outcome(train(make_job(**HOW, steps=14, state="killed", checkpoint_every=2))) == outcome(old)
+
+
+def trained_on_labels(make_job, settings):
+    """Train in this process; for `in_ranks`, whose processes know nothing of a fixture's patches."""
+    with pytest.MonkeyPatch.context() as patch:
+        labelled(patch)
+        return trained(make_job, settings)
+
+
+def test_rows_come_back_in_two_ranks_as_in_one(make_job, tmp_path):
+    alone, weights = trained_on_labels(make_job, HOW | {"steps": 24, "state": "one"})
+    result, moved = in_ranks(2, trained_on_labels, tmp_path / "2", make_job, HOW | {"steps": 24, "state": "two"})[0]
+    assert picks_of(result) == picks_of(alone) and Run(alone.training_dir.parent).gave_back
+    assert_close(moved, weights)
 
 
 @pytest.mark.parametrize(("few", "spread"), [(False, False), (False, True), (True, False)])

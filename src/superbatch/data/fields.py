@@ -276,7 +276,8 @@ class Source:
     Attributes:
         fields: by name, all of one length.
         rows: row numbers in use, int64, ascending (but where `joining` arranged them), or as a set of bits; None for all.
-        aside: which of these the order leaves out, by place, ascending, int64; None for none of them.
+        aside: which of these the order leaves out, by place, ascending, int64; None for none of them. An order that takes them in later
+            (`Order.with_more`) has them behind all others.
     """
 
     fields: Mapping[str, Field]
@@ -291,8 +292,16 @@ class Source:
 
     def manifest_rows(self, positions: np.ndarray) -> np.ndarray:
         """Turn positions of the order into row numbers of the manifest."""
-        places = positions if self.aside is None else skipping(positions, self.aside)
+        places = positions if self.aside is None else self._places(positions, self.aside)
         return places if self.rows is None else self.rows[places]
+
+    def _places(self, positions: np.ndarray, aside: np.ndarray) -> np.ndarray:
+        back = positions >= self.num_rows
+        if not back.any():
+            return skipping(positions, aside)
+        places = np.empty_like(positions)
+        places[back], places[~back] = aside[positions[back] - self.num_rows], skipping(positions[~back], aside)
+        return places
 
     @property
     def left_out(self) -> Source:

@@ -10,7 +10,7 @@ Legend: B super-batch size; B_s rows of it that are looked at.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from superbatch.options import Rule, SelectionSettings
 
 ROUNDS = 8
 JOINED = 4  # one of the keys of rows that join; windows have 1 to 3, and epochs of rows that join leave it out
+MORE = 5  # the key of an order to which rows were added
 _MASK = (1 << 64) - 1
 
 
@@ -160,6 +161,7 @@ class Order:
         candidates: where not all of a super-batch is looked at: how many of its first rows are, one stretch of steps after the
             other.
         growth: where rows join during the run. Until all are in, each step draws anew from those that are; epochs begin then.
+        then: another order that takes over, and its first step, by which its own steps count (`with_more`).
 
     Raises:
         UserError: B larger than the number of rows, or a size that makes no sense.
@@ -171,6 +173,7 @@ class Order:
     shuffle_window: int = 0
     candidates: tuple[Candidates, ...] = ()
     growth: Growth | None = None
+    then: tuple[int, Order] | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -183,6 +186,16 @@ class Order:
             )
         if self.shuffle_window < 0:
             raise UserError("training.shuffle_window", f"{self.shuffle_window} is negative", "use 0 for all rows")
+
+    def with_more(self, step: int, more: int) -> Order:
+        """Return an order that takes in further rows: from a step on, or once all others have joined, it goes through epochs of all of them.
+
+        Args:
+            step: looks at as many rows as all later ones. more: rows to take in; their places follow those of the others.
+        """
+        first = step if self.growth is None else max(step, self.growth.steps)
+        seed = int(round_keys(self.seed, MORE, count=1)[0])
+        return replace(self, then=(first, Order(seed, self.num_rows + more, self.size(first), self.shuffle_window)))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -200,6 +213,8 @@ class Order:
 
     def size(self, step: int) -> int:
         """Return how many rows of a step's super-batch are looked at, B_s: B, or as `candidates` says."""
+        if self.then is not None and step >= self.then[0]:
+            return self.then[1].size(step - self.then[0])
         if not self.candidates:
             return self.batch_size
         *parts, last = self.candidates
@@ -224,6 +239,8 @@ class Order:
             step: from 0.
             share, shares: which of how many shares of nearly equal size to return; joined in order they are the whole.
         """
+        if self.then is not None and step >= self.then[0]:
+            return self.then[1].rows(step - self.then[0], share, shares)
         size = self.size(step)
         assert step >= 0 and 0 <= share < shares <= size, "steps and shares count from 0"
         growing = self.growth is not None and step < self.growth.steps

@@ -7,10 +7,11 @@ A run's steps are cut into windows. Before each the share is measured (`selectio
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
-from superbatch.data.order import Candidates
+from superbatch.data.order import Candidates, Order
 from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 
 # Name and split of each measurement in a run's table of evaluations.
@@ -86,6 +87,14 @@ def takes_all(selection: SelectionSettings, looks: Looks) -> bool:
     return number is not None and looks.of_labels(number)
 
 
+def gives_back(selection: SelectionSettings, looks: Looks) -> bool:
+    """Whether nothing is measured any more, so that the rows that were measured by are trained on too: all pairs are taken.
+
+    Runs that were begun before this was so measured to their end, and keep their order.
+    """
+    return takes_all(selection, looks) and outgrown(selection, looks) == len(looks.leads) - 1
+
+
 def follows(selection: SelectionSettings, looks: Looks) -> str:
     """What follows a reference that is outgrown, in words."""
     return "captions are labels, so all pairs are taken" if takes_all(selection, looks) else "it chooses for itself"
@@ -127,3 +136,17 @@ def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Cand
             size = b
         found.append(Candidates(size, size, adapt.every))
     return tuple(found)
+
+
+def order_by(order: Order, selection: SelectionSettings, b: int, looks: Looks, aside: int) -> Order:
+    """Return the order of a run as far as it is known by what was measured.
+
+    Args:
+        order: by its settings alone. selection, b, looks: as `windows_of` takes them. aside: rows that it measures by.
+    """
+    found = replace(order, candidates=windows_of(selection, b, looks))
+    number = outgrown(selection, looks)
+    if number is None or not gives_back(selection, looks):
+        return found
+    assert selection.adapt is not None, "else nothing is measured"
+    return found.with_more(number * selection.adapt.every, aside)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of, growth_of
-from superbatch.data.windows import MEASUREMENTS, Looks, stretches_of, takes_all, windows_of
+from superbatch.data.windows import MEASUREMENTS, Looks, gives_back, order_by, stretches_of, takes_all
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
@@ -166,15 +166,15 @@ class Run:
         """B, the size of what is drawn at a step."""
         return int(self.plan.get("super_batch_size") or self.batch_size)
 
-    def order(self, rows: int) -> Order:
-        """Which of so many rows each step looked at."""
+    def order(self, rows: int, aside: int = 0) -> Order:
+        """Which of so many rows each step looked at; `aside`: how many more it measured by."""
         window = self.setting("training", "shuffle_window", 0)
         b = self.batch_size
-        follows = windows_of(self.selection, b, self.looks) if self.shares else ()
-        candidates = follows or candidates_of(self.selection, b, self.steps)
+        candidates = candidates_of(self.selection, b, self.steps)
         first = self.setting("training", "first_share", 1.0)
         over = self.setting("training", "grows_over", TrainingSettings.grows_over)
-        return Order(self.seed, rows, self.super_batch_size, window, candidates, growth_of(first, over, self.steps))
+        own = Order(self.seed, rows, self.super_batch_size, window, candidates, growth_of(first, over, self.steps))
+        return order_by(own, self.selection, b, self.looks, aside) if self.shares else own
 
     @cached_property
     def shares(self) -> list[float]:
@@ -190,6 +190,11 @@ class Run:
     def takes_all(self) -> bool:
         """Whether it took all pairs in the end, since captions were found to be labels."""
         return takes_all(self.selection, self.looks)
+
+    @property
+    def gave_back(self) -> bool:
+        """Whether it trained in the end on the rows too that it had measured by."""
+        return gives_back(self.selection, self.looks)
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from superbatch.data.fields import Batch
-from superbatch.data.windows import MEASUREMENTS, Looks, follows, outgrown, smoothed, windows_of
+from superbatch.data.windows import MEASUREMENTS, Looks, follows, gives_back, order_by, outgrown, smoothed
 from superbatch.models import evaluating
 from superbatch.options import Stretch
 from superbatch.selection import WIDE, few_texts, lead, p_values, say_few_things, share_of_right
@@ -34,11 +33,11 @@ log = logging.getLogger(__name__)
 def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
     """Cut steps where B may change; whoever asks for a window has trained on all steps before it, and `run.order` knows its B from then on.
 
-    Steps of a run whose f is as set are one window. Where it is found that the learner has outgrown the reference, those left choose by another
+    Steps of a run whose f is as set are one window, and so are those in which all pairs are taken for good. Where it is found that the learner has outgrown the reference, those left choose by another
     rule, and the windows end.
     """
     adapt, (steps, rule) = run.job.selection.adapt, part
-    if adapt is None:
+    if adapt is None or gives_back(run.job.selection, run.looks):
         yield part
         return
     first = steps.start
@@ -95,8 +94,10 @@ def _measure(run: LiveRun, step: int) -> None:
 
 
 def _follow(run: LiveRun, looks: Looks) -> None:
+    job = run.job
+    assert job.source.aside is not None, "what is measured by"
     run.looks = looks
-    run.order = replace(run.order, candidates=windows_of(run.job.selection, run.job.training.batch_size, looks))
+    run.order = order_by(job.order, job.selection, job.training.batch_size, looks, len(job.source.aside))
 
 
 def _look(run: LiveRun) -> list[float]:
