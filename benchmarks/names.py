@@ -1,12 +1,13 @@
-"""Two hundred names as labels: the drawings of icons that are called by its commonest names, half of the pool's captions exchanged.
+"""Names as labels: the drawings of icons with one of its two hundred commonest names, half of the pool's captions exchanged.
 
     make icons
-    python benchmarks/names.py [--source data/icons/01_raw/icons/pool] [--out data/01_raw/names] [--names 200] [--varied] [--seed 0] [--share S]
+    python benchmarks/names.py [--source data/icons/01_raw/icons/pool] [--out data/01_raw/names] [--by name|set] [--names 200] [--most N] [--varied] [--seed 0] [--share S]
     kedro run --pipeline=jest --env=names
 
-A drawing's name is its caption without words of style at the end (`outline`, `bold`, ...). Captions are names; with --varied they are the designers' own.
+A drawing's name is its caption without words of style at the end (`outline`, `bold`, ...); with --by set it is the name of its icon set, such as
+`tabler` or `fluent emoji flat`, of which few are enough. Captions are names; with --varied they are the designers' own.
 
-    pool        drawings with one of the names without what follows, captions shuffled by emoji_shuffle.py
+    pool        drawings with one of the names, N of them at most, without what follows; captions shuffled by emoji_shuffle.py
     curated     500 others, clean
     evaluation  classification by the names; train (2,000 labelled drawings), validation (1,000) and test (2,000): others
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from fashion import divide, name_of, names_of, record_of, write_root
 from few_first import STYLE
 
 from superbatch.artifacts.atomic import atomic_directory
+from superbatch.data.sampling import sampled_rows
 from superbatch.data.writing import Sample
 from superbatch.files import expand_shards
 from superbatch.icons.concepts import concept_of
@@ -32,6 +34,7 @@ from superbatch.icons.concepts import concept_of
 DATA = Path(__file__).resolve().parents[1] / "data"
 SOURCE, OUT = DATA / "icons" / "01_raw" / "icons" / "pool", DATA / "01_raw" / "names"
 NAMES = 200
+Name = Callable[[Sample], str]
 SIZES = {"curated": 500, "train": 2_000, "validation": 1_000, "test": 2_000}
 
 
@@ -39,7 +42,9 @@ def prepare(
     source: Path,
     out: Path,
     *,
+    by: str = "name",
     names: int = NAMES,
+    most: int | None = None,
     varied: bool = False,
     share: float = 0.5,
     sizes: dict[str, int] = SIZES,
@@ -50,7 +55,9 @@ def prepare(
     Args:
         source: the folder with the pool's shards, *.tar.
         out: the folder; what was there is replaced.
+        by: what a drawing is called by, `name` or `set`.
         names: how many, the commonest.
+        most: drawings with one of them, at most; others are left out by chance.
         varied: whether captions stay as they are, or become names.
         share: of the pool's captions that are shuffled.
         sizes: samples that are drawn first; the pool is the rest.
@@ -59,7 +66,9 @@ def prepare(
     Returns:
         Samples by set, and how many of the pool's are wrong pairs.
     """
-    drawings = list(called(source, names, varied))
+    drawings = list(called(source, CALLED[by], names, varied))
+    if most is not None:
+        drawings = [drawings[number] for number in sampled_rows(len(drawings), most, seed)]
     if len(drawings) <= sum(sizes.values()):
         raise SystemExit(
             f"{source}: {len(drawings):,} drawings have one of the {names} commonest names, and {sum(sizes.values()):,} are set aside: give more --names"
@@ -77,36 +86,46 @@ def prepare(
     return {"pool": len(pool), **sizes, "mismatched": wrong}
 
 
-def called(source: Path, names: int, varied: bool) -> Iterator[Sample]:
+def called(source: Path, by: Name, names: int, varied: bool) -> Iterator[Sample]:
     """Yield the drawings with one of the commonest names; the json says which, and its number."""
     shards = expand_shards(str(source / "*.tar"), "--source")
-    counts = Counter(name for _, name in named(read_samples(shards)))
+    counts = Counter(map(by, read_samples(shards)))
     numbers = {name: number for number, (name, _) in enumerate(counts.most_common(names))}
-    for sample, name in named(read_samples(shards)):
+    for sample in read_samples(shards):
+        name = by(sample)
         if name in numbers:
             kept = sample.parts if varied else sample.parts | {"txt": name.encode()}
             record = record_of(sample) | {"label": numbers[name], "name": name, "caption_name": name}
             yield replace(sample, parts=kept | {"json": json.dumps(record).encode()})
 
 
-def named(samples: Iterator[Sample]) -> Iterator[tuple[Sample, str]]:
-    """Yield each sample with its name."""
-    for sample in samples:
-        yield sample, concept_of(sample.parts["txt"].decode().strip(), STYLE)
+def own_name(sample: Sample) -> str:
+    """Return a drawing's name."""
+    return concept_of(sample.parts["txt"].decode().strip(), STYLE)
+
+
+def set_name(sample: Sample) -> str:
+    """Return the name of the icon set that a drawing is from, in words."""
+    return str(record_of(sample)["set"]).replace("-", " ")
+
+
+CALLED: dict[str, Name] = {"name": own_name, "set": set_name}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path, default=SOURCE, metavar="FOLDER", help="with the pool's shards of icons")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
+    parser.add_argument("--by", choices=CALLED, default="name", help="what a drawing is called by")
     parser.add_argument("--names", type=int, default=NAMES)
+    parser.add_argument("--most", type=int, metavar="N", help="drawings in all")
     parser.add_argument("--varied", action="store_true", help="captions as the designers wrote them")
     parser.add_argument("--share", type=float, default=0.5, help="of the pool's captions that are exchanged")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    found = prepare(
-        options.source, options.out, names=options.names, varied=options.varied, share=options.share, seed=options.seed
-    )  # fmt: skip
+    if options.varied and options.by == "set":
+        parser.error("--varied: captions as designers wrote them don't name the set")
+    found = prepare(**vars(options))
     print(f"{options.out}: " + ", ".join(f"{what} {count:,}" for what, count in found.items()))
     print("next: kedro run --pipeline=jest --env=names")
 

@@ -77,6 +77,26 @@ def test_the_commonest_names_are_classes_and_half_of_the_pool_is_exchanged(
     assert labels == {("0", "home"), ("1", "star"), ("2", "arrow left")}
 
 
+def test_drawings_are_called_by_their_icon_set_and_so_many_are_drawn(script, tmp_path: Path) -> None:
+    owners = {"tabler": 60, "fluent-emoji-flat": 50, "rare": 10}
+    records = [{"set": name, "author": "somebody"} for name, count in owners.items() for _ in range(count)]
+    drawings = [
+        Sample(f"{n:04d}", {"png": b"", "txt": b"home", "json": json.dumps(record).encode()})
+        for n, record in enumerate(records)
+    ]
+    (tmp_path / "source").mkdir()
+    write_shard(tmp_path / "source" / "00000.tar", drawings)
+    sizes, out = {"curated": 10, "train": 20, "validation": 20, "test": 20}, tmp_path / "out"
+    found = script("names").prepare(tmp_path / "source", out, by="set", names=2, most=100, sizes=sizes)
+    assert found["pool"] == 30 and classnames_in(out / "evaluation" / "classnames.txt") == (
+        "tabler",
+        "fluent emoji flat",
+    )
+    curated = read(script, out / "curated")
+    assert {text(one) for one in curated} == {"tabler", "fluent emoji flat"}
+    assert all(json.loads(one.parts["json"])["set"].replace("-", " ") == text(one) for one in curated)
+
+
 @pytest.mark.parametrize(
     ("names", "sizes", "told"),
     [

@@ -2,7 +2,7 @@
 
 With `selection.then.after: null` the learner is compared with the reference on the same pairs, and chooses for itself once it is ahead.
 
-The pairs measured by are never trained on: learned by heart they would all look right. What was measured is recorded with the evaluations and so
+As long as pairs are measured by they are not trained on: learned by heart they would all look right. What was measured is recorded with the evaluations and so
 with each state; a run that goes on knows the sizes of all windows that it has begun, and measures for those to come.
 """
 
