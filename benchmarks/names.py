@@ -1,13 +1,14 @@
-"""Names as labels: the drawings of icons with one of its two hundred commonest names, half of the pool's captions exchanged.
+"""Names as labels: the drawings of icons that have one of the two hundred commonest names, half of the pool's captions exchanged.
 
     make icons
     python benchmarks/names.py [--source data/icons/01_raw/icons/pool] [--out data/01_raw/names] [--by name|set] [--names 200] [--most N] [--varied] [--seed 0] [--share S]
     kedro run --pipeline=jest --env=names
 
 A drawing's name is its caption without words of style at the end (`outline`, `bold`, ...); with --by set it is the name of its icon set, such as
-`tabler` or `fluent emoji flat`, of which few are enough. Captions are names; with --varied they are the designers' own.
+`tabler` or `fluent emoji flat`, of which few are enough. Captions are names; with --varied they are the designers' own. With --most N they are
+divided from N drawings at most.
 
-    pool        drawings with one of the names, N of them at most, without what follows; captions shuffled by emoji_shuffle.py
+    pool        the rest of the drawings, captions shuffled by emoji_shuffle.py
     curated     500 others, clean
     evaluation  classification by the names; train (2,000 labelled drawings), validation (1,000) and test (2,000): others
 """
@@ -71,7 +72,7 @@ def prepare(
         drawings = [drawings[number] for number in sampled_rows(len(drawings), most, seed)]
     if len(drawings) <= sum(sizes.values()):
         raise SystemExit(
-            f"{source}: {len(drawings):,} drawings have one of the {names} commonest names, and {sum(sizes.values()):,} are set aside: give more --names"
+            f"{source}: {len(drawings):,} drawings have one of the {names} commonest names, and {sum(sizes.values()):,} are set aside: give more --names, or a higher --most"
         )
     parts, pool = divide(drawings, sizes, seed)
     labelled = [one for split, part in parts.items() if split != "curated" for one in part]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from superbatch.data.fields import Source, skipping
+from superbatch.data.order import Order
 from superbatch.data.sampling import rows_aside
 from superbatch.data.windows import Looks, smoothed, windows_of
 from superbatch.errors import UserError
@@ -199,11 +200,24 @@ def test_places_that_are_left_out_are_skipped():
 
 
 @pytest.mark.parametrize("in_use", [None, np.array([2, 4, 5, 6, 7, 8, 11])])
-def test_positions_behind_all_others_are_those_that_were_left_out(in_use):
+def test_positions_behind_those_that_are_drawn_from_are_all_rows_in_use(in_use):
+    """In their old order: where neighbours are read together, those that were left out are between theirs."""
     source = Source({"field": range(7)}, in_use, np.array([0, 3, 4]))
-    rows = [1, 2, 5, 6, 0, 3, 4] if in_use is None else [4, 5, 8, 11, 2, 6, 7]
-    assert source.manifest_rows(np.arange(7)).tolist() == rows
+    rows = [1, 2, 5, 6, *range(7)] if in_use is None else [4, 5, 8, 11, *in_use.tolist()]
+    assert source.manifest_rows(np.arange(11)).tolist() == rows
     assert source.manifest_rows(np.array([6, 0, 4])).tolist() == [rows[6], rows[0], rows[4]]
+
+
+def test_rows_that_come_back_are_read_with_their_neighbours():
+    """With a shuffle window a step's rows lie in two windows of 20 neighbours at most, before and after."""
+    aside = np.arange(5, 200, 10)
+    source = Source({"field": range(200)}, aside=aside)
+    order = Order(0, 180, 10, 20).with_more(7, len(aside))
+    for step in range(40):
+        rows = np.sort(source.manifest_rows(order.rows(step)))
+        gaps = np.diff(np.append(rows, rows[0] + 200))
+        assert (gaps > 22).sum() <= 2, f"step {step}"
+    assert sorted(np.concatenate([source.manifest_rows(order.rows(step)) for step in range(7, 27)])) == list(range(200))
 
 
 def test_a_task_that_knows_no_pairs_says_so(make_job, monkeypatch):

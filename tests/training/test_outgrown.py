@@ -18,7 +18,7 @@ from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.fields import Source
 from superbatch.data.order import Order
 from superbatch.data.sampling import rows_aside
-from superbatch.data.windows import Looks, gives_back, order_by, outgrown, stretches_of, takes_all, windows_of
+from superbatch.data.windows import Looks, gives_back, measured_order, outgrown, stretches_of, takes_all, windows_of
 from superbatch.errors import UserError
 from superbatch.options import (
     AdaptSettings,
@@ -154,19 +154,21 @@ def test_a_run_that_measured_on_keeps_its_order(make_job, monkeypatch):
     """As all did before: its rows stay aside, in its records and where it goes on."""
     labelled(monkeypatch)
     settings = SelectionSettings("joint", 0.75, criterion="easy_reference", adapt=ADAPT, then=THEN)
-    now, before = (Looks([0.5] * n, [0.1] * n, [1.0] * n) for n in (5, 6))
-    assert gives_back(settings, now) and takes_all(settings, before) and not gives_back(settings, before)
+    now, later = (Looks([0.5] * n, [0.1] * n, [1.0] * n) for n in (5, 6))
+    assert gives_back(settings, now) and takes_all(settings, later) and not gives_back(settings, later)
     order = Order(0, 54, 16)
-    assert order_by(order, settings, 4, before, 6) == replace(order, candidates=windows_of(settings, 4, before))
+    for before in (now, later):
+        found = measured_order(order, settings, 4, before, 6)
+        assert found == replace(order, candidates=windows_of(settings, 4, before))
+    killed = partial(make_job, **HOW, steps=14, state="killed", checkpoint_every=1)
     with monkeypatch.context() as patch:
         patch.setattr(adapt, "gives_back", lambda *given: False)
-        patch.setattr("superbatch.data.windows.gives_back", lambda *given: False)
         old = train(make_job(**HOW, steps=14, state="old"))
         with pytest.raises(Killed):
-            kill_after(patch, 12)
-            train(make_job(**HOW, steps=14, state="killed", checkpoint_every=2))
+            kill_after(patch, 9)  # before it measures again
+            train(killed())
     assert len(leads_of(old)) == 7 and not Run(old.training_dir.parent).gave_back
-    assert outcome(train(make_job(**HOW, steps=14, state="killed", checkpoint_every=2))) == outcome(old)
+    assert outcome(train(killed())) == outcome(old)
 
 
 def trained_on_labels(make_job, settings):

@@ -276,8 +276,8 @@ class Source:
     Attributes:
         fields: by name, all of one length.
         rows: row numbers in use, int64, ascending (but where `joining` arranged them), or as a set of bits; None for all.
-        aside: which of these the order leaves out, by place, ascending, int64; None for none of them. An order that takes them in later
-            (`Order.with_more`) has them behind all others.
+        aside: which of these the order leaves out, by place, ascending, int64; None for none of them. One that takes them in later
+            (`Order.with_more`) counts all rows in use behind those that it draws from at first.
     """
 
     fields: Mapping[str, Field]
@@ -296,16 +296,12 @@ class Source:
         return places if self.rows is None else self.rows[places]
 
     def _places(self, positions: np.ndarray, aside: np.ndarray) -> np.ndarray:
-        back = positions >= self.num_rows
-        if not back.any():
-            return skipping(positions, aside)
-        places = np.empty_like(positions)
-        places[back], places[~back] = aside[positions[back] - self.num_rows], skipping(positions[~back], aside)
-        return places
+        behind = positions - self.num_rows  # places, once all rows in use are drawn from
+        return np.where(behind >= 0, behind, skipping(positions, aside))
 
     @property
     def left_out(self) -> Source:
-        """The rows that the order leaves out, as a source of their own: no step trains on them, so every field reads all of them."""
+        """The rows that the order leaves out, as a source of their own; every field reads all of them, also one that training reads of some rows alone."""
         assert self.aside is not None, "nothing is left out"
         fields = {name: of_all(field) for name, field in self.fields.items()}
         return Source(fields, self.aside if self.rows is None else self.rows[self.aside])

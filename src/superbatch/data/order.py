@@ -161,7 +161,8 @@ class Order:
         candidates: where not all of a super-batch is looked at: how many of its first rows are, one stretch of steps after the
             other.
         growth: where rows join during the run. Until all are in, each step draws anew from those that are; epochs begin then.
-        then: another order that takes over, and its first step, by which its own steps count (`with_more`).
+        after: the order that takes over, of more rows, and its first step, from which its own steps count (`with_more`). Its positions are
+            behind all of this one's.
 
     Raises:
         UserError: B larger than the number of rows, or a size that makes no sense.
@@ -173,7 +174,7 @@ class Order:
     shuffle_window: int = 0
     candidates: tuple[Candidates, ...] = ()
     growth: Growth | None = None
-    then: tuple[int, Order] | None = None
+    after: tuple[int, Order] | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -188,14 +189,14 @@ class Order:
             raise UserError("training.shuffle_window", f"{self.shuffle_window} is negative", "use 0 for all rows")
 
     def with_more(self, step: int, more: int) -> Order:
-        """Return an order that takes in further rows: from a step on, or once all others have joined, it goes through epochs of all of them.
+        """Return an order that takes in further rows: from a step on, or once all others have joined, it goes through epochs of all rows.
 
         Args:
-            step: looks at as many rows as all later ones. more: rows to take in; their places follow those of the others.
+            step: the first that may draw from all of them; B no longer changes from there on. more: how many there are besides.
         """
         first = step if self.growth is None else max(step, self.growth.steps)
         seed = int(round_keys(self.seed, MORE, count=1)[0])
-        return replace(self, then=(first, Order(seed, self.num_rows + more, self.size(first), self.shuffle_window)))
+        return replace(self, after=(first, Order(seed, self.num_rows + more, self.size(first), self.shuffle_window)))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -213,8 +214,8 @@ class Order:
 
     def size(self, step: int) -> int:
         """Return how many rows of a step's super-batch are looked at, B_s: B, or as `candidates` says."""
-        if self.then is not None and step >= self.then[0]:
-            return self.then[1].size(step - self.then[0])
+        if self.after is not None and step >= self.after[0]:
+            return self.after[1].size(step - self.after[0])
         if not self.candidates:
             return self.batch_size
         *parts, last = self.candidates
@@ -239,8 +240,8 @@ class Order:
             step: from 0.
             share, shares: which of how many shares of nearly equal size to return; joined in order they are the whole.
         """
-        if self.then is not None and step >= self.then[0]:
-            return self.then[1].rows(step - self.then[0], share, shares)
+        if self.after is not None and step >= self.after[0]:
+            return self.num_rows + self.after[1].rows(step - self.after[0], share, shares)
         size = self.size(step)
         assert step >= 0 and 0 <= share < shares <= size, "steps and shares count from 0"
         growing = self.growth is not None and step < self.growth.steps

@@ -18,7 +18,7 @@ def sampled_rows(rows: int, most: int, seed: int) -> np.ndarray:
 
 
 def count_aside(selection: SelectionSettings, rows: int) -> int:
-    """Return how many of the rows in use a run measures by and does not train on (`selection.adapt`); 0 for none.
+    """Return how many of the rows in use a run keeps aside to measure by (`selection.adapt`); 0 for none.
 
     Args:
         selection: the run's. rows: in use, before any is left out.

@@ -1,7 +1,8 @@
 """Super-batch sizes that follow the learner: from measured shares of right pairs to the number of rows a step looks at.
 
 A run's steps are cut into windows. Before each the share is measured (`selection.right_pairs`), and B stays for the window. With
-`selection.then.after: null` the learner's lead over the reference is measured too, and may make it choose for itself.
+`selection.then.after: null` the learner's lead over the reference is measured too, and may make it choose for itself, or take all pairs;
+then nothing is measured any more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 MEASURED = ("pool/right_pairs", "pool")
 LEAD = ("pool/lead_over_reference", "pool")
 LABELS = ("pool/captions_are_labels", "pool")  # 1 where they are, 0 where not
-MEASUREMENTS = (MEASURED, LEAD, LABELS)  # as `Looks` has them
+GIVEN_BACK = ("pool/rows_given_back", "pool")  # once, 1: nothing is measured any more
+MEASUREMENTS = (MEASURED, LEAD, LABELS, GIVEN_BACK)  # as `Looks` has them
 # Share of the previous value kept at each measurement. A sample of 1,000 pairs is accurate to about 2 points, and B is a power of it, so
 # it would jump at small shares. With 0.7 the scatter is 0.42 of that, and the value lags by two measurements.
 KEPT = 0.7
@@ -40,16 +42,24 @@ class Looks(NamedTuple):
         shares: of pairs that look right to the learner.
         leads: the learner's over the reference, at least; where captions look like labels, at most. Empty where they were not measured.
         labels: whether captions look like labels, 1 or 0, beside each lead.
+        given_back: 1 where the rows that were measured by were given back then; empty before.
     """
 
     shares: Sequence[float] = ()
     leads: Sequence[float] = ()
     labels: Sequence[float] = ()
+    given_back: Sequence[float] = ()
 
     @classmethod
-    def recorded(cls, shares: Sequence[float], leads: Sequence[float], labels: Sequence[float]) -> Looks:
+    def recorded(
+        cls,
+        shares: Sequence[float],
+        leads: Sequence[float],
+        labels: Sequence[float],
+        given_back: Sequence[float] = (),
+    ) -> Looks:
         """Return what was recorded; runs before labels were looked for have no such value, or only their later part does: they count as none."""
-        return cls(shares, leads, [*[0.0] * (len(leads) - len(labels)), *labels])
+        return cls(shares, leads, [*[0.0] * (len(leads) - len(labels)), *labels], given_back)
 
     def like_labels(self, number: int) -> bool:
         """Whether captions looked like labels before a window."""
@@ -88,9 +98,9 @@ def takes_all(selection: SelectionSettings, looks: Looks) -> bool:
 
 
 def gives_back(selection: SelectionSettings, looks: Looks) -> bool:
-    """Whether nothing is measured any more, so that the rows that were measured by are trained on too: all pairs are taken.
+    """Whether the last look is the one by which all pairs are taken from now on: nothing needs to be measured any more.
 
-    Runs that were begun before this was so measured to their end, and keep their order.
+    An earlier one is that of a run from before rows were given back. It measures on, and keeps its order.
     """
     return takes_all(selection, looks) and outgrown(selection, looks) == len(looks.leads) - 1
 
@@ -138,15 +148,12 @@ def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Cand
     return tuple(found)
 
 
-def order_by(order: Order, selection: SelectionSettings, b: int, looks: Looks, aside: int) -> Order:
+def measured_order(order: Order, selection: SelectionSettings, b: int, looks: Looks, aside: int) -> Order:
     """Return the order of a run as far as it is known by what was measured.
 
     Args:
         order: by its settings alone. selection, b, looks: as `windows_of` takes them. aside: rows that it measures by.
     """
-    found = replace(order, candidates=windows_of(selection, b, looks))
-    number = outgrown(selection, looks)
-    if number is None or not gives_back(selection, looks):
-        return found
     assert selection.adapt is not None, "else nothing is measured"
-    return found.with_more(number * selection.adapt.every, aside)
+    found = replace(order, candidates=windows_of(selection, b, looks))
+    return found.with_more((len(looks.leads) - 1) * selection.adapt.every, aside) if looks.given_back else found

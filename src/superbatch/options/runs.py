@@ -172,7 +172,7 @@ class LearnerSettings(Settings, section="learner"):
         require(
             distill.batch == "chosen" or self.selection.adapt is None,
             "distill.batch",
-            "separate draws from all rows, and selection.adapt measures by some that are never trained on",
+            "separate draws from all rows, and selection.adapt keeps some aside to measure by",
             "use chosen, or leave one of the two out",
         )
         require(

@@ -77,7 +77,7 @@ class AdaptSettings(Settings, section="adapt"):
     """How the filter ratio follows the learner, by what it can tell of the pool's pairs."""
 
     every: Count = 50  # steps between two measurements
-    # pairs of the pool that are measured on instead of trained on; at most a tenth of the rows
+    # pairs of the pool that are kept aside to measure by; at most a tenth of the rows
     sample: Annotated[int, Ge(2), Because("{value} pairs are too few")] = 1_000
     power: Positive = 1.5  # B = b / g^power, where g is the share of pairs that look right
 

@@ -32,7 +32,7 @@ class Draw:
     Attributes:
         order: of the super-batches. steps: that were taken. batch_size: b.
         num_rows: R.
-        rows: the rows in use where that is a part of the pool, ascending; positions of the order count in it.
+        rows: the row at each position of the order, where that is not the position itself.
             Without them such a draw knows its numbers, but no super-batch.
         learnability: whether scores are learner loss minus reference loss, all along.
         new_kind: the step from which on scores are of another kind, where they are.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of, growth_of
-from superbatch.data.windows import MEASUREMENTS, Looks, gives_back, order_by, stretches_of, takes_all
+from superbatch.data.windows import MEASUREMENTS, Looks, measured_order, stretches_of, takes_all
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
@@ -174,7 +174,7 @@ class Run:
         first = self.setting("training", "first_share", 1.0)
         over = self.setting("training", "grows_over", TrainingSettings.grows_over)
         own = Order(self.seed, rows, self.super_batch_size, window, candidates, growth_of(first, over, self.steps))
-        return order_by(own, self.selection, b, self.looks, aside) if self.shares else own
+        return measured_order(own, self.selection, b, self.looks, aside) if self.shares else own
 
     @cached_property
     def shares(self) -> list[float]:
@@ -193,8 +193,8 @@ class Run:
 
     @property
     def gave_back(self) -> bool:
-        """Whether it trained in the end on the rows too that it had measured by."""
-        return gives_back(self.selection, self.looks)
+        """Whether it stopped measuring and took in the rows that it had measured by, once all others had joined."""
+        return bool(self.looks.given_back)
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:

@@ -2,8 +2,8 @@
 
 With `selection.then.after: null` the learner is compared with the reference on the same pairs, and chooses for itself once it is ahead.
 
-As long as pairs are measured by they are not trained on: learned by heart they would all look right. What was measured is recorded with the evaluations and so
-with each state; a run that goes on knows the sizes of all windows that it has begun, and measures for those to come.
+As long as pairs are measured by they are not trained on: learned by heart they would all look right. What was measured is recorded with the
+evaluations and so with each state; a run that goes on knows the sizes of all windows that it has begun, and measures for those to come.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ import torch
 from torch import Tensor
 
 from superbatch.data.fields import Batch
-from superbatch.data.windows import MEASUREMENTS, Looks, follows, gives_back, order_by, outgrown, smoothed
+from superbatch.data.windows import (
+    GIVEN_BACK,
+    MEASUREMENTS,
+    Looks,
+    follows,
+    gives_back,
+    measured_order,
+    outgrown,
+    smoothed,
+)
 from superbatch.models import evaluating
 from superbatch.options import Stretch
 from superbatch.selection import WIDE, few_texts, lead, p_values, say_few_things, share_of_right
@@ -33,11 +42,11 @@ log = logging.getLogger(__name__)
 def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
     """Cut steps where B may change; whoever asks for a window has trained on all steps before it, and `run.order` knows its B from then on.
 
-    Steps of a run whose f is as set are one window, and so are those in which all pairs are taken for good. Where it is found that the learner has outgrown the reference, those left choose by another
-    rule, and the windows end.
+    Steps of a run whose f is as set are one window, and so are those in which all pairs are taken for good. Where it is found that the learner
+    has outgrown the reference, those left choose by another rule, and the windows end.
     """
     adapt, (steps, rule) = run.job.selection.adapt, part
-    if adapt is None or gives_back(run.job.selection, run.looks):
+    if adapt is None or run.looks.given_back:
         yield part
         return
     first = steps.start
@@ -88,6 +97,11 @@ def _measure(run: LiveRun, step: int) -> None:
     for (name, split), value, known in zip(MEASUREMENTS, found, looks, strict=False):
         run.records.add("evaluations", {"step": step, "name": name, "value": value, "split": split})
         known.append(value)
+    if gives_back(run.job.selection, Looks(*looks)):
+        name, split = GIVEN_BACK
+        run.records.add("evaluations", {"step": step, "name": name, "value": 1.0, "split": split})
+        looks[-1].append(1.0)
+        run.sample = run.by_reference = None
     _follow(run, Looks(*looks))
     run.clock.lap("score")
     _say(run, step)
@@ -97,7 +111,7 @@ def _follow(run: LiveRun, looks: Looks) -> None:
     job = run.job
     assert job.source.aside is not None, "what is measured by"
     run.looks = looks
-    run.order = order_by(job.order, job.selection, job.training.batch_size, looks, len(job.source.aside))
+    run.order = measured_order(job.order, job.selection, job.training.batch_size, looks, len(job.source.aside))
 
 
 def _look(run: LiveRun) -> list[float]:

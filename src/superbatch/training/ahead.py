@@ -2,7 +2,8 @@
 
 A thread of the trainer goes ahead of the steps as far as the shards that they read fit into the cache together, and brings them in. With a
 shuffle window these are few; where the rows of one step alone lie in more shards than the cache holds, nothing is fetched, and images are read
-by ranges of bytes. What is fetched changes nothing but the time that reading takes.
+by ranges of bytes. What is fetched changes nothing but the time that reading takes. Where another order takes over (`Order.after`), the steps that
+were in sight by the old one are read by ranges too, as far as their shards are not there.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def metric_of(runs: Sequence[Run], wanted: str) -> str:
 def probe_of(name: str, run: Run, metric: str, images: int, selects: bool) -> Probe:
     """Read a candidate's probe from its records."""
     tflop = run.record["flops"]["as_executed_total"] / TERA
-    return Probe(name, run.steps, run.validation[metric], images, tflop, tuple(run.shares), selects)
+    return Probe(name, run.steps, run.validation[metric], images, tflop, tuple(run.shares), selects, run.takes_all)
 
 
 def costs_of(runs: Sequence[Run]) -> Costs:

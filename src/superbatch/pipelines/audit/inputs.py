@@ -83,7 +83,10 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | RowSet | None = N
     if run.settings.get("sets") != [manifest.fingerprint]:
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     drawn = _rows_drawn_from(run, manifest)
-    order = run.order(drawn, 0 if rows is None else len(rows) - drawn)
+    more = (
+        len(rows) - 2 * drawn if run.gave_back and rows is not None else 0
+    )  # rows are those drawn from, and all in use
+    order = run.order(drawn, more)
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
     learnability = run.own_score is None and all(rule.criterion == "learnability" for rule in run.selection.rules)
@@ -106,7 +109,7 @@ def rows_in_use(
 ) -> np.ndarray | RowSet | None:
     """Filter the pool as a run did, less what it held out to measure by; returns the rows that it drew from, None for all; as they joined, where captions decided it.
 
-    The rows that a run took in later, when it no longer measured by them, come last.
+    Where it took them in later, all rows in use come behind.
 
     Args:
         run: of `open_run`. cache: of `open_embeddings`.
@@ -136,11 +139,13 @@ def rows_in_use(
     in_use = RowSet([np.ones(len(cache), bool)]) if found.rows is None else found.rows
     aside = rows_aside(run.selection, len(in_use), run.seed)
     drawn: np.ndarray | RowSet | None = found.rows if aside is None else in_use.without(in_use[aside])
+    everything: np.ndarray | RowSet = in_use
     if run.setting("training", "first_by", "chance") != "chance":
         assert manifest is not None, "its captions say in which order rows joined"
         rows = np.asarray(in_use if drawn is None else drawn)
         drawn = joining(rows, rarity([manifest])[rows], run.seed)
-    return np.concatenate([drawn, in_use[aside]]) if aside is not None and run.gave_back else drawn
+        everything = drawn if aside is None else np.concatenate([drawn, in_use[aside]])
+    return np.concatenate([drawn, everything]) if run.gave_back else drawn
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:

@@ -99,6 +99,7 @@ class Probe:
         tflop: of the probe as executed.
         shares: of pairs that looked right to the learner, in the order they were measured; empty where they were not.
         selects: whether the reference decides anything in it.
+        of_labels: whether it took all pairs in the end, since its learner found that captions are labels.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Probe:
     tflop: float
     shares: tuple[float, ...] = ()
     selects: bool = True
+    of_labels: bool = False
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -185,6 +187,11 @@ class Measured:
     def selecting(self) -> tuple[Probe, ...]:
         """The probes in which the reference decides something."""
         return tuple(probe for probe in self.probes if probe.selects)
+
+    @property
+    def of_labels(self) -> bool:
+        """Whether the pool's captions are labels, as the check or a probe found."""
+        return self.reference.of_labels or any(probe.of_labels for probe in self.probes)
 
     @property
     def shares(self) -> tuple[float, ...]:

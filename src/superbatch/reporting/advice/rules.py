@@ -79,7 +79,7 @@ def _uniform_is_ahead(measured: Measured) -> Choice | None:
 
 def _labels(measured: Measured) -> Choice | None:
     """Plain training averages wrong labels out; only a candidate that was seen to be ahead, for about as many steps, is better."""
-    if not measured.reference.of_labels or (measured.ahead and is_near(measured)):
+    if not measured.of_labels or (measured.ahead and is_near(measured)):
         return None
     why = "the pool's captions are labels: plain training averages wrong ones out, and a choice passes on the reference's mistakes"
     change = ("a candidate that is ahead of uniform after probes of about the budget's length (advise.probe)",)
