@@ -155,7 +155,7 @@ def test_a_run_whose_f_followed_the_learner_is_audited_by_what_it_measured(tmp_p
 
 @pytest.mark.parametrize("by", ["chance", "rarity"])
 def test_a_run_that_took_in_what_it_had_measured_by_is_audited_with_these_rows(tmp_path: Path, by: str) -> None:
-    """On labels, from step 4 on: with the tenth that it had measured by, 40 rows of b = 2 are 20 steps."""
+    """On labels f fell from step 4 to 8; then, with the tenth that it had measured by, 40 rows of b = 2 are 20 steps."""
     manifest = write_made_up(tmp_path / "set", range(40), "a", captions=[[f"a {row}"] for row in range(40)])
     follows = {
         "method": "joint",
@@ -164,7 +164,7 @@ def test_a_run_that_took_in_what_it_had_measured_by_is_audited_with_these_rows(t
         "adapt": {"every": 1, "sample": 100, "power": 1.0},
         "then": {"after": None, "criterion": "easy_learner", "filter_ratio": 0.5, "min_filter_ratio": 0.0},
     }
-    first = {"steps": 24, "first_by": by} | ({"first_share": 0.5, "grows_over": 0.1} if by == "rarity" else {})
+    first = {"steps": 28, "first_by": by} | ({"first_share": 0.5, "grows_over": 0.1} if by == "rarity" else {})
     folder = training(tmp_path, selection=follows, training=first, sets=[manifest.fingerprint])
     measured = pd.DataFrame(
         [
@@ -173,15 +173,15 @@ def test_a_run_that_took_in_what_it_had_measured_by_is_audited_with_these_rows(t
             for name, value in (("pool/right_pairs", 0.5), ("pool/lead_over_reference", 0.1), ("pool/captions_are_labels", 1.0))
         ]
     )  # fmt: skip
-    measured.loc[len(measured)] = [4, "pool/rows_given_back", 1.0, "pool"]
+    measured.loc[len(measured)] = [4, "pool/last_measurement", 1.0, "pool"]
     measured.to_parquet(folder / "evaluations.parquet")
     run, cache = open_run(folder), EmbeddingCache(features(tmp_path) / "embeddings.arrow")
     draw = open_draw(run, manifest, rows_in_use(run, cache, manifest))
     aside = rows_aside(run.selection, 40, 5)
-    assert run.gave_back and draw.rows is not None and sorted(draw.rows[36:]) == list(range(40))
-    assert not set(aside) & {row for step in range(4) for row in draw.super_batch(step).tolist()}
-    assert sorted(np.concatenate([draw.super_batch(step) for step in range(4, 24)])) == list(range(40))
-    assert draw.seen(0, 24)[aside].tolist() == [1] * 4
+    assert run.fell == range(4, 8) and draw.rows is not None and sorted(draw.rows[36:]) == list(range(40))
+    assert not set(aside) & {row for step in range(8) for row in draw.super_batch(step).tolist()}
+    assert sorted(np.concatenate([draw.super_batch(step) for step in range(8, 28)])) == list(range(40))
+    assert draw.seen(0, 28)[aside].tolist() == [1] * 4
 
 
 def test_runs_without_picks_are_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from superbatch.artifacts.fingerprints import canonical
 from superbatch.data.fields import Source
 from superbatch.data.order import Order
 from superbatch.data.sampling import rows_aside
-from superbatch.data.windows import Looks, gives_back, measured_order, outgrown, stretches_of, takes_all, windows_of
+from superbatch.data.windows import Looks, is_last, measured_order, outgrown, stretches_of, takes_all, windows_of
 from superbatch.errors import UserError
 from superbatch.options import (
     AdaptSettings,
@@ -110,18 +110,19 @@ def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplo
     monkeypatch.setattr(
         adapt, "lead", lambda p, *more: -0.1 if len(p) == 2 - few else 0.1
     )  # of the reference over the learner
-    result = train(make_job(**HOW, steps=14, state="never"))
+    result = train(make_job(**HOW, steps=18, state="never"))
     run = Run(result.training_dir.parent)
-    assert run.takes_all and run.new_kind == 8, "at the first measurement that can be"
-    assert run.looked_at(np.arange(14)).tolist() == [8] * 8 + [4] * 6
+    assert run.takes_all and run.fell == range(8, 16), "at the first measurement that can be, and for as long"
+    assert run.new_kind is None, "the reference chooses until nothing is left out"
+    assert run.looked_at(np.arange(18)).tolist() == [8] * 8 + [8, 7, 7, 6, 5, 5, 4, 4] + [4] * 2
     assert set(ledger_of(result)["samples_scored"]) == {0}
     assert [step for step, _ in leads_of(result)] == [0, 2, 4, 6, 8], "from then on nothing is measured"
     forward = result.summary["flops"]["forward_per_sample"]
-    assert result.summary["flops"]["as_executed_total"] == pytest.approx((14 * 12 + 5 * 6) * forward)
-    said = "job: the learner has outgrown the reference: captions are labels, so all pairs are taken from step 8 on"
+    assert result.summary["flops"]["as_executed_total"] == pytest.approx((18 * 12 + 5 * 6) * forward)
+    said = "job: the learner has outgrown the reference: captions are labels, so f falls from step 8 on, and all pairs are taken from step 16 on"
     assert said in caplog.text
-    again = partial(make_job, **HOW, steps=14, state="killed", checkpoint_every=2)
-    for steps in (5, 6):
+    again = partial(make_job, **HOW, steps=18, state="killed", checkpoint_every=2)
+    for steps in (5, 6, 5, 3):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             kill_after(patch, steps)
             train(again())
@@ -129,7 +130,7 @@ def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplo
 
 
 def labelled(monkeypatch) -> None:
-    """Let captions look like labels and learner and reference be level, so that all pairs are taken from step 8 on."""
+    """Let captions look like labels and learner and reference be level, so that f falls from step 8 on, and all pairs are taken from step 16 on."""
     monkeypatch.setattr(adapt, "few_texts", lambda texts: True)
     monkeypatch.setattr(adapt, "share_of_right", lambda p: 0.5)
     monkeypatch.setattr(adapt, "lead", lambda p, *more: -0.1)
@@ -137,37 +138,38 @@ def labelled(monkeypatch) -> None:
 
 def test_rows_that_were_measured_by_are_trained_on_once_all_pairs_are_taken(make_job, monkeypatch):
     labelled(monkeypatch)
-    job = make_job(**HOW, steps=40)
+    job = make_job(**HOW, steps=46)
     result = train(job)
     aside, picked = set(rows_aside(job.selection, 60, job.training.seed).tolist()), chosen_rows(result)
-    assert not aside & {row for step in range(8) for row in picked[step]}
-    for first in (8, 23):  # 15 steps of b = 4 go through all 60 rows
+    assert not aside & {row for step in range(16) for row in picked[step]}
+    for first in (16, 31):  # 15 steps of b = 4 go through all 60 rows
         assert sorted(row for step in range(first, first + 15) for row in picked[step]) == list(range(60))
     run = Run(result.training_dir.parent)
     order = run.order(job.source.num_rows, len(aside))
-    assert run.gave_back and all(
-        sorted(picked[step]) == sorted(job.source.manifest_rows(order.rows(step))) for step in range(8, 40)
-    )
+    drawn = [set(job.source.manifest_rows(order.rows(step)).tolist()) for step in range(46)]
+    assert all(set(rows) <= drawn[step] for step, rows in enumerate(picked))
+    assert all(set(rows) == drawn[step] for step, rows in enumerate(picked) if step >= 16)
 
 
-def test_a_run_that_measured_on_keeps_its_order(make_job, monkeypatch):
-    """As all did before: its rows stay aside, in its records and where it goes on."""
+def test_a_run_that_measured_on_takes_all_at_once(make_job, monkeypatch):
+    """As all did before f fell: its rows stay aside, in its records and where it goes on."""
     labelled(monkeypatch)
     settings = SelectionSettings("joint", 0.75, criterion="easy_reference", adapt=ADAPT, then=THEN)
     now, later = (Looks([0.5] * n, [0.1] * n, [1.0] * n) for n in (5, 6))
-    assert gives_back(settings, now) and takes_all(settings, later) and not gives_back(settings, later)
+    assert is_last(settings, now) and takes_all(settings, later) and not is_last(settings, later)
     order = Order(0, 54, 16)
     for before in (now, later):
         found = measured_order(order, settings, 4, before, 6)
-        assert found == replace(order, candidates=windows_of(settings, 4, before))
+        assert found == replace(order, candidates=windows_of(settings, 4, before)) and found.size(8) == 4
     killed = partial(make_job, **HOW, steps=14, state="killed", checkpoint_every=1)
     with monkeypatch.context() as patch:
-        patch.setattr(adapt, "gives_back", lambda *given: False)
+        patch.setattr(adapt, "is_last", lambda *given: False)
         old = train(make_job(**HOW, steps=14, state="old"))
         with pytest.raises(Killed):
             kill_after(patch, 9)  # before it measures again
             train(killed())
-    assert len(leads_of(old)) == 7 and not Run(old.training_dir.parent).gave_back
+    run = Run(old.training_dir.parent)
+    assert len(leads_of(old)) == 7 and run.fell is None and run.new_kind == 8
     assert outcome(train(killed())) == outcome(old)
 
 
@@ -181,7 +183,7 @@ def trained_on_labels(make_job, settings):
 def test_rows_come_back_in_two_ranks_as_in_one(make_job, tmp_path):
     alone, weights = trained_on_labels(make_job, HOW | {"steps": 24, "state": "one"})
     result, moved = in_ranks(2, trained_on_labels, tmp_path / "2", make_job, HOW | {"steps": 24, "state": "two"})[0]
-    assert picks_of(result) == picks_of(alone) and Run(alone.training_dir.parent).gave_back
+    assert picks_of(result) == picks_of(alone) and Run(alone.training_dir.parent).fell
     assert_close(moved, weights)
 
 

@@ -1,8 +1,8 @@
 """Super-batch sizes that follow the learner: from measured shares of right pairs to the number of rows a step looks at.
 
 A run's steps are cut into windows. Before each the share is measured (`selection.right_pairs`), and B stays for the window. With
-`selection.then.after: null` the learner's lead over the reference is measured too, and may make it choose for itself, or take all pairs;
-then nothing is measured any more.
+`selection.then.after: null` the learner's lead over the reference is measured too, and may make it choose for itself. Or f falls to 0, and nothing
+is measured any more.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from superbatch.options import LOOK_BACK, SelectionSettings, Stretch
 MEASURED = ("pool/right_pairs", "pool")
 LEAD = ("pool/lead_over_reference", "pool")
 LABELS = ("pool/captions_are_labels", "pool")  # 1 where they are, 0 where not
-GIVEN_BACK = ("pool/rows_given_back", "pool")  # once, 1: nothing is measured any more
-MEASUREMENTS = (MEASURED, LEAD, LABELS, GIVEN_BACK)  # as `Looks` has them
+LAST = ("pool/last_measurement", "pool")  # once, 1: from there f falls to 0
+MEASUREMENTS = (MEASURED, LEAD, LABELS, LAST)  # as `Looks` has them
 # Share of the previous value kept at each measurement. A sample of 1,000 pairs is accurate to about 2 points, and B is a power of it, so
 # it would jump at small shares. With 0.7 the scatter is 0.42 of that, and the value lags by two measurements.
 KEPT = 0.7
@@ -42,13 +42,13 @@ class Looks(NamedTuple):
         shares: of pairs that look right to the learner.
         leads: the learner's over the reference, at least; where captions look like labels, at most. Empty where they were not measured.
         labels: whether captions look like labels, 1 or 0, beside each lead.
-        given_back: 1 where the rows that were measured by were given back then; empty before.
+        last: 1 where nothing was measured after them, since all pairs are taken soon; empty before.
     """
 
     shares: Sequence[float] = ()
     leads: Sequence[float] = ()
     labels: Sequence[float] = ()
-    given_back: Sequence[float] = ()
+    last: Sequence[float] = ()
 
     @classmethod
     def recorded(
@@ -56,10 +56,10 @@ class Looks(NamedTuple):
         shares: Sequence[float],
         leads: Sequence[float],
         labels: Sequence[float],
-        given_back: Sequence[float] = (),
+        last: Sequence[float] = (),
     ) -> Looks:
         """Return what was recorded; runs before labels were looked for have no such value, or only their later part does: they count as none."""
-        return cls(shares, leads, [*[0.0] * (len(leads) - len(labels)), *labels], given_back)
+        return cls(shares, leads, [*[0.0] * (len(leads) - len(labels)), *labels], last)
 
     def like_labels(self, number: int) -> bool:
         """Whether captions looked like labels before a window."""
@@ -97,17 +97,28 @@ def takes_all(selection: SelectionSettings, looks: Looks) -> bool:
     return number is not None and looks.of_labels(number)
 
 
-def gives_back(selection: SelectionSettings, looks: Looks) -> bool:
-    """Whether the last look is the one by which all pairs are taken from now on: nothing needs to be measured any more.
+def is_last(selection: SelectionSettings, looks: Looks) -> bool:
+    """Whether the last look is the one by which all pairs are taken in the end: nothing needs to be measured any more.
 
-    An earlier one is that of a run from before rows were given back. It measures on, and keeps its order.
+    An earlier one is that of a run from before f fell. It measures on, and takes all pairs at once.
     """
     return takes_all(selection, looks) and outgrown(selection, looks) == len(looks.leads) - 1
 
 
-def follows(selection: SelectionSettings, looks: Looks) -> str:
-    """What follows a reference that is outgrown, in words."""
-    return "captions are labels, so all pairs are taken" if takes_all(selection, looks) else "it chooses for itself"
+def falls_until(selection: SelectionSettings, looks: Looks) -> int | None:
+    """Return the first step at which f is 0 for good, twice as many as there were when it began to fall; None for none so far."""
+    if not looks.last:
+        return None
+    assert selection.adapt is not None, "else nothing is measured"
+    return 2 * (len(looks.leads) - 1) * selection.adapt.every
+
+
+def follows(selection: SelectionSettings, looks: Looks, step: int) -> str:
+    """What follows a reference that is found outgrown before a step, in words."""
+    end = falls_until(selection, looks)
+    if end is None:
+        return f"it chooses for itself from step {step:,} on"
+    return f"captions are labels, so f falls from step {step:,} on, and all pairs are taken from step {end:,} on"
 
 
 def _enough(selection: SelectionSettings, share: float) -> bool:
@@ -121,14 +132,14 @@ def stretches_of(selection: SelectionSettings, steps: int, looks: Looks) -> tupl
     if not selection.outgrows:
         return selection.stretches(steps)
     assert selection.adapt is not None, "refused without"
-    number = outgrown(selection, looks)
+    number = None if looks.last else outgrown(selection, looks)  # where f falls, the reference goes on choosing
     return selection.stretches(steps, steps if number is None else min(steps, number * selection.adapt.every))
 
 
 def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Candidates, ...]:
     """Return how many rows the steps of the windows so far look at; steps behind them as many as the last.
 
-    Once all are taken, that is b.
+    Once all are taken, that is b. Where captions are labels the last of them is not a window: B falls to b.
 
     Args:
         selection: with `adapt`. b: the batch size. looks: as measured.
@@ -140,6 +151,8 @@ def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Cand
     of_labels = first is not None and looks.of_labels(first)
     found = []
     for number, share in enumerate(smoothed(looks.shares)):
+        if looks.last and number == first:
+            return *found, Candidates(adapt.size(share, b, most[own]), b, number * adapt.every)
         rule = own if first is None or number < first else last
         size = adapt.size(share, b, most[rule])
         if (rule is not own and of_labels) or (rule.scores and WORTH_SCORING * (size - b) < size):
@@ -154,6 +167,6 @@ def measured_order(order: Order, selection: SelectionSettings, b: int, looks: Lo
     Args:
         order: by its settings alone. selection, b, looks: as `windows_of` takes them. aside: rows that it measures by.
     """
-    assert selection.adapt is not None, "else nothing is measured"
     found = replace(order, candidates=windows_of(selection, b, looks))
-    return found.with_more((len(looks.leads) - 1) * selection.adapt.every, aside) if looks.given_back else found
+    step = falls_until(selection, looks)
+    return found if step is None else found.with_more(step, aside)

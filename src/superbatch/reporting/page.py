@@ -69,9 +69,11 @@ def _sizes(run: Run) -> str:
     """B and f; of a run that changed its rule, of both parts; of one whose f followed the learner, the largest and the last."""
     if run.shares:
         last, share = run.looked_at(np.array([run.steps - 1]))[0], smoothed(run.shares)[-1]
-        when = "; when last measured," if run.gave_back else ", when"
-        found = f"{when} {100 * share:.0f} % of the pool's pairs looked right to the learner"
-        size = f"at most B = {run.super_batch_size:,} (f = {run.filter_ratio:g}), {last:,} (f = {1 - run.batch_size / last:.2f}) at the end{found}"
+        found = f"{100 * share:.0f} % of the pool's pairs looked right to the learner"
+        most = f"at most B = {run.super_batch_size:,} (f = {run.filter_ratio:g})"
+        if run.fell is not None:
+            return f"{most}; when captions were found to be labels, {found}: f fell from step {run.fell.start:,} on, and all pairs were taken from step {run.fell.stop:,} on"
+        size = f"{most}, {last:,} (f = {1 - run.batch_size / last:.2f}) at the end, when {found}"
         then = "all pairs were taken, since captions are labels" if run.takes_all else "the learner chose for itself"
         return size if run.new_kind is None else f"{size}; from step {run.new_kind:,} on {then}"
     if run.selection.then is None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of, growth_of
-from superbatch.data.windows import MEASUREMENTS, Looks, measured_order, stretches_of, takes_all
+from superbatch.data.windows import MEASUREMENTS, Looks, falls_until, measured_order, stretches_of, takes_all
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
@@ -192,9 +192,10 @@ class Run:
         return takes_all(self.selection, self.looks)
 
     @property
-    def gave_back(self) -> bool:
-        """Whether it stopped measuring and took in the rows that it had measured by, once all others had joined."""
-        return bool(self.looks.given_back)
+    def fell(self) -> range | None:
+        """The steps over which f fell to 0, since captions were found to be labels; from then on it drew also from the rows that it had measured by."""
+        end = falls_until(self.selection, self.looks)
+        return None if end is None else range(end // 2, end)
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:

@@ -18,16 +18,7 @@ import torch
 from torch import Tensor
 
 from superbatch.data.fields import Batch
-from superbatch.data.windows import (
-    GIVEN_BACK,
-    MEASUREMENTS,
-    Looks,
-    follows,
-    gives_back,
-    measured_order,
-    outgrown,
-    smoothed,
-)
+from superbatch.data.windows import LAST, MEASUREMENTS, Looks, follows, is_last, measured_order, outgrown, smoothed
 from superbatch.models import evaluating
 from superbatch.options import Stretch
 from superbatch.selection import WIDE, few_texts, lead, p_values, say_few_things, share_of_right
@@ -42,11 +33,11 @@ log = logging.getLogger(__name__)
 def windows(run: LiveRun, part: Stretch) -> Iterator[Stretch]:
     """Cut steps where B may change; whoever asks for a window has trained on all steps before it, and `run.order` knows its B from then on.
 
-    Steps of a run whose f is as set are one window, and so are those in which all pairs are taken for good. Where it is found that the learner
+    Steps of a run whose f is as set are one window, and so are those in which f falls to 0 for good. Where it is found that the learner
     has outgrown the reference, those left choose by another rule, and the windows end.
     """
     adapt, (steps, rule) = run.job.selection.adapt, part
-    if adapt is None or run.looks.given_back:
+    if adapt is None or run.looks.last:
         yield part
         return
     first = steps.start
@@ -97,8 +88,8 @@ def _measure(run: LiveRun, step: int) -> None:
     for (name, split), value, known in zip(MEASUREMENTS, found, looks, strict=False):
         run.records.add("evaluations", {"step": step, "name": name, "value": value, "split": split})
         known.append(value)
-    if gives_back(run.job.selection, Looks(*looks)):
-        name, split = GIVEN_BACK
+    if is_last(run.job.selection, Looks(*looks)):
+        name, split = LAST
         run.records.add("evaluations", {"step": step, "name": name, "value": 1.0, "split": split})
         looks[-1].append(1.0)
         run.sample = run.by_reference = None
@@ -152,8 +143,9 @@ def _say(run: LiveRun, step: int) -> None:
     adapt, evaluated = run.job.selection.adapt, run.job.training.evaluate_every
     assert adapt is not None, "else nothing is measured"
     if step // adapt.every == outgrown(run.job.selection, run.looks):
-        said = "%s: the learner has outgrown the reference: %s from step %s on"
-        log.info(said, run.job.name, follows(run.job.selection, run.looks), f"{step:,}")
+        log.info(
+            "%s: the learner has outgrown the reference: %s", run.job.name, follows(run.job.selection, run.looks, step)
+        )
     elif step and step // evaluated == (step - adapt.every) // evaluated:
         return
     share, size = smoothed(run.looks.shares)[-1], run.order.size(step)

@@ -84,7 +84,7 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | RowSet | None = N
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     drawn = _rows_drawn_from(run, manifest)
     more = (
-        len(rows) - 2 * drawn if run.gave_back and rows is not None else 0
+        len(rows) - 2 * drawn if run.fell is not None and rows is not None else 0
     )  # rows are those drawn from, and all in use
     order = run.order(drawn, more)
     assert run.picks is not None, "open_run refuses such runs"
@@ -145,7 +145,7 @@ def rows_in_use(
         rows = np.asarray(in_use if drawn is None else drawn)
         drawn = joining(rows, rarity([manifest])[rows], run.seed)
         everything = drawn if aside is None else np.concatenate([drawn, in_use[aside]])
-    return np.concatenate([drawn, everything]) if run.gave_back else drawn
+    return np.concatenate([drawn, everything]) if run.fell is not None else drawn
 
 
 def open_embeddings(run: Run, features: Path, manifest: Manifest) -> EmbeddingCache:
