@@ -149,7 +149,7 @@ def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Cand
     own, last = selection.rules[0], selection.rules[-1]
     most = {rule: max(rule.sizes(b)) for rule in (own, last)}
     of_labels = first is not None and looks.of_labels(first)
-    found = []
+    found: list[Candidates] = []
     for number, share in enumerate(smoothed(looks.shares)):
         if looks.last and number == first:
             return *found, Candidates(adapt.size(share, b, most[own]), b, number * adapt.every)
