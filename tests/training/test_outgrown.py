@@ -112,7 +112,7 @@ def test_on_labels_all_pairs_are_taken_from_then_on(make_job, monkeypatch, caplo
     )  # of the reference over the learner
     result = train(make_job(**HOW, steps=18, state="never"))
     run = Run(result.training_dir.parent)
-    assert run.takes_all and run.fell == range(8, 16), "at the first measurement that can be, and for as long"
+    assert run.takes_all and run.fell == range(8, 16), "from the first measurement that can be, over four windows"
     assert run.new_kind is None, "the reference chooses until nothing is left out"
     assert run.looked_at(np.arange(18)).tolist() == [8] * 8 + [8, 7, 7, 6, 5, 5, 4, 4] + [4] * 2
     assert set(ledger_of(result)["samples_scored"]) == {0}

@@ -106,11 +106,11 @@ def is_last(selection: SelectionSettings, looks: Looks) -> bool:
 
 
 def falls_until(selection: SelectionSettings, looks: Looks) -> int | None:
-    """Return the first step at which f is 0 for good, twice as many as there were when it began to fall; None for none so far."""
+    """Return the first step at which f is 0 for good, `LOOK_BACK` windows after it began to fall; None for none so far."""
     if not looks.last:
         return None
     assert selection.adapt is not None, "else nothing is measured"
-    return 2 * (len(looks.leads) - 1) * selection.adapt.every
+    return (len(looks.leads) - 1 + LOOK_BACK) * selection.adapt.every
 
 
 def follows(selection: SelectionSettings, looks: Looks, step: int) -> str:
@@ -152,7 +152,7 @@ def windows_of(selection: SelectionSettings, b: int, looks: Looks) -> tuple[Cand
     found: list[Candidates] = []
     for number, share in enumerate(smoothed(looks.shares)):
         if looks.last and number == first:
-            return *found, Candidates(adapt.size(share, b, most[own]), b, number * adapt.every)
+            return *found, Candidates(adapt.size(share, b, most[own]), b, LOOK_BACK * adapt.every)
         rule = own if first is None or number < first else last
         size = adapt.size(share, b, most[rule])
         if (rule is not own and of_labels) or (rule.scores and WORTH_SCORING * (size - b) < size):

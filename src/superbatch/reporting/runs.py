@@ -194,8 +194,8 @@ class Run:
     @property
     def fell(self) -> range | None:
         """The steps over which f fell to 0, since captions were found to be labels; from then on it drew also from the rows that it had measured by."""
-        end = falls_until(self.selection, self.looks)
-        return None if end is None else range(end // 2, end)
+        end, adapt = falls_until(self.selection, self.looks), self.selection.adapt
+        return None if end is None or adapt is None else range((len(self.looks.leads) - 1) * adapt.every, end)
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:
