@@ -105,20 +105,21 @@ def is_last(selection: SelectionSettings, looks: Looks) -> bool:
     return takes_all(selection, looks) and outgrown(selection, looks) == len(looks.leads) - 1
 
 
-def falls_until(selection: SelectionSettings, looks: Looks) -> int | None:
-    """Return the first step at which f is 0 for good, `LOOK_BACK` windows after it began to fall; None for none so far."""
+def falling(selection: SelectionSettings, looks: Looks) -> range | None:
+    """Return the steps over which f falls to 0, as many as `LOOK_BACK` windows have; None where it does not, as far as is known."""
     if not looks.last:
         return None
     assert selection.adapt is not None, "else nothing is measured"
-    return (len(looks.leads) - 1 + LOOK_BACK) * selection.adapt.every
+    first = (len(looks.leads) - 1) * selection.adapt.every
+    return range(first, first + LOOK_BACK * selection.adapt.every)
 
 
 def follows(selection: SelectionSettings, looks: Looks, step: int) -> str:
     """What follows a reference that is found outgrown before a step, in words."""
-    end = falls_until(selection, looks)
-    if end is None:
+    steps = falling(selection, looks)
+    if steps is None:
         return f"it chooses for itself from step {step:,} on"
-    return f"captions are labels, so f falls from step {step:,} on, and all pairs are taken from step {end:,} on"
+    return f"captions are labels, so f falls from step {step:,} on, and all pairs are taken from step {steps.stop:,} on"
 
 
 def _enough(selection: SelectionSettings, share: float) -> bool:
@@ -168,5 +169,5 @@ def measured_order(order: Order, selection: SelectionSettings, b: int, looks: Lo
         order: by its settings alone. selection, b, looks: as `windows_of` takes them. aside: rows that it measures by.
     """
     found = replace(order, candidates=windows_of(selection, b, looks))
-    step = falls_until(selection, looks)
-    return found if step is None else found.with_more(step, aside)
+    steps = falling(selection, looks)
+    return found if steps is None else found.with_more(steps.stop, aside)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from superbatch.data.order import Order, candidates_of, growth_of
-from superbatch.data.windows import MEASUREMENTS, Looks, falls_until, measured_order, stretches_of, takes_all
+from superbatch.data.windows import MEASUREMENTS, Looks, falling, measured_order, stretches_of, takes_all
 from superbatch.errors import UserError
 from superbatch.files import AGAIN, read_json
 from superbatch.options import AdaptSettings, SelectionSettings, Stretch, ThenSettings, TrainingSettings, is_reference
@@ -193,9 +193,8 @@ class Run:
 
     @property
     def fell(self) -> range | None:
-        """The steps over which f fell to 0, since captions were found to be labels; from then on it drew also from the rows that it had measured by."""
-        end, adapt = falls_until(self.selection, self.looks), self.selection.adapt
-        return None if end is None or adapt is None else range((len(self.looks.leads) - 1) * adapt.every, end)
+        """The steps over which f fell to 0, since captions were found to be labels; from then on it drew from the rows too that it had measured by."""
+        return falling(self.selection, self.looks)
 
     def _measured(self, which: tuple[str, str]) -> list[float]:
         if self.selection.adapt is None or self.evaluations is None:

@@ -83,10 +83,10 @@ def open_draw(run: Run, manifest: Manifest, rows: np.ndarray | RowSet | None = N
     if run.settings.get("sets") != [manifest.fingerprint]:
         raise UserError(_record(run), f"was trained on other sets than {shown(manifest.path)}", TRAIN_AGAIN)
     drawn = _rows_drawn_from(run, manifest)
-    more = (
-        len(rows) - 2 * drawn if run.fell is not None and rows is not None else 0
-    )  # rows are those drawn from, and all in use
-    order = run.order(drawn, more)
+    aside = 0
+    if run.fell is not None and rows is not None:  # then rows are those drawn from at first, and behind them all in use
+        aside = len(rows) - 2 * drawn
+    order = run.order(drawn, aside)
     assert run.picks is not None, "open_run refuses such runs"
     steps = int(run.picks["step"].max()) + 1
     learnability = run.own_score is None and all(rule.criterion == "learnability" for rule in run.selection.rules)
