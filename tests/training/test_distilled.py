@@ -220,7 +220,9 @@ def test_settings_that_make_no_sense_are_one_line():
     ):
         LearnerSettings(distill=DistillSettings(how="reweighting"))
     follows = SelectionSettings("joint", criterion="easy_reference", adapt=AdaptSettings())
-    with pytest.raises(UserError, match="distill.batch: separate draws from all rows, and selection.adapt keeps some aside"):
+    with pytest.raises(
+        UserError, match="distill.batch: separate draws from all rows, and selection.adapt keeps some aside"
+    ):
         LearnerSettings(selection=follows, distill=DistillSettings(batch="separate"))
     taught = LearnerSettings(distill=DistillSettings())
     assert taught.uses_reference and taught.uses_embeddings and taught.teacher is None
